@@ -1,0 +1,31 @@
+# `make train` and `make test` set everything up themselves, once.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup train test check ui
+
+help:            ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: $(READY)  ## a virtual environment with the pinned packages, once
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+train: $(READY)  ## train on synthetic phantoms: minutes on two cores
+	$(RUN)/python -m pipelines.train_xray configs/train_xray.yaml
+
+test: check      ## the checks, then all tests
+	$(RUN)/python -m pytest
+
+check: $(READY)  ## ruff, format, mypy --strict
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+ui: $(READY)     ## the MLflow UI on mlruns/mlflow.db
+	MLFLOW_DISABLE_TELEMETRY=true $(RUN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db

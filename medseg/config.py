@@ -1,0 +1,257 @@
+"""YAML and `section.key=value` -> one frozen, validated object; its `--help` and its error messages."""
+
+import os
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+
+from medseg.errors import ConfigError
+
+
+class Section(BaseModel):
+    """A frozen group of described, constrained settings. A field's docstring is its line in `--help`."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+S = TypeVar("S", bound=Section)
+
+
+def _must_exist(path: Path) -> Path:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise ValueError("no such file or folder") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    return path
+
+
+ExistingPath = Annotated[Path, AfterValidator(_must_exist)]
+
+
+def parse_args(config: type[S], argv: Sequence[str] | None = None) -> S:
+    """The configuration of a command: defaults, then `FILE.yaml`, then each `section.key=value`, validated once.
+
+    Text is taken as it stands, `${...}` too: nothing is looked up or executed. Prints help and exits with 0 on `-h` or
+    `--help`. Raises `ConfigError` that lists every problem at once.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(arguments):
+        print(format_help(config))
+        raise SystemExit(0)
+    keys = {key: field for key, field, _ in leaf_fields(config)}
+    problems: list[str] = []
+    layers = [_read_argument(argument, keys, problems) for argument in arguments]
+    merged = OmegaConf.to_container(OmegaConf.merge({}, *layers))
+    try:
+        parsed = config.model_validate(merged)
+    except ValidationError as error:
+        raise _listed(problems + _describe(error, keys)) from error
+    except OSError as error:  # a validator that looks at a path no system can have
+        raise _listed([*problems, f"{error.filename}: {error.strerror}"]) from error
+    if problems:
+        raise _listed(problems)
+    return parsed
+
+
+def leaf_fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str, FieldInfo, type[Section]]]:
+    """Each setting below `section` as its dotted key, its field and the section that holds it."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from leaf_fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field, section
+
+
+def flatten(config: Section) -> dict[str, Any]:
+    """The settings under their dotted keys, as MLflow parameters want them."""
+    dumped = config.model_dump(mode="json")
+
+    def walk(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+        for key, value in tree.items():
+            if isinstance(value, Mapping):
+                yield from walk(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
+
+    return dict(walk(dumped, ""))
+
+
+def to_yaml(config: Section) -> str:
+    """The resolved configuration as YAML that reruns as it is."""
+    return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))
+
+
+def format_help(config: type[Section]) -> str:
+    """Every key with its meaning, type and default, by section."""
+    module = sys.modules[config.__module__]
+    lines = [(module.__doc__ or config.__doc__ or "").strip(), ""]
+    heading: type[Section] | None = None
+    for key, field, section in leaf_fields(config):
+        if section is not heading:
+            heading = section
+            title = "" if section is config else key.rpartition(".")[0]
+            lines += ["", f"{title or 'Top level'}: {(section.__doc__ or '').strip().splitlines()[0]}"]
+        default = (
+            "required" if field.is_required() else f"default {_show(field.get_default(call_default_factory=True))}"
+        )
+        lines.append(f"  {key} ({_show_type(field.annotation, field.metadata)}, {default})")
+        lines += textwrap.wrap(field.description or "", 108, initial_indent="      ", subsequent_indent="      ")
+    return "\n".join(lines)
+
+
+def _describe(error: ValidationError, keys: Mapping[str, object]) -> list[str]:
+    """One line on each key that pydantic refuses: the value, what was expected, the nearest valid key."""
+    lines: dict[str, str] = {}  # what is said of a key -> what it should be; one line for all members of a union
+    for problem in error.errors():
+        parts = [str(part) for part in problem["loc"]]
+        key = next((k for n in range(len(parts), 0, -1) if (k := ".".join(parts[:n])) in keys), ".".join(parts))
+        message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+        expected = message.removeprefix("Input should be ")
+        if problem["type"] in ("extra_forbidden", "invalid_key"):
+            lines[f"unknown key '{key}'{_nearest(key, keys)}"] = ""
+        elif problem["type"] == "missing":
+            lines[f"{key}: required, not given"] = ""
+        elif problem["type"] == "model_type":
+            lines[f"{key or 'configuration'}: {problem['input']!r} is no section; set {key}.KEY=VALUE"] = ""
+        elif expected != message:
+            said = f"{key}: {problem['input']!r} should be "
+            lines[said] = f"{lines[said]} or {expected}" if said in lines else expected
+        else:
+            lines[f"{key}: {problem['input']}: {message}" if key in keys else message] = ""
+    return [said + expected for said, expected in lines.items()]
+
+
+def _nearest(key: str, keys: Mapping[str, object]) -> str:
+    """A hint at the key that was probably meant: the same or a like name, first in the same section, then in any."""
+    section, _, name = key.rpartition(".")
+    names = {known.rpartition(".")[2]: known for known in list(keys)[::-1]}
+    own = {known.rpartition(".")[2]: known for known in keys if known.rpartition(".")[0] == section}
+    near = [names[name]] if name in names else []
+    near += [own[n] for n in get_close_matches(name, own, n=1)] or get_close_matches(key, keys, n=1, cutoff=0.8)
+    near += [names[n] for n in get_close_matches(name, names, n=1, cutoff=0.7)]
+    return f"; did you mean '{near[0]}'?" if near else "; --help lists the keys"
+
+
+def _read_argument(argument: str, keys: Mapping[str, FieldInfo], problems: list[str]) -> dict[Any, Any]:
+    """The tree of settings that one word of the command line stands for; empty where it is a problem."""
+    key, equals, text = argument.partition("=")
+    is_file = not equals or (argument.endswith((".yaml", ".yml")) and os.path.isfile(argument))  # noqa: PTH113
+    if is_file or key.startswith("-"):
+        return _read_yaml(argument, keys, problems)
+    if key not in keys and not _is_section(key, keys):
+        problems.append(f"unknown key '{key}'{_nearest(key, keys)}")
+        return {}
+    value = _read_value(text, keys.get(key))
+    if key not in keys and not isinstance(value, dict):
+        problems.append(f"{key}: {text!r} is no section; set {key}.KEY=VALUE")
+        return {}
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    try:
+        OmegaConf.create(value)
+    except OmegaConfBaseException as error:
+        problems.append(f"{key}: {text!r}: {_first_line(error)}")
+        return {}
+    return dict(value)
+
+
+def _read_value(text: str, field: FieldInfo | None) -> Any:
+    """What `text` means in YAML where `field` takes that, else `text` itself: a path may hold any character."""
+    try:
+        value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[index,call-overload]
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError):
+        value = text
+    accepted = _leaf_types(field.annotation) if field else set()
+    takes_text = bool(accepted & {str, Path})
+    return text if takes_text and (isinstance(value, str) or type(value) not in accepted) else value
+
+
+def _read_yaml(path: str, keys: Mapping[str, FieldInfo], problems: list[str]) -> dict[Any, Any]:
+    """The settings of a YAML file without its empty sections; empty, with a problem, where it cannot be read."""
+    usage = "arguments are [FILE.yaml] [section.key=value ...]"
+    if path.startswith("-"):
+        problems.append(f"unknown option '{path}'; {usage}")
+        return {}
+    try:
+        loaded = OmegaConf.to_container(OmegaConf.load(path))
+        if isinstance(loaded, dict):
+            return {key: v for key, v in loaded.items() if v is not None or not _is_section(str(key), keys)}
+        problems.append(f"{path}: not a mapping of sections")
+    except FileNotFoundError:
+        problems.append(f"{path}: no such file; {usage}")
+    except UnicodeDecodeError as error:
+        problems.append(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})")
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problems.append(f"{path}, line {mark.line + 1 if mark else '?'}: {error.problem or error.context}")
+    except (OSError, yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        problems.append(f"{path}: {getattr(error, 'strerror', None) or _first_line(error)}")
+    return {}
+
+
+def _is_section(key: str, keys: Mapping[str, object]) -> bool:
+    return any(known.startswith(f"{key}.") for known in keys)
+
+
+def _leaf_types(annotation: Any) -> set[Any]:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return {type(value) for value in get_args(annotation)}
+    if origin in (Union, UnionType, Annotated):
+        members = get_args(annotation)[:1] if origin is Annotated else get_args(annotation)
+        return set().union(*(_leaf_types(member) for member in members))
+    return {origin or annotation}
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_show(item) for item in value)}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def _show_type(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return " | ".join(str(value) for value in get_args(annotation))
+    if origin is Annotated:
+        return _show_type(get_args(annotation)[0], annotation.__metadata__)
+    if origin in (Union, UnionType):
+        return " | ".join(_show_type(member) for member in get_args(annotation))
+    if origin is tuple:
+        members = get_args(annotation)
+        return f"[{_show_type(members[0])}, ...]" if members[-1] is ... else f"[{', '.join(map(_show_type, members))}]"
+    bounds = [
+        f"{sign} {getattr(constraint, name):g}"
+        for outer in metadata
+        for constraint in (outer.metadata if isinstance(outer, FieldInfo) else [outer])
+        for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
+        if getattr(constraint, name, None) is not None
+    ]
+    shown = {NoneType: "null", Path: "path", str: "text"}.get(annotation) or annotation.__name__
+    return " ".join([shown, *bounds])
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _listed(problems: Sequence[str]) -> ConfigError:
+    if len(problems) == 1:
+        return ConfigError(f"configuration: {problems[0]}")
+    return ConfigError("\n".join([f"configuration: {len(problems)} problems", *(f"  - {p}" for p in problems)]))

@@ -1,0 +1,1 @@
+"""Many files -> batches: cases, splits, preprocessing, cache, augmentation, synthetic phantoms."""

@@ -1,0 +1,47 @@
+"""A folder of made-up cases that is written once: the same recipe again is a no-op, a half-written set is completed."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from medseg.atomic import write_text
+from medseg.errors import DataError
+
+MARKER = "generated.json"
+
+
+def name_cases(prefix: str, num_cases: int) -> list[str]:
+    """The ids `<prefix>-0000`, `<prefix>-0001`, ..."""
+    return [f"{prefix}-{index:04d}" for index in range(num_cases)]
+
+
+def write_generated_set(
+    folder: Path, recipe: Mapping[str, str | int], files: list[Path], write_case: Callable[[int], None]
+) -> Path:
+    """The folder that holds exactly `files` (relative paths), written by `write_case(0)`, `write_case(1)`, ...
+
+    `recipe` names the generator (`prefix`), its version, `num_cases` and whatever decides what it draws. It stands in
+    `generated.json`, written last: where the file says the same and no file is missing, nothing is written. Files of an
+    earlier recipe are removed; a file that no generator of this prefix wrote is left alone and raises `DataError`.
+    """
+    folder = Path(folder)
+    marker = folder / MARKER
+    wanted = json.dumps(dict(recipe), indent=2) + "\n"
+    found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()} if folder.is_dir() else set()
+    if found == {*files, Path(MARKER)} and marker.read_text() == wanted:
+        return folder
+    ours = re.compile(rf"\.?{re.escape(str(recipe['prefix']))}-\d{{4,}}\..+|\.?{re.escape(MARKER)}.*")
+    foreign = sorted(str(path) for path in found if not ours.fullmatch(path.name))
+    if foreign:
+        raise DataError(
+            f"{folder}: {len(foreign)} files that this generator did not write, such as {foreign[0]}; "
+            "name an empty folder for the synthetic set"
+        )
+    marker.unlink(missing_ok=True)
+    for path in found - set(files) - {Path(MARKER)}:
+        (folder / path).unlink()
+    for index in range(int(recipe["num_cases"])):
+        write_case(index)
+    write_text(marker, wanted)
+    return folder

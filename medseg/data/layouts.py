@@ -1,0 +1,268 @@
+"""The layouts of a data set: images/ and masks/, a CSV manifest, nnU-Net's and Decathlon's dataset.json."""
+
+import csv
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from medseg.data.cases import Case, MaskSource, Problems, as_text, case_id, list_files, list_folders
+from medseg.data.config import DataConfig
+from medseg.errors import DataError, RadiographError
+from medseg.radiograph.header import read_dataset, uid
+from medseg.radiograph.kind import identify
+from medseg.radiograph.seg import is_segmentation, read_segmentation
+from medseg.radiograph.source import open_source
+
+Found = tuple[list[Case], tuple[str, ...]]
+_SPLITS = ("train", "validation", "test")
+_COLOURS = ("red", "green", "blue")
+
+
+def read_folder(root: Path, config: DataConfig, problems: Problems) -> Found:
+    """Cases of `images/<id>.*` with `masks/<class>/<id>.*`, `masks/<id>.*` or DICOM SEG objects in `masks/`."""
+    images = _by_id(list_files(root / "images"), problems)
+    if not images:
+        raise DataError(f"{as_text(root / 'images')}: no images found; they lie in this folder itself, not below it")
+    folder = root / ("targets" if config.colour else "masks")
+    if not folder.is_dir():
+        raise DataError(f"{as_text(root)}: no {folder.name}/ folder beside images/")
+    if config.colour:
+        targets = _by_id(list_files(folder), problems)
+        _compare(images, targets, "targets without an image", problems)
+        _compare(targets, images, "images without a target", problems)
+        return [Case(name, path, {}, target=targets.get(name)) for name, path in images.items()], _COLOURS
+    folders, files = list_folders(folder), list_files(folder)
+    if folders and files:
+        problems.add("files beside the class folders in masks/", files[0].name)
+    if folders:
+        return _read_class_folders(images, {path.name: path for path in folders}, config, problems)
+    if files and all(is_segmentation(path) for path in files):
+        return _read_segmentations(images, files, config, problems)
+    masks = _by_id(files, problems)
+    _compare(images, masks, "masks without an image", problems)
+    classes = config.classes or ("foreground",)
+    return [
+        Case(name, path, _label_map(masks[name], classes) if name in masks else {}) for name, path in images.items()
+    ], classes
+
+
+def read_manifest(path: Path, config: DataConfig, problems: Problems) -> Found:
+    """Cases of a CSV with `image` and `mask` or `mask_<class>`..., optionally `patient` and `split`."""
+    columns, rows = _read_rows(path, problems)
+    mask_columns = {c.removeprefix("mask_"): c for c in columns if c.startswith("mask_")}
+    if "image" not in columns or (
+        "target" not in columns if config.colour else ("mask" in columns) == bool(mask_columns)
+    ):
+        wanted = "'target'" if config.colour else "either 'mask' or 'mask_<class>'..."
+        raise DataError(
+            f"{as_text(path)}: a manifest has commas between its columns and the columns 'image' and {wanted}; "
+            f"found {columns}"
+        )
+    classes = config.classes or tuple(sorted(mask_columns)) or ("foreground",)
+    if mask_columns:
+        _unknown(classes, mask_columns, problems)
+    splits_given = any(row.get("split") for row in rows)
+    cases = []
+    for row, name in zip(rows, _unique_names([row["image"] for row in rows]), strict=True):
+        masks = {
+            key: MaskSource(_existing(path, row[column], "masks", problems))
+            for key, column in mask_columns.items()
+            if key in classes and row[column]
+        }
+        if row.get("mask") and not config.colour:
+            masks = _label_map(_existing(path, row["mask"], "masks", problems), classes)
+        split = row.get("split", "").lower() or None
+        if splits_given and split not in _SPLITS:
+            problems.add(f"rows whose split is not one of {', '.join(_SPLITS)}", f"{name}: {split or '(empty)'}")
+        target = _existing(path, row["target"], "targets", problems) if config.colour else None
+        known = {"image", "mask", "target", "patient", "split", *mask_columns.values()}
+        metadata = {key: value for key, value in row.items() if key not in known}
+        image = _existing(path, row["image"], "images", problems)
+        patient = f"manifest\0{row['patient']}" if row.get("patient") else ""
+        cases.append(Case(name, image, masks, patient, split, target, metadata))
+    return cases, _COLOURS if config.colour else classes
+
+
+def read_dataset_json(path: Path, config: DataConfig, problems: Problems) -> Found:
+    """Cases of nnU-Net's raw layout (`channel_names`, `file_ending`) or Decathlon's (`training` lists the files)."""
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+        labels = _labels(described["labels"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"{as_text(path)}: not a dataset.json of nnU-Net or Decathlon ({reason})") from error
+    classes = config.classes or tuple(labels)
+    known = tuple(sorted({value for values in labels.values() for value in values}))
+    _unknown(classes, labels, problems)
+    if isinstance(described.get("training"), list):
+        pairs = [_decathlon_pair(path, item) for item in described["training"]]
+    else:
+        channels = described.get("channel_names", described.get("modality", {"0": ""}))
+        if len(channels) != 1:
+            raise DataError(f"{as_text(path)}: {len(channels)} channels; a radiograph has one")
+        pairs = _nnunet_pairs(path.parent, str(described.get("file_ending", ".nii.gz")), problems)
+    cases = []
+    for name, image, mask in pairs:
+        for kind, file in (("images", image), ("masks", mask)):
+            if not file.is_file():
+                problems.add(f"{kind} that are missing", file.name)
+        cases.append(Case(name, image, {c: MaskSource(mask, labels[c], known) for c in classes if c in labels}))
+    return cases, classes
+
+
+def _read_class_folders(
+    images: Mapping[str, Path], folders: Mapping[str, Path], config: DataConfig, problems: Problems
+) -> Found:
+    classes = config.classes or tuple(sorted(folders))
+    _unknown(classes, folders, problems)
+    masks = {name: _by_id(list_files(folders[name]), problems) for name in classes if name in folders}
+    for name, files in masks.items():
+        _compare(images, files, f"masks of {name} without an image", problems)
+    return [
+        Case(key, path, {name: MaskSource(files[key]) for name, files in masks.items() if key in files})
+        for key, path in images.items()
+    ], classes
+
+
+def _read_segmentations(
+    images: Mapping[str, Path], files: Sequence[Path], config: DataConfig, problems: Problems
+) -> Found:
+    """DICOM SEG objects, each matched to the image whose SOP instance it references."""
+    by_uid = {uid: name for name, path in images.items() if (uid := _instance_uid(path))}
+    masks: dict[str, dict[str, MaskSource]] = {name: {} for name in images}
+    for file in files:
+        try:
+            segmentation = read_segmentation(file)
+        except RadiographError as error:
+            problems.add("masks that cannot be read", str(error))
+            continue
+        named = [by_uid[uid] for uid in segmentation.source_uids if uid in by_uid]
+        if not named:
+            problems.add("DICOM SEG objects that reference no image of this data set", file.name)
+        for name in named:
+            for label in segmentation.masks:
+                if (key := _class_name(label)) in masks[name]:
+                    problems.add("images with several masks of one class", f"{name}: {key}")
+                masks[name][key] = MaskSource(file, segment=label)
+    found = sorted({label for sources in masks.values() for label in sources})
+    classes = config.classes or tuple(found)
+    _unknown(classes, found, problems)
+    return [
+        Case(name, path, {c: masks[name][c] for c in classes if c in masks[name]}) for name, path in images.items()
+    ], classes
+
+
+def _instance_uid(path: Path) -> str | None:
+    """The SOP instance UID of a DICOM file; None for any other, and for one that cannot be read."""
+    try:
+        with open_source(path) as file:
+            if identify(file, path) != "dicom":
+                return None
+            return uid(read_dataset(file, ("SOPInstanceUID",), pixels=False), "SOPInstanceUID")
+    except RadiographError:
+        return None
+
+
+def _label_map(path: Path, classes: Sequence[str]) -> dict[str, MaskSource]:
+    """Value i is the i-th class; a single class is whatever is not background."""
+    if len(classes) == 1:
+        return {classes[0]: MaskSource(path)}
+    values = tuple(range(1, len(classes) + 1))
+    return {name: MaskSource(path, (value,), values) for name, value in zip(classes, values, strict=True)}
+
+
+def _labels(described: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Class -> values, of nnU-Net's {"lung": 1} or {"region": [1, 2]} and of Decathlon's {"1": "lung"}."""
+    labels: dict[str, tuple[int, ...]] = {}
+    for key, value in described.items():
+        name, number = (value, key) if isinstance(value, str) and str(key).isdigit() else (key, value)
+        values = tuple(int(v) for v in number) if isinstance(number, list) else (int(number),)
+        if name.lower() not in ("background", "ignore") and values != (0,):
+            labels[_class_name(name)] = values
+    if not labels:
+        raise ValueError("no labels but the background")
+    return labels
+
+
+def _decathlon_pair(path: Path, item: Mapping[str, str]) -> tuple[str, Path, Path]:
+    try:
+        image, mask = path.parent / item["image"], path.parent / item["label"]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{as_text(path)}: an entry of 'training' lacks 'image' or 'label'") from error
+    return case_id(image), image, mask
+
+
+def _nnunet_pairs(folder: Path, ending: str, problems: Problems) -> list[tuple[str, Path, Path]]:
+    images = [path for path in _list(folder / "imagesTr") if path.name.endswith(f"_0000{ending}")]
+    names = {path.name.removesuffix(f"_0000{ending}"): path for path in images}
+    labels = {p.name.removesuffix(ending): p for p in _list(folder / "labelsTr") if p.name.endswith(ending)}
+    _compare(names, labels, "masks without an image", problems)
+    return [(name, path, folder / "labelsTr" / f"{name}{ending}") for name, path in names.items()]
+
+
+def _read_rows(path: Path, problems: Problems) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns of a CSV file and its rows but for the empty ones, every value stripped."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            columns = [name.strip() for name in next(reader, [])]
+            lines = [(reader.line_num, [value.strip() for value in line]) for line in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{as_text(path)}: not a CSV file in UTF-8: {error}") from error
+    if len(set(columns)) < len(columns):
+        raise DataError(f"{as_text(path)}: two columns have one name; found {columns}")
+    for number, line in lines:
+        if any(line) and len(line) != len(columns):
+            problems.add(f"lines that have not {len(columns)} values", f"line {number}: {len(line)}")
+    return columns, [dict(zip_longest(columns, line[: len(columns)], fillvalue="")) for _, line in lines if any(line)]
+
+
+def _class_name(label: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", label.strip()).strip("_")[:32]
+
+
+def _list(folder: Path) -> list[Path]:
+    return list_files(folder) if folder.is_dir() else []
+
+
+def _by_id(files: Iterable[Path], problems: Problems) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in files:
+        if (name := case_id(path)) in found:
+            problems.add("files that differ in their extension alone", f"{found[name].name}, {path.name}")
+        found[name] = path
+    return found
+
+
+def _compare(files: Mapping[str, Path], others: Mapping[str, Path], reason: str, problems: Problems) -> None:
+    """Note each of `others` that none of `files` belongs to."""
+    for name in sorted(others.keys() - files.keys()):
+        problems.add(reason, others[name].name)
+
+
+def _unknown(classes: Sequence[str], known: Iterable[str], problems: Problems) -> None:
+    listed = sorted(known)
+    for name in classes:
+        if name not in listed:
+            problems.add(f"unknown classes; there are {', '.join(listed) or 'none'}", name)
+
+
+def _existing(manifest: Path, name: str, kind: str, problems: Problems) -> Path:
+    path = manifest.parent / name
+    if not path.is_file():
+        problems.add(f"{kind} that are missing", name or "(empty)")
+    return path
+
+
+def _unique_names(images: Sequence[str]) -> list[str]:
+    """The files' names without extension where these are unique, else with the folders that tell them apart."""
+    names = [case_id(Path(image)) for image in images]
+    if len(set(names)) == len(names):
+        return names
+    paths = [Path(os.path.abspath(image)) for image in images]  # noqa: PTH100
+    shared = Path(os.path.commonpath([path.parent for path in paths]))
+    return ["_".join([*path.relative_to(shared).parts[:-1], case_id(path)]) for path in paths]

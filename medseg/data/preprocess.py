@@ -1,0 +1,130 @@
+"""The deterministic way from a radiograph to the network's input and back, shared by training and prediction."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from medseg.data.config import PreprocessConfig
+
+_FLAT = (0.02, 0.05)  # a line whose spread is a lesser share of the picture's is border; clear ones first, then faint
+_SAMPLES = 512  # rows and columns looked at when measuring a picture's levels
+
+
+def scale_intensity(
+    pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None, config: PreprocessConfig
+) -> NDArray[np.float32]:
+    """The picture in [0, 1], float32, same shape; padding becomes 0.
+
+    Percentiles are taken inside the flat borders (collimation, film edges), over pixels that are not padding, so that
+    borders and side markers do not decide the contrast of the anatomy.
+    """
+    low, high = config.range if config.intensity == "fixed" else measure_levels(pixels, padding, config.percentiles)
+    scaled = np.subtract(pixels, low, dtype=np.float64)
+    scaled /= max(high - low, float(np.finfo(np.float32).tiny))
+    if padding is not None:
+        scaled[padding] = 0
+    return np.clip(scaled, 0, 1, out=scaled).astype(np.float32)
+
+
+def measure_levels(
+    pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None, percentiles: tuple[float, float]
+) -> tuple[float, float]:
+    """The two percentiles of the picture inside its flat borders; its range where these are equal."""
+    step = max(1, min(pixels.shape[:2]) // _SAMPLES)
+    sampled = pixels[::step, ::step].astype(np.float64)
+    valid = np.ones(sampled.shape[:2], np.bool_) if padding is None else ~padding[::step, ::step]
+    if not valid.any():
+        sampled, valid = pixels.astype(np.float64), np.ones(pixels.shape[:2], np.bool_)
+    inside = _find_field(sampled.mean(axis=2) if sampled.ndim == 3 else sampled, valid)
+    levels = sampled[inside][valid[inside]]
+    low, high = np.percentile(levels if levels.size else sampled[valid], percentiles)
+    if low == high:
+        low, high = sampled[valid].min(), sampled[valid].max()
+    return float(low), float(high)
+
+
+def _find_field(grey: NDArray[np.float64], valid: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The rows and the columns of a picture inside its flat borders."""
+    step = max(1, 2 * min(grey.shape) // _SAMPLES)
+    grey, valid = grey[::step, ::step], valid[::step, ::step]
+    if not valid.any():
+        return slice(None), slice(None)
+    filled = np.where(valid, grey, np.median(grey[valid]))
+    rows, columns = slice(0, len(grey)), slice(0, grey.shape[1])
+    for flat in _FLAT:
+        field = filled[rows, columns]
+        limit = flat * np.subtract(*np.percentile(field, (95, 5)))
+        rows, columns = _trim(field, limit, 1, rows.start), _trim(field, limit, 0, columns.start)
+    rows, columns = (slice(lines.start * step, (lines.stop - 1) * step + 1) for lines in (rows, columns))
+    return rows, columns
+
+
+def _trim(field: NDArray[np.float64], limit: float, axis: int, start: int) -> slice:
+    """From the first to the last of the lines along `axis` that spread over more than `limit`, counted from `start`."""
+    upper, lower = np.percentile(field, (90, 10), axis=axis)
+    textured = np.flatnonzero(upper - lower > limit)
+    if textured.size <= len(upper) // 5:  # hardly anything would be left: a picture that is flat by nature
+        return slice(start, start + len(upper))
+    return slice(start + int(textured[0]), start + int(textured[-1]) + 1)
+
+
+def fit(image: Tensor, config: PreprocessConfig) -> Tensor:
+    """`(channel, rows, columns)` resized to `config.size`, antialiased; with fit=pad the rest is 0, picture centred."""
+    rows, columns, top, left = _placement(image.shape[-2:], config)
+    resized = functional.interpolate(
+        image[None].float(), (rows, columns), mode="bilinear", align_corners=False, antialias=True
+    )[0]
+    return functional.pad(resized, (left, config.size[1] - columns - left, top, config.size[0] - rows - top))
+
+
+def restore(
+    probabilities: Tensor, size: tuple[int, int], threshold: Tensor | float, config: PreprocessConfig
+) -> Tensor:
+    """Masks, bool `(channel, *size)`, of one picture's network-size probabilities; the inverse of `fit`.
+
+    `threshold` is one number or one a channel `(channel,)`; a probability at the threshold is foreground, as in the
+    article. With restore=linear the probabilities are resized, then cut; with nearest the other way round.
+    """
+    limits = torch.as_tensor(threshold, dtype=torch.float32, device=probabilities.device).reshape(-1, 1, 1)
+    if config.restore == "linear":
+        return restore_probabilities(probabilities, size, config) >= limits
+    cut = (_crop(probabilities, size, config) >= limits).float()
+    return functional.interpolate(cut[None], size, mode="nearest")[0] > 0.5
+
+
+def restore_probabilities(probabilities: Tensor, size: tuple[int, int], config: PreprocessConfig) -> Tensor:
+    """Network-size maps `(channel, *config.size)` of one picture, float32 `(channel, *size)` at its original size."""
+    cropped = _crop(probabilities, size, config).float()
+    if config.restore == "nearest":
+        return functional.interpolate(cropped[None], size, mode="nearest")[0]
+    return functional.interpolate(cropped[None], size, mode="bilinear", align_corners=False)[0]
+
+
+def locate_pixels(size: tuple[int, int], config: PreprocessConfig) -> Tensor:
+    """Where `fit` takes a pixel from: the matrix, float64 `(4, 4)`, from `(row, column)` after it to that before it.
+
+    Pixel centres have whole numbers, so a corner of the picture lies at -0.5.
+    """
+    rows, columns, top, left = _placement(size, config)
+    matrix = torch.eye(4, dtype=torch.float64)
+    for axis, (length, fitted, first) in enumerate(zip(size, (rows, columns), (top, left), strict=True)):
+        step = length / fitted
+        matrix[axis, axis], matrix[axis, 3] = step, (0.5 - first) * step - 0.5
+    return matrix
+
+
+def _crop(maps: Tensor, size: tuple[int, int], config: PreprocessConfig) -> Tensor:
+    rows, columns, top, left = _placement(size, config)
+    return maps[..., top : top + rows, left : left + columns]
+
+
+def _placement(size: tuple[int, int] | torch.Size, config: PreprocessConfig) -> tuple[int, int, int, int]:
+    """Rows, columns, top and left of a picture of `size` within the network's input."""
+    if config.fit == "stretch":
+        return config.size[0], config.size[1], 0, 0
+    factor = min(config.size[0] / size[0], config.size[1] / size[1])
+    rows = min(max(round(size[0] * factor), 1), config.size[0])
+    columns = min(max(round(size[1] * factor), 1), config.size[1])
+    return rows, columns, (config.size[0] - rows) // 2, (config.size[1] - columns) // 2

@@ -1,0 +1,220 @@
+"""MONAI dictionary transforms from a case's files to the network's input, and to masks at their own size."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms.compose import Compose
+from monai.transforms.transform import MapTransform
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medseg.data.cases import Case, MaskSource
+from medseg.data.config import DataConfig, PreprocessConfig
+from medseg.data.preprocess import fit, locate_pixels, scale_intensity
+from medseg.errors import RadiographError
+from medseg.radiograph.image import Radiograph
+from medseg.radiograph.mask import LabelImage, binarize, read_label_image
+from medseg.radiograph.read import read_radiograph
+from medseg.radiograph.seg import Segmentation, is_segmentation, read_segmentation
+
+_META = (
+    *("spacing_mm", "spacing_source", "kind", "modality", "body_part", "view", "lossy", "burned_in", "warnings"),
+    "padding",
+)
+
+
+class LoadRadiographd(MapTransform):
+    """Each path becomes a float32 `MetaTensor` `(channel, rows, columns)` of modality values, bright is dense.
+
+    `meta` carries `spacing_mm` (or None), `spacing_source`, `kind`, `modality`, `body_part`, `view`, `lossy`,
+    `burned_in`, `warnings` and `padding`; nothing of the patient. Raises `RadiographError`.
+    """
+
+    def __init__(self, keys: Sequence[str], config: DataConfig) -> None:
+        super().__init__(keys)
+        self.config = config
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with its paths read."""
+        loaded = dict(data)
+        for key in self.key_iterator(loaded):
+            radiograph = read_radiograph(
+                loaded[key],
+                presentation=self.config.presentation,
+                presentation_intent=self.config.presentation_intent,
+                invert=self.config.invert,
+                colour=self.config.colour,
+            )
+            loaded[key] = build_meta_tensor(radiograph)
+        return loaded
+
+
+class LoadMasksd(MapTransform):
+    """A mapping of class to `MaskSource` becomes uint8 masks `(class, rows, columns)` of 0 and 1.
+
+    Adds `present`, bool `(class,)`: which classes are known; the others are 0 and left out of loss and metrics.
+    Raises `RadiographError` where masks differ in size, or in aspect ratio from the image of `image_key`.
+    """
+
+    def __init__(self, keys: Sequence[str], classes: Sequence[str], image_key: str = "image") -> None:
+        super().__init__(keys)
+        self.classes = classes
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with its masks read."""
+        loaded = dict(data)
+        for key in self.key_iterator(loaded):
+            sources: Mapping[str, MaskSource] = loaded[key]
+            masks, warnings = read_masks(sources, self.classes)
+            if self.image_key in loaded:
+                check_sizes(loaded["image_path"], loaded[self.image_key].shape[-2:], sources, masks.shape[-2:])
+            loaded[key] = torch.from_numpy(masks)
+            loaded["present"] = torch.tensor([name in sources for name in self.classes])
+            loaded["mask_warnings"] = warnings
+        return loaded
+
+
+class ScaleRadiographd(MapTransform):
+    """Intensities in [0, 1] as `PreprocessConfig` says, padding at 0."""
+
+    def __init__(self, keys: Sequence[str], config: PreprocessConfig) -> None:
+        super().__init__(keys)
+        self.config = config
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with its pictures scaled."""
+        scaled = dict(data)
+        for key in self.key_iterator(scaled):
+            image = scaled[key]
+            channels = image.as_tensor().numpy()
+            pixels = channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
+            levels = scale_intensity(pixels, image.meta["padding"], self.config)
+            scaled[key] = MetaTensor(_channel_first(levels), meta=image.meta)
+        return scaled
+
+
+class Fitd(MapTransform):
+    """Maps `(channel, rows, columns)` at the network's size; masks are cut at half after the resize.
+
+    The affine of a `MetaTensor` follows; `meta["spacing_mm"]` stays that of the file.
+    """
+
+    def __init__(self, keys: Sequence[str], config: PreprocessConfig, *, binary: bool) -> None:
+        super().__init__(keys)
+        self.config = config
+        self.binary = binary
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with its maps resized."""
+        fitted = dict(data)
+        for key in self.key_iterator(fitted):
+            given = fitted[key]
+            if isinstance(given, MetaTensor):
+                affine = given.affine @ locate_pixels((given.shape[-2], given.shape[-1]), self.config)
+                fitted[key] = MetaTensor(fit(given.as_tensor(), self.config), affine=affine, meta=given.meta)
+            else:
+                maps = fit(given, self.config)
+                fitted[key] = (maps >= 0.5).to(torch.uint8) if self.binary else maps
+        return fitted
+
+
+def build_preprocessing(data: DataConfig, preprocess: PreprocessConfig) -> Compose:
+    """From `{"image": path}` to `{"image": float32 (channel, *size)}`: what training and prediction share."""
+    return Compose([LoadRadiographd(["image"], data), *network_input(preprocess).transforms])
+
+
+def network_input(preprocess: PreprocessConfig, keys: Sequence[str] = ("image",)) -> Compose:
+    """From a loaded radiograph to the network's input: intensities, then size."""
+    return Compose([ScaleRadiographd(list(keys), preprocess), Fitd(list(keys), preprocess, binary=False)])
+
+
+def apply_transforms(transforms: Compose, item: Mapping[str, Any]) -> dict[str, Any]:
+    """What the transforms make of one item. Raises `RadiographError` itself, not as MONAI wraps it."""
+    try:
+        applied: dict[str, Any] = transforms(dict(item))
+        return applied
+    except RuntimeError as error:
+        cause: BaseException = error
+        while isinstance(cause, RuntimeError) and cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, RadiographError):
+            raise cause from None
+        raise
+
+
+def read_masks(sources: Mapping[str, MaskSource], classes: Sequence[str]) -> tuple[NDArray[np.uint8], list[str]]:
+    """Masks uint8 `(class, rows, columns)` of 0 and 1 at their own size, and warnings. Raises `RadiographError`."""
+    warnings: list[str] = []
+    read: dict[Path, Segmentation | LabelImage] = {}
+    masks: dict[str, NDArray[np.bool_]] = {}
+    for name, source in sources.items():
+        if source.path not in read:
+            segmented = is_segmentation(source.path)
+            read[source.path] = read_segmentation(source.path) if segmented else read_label_image(source.path)
+        masks[name] = _mask_of(read[source.path], source, warnings)
+    shapes = {mask.shape for mask in masks.values()}
+    if len(shapes) != 1:
+        listed = ", ".join(f"{source.path} {masks[name].shape}" for name, source in sources.items())
+        raise RadiographError(f"masks of one image differ in size: {listed}")
+    stacked = np.zeros((len(classes), *shapes.pop()), np.uint8)
+    for name, mask in masks.items():
+        stacked[classes.index(name)] = mask
+    return stacked, warnings
+
+
+def check_sizes(
+    image: Path, image_size: Sequence[int], sources: Mapping[str, MaskSource], mask_size: Sequence[int]
+) -> None:
+    """Raise `RadiographError` naming both files unless image and mask sizes have one exact ratio."""
+    if image_size[0] * mask_size[1] != image_size[1] * mask_size[0]:
+        mask = next(iter(sources.values())).path
+        raise RadiographError(
+            f"{mask}: the mask has {mask_size[0]} x {mask_size[1]} pixels, its image {image} "
+            f"{image_size[0]} x {image_size[1]}; rows and columns must have the same ratio"
+        )
+
+
+def build_meta_tensor(radiograph: Radiograph) -> MetaTensor:
+    """The radiograph as a channel-first `MetaTensor`, its affine that of the file's NIfTI form with axes (row, column).
+
+    Rows run to posterior, columns to the patient's left (RAS: negative y and x), in mm where the spacing is known,
+    else in pixels; `meta["spacing_mm"]` tells which.
+    """
+    row, column = radiograph.spacing_mm or (1.0, 1.0)
+    affine = torch.tensor([[0, -column, 0, 0], [-row, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.float64)
+    return MetaTensor(
+        _channel_first(radiograph.pixels), affine=affine, meta={name: getattr(radiograph, name) for name in _META}
+    )
+
+
+def as_item(case: Case) -> dict[str, Any]:
+    """The case as the dictionary that the transforms take: `image`, `image_path`, and `mask` or `target`."""
+    item: dict[str, Any] = {"id": case.id, "image": case.image, "image_path": case.image}
+    return item | ({"target": case.target} if case.target else {"mask": case.masks})
+
+
+def _channel_first(pixels: NDArray[np.float32]) -> Tensor:
+    channels = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+    return torch.from_numpy(np.ascontiguousarray(channels))
+
+
+def _mask_of(content: Segmentation | LabelImage, source: MaskSource, warnings: list[str]) -> NDArray[np.bool_]:
+    if isinstance(content, Segmentation):
+        labels = list(content.masks)
+        if source.segment is None and len(labels) != 1:
+            raise RadiographError(f"{source.path}: has {len(labels)} segments where a mask of one class was expected")
+        return content.masks[source.segment or labels[0]]
+    if not source.values:
+        return binarize(content, source.path, warnings)
+    meant = np.isin(content.values, (0, *source.known))
+    if not meant.all():
+        unknown = np.unique(content.values[~meant])[:10].tolist()
+        raise RadiographError(
+            f"{source.path}: label values {unknown} belong to no class; declared are {list(source.known)} and 0"
+        )
+    return np.isin(content.values, source.values)

@@ -1,0 +1,63 @@
+"""How good a model is on cases, at the size of their references."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from medseg.data.cases import Case
+from medseg.data.config import DataConfig
+from medseg.data.loaders import CachedCases
+from medseg.data.transforms import LoadRadiographd, ScaleRadiographd, read_masks
+from medseg.inference.predictor import Predictor
+from medseg.training.metrics import SegmentationScores, ThresholdSearch
+
+Keep = Callable[[Case, Tensor], None]
+
+
+def score_cases(
+    predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataConfig, keep: Keep | None = None
+) -> dict[str, float]:
+    """The scores of `SegmentationScores` over `cases`; `cached` holds their network input, in the same order.
+
+    `keep` is given each case and its masks, bool `(class, rows, columns)`.
+    """
+    scores = SegmentationScores(predictor.card.classes)
+    for case, predicted, reference, present in _predictions(predictor, cases, cached, data):
+        masks = predictor.masks(predicted, _size(reference))
+        scores.update((masks[None], reference[None], present[None]))
+        if keep is not None:
+            keep(case, masks)
+    return scores.compute()
+
+
+def search_thresholds(
+    predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataConfig
+) -> dict[str, float]:
+    """The threshold of each class whose mean Dice over `cases` is best."""
+    search = ThresholdSearch(predictor.card.classes)
+    for _, predicted, reference, present in _predictions(predictor, cases, cached, data):
+        search.update(predictor.probabilities(predicted, _size(reference)), reference, present)
+    return search.compute()
+
+
+def _predictions(
+    predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataConfig
+) -> Iterator[tuple[Case, Tensor, Tensor, Tensor]]:
+    """Each case with its network-size probabilities, its reference at its own size, and which classes it knows."""
+    for index, case in enumerate(cases):
+        batch = cached[[index]]
+        yield case, predictor.predict(batch["image"])[0], _reference(case, predictor, data), batch["present"][0]
+
+
+def _reference(case: Case, predictor: Predictor, data: DataConfig) -> Tensor:
+    """Masks, bool `(class, rows, columns)`, at the reference's own size; of an RGB target where it is at least half."""
+    if case.target is None:
+        return torch.from_numpy(read_masks(case.masks, predictor.card.classes)[0]).bool()
+    loaded = LoadRadiographd(["image"], data)({"image": case.target})
+    target: Tensor = ScaleRadiographd(["image"], predictor.card.preprocess)(loaded)["image"].as_tensor()
+    return target >= 0.5
+
+
+def _size(maps: Tensor) -> tuple[int, int]:
+    return int(maps.shape[-2]), int(maps.shape[-1])

@@ -1,0 +1,103 @@
+"""The article's blocks: ConvBlock, DownSample, UpSample.
+
+With `padding_mode="reflect"` and `dropout=0.3` they are the article's, layer for layer; its section 2 and the 2015
+paper (Ronneberger et al., arXiv:1505.04597) give the other options of `ModelConfig`.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from medseg.model.config import ModelConfig
+
+
+class ConvBlock(nn.Module):
+    """Two 3x3 convolutions, each with batch normalisation, dropout of whole channels, activation.
+
+    `(batch, in_channels, rows, columns)` -> `(batch, out_channels, rows, columns)`, 4 rows and columns fewer with
+    `padding=0`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(
+            _conv(in_channels, out_channels, config, padding=config.padding),
+            *_normalise(out_channels, config),
+            nn.Dropout2d(config.dropout, inplace=True),
+            _activate(config),
+            _conv(out_channels, out_channels, config, padding=config.padding),
+            *_normalise(out_channels, config),
+            nn.Dropout2d(config.dropout, inplace=True),
+            _activate(config),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features at the same level."""
+        return self.layer(x)  # type: ignore[no-any-return]
+
+
+class DownSample(nn.Module):
+    """Half the rows and columns: a 3x3 convolution of stride 2, batch normalisation, activation; or 2x2 max pooling.
+
+    The convolution is padded by 1 even where the blocks are not, so that both ways halve an even size exactly.
+    """
+
+    def __init__(self, channels: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.layer = (
+            nn.MaxPool2d(kernel_size=2, stride=2)
+            if config.downsample == "max_pool"
+            else nn.Sequential(
+                _conv(channels, channels, config, padding=1, stride=2),
+                *_normalise(channels, config),
+                _activate(config),
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, channels, rows / 2, columns / 2)`."""
+        return self.layer(x)  # type: ignore[no-any-return]
+
+
+class UpSample(nn.Module):
+    """Twice the rows and columns, half the channels, joined with the features of the same level on the way down.
+
+    `(batch, channels, rows, columns)` and a feature map of `channels / 2`, centre-cropped if larger (`padding=0`) ->
+    `(batch, channels, 2 rows, 2 columns)`, or `channels / 2` where the two are added (FCN).
+    """
+
+    def __init__(self, channels: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.mode, self.skip = config.upsample, config.skip
+        self.layer: nn.Module = (
+            nn.ConvTranspose2d(channels, channels // 2, kernel_size=2, stride=2)
+            if config.upsample == "transposed"
+            else nn.Conv2d(channels, channels // 2, kernel_size=1)
+        )
+
+    def forward(self, x: Tensor, feature_map: Tensor) -> Tensor:
+        """The joined features, those from below first."""
+        up = x if self.mode == "transposed" else F.interpolate(x, scale_factor=2, mode=self.mode)
+        out = self.layer(up)
+        feature_map = crop_centre(feature_map, out)
+        return out + feature_map if self.skip == "add" else torch.cat((out, feature_map), dim=1)
+
+
+def crop_centre(x: Tensor, like: Tensor) -> Tensor:
+    """The middle of `x`, as many rows and columns as `like` has."""
+    rows, columns = like.shape[-2:]
+    top, left = (x.shape[-2] - rows) // 2, (x.shape[-1] - columns) // 2
+    return x[..., top : top + rows, left : left + columns]
+
+
+def _conv(in_channels: int, out_channels: int, config: ModelConfig, padding: int, stride: int = 1) -> nn.Conv2d:
+    mode = config.padding_mode
+    return nn.Conv2d(in_channels, out_channels, 3, stride, padding, padding_mode=mode, bias=config.bias)
+
+
+def _normalise(channels: int, config: ModelConfig) -> list[nn.Module]:
+    return [nn.BatchNorm2d(channels)] if config.batch_norm else []
+
+
+def _activate(config: ModelConfig) -> nn.Module:
+    return nn.ReLU(inplace=True) if config.activation == "relu" else nn.LeakyReLU(inplace=True)

@@ -1,0 +1,171 @@
+"""A model file: the network's weights with all that prediction must know; and the training state to go on from.
+
+Plain numbers, strings and tensors, read with `weights_only=True`: a model file cannot run code.
+"""
+
+import pickle
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from medseg.atomic import open_atomically
+from medseg.config import Section, flatten
+from medseg.data.config import ClassName, PreprocessConfig
+from medseg.errors import CheckpointError
+from medseg.model.config import ModelConfig
+from medseg.model.unet import UNet, build_unet
+
+FORMAT = "medseg-model-1"
+
+
+class Reading(Section):
+    """How the model's radiographs are read."""
+
+    presentation: Literal["stored", "voi"] = "stored"
+    presentation_intent: tuple[str, ...] = ("FOR PRESENTATION",)
+    colour: bool = False
+
+
+class Accepts(Section):
+    """The input that the model is for; an empty list is anything."""
+
+    modalities: tuple[str, ...] = ("CR", "DX")
+    body_parts: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
+
+
+class Range(Section):
+    """The smallest and the largest value of one class in training."""
+
+    area: tuple[float, float]
+    """Share of the network's input."""
+    row: tuple[float, float]
+    """Centre of gravity, 0 top to 1 bottom."""
+    column: tuple[float, float]
+    """Centre of gravity, 0 left to 1 right."""
+
+
+class ModelCard(Section):
+    """What a model file says of the model beside its weights."""
+
+    classes: tuple[ClassName, ...]
+    model: ModelConfig
+    preprocess: PreprocessConfig
+    reading: Reading = Reading()
+    accepts: Accepts = Accepts()
+    thresholds: dict[str, float] = {}
+    """The threshold of each class that was best on validation; predict.threshold=best uses it."""
+    ranges: dict[str, Range] = {}
+    train_digests: tuple[str, ...] = ()
+    """SHA-256 of the pixels of each training case."""
+    validation_digests: tuple[str, ...] = ()
+    metrics: dict[str, float] = {}
+    """Validation scores of these weights."""
+    run_id: str | None = None
+    research_use: str = "Research use only. Not for clinical use."
+
+    def build_network(self) -> UNet:
+        """The network of this card, with fresh weights."""
+        return build_unet(self.model, 3 if self.reading.colour else 1, len(self.classes))
+
+
+def save_checkpoint(
+    path: Path, card: ModelCard, weights: Mapping[str, Tensor], training: Mapping[str, Any] | None = None
+) -> None:
+    """Write a model file, whole or not at all; the one before stays as `<stem>.previous.pt`.
+
+    `training` is the state to go on from. Raises `StorageError`.
+    """
+    content = {"format": FORMAT, "card": card.model_dump(mode="json"), "weights": _plain(weights)}
+    if training is not None:
+        content["training"] = dict(training)
+    with open_atomically(path, keep_previous=previous_path(path)) as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # PyTorch's own, on top of the system's
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[ModelCard, dict[str, Any]]:
+    """The card and the whole content (`weights`, perhaps `training`) of a model file.
+
+    Raises `CheckpointError` that names a file which is missing, damaged or no model file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise CheckpointError(f"{path}: damaged (checksum of {damaged}); its file before is {previous_path(path)}")
+        content = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file") from error
+    except (OSError, zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{path}: damaged or no model file ({reason})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: no model file of medseg ({FORMAT})")
+    try:
+        return ModelCard.model_validate(content["card"]), content
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: its description is not valid: {error.errors()[0]['msg']}") from error
+
+
+def load_model(path: Path, device: torch.device | str = "cpu") -> tuple[ModelCard, UNet]:
+    """The card and the network, in evaluation mode on `device`. Raises `CheckpointError`."""
+    card, content = load_checkpoint(path, device)
+    network = card.build_network().to(device)
+    try:
+        network.load_state_dict(content["weights"])
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: its weights do not fit its architecture: {error}") from error
+    return card, network.eval()
+
+
+def load_training(path: Path, card: ModelCard) -> tuple[Path, dict[str, Any]]:
+    """The file to go on from and its content: `path`, or the one before it where `path` is damaged.
+
+    Raises `CheckpointError` where neither can be read, where the file holds no training state, or where architecture,
+    classes or preprocessing differ from `card`'s, with the differences.
+    """
+    try:
+        found, content = load_checkpoint(path)
+    except CheckpointError as error:
+        previous = previous_path(path)
+        if not previous.is_file():
+            raise CheckpointError(f"{error}; nothing to resume from") from error
+        print(f"{error}; going on from {previous}", file=sys.stderr)
+        path = previous
+        found, content = load_checkpoint(path)
+    if "training" not in content:
+        raise CheckpointError(f"{path}: holds a model but no training state to resume; last.pt does")
+    differences = _differences(found, card)
+    if differences:
+        raise CheckpointError(f"{path}: cannot be resumed with this configuration: {'; '.join(differences)}")
+    return path, content
+
+
+def previous_path(path: Path) -> Path:
+    """Where the file before `path` is kept."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def _differences(found: ModelCard, wanted: ModelCard) -> list[str]:
+    names = ("classes", "model", "preprocess", "reading")
+    flat = [flatten(card) for card in (found, wanted)]
+    return [
+        f"{key} is {flat[0].get(key)} in the file, {flat[1].get(key)} now"
+        for key in sorted(flat[0].keys() | flat[1].keys())
+        if key.split(".")[0] in names and flat[0].get(key) != flat[1].get(key)
+    ]
+
+
+def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}

@@ -1,0 +1,116 @@
+"""The U-Net, and the arithmetic of the picture sizes it takes.
+
+Without padding (Ronneberger et al., arXiv:1505.04597) every block takes 4 pixels off a side: with depth d, inputs of
+k * 2^d - 4 pixels halve evenly at every level and come out 12 * 2^d - 8 pixels smaller: 572 -> 388 for d = 4.
+"""
+
+from itertools import pairwise
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from medseg.errors import ConfigError
+from medseg.model.blocks import ConvBlock, DownSample, UpSample
+from medseg.model.config import ModelConfig
+
+
+class UNet(nn.Module):
+    """The article's network, for any depth: c1 d1 c2 d2 c3 d3 c4 d4 c5 u1 c6 u2 c7 u3 c8 u4 c9 out.
+
+    `encoder` holds c1 to c4, `down` d1 to d4, `bottom` is c5, `up` holds u1 to u4, `decoder` c6 to c9. Channels double
+    from `width` at each level down: 64, 128, 256, 512, 1024 in the article.
+    """
+
+    def __init__(self, config: ModelConfig, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.config, self.in_channels, self.out_channels = config, in_channels, out_channels
+        widths = [config.width * 2**level for level in range(config.depth + 1)]
+        joined = 2 if config.skip == "concatenate" else 1
+        self.encoder = nn.ModuleList(ConvBlock(i, o, config) for i, o in pairwise([in_channels, *widths[:-1]]))
+        self.down = nn.ModuleList(DownSample(channels, config) for channels in widths[:-1])
+        self.bottom = ConvBlock(widths[-2], widths[-1], config)
+        self.up = nn.ModuleList(UpSample(channels, config) for channels in widths[:0:-1])
+        self.decoder = nn.ModuleList(ConvBlock(joined * channels, channels, config) for channels in widths[-2::-1])
+        kernel = config.output_kernel
+        self.out = nn.Conv2d(config.width, out_channels, kernel, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits: the article's sigmoid stands outside (its BCELoss is `binary_cross_entropy_with_logits` here).
+
+        `(batch, in_channels, rows, columns)` -> `(batch, out_channels, rows, columns)`, of `output_size` rows and
+        columns. Raises `ConfigError` where `margins` does.
+        """
+        rows, columns = (output_size(side, self.config) for side in x.shape[-2:])
+        around = (*margins(x.shape[-1], self.config), *margins(x.shape[-2], self.config))
+        if any(around):
+            x = F.pad(x, around, mode="reflect" if self.config.mirror_input else "replicate")
+        return self._through_levels(x)[..., :rows, :columns]
+
+    def _through_levels(self, x: Tensor) -> Tensor:
+        feature_maps = []
+        for block, down in zip(self.encoder, self.down, strict=True):
+            feature_maps.append(block(x))
+            x = down(feature_maps[-1])
+        x = self.bottom(x)
+        for up, block in zip(self.up, self.decoder, strict=True):
+            x = block(up(x, feature_maps.pop()))
+        return self.out(x)  # type: ignore[no-any-return]
+
+
+def build_unet(config: ModelConfig, in_channels: int, out_channels: int) -> UNet:
+    """A fresh network, initialised by PyTorch's defaults as the article's is."""
+    return UNet(config, in_channels, out_channels)
+
+
+def output_size(side: int, config: ModelConfig) -> int:
+    """Rows (columns) of the output for that many rows (columns) of the input."""
+    return side if config.padding or config.mirror_input else side - _lost(config)
+
+
+def margins(side: int, config: ModelConfig) -> tuple[int, int]:
+    """Pixels to add before and after a side so that it halves evenly at every level.
+
+    `padding=1`: up to the next multiple of 2^depth. `mirror_input`: what unpadded convolutions take off, and up to the
+    next size that fits. `padding=0` alone adds nothing. Raises `ConfigError` for a side that is too small or does not
+    fit, naming those that do.
+    """
+    if side < (smallest := smallest_size(config)):
+        raise ConfigError(
+            f"model.depth={config.depth} needs pictures of at least {smallest} pixels a side, found {side};"
+            " a smaller model.depth takes smaller pictures"
+        )
+    before = _lost(config) // 2 if config.mirror_input else 0
+    fitting = fitting_size(side + 2 * before, config)
+    if config.padding == 0 and not config.mirror_input and side != fitting:
+        raise ConfigError(
+            f"a picture side of {side} pixels does not fit model.padding=0 with model.depth={config.depth};"
+            f" nearest that do: {fitting - _step(config)}, {fitting}; model.mirror_input=true takes others too"
+        )
+    return before, fitting - side - before
+
+
+def fitting_size(at_least: int, config: ModelConfig) -> int:
+    """The smallest side, not below `at_least`, that halves evenly at every level."""
+    step, offset = _step(config), 0 if config.padding else 4
+    return -(-(at_least + offset) // step) * step - offset
+
+
+def smallest_size(config: ModelConfig) -> int:
+    """The side below which a picture is refused.
+
+    `padding=1`: the deepest level keeps 2 pixels, which reflection and batch normalisation need. `padding=0`: one pixel
+    comes out. `mirror_input`: a picture cannot be mirrored by its own size or more.
+    """
+    if config.padding:
+        return _step(config) + 1
+    return _lost(config) // 2 + _step(config) if config.mirror_input else fitting_size(_lost(config) + 1, config)
+
+
+def _lost(config: ModelConfig) -> int:
+    """Pixels that unpadded convolutions take off a side."""
+    return 12 * _step(config) - 8
+
+
+def _step(config: ModelConfig) -> int:
+    """Pixels of the picture to one of the deepest level."""
+    return 1 << config.depth

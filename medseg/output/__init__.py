@@ -1,0 +1,1 @@
+"""What a command leaves behind: its folder, masks, reports."""

@@ -1,0 +1,16 @@
+"""One file -> one `Radiograph`, from any of the formats that radiographs come in."""
+
+from medseg.radiograph.image import Radiograph
+from medseg.radiograph.mask import LabelImage, binarize, read_label_image
+from medseg.radiograph.nifti import build_nifti
+from medseg.radiograph.read import identify_kind, read_radiograph
+
+__all__ = [
+    "LabelImage",
+    "Radiograph",
+    "binarize",
+    "build_nifti",
+    "identify_kind",
+    "read_label_image",
+    "read_radiograph",
+]

@@ -1,0 +1,187 @@
+"""A DICOM file as a `Radiograph`: what is refused, what is lived with, and the order of the steps."""
+
+import os
+from collections.abc import Collection
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from medseg.errors import RadiographError
+from medseg.radiograph.decode import LOSSY, decode_colour, decode_stored
+from medseg.radiograph.grey import apply_modality, apply_voi, is_inverse
+from medseg.radiograph.header import PixelFormat, integer, numbers, read_dataset, read_pixel_format, text, uid, values
+from medseg.radiograph.image import Radiograph, check_content, clean_term
+from medseg.radiograph.kind import identify
+from medseg.radiograph.source import open_source
+from medseg.radiograph.spacing import read_spacing
+
+_KEYWORDS = (
+    *("SOPClassUID", "SOPInstanceUID", "Modality", "BodyPartExamined", "ViewPosition", "BurnedInAnnotation"),
+    *("PresentationIntentType", "LossyImageCompression", "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration"),
+    *("PhotometricInterpretation", "PresentationLUTShape", "PixelPaddingValue", "PixelPaddingRangeLimit"),
+    *("PixelSpacing", "PixelSpacingCalibrationType", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
+    *("EstimatedRadiographicMagnificationFactor", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    *("VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth"),
+)
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+_SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+
+
+def read_dicom(file: BinaryIO, *, presentation: str, presentation_intent: Collection[str], colour: bool) -> Radiograph:
+    """The picture of a DICOM file. Raises `RadiographError` for all that is not one single grey frame.
+
+    Stored values, then the modality step, with `presentation="voi"` the VOI step, and MONOCHROME1 turned round last.
+    """
+    warnings: list[str] = []
+    dataset = _read_picture(file)
+    _check_intent(dataset, presentation_intent)
+    form = read_pixel_format(dataset, warnings)
+    padding = None
+    if form.samples == 1:
+        pixels, padding = _grey_pixels(dataset, form, presentation, warnings)
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2) if colour else pixels
+    else:
+        pixels = _colour_pixels(dataset, form, colour)
+    check_content(pixels, padding)
+    spacing_mm, spacing_source = read_spacing(dataset, warnings)
+    return Radiograph(
+        pixels=pixels,
+        spacing_mm=spacing_mm,
+        spacing_source=spacing_source,
+        kind="dicom",
+        modality=clean_term(text(dataset, "Modality"), "Modality", warnings),
+        body_part=clean_term(text(dataset, "BodyPartExamined"), "BodyPartExamined", warnings),
+        view=clean_term(text(dataset, "ViewPosition"), "ViewPosition", warnings),
+        lossy=form.transfer_syntax in LOSSY or text(dataset, "LossyImageCompression") == "01",
+        warnings=tuple(warnings),
+        padding=padding,
+        burned_in={"YES": True, "NO": False}.get((text(dataset, "BurnedInAnnotation") or "").upper()),
+        sop_class=uid(dataset, "SOPClassUID"),
+        sop_instance_uid=uid(dataset, "SOPInstanceUID"),
+    )
+
+
+def read_stored(
+    file: BinaryIO, warnings: list[str]
+) -> tuple[NDArray[np.integer[Any]], tuple[float, float] | None, bool]:
+    """Stored values as they are, spacing and whether they are lossy, of a DICOM file that holds a mask."""
+    dataset = _read_picture(file)
+    form = read_pixel_format(dataset, warnings)
+    _check_grey(form)
+    lossy = form.transfer_syntax in LOSSY or text(dataset, "LossyImageCompression") == "01"
+    return decode_stored(dataset, form, warnings), read_spacing(dataset, warnings)[0], lossy
+
+
+def read_patient(path: str | os.PathLike[str]) -> tuple[str, str] | None:
+    """PatientID and IssuerOfPatientID, stripped, for grouping only; None where the file is not DICOM.
+
+    Empty text stands for what is absent. Never store or print either. Raises `RadiographError` as any reader does.
+    """
+    with open_source(path) as file:
+        if identify(file, path) != "dicom":
+            return None
+        dataset = read_dataset(file, ("PatientID", "IssuerOfPatientID"), pixels=False)
+        patient, issuer = (
+            "\\".join(str(value) for value in values(dataset, keyword) if value == value).strip(" \0")
+            for keyword in ("PatientID", "IssuerOfPatientID")
+        )
+        return patient, issuer
+
+
+def is_segmentation_class(sop_class: str | None) -> bool:
+    """Whether a SOP class is Segmentation Storage or Label Map Segmentation Storage (PS3.4 B.5)."""
+    return sop_class in _SEGMENTATIONS
+
+
+def _read_picture(file: BinaryIO) -> Dataset:
+    """The data set with its pixel data, once the header has shown that it may hold one single picture."""
+    header = read_dataset(file, ("SOPClassUID", "NumberOfFrames"), pixels=False)
+    if is_segmentation_class(uid(header, "SOPClassUID")):
+        raise RadiographError("is a DICOM segmentation, not a picture")
+    frames = integer(header, "NumberOfFrames")
+    if frames is not None and frames > 1:
+        raise RadiographError(f"has {frames} frames; a single one is needed")
+    dataset = read_dataset(file, (*_KEYWORDS, *_PIXELS), pixels=True)
+    for keyword in _PIXELS[1:]:
+        if keyword in dataset:
+            raise RadiographError(f"holds {keyword}; only PixelData is supported")
+    data = values(dataset, "PixelData")
+    if not data:
+        raise RadiographError(f"has no pixel data ({_class_name(dataset)})")
+    if not isinstance(data[0], bytes):
+        raise RadiographError("PixelData has a value representation other than OB and OW")
+    return dataset
+
+
+def _class_name(dataset: Dataset) -> str:
+    name = UID(uid(dataset, "SOPClassUID") or uid(dataset.file_meta, "MediaStorageSOPClassUID") or "").name
+    return name if name and not name[0].isdigit() else "unknown SOP class"
+
+
+def _check_intent(dataset: Dataset, allowed: Collection[str]) -> None:
+    intent = (text(dataset, "PresentationIntentType") or "").upper()
+    if intent and intent not in {value.upper() for value in allowed}:
+        shown = intent if intent in ("FOR PROCESSING", "FOR PRESENTATION") else "unknown"
+        raise RadiographError(f"PresentationIntentType is {shown}; allowed: {', '.join(allowed)}")
+
+
+def _check_grey(form: PixelFormat) -> None:
+    if form.samples != 1:
+        raise RadiographError(f"SamplesPerPixel is {form.samples}; a grey picture is needed")
+    if form.photometric not in _GREY:
+        name = form.photometric if form.photometric in ("PALETTE COLOR", *_COLOUR) else "unknown"
+        raise RadiographError(f"PhotometricInterpretation is {name}; MONOCHROME1 or MONOCHROME2 is needed")
+
+
+def _grey_pixels(
+    dataset: Dataset, form: PixelFormat, presentation: str, warnings: list[str]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    _check_grey(form)
+    stored = decode_stored(dataset, form, warnings)
+    grey = apply_modality(stored, form.stored_range, dataset, warnings)
+    if presentation == "voi":
+        grey = apply_voi(grey, dataset, warnings)
+    if is_inverse(form.photometric, dataset, warnings):
+        grey = grey.inverted()
+    with np.errstate(over="ignore"):
+        return grey.values.astype(np.float32), _padding(stored, form, dataset, warnings)
+
+
+def _colour_pixels(dataset: Dataset, form: PixelFormat, colour: bool) -> NDArray[np.float32]:
+    if not colour:
+        raise RadiographError(f"is a colour picture (SamplesPerPixel {form.samples}); a grey one is needed")
+    if form.samples != 3 or form.photometric not in _COLOUR:
+        raise RadiographError(f"SamplesPerPixel {form.samples} with this PhotometricInterpretation is not supported")
+    return decode_colour(dataset, form).astype(np.float32)
+
+
+def _padding(
+    stored: NDArray[np.integer[Any]], form: PixelFormat, dataset: Dataset, warnings: list[str]
+) -> NDArray[np.bool_] | None:
+    """Where the stored values lie from PixelPaddingValue to PixelPaddingRangeLimit (PS3.3 C.7.5.1.1.2), else None."""
+    padding = numbers(dataset, "PixelPaddingValue")
+    if not padding:
+        return None
+    stated = (*padding, *numbers(dataset, "PixelPaddingRangeLimit"))
+    limits = [limit for value in stated if (limit := _as_stored(value, form)) is not None]
+    if len(padding) > 1 or len(limits) < len(stated):
+        warnings.append("PixelPaddingValue or its range limit is not a value that a pixel can have and was ignored")
+        return None
+    low, high = min(limits), max(limits)
+    mask: NDArray[np.bool_] = (stored >= low) & (stored <= high)
+    return mask if mask.any() else None
+
+
+def _as_stored(value: float, form: PixelFormat) -> int | None:
+    """`value` as a stored value, read as signed where it was written as unsigned; None where no pixel can have it."""
+    if not value.is_integer():
+        return None
+    number, (low, high) = int(value), form.stored_range
+    turns = (0, 1 << form.allocated, 1 << form.stored) if form.signed else (0, -(1 << form.allocated))
+    return next((number - turn for turn in turns if low <= number - turn <= high), None)

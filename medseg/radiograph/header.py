@@ -1,0 +1,189 @@
+"""The attributes of a DICOM file that concern the picture, each read so that a bad value is seen, never raised."""
+
+import math
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from typing import BinaryIO
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from medseg.errors import RadiographError
+from medseg.radiograph.image import MAX_PIXELS, check_size
+from medseg.radiograph.source import BROKEN_BYTES, refusing
+
+MAX_INFLATED = 8 * MAX_PIXELS
+_PYDICOM_ERRORS: tuple[type[Exception], ...] = (BytesLengthException, InvalidDicomError)
+_MAX_META = 1 << 20
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_EXPLICIT = b"1.2.840.10008.1.2.1".ljust(len(_DEFLATED), b"\0")
+
+
+def read_dataset(file: BinaryIO, keywords: tuple[str, ...], pixels: bool) -> Dataset:
+    """The attributes `keywords`, and no others, of a DICOM file with or without preamble.
+
+    Without `pixels` reading stops before the pixel data. Raises `RadiographError` for what is not DICOM.
+    """
+    file.seek(0)
+    has_preamble = file.read(132)[128:] == b"DICM"
+    source = _inflate(file, 132 if has_preamble else 0)
+    source.seek(0)
+    with refusing("is not a readable DICOM file", *_PYDICOM_ERRORS):
+        dataset = dcmread(
+            source,
+            force=True,
+            stop_before_pixels=not pixels,
+            specific_tags=[*keywords, "SOPClassUID", "Rows"],
+        )
+    if not has_preamble and not (text(dataset, "SOPClassUID") or "Rows" in dataset):
+        raise RadiographError("is not a DICOM file (no preamble, no SOPClassUID)")
+    return dataset
+
+
+def _inflate(file: BinaryIO, start: int) -> BinaryIO:
+    """`file`, or in memory its uncompressed twin where the transfer syntax is Deflated (PS3.5 A.5).
+
+    `start` is where the file meta information starts. Left to pydicom, a few bytes could inflate to any size.
+    """
+    file.seek(start)
+    head = file.read(12)
+    has_length = head[:8] == b"\x02\x00\x00\x00UL\x04\x00"
+    meta = file.read(min(int.from_bytes(head[8:], "little"), _MAX_META) if has_length else 4096)
+    if _DEFLATED not in meta:
+        return file
+    if not has_length:
+        raise RadiographError("is deflated and has no FileMetaInformationGroupLength")
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    with refusing("the deflated data set is damaged"):
+        data = inflater.decompress(file.read(), MAX_INFLATED)
+    if inflater.unconsumed_tail:
+        raise RadiographError(f"inflates to more than {MAX_INFLATED} bytes")
+    if not inflater.eof:
+        raise RadiographError("the deflated data set is cut short")
+    return BytesIO(bytes(128) + b"DICM" + head + meta.replace(_DEFLATED, _EXPLICIT) + data)
+
+
+def values(dataset: Dataset, keyword: str) -> tuple[object, ...]:
+    """The values of an attribute as pydicom gives them: none where it is absent or empty, NaN if it is unreadable."""
+    try:
+        value = dataset[keyword].value if keyword in dataset else None
+        if value is None or value == "" or value == b"":
+            return ()
+        return (value,) if isinstance(value, str | bytes) or not hasattr(value, "__iter__") else tuple(value)
+    except (*BROKEN_BYTES, *_PYDICOM_ERRORS):
+        return (math.nan,)
+
+
+def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
+    """The values of an attribute: none where it is absent or empty, NaN for one that is not a number."""
+    return tuple(_number(value) for value in values(dataset, keyword))
+
+
+def integer(dataset: Dataset, keyword: str) -> int | None:
+    """The one whole number an attribute holds, or None where it is absent. Raises `RadiographError` for all else."""
+    found = numbers(dataset, keyword)
+    if not found:
+        return None
+    if len(found) > 1 or not found[0].is_integer():
+        raise RadiographError(f"{keyword} is not one whole number")
+    return int(found[0])
+
+
+def text(dataset: Dataset, keyword: str) -> str | None:
+    """The first value of an attribute, stripped, or None where it is absent, empty or unreadable."""
+    found = [value for value in values(dataset, keyword)[:1] if value == value]  # NaN stands for the unreadable
+    return (str(found[0]).strip(" \0\t\r\n") or None) if found else None
+
+
+def items(dataset: Dataset, keyword: str) -> tuple[Dataset, ...]:
+    """The items of a sequence attribute; none where it is absent or unreadable."""
+    return tuple(item for item in values(dataset, keyword) if isinstance(item, Dataset))
+
+
+def uid(dataset: Dataset, keyword: str) -> str | None:
+    """A well-formed unique identifier (PS3.5 9.1), or None."""
+    value = text(dataset, keyword)
+    return value if value and re.fullmatch(r"[0-9.]{1,64}", value) else None
+
+
+def _number(value: object) -> float:
+    try:
+        if isinstance(value, bytes):  # pydicom leaves "US or SS" as bytes where it cannot decide
+            return float(struct.unpack("<H", value)[0])
+        return float(value)  # type: ignore[arg-type]
+    except BROKEN_BYTES:
+        return math.nan
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """The Image Pixel module (PS3.3 C.7.6.3) of a picture that can be read."""
+
+    transfer_syntax: UID
+    rows: int
+    columns: int
+    samples: int
+    photometric: str
+    allocated: int
+    stored: int
+    high_bit: int
+    signed: bool
+    planar: int
+
+    @property
+    def stored_range(self) -> tuple[int, int]:
+        """The least and the greatest stored value that BitsStored and PixelRepresentation allow."""
+        return (-(1 << self.stored - 1), (1 << self.stored - 1) - 1) if self.signed else (0, (1 << self.stored) - 1)
+
+
+def read_pixel_format(dataset: Dataset, warnings: list[str], allocations: tuple[int, ...] = (8, 16, 32)) -> PixelFormat:
+    """The pixel format that the tags state. Raises `RadiographError` naming the tag that is missing or impossible."""
+    keywords = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "SamplesPerPixel")
+    stated = {keyword: integer(dataset, keyword) for keyword in keywords}
+    photometric = text(dataset, "PhotometricInterpretation")
+    missing = [keyword for keyword, value in stated.items() if value is None]
+    missing += [] if photometric else ["PhotometricInterpretation"]
+    if missing or not photometric:
+        raise RadiographError(f"{', '.join(missing)} missing; nothing is guessed")
+    rows, columns, allocated, stored, representation, samples = (value or 0 for value in stated.values())
+    check_size(rows, columns)
+    if allocated not in allocations:
+        raise RadiographError(f"BitsAllocated is {allocated}; one of {allocations} can be read")
+    if not 1 <= stored <= allocated:
+        raise RadiographError(f"BitsStored is {stored} with BitsAllocated {allocated}")
+    if representation not in (0, 1):
+        raise RadiographError(f"PixelRepresentation is {representation}; 0 and 1 exist")
+    high_bit = integer(dataset, "HighBit")
+    if high_bit is not None and high_bit != stored - 1:
+        warnings.append(f"HighBit is {high_bit} with BitsStored {stored} and BitsAllocated {allocated}")
+    if high_bit is None or not stored <= high_bit < allocated:
+        high_bit = stored - 1
+    return PixelFormat(
+        transfer_syntax=_transfer_syntax(dataset, warnings),
+        rows=rows,
+        columns=columns,
+        samples=samples,
+        photometric=photometric.upper(),
+        allocated=allocated,
+        stored=stored,
+        high_bit=high_bit,
+        signed=bool(representation),
+        planar=integer(dataset, "PlanarConfiguration") or 0,
+    )
+
+
+def _transfer_syntax(dataset: Dataset, warnings: list[str]) -> UID:
+    """The transfer syntax of the file meta information, or the one that the bytes of a bare data set show."""
+    stated = uid(getattr(dataset, "file_meta", Dataset()), "TransferSyntaxUID")
+    if stated:
+        return UID(stated)
+    warnings.append("TransferSyntaxUID is missing; the encoding was taken from the data set itself")
+    implicit, little = dataset.original_encoding
+    if not little:
+        return ExplicitVRBigEndian
+    return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian

@@ -1,0 +1,82 @@
+"""One radiograph in memory, and what every format must fulfil before it becomes one."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.errors import RadiographError
+
+MAX_PIXELS = 100_000_000
+"""A picture that claims more is refused before it is decoded; the largest mammograms have 30 million."""
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """One picture as the network may see it. Carries nothing that tells who the patient is."""
+
+    pixels: NDArray[np.float32]
+    """`(rows, columns)`, modality values, bright is dense; `(rows, columns, 3)` only where colour was asked for."""
+    spacing_mm: tuple[float, float] | None
+    """`(row, column)`, or None where the file does not say."""
+    spacing_source: str
+    """`calibrated`, `magnification`, `detector`, `unspecified`, `film`, `file` or `none`."""
+    kind: str
+    """`dicom`, `nifti`, `png`, `jpeg`, `tiff`, `mha` or `nrrd`."""
+    modality: str | None = None
+    body_part: str | None = None
+    view: str | None = None
+    lossy: bool = False
+    """By LossyImageCompression, the transfer syntax or the file format."""
+    warnings: tuple[str, ...] = ()
+    """Short sentences on what was lived with; no tag values that could name a person."""
+    padding: NDArray[np.bool_] | None = None
+    """`(rows, columns)`, true where PixelPaddingValue says that there is no picture."""
+    burned_in: bool | None = None
+    """BurnedInAnnotation; None is unknown."""
+    sop_class: str | None = None
+    sop_instance_uid: str | None = None
+
+
+def check_size(rows: int, columns: int) -> None:
+    """Raise `RadiographError` unless a picture of this size exists and can be held. Call before decoding."""
+    if rows < 1 or columns < 1:
+        raise RadiographError(f"has {rows} rows and {columns} columns; nothing to segment")
+    if rows * columns > MAX_PIXELS:
+        raise RadiographError(f"claims {rows} x {columns} pixels, more than the {MAX_PIXELS} that are read")
+
+
+def check_content(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None = None) -> None:
+    """Raise `RadiographError` where `pixels` hold NaN or infinity, or nothing but one value outside `padding`."""
+    if not np.isfinite(pixels).all():
+        raise RadiographError(f"{int((~np.isfinite(pixels)).sum())} pixels are NaN or infinite")
+    picture = pixels if padding is None else pixels[~padding]
+    if picture.size == 0:
+        raise RadiographError("every pixel is padding; nothing to segment")
+    low, high = float(picture.min()), float(picture.max())
+    if low == high:
+        raise RadiographError(f"every pixel is {low:g}; nothing to segment")
+
+
+def merge_channels(pixels: NDArray[Any], tolerance: int) -> NDArray[Any]:
+    """`(rows, columns)` from `(rows, columns, 3)` whose channels agree within `tolerance`: their median.
+
+    Raises `RadiographError` where they differ more: a colour picture is not a radiograph.
+    """
+    spread = int(np.ptp(pixels.astype(np.int64), axis=2).max())
+    if spread > tolerance:
+        raise RadiographError(f"is a colour picture (channels differ by up to {spread}); a grey one is needed")
+    return np.sort(pixels, axis=2)[:, :, 1]
+
+
+def clean_term(value: str | None, keyword: str, warnings: list[str]) -> str | None:
+    """A short code such as `CHEST` in capitals, or None, with a warning, for text that may be anything."""
+    term = (value or "").strip().upper()
+    if not term:
+        return None
+    if not re.fullmatch(r"[A-Z0-9 _-]{1,16}", term):
+        warnings.append(f"{keyword} holds unexpected text and was ignored")
+        return None
+    return term

@@ -1,0 +1,70 @@
+"""What kind of file a path leads to."""
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from medseg.errors import RadiographError
+from medseg.radiograph.source import open_source
+
+_SUFFIXES = {
+    ".dcm": "dicom",
+    ".dicom": "dicom",
+    ".ima": "dicom",
+    "": "dicom",
+    ".nii": "nifti",
+    ".gz": "nifti",
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".mha": "mha",
+    ".nrrd": "nrrd",
+}
+_NAMES = "DICOM, NIfTI, PNG, JPEG, TIFF, MHA and NRRD"
+
+
+def identify_kind(path: str | os.PathLike[str]) -> str:
+    """`dicom`, `nifti`, `png`, `jpeg`, `tiff`, `mha` or `nrrd`, by content first, by extension where that says nothing.
+
+    Raises `RadiographError` for what is none of them or cannot be opened.
+    """
+    with open_source(path) as file:
+        return identify(file, path)
+
+
+def identify(file: BinaryIO, path: str | os.PathLike[str]) -> str:
+    """The kind of an open file; `path` gives the extension. Raises `RadiographError` where it is none that is read."""
+    file.seek(0)
+    head = file.read(352)
+    suffix = Path(os.fsdecode(path)).suffix.lower()
+    if head[128:132] == b"DICM":
+        return "dicom"
+    for kind, starts in {
+        "png": (b"\x89PNG\r\n\x1a\n",),
+        "jpeg": (b"\xff\xd8\xff",),
+        "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        "nrrd": (b"NRRD000",),
+    }.items():
+        if head.startswith(starts):
+            return kind
+    if head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0"):
+        return "nifti"
+    if head[:2] == b"\x1f\x8b":
+        return "nifti"
+    if head.lower().startswith((b"objecttype", b"ndims")):
+        return "mha"
+    if _starts_like_dicom(head):
+        return "dicom"
+    if suffix not in _SUFFIXES:
+        raise RadiographError(f"is none of the formats that are read: {_NAMES}")
+    return _SUFFIXES[suffix]
+
+
+def _starts_like_dicom(head: bytes) -> bool:
+    """Whether the bytes can be a data set without preamble: an element of group 2 or 8 first, of moderate length."""
+    little = head[:2] in (b"\x02\0", b"\x08\0") and head[3:4] == b"\0"
+    big = head[:3] == b"\0\x08\0"
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    return (little or big) and (explicit or int.from_bytes(head[4:8], "little") < 1 << 16)

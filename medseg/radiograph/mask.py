@@ -1,0 +1,69 @@
+"""Masks and label maps: the numbers a file stores, and what they mean."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.errors import RadiographError
+from medseg.radiograph.dicom import read_stored
+from medseg.radiograph.itk import read_itk
+from medseg.radiograph.kind import identify
+from medseg.radiograph.nifti import read_nifti
+from medseg.radiograph.raster import read_raster
+from medseg.radiograph.source import open_source, printable
+
+
+@dataclass(frozen=True, eq=False)
+class LabelImage:
+    """One mask or label map."""
+
+    values: NDArray[Any]
+    """`(rows, columns)`, the levels exactly as stored."""
+    spacing_mm: tuple[float, float] | None
+    """`(row, column)`, or None where the file does not say."""
+    kind: str
+    lossy: bool
+
+
+def read_label_image(path: str | os.PathLike[str]) -> LabelImage:
+    """The mask or label map in one file, with the orientation rules of `read_radiograph`, never inverted or scaled.
+
+    A palette PNG or TIFF gives its indices, other colour is grey where the channels agree. Raises `RadiographError`.
+    """
+    warnings: list[str] = []
+    with open_source(path) as file:
+        kind = identify(file, path)
+        spacing, lossy = None, kind == "jpeg"
+        values: NDArray[Any]
+        if kind == "dicom":
+            values, spacing, lossy = read_stored(file, warnings)
+        elif kind == "nifti":
+            values, spacing = read_nifti(file, warnings)
+        elif kind in ("mha", "nrrd"):
+            values, spacing = read_itk(file, kind, warnings)
+        else:
+            values = read_raster(file, kind, warnings, indices=True)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise RadiographError("holds labels that are NaN or infinite")
+    return LabelImage(np.ascontiguousarray(values), spacing, kind, lossy)
+
+
+def binarize(label: LabelImage, path: str | os.PathLike[str], warnings: list[str]) -> NDArray[np.bool_]:
+    """True for foreground, from the mask of one class whose levels nobody has declared.
+
+    Two levels are background (the lesser) and foreground, whatever they are. One level is all background if it is 0,
+    else all foreground. More, as JPEG and soft edges make them, are cut half-way between least and greatest, with a
+    warning that names `path`.
+    """
+    values = label.values
+    low, high = values.min(), values.max()
+    if low == high:
+        return np.full(values.shape, bool(low != 0))
+    if ((values == low) | (values == high)).all():
+        return np.asarray(values == high)
+    half = (float(low) + float(high)) / 2
+    warnings.append(f"{printable(path)}: a mask with more than two grey levels was cut at {half:g}")
+    return np.asarray(values > half)

@@ -1,0 +1,107 @@
+"""NIfTI files of one picture: the array is `(column, row)`, the canonical affine `diag(-column_mm, -row_mm, 1)`."""
+
+import gzip
+import math
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.errors import RadiographError
+from medseg.radiograph.image import check_size
+from medseg.radiograph.orientation import turn_to_picture
+from medseg.radiograph.source import refusing
+
+if TYPE_CHECKING:
+    from nibabel import Nifti1Image
+
+_MM_PER_UNIT = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
+_MAX_TRAILER = 1 << 24
+_TO_LPS = np.diag([-1.0, -1.0, 1.0])
+
+
+def read_nifti(file: BinaryIO, warnings: list[str]) -> tuple[NDArray[Any], tuple[float, float] | None]:
+    """`(rows, columns)` and `(row, column)` spacing in mm of a 2-D NIfTI, or a 3-D one of a single slice.
+
+    Values after scl_slope, in the stored type where there is none. Axes as the affine says, turned to the canonical
+    one; without an orientation (both codes zero, or the identity with units unknown) the array is taken as it lies.
+    Raises `RadiographError`.
+    """
+    nibabel: Any = import_module("nibabel")
+    damage = (
+        nibabel.spatialimages.HeaderDataError,
+        nibabel.filebasedimages.ImageFileError,
+        nibabel.wrapstruct.WrapStructError,
+    )
+    file.seek(0)
+    with refusing("is not a readable NIfTI file", *damage):
+        source = _unzipped(file)
+        image = _image_class(source).from_stream(source)
+        shape = image.shape
+    if len(shape) < 2 or any(size != 1 for size in shape[2:]):
+        raise RadiographError(f"has {' x '.join(map(str, shape))} voxels; one slice (w, h) or (w, h, 1) is needed")
+    check_size(shape[1], shape[0])
+    if image.get_data_dtype().kind not in "iuf":
+        raise RadiographError(f"holds values of type {image.header.get_value_label('datatype')}; one number is needed")
+    with refusing("the NIfTI data are damaged or cut short"):
+        data = np.asanyarray(image.dataobj).reshape(shape[:2])
+        source.read(_MAX_TRAILER)  # to the checksum of a compressed file
+    return _oriented(data, image, warnings)
+
+
+def build_nifti(pixels: NDArray[Any], spacing_mm: tuple[float, float] | None) -> "Nifti1Image":
+    """A NIfTI image of `pixels` `(rows, columns)` that `read_radiograph` reads back equal.
+
+    `spacing_mm` is `(row, column)`; None writes units unknown and zooms of 1.
+    """
+    nibabel: Any = import_module("nibabel")
+    stand_in = {"bool": "uint8", "int64": "int32", "float16": "float32"}  # what few programs read, or none
+    array = pixels.astype(stand_in.get(pixels.dtype.name, pixels.dtype))
+    row_mm, column_mm = spacing_mm or (1.0, 1.0)
+    affine = np.diag([-column_mm, -row_mm, 1.0, 1.0])
+    image: Any = nibabel.Nifti1Image(np.ascontiguousarray(array.T), affine)
+    image.header.set_xyzt_units("mm" if spacing_mm else "unknown")
+    image.set_qform(affine, code=1)
+    image.set_sform(affine, code=1)
+    built: Nifti1Image = image
+    return built
+
+
+def _unzipped(file: BinaryIO) -> BinaryIO:
+    """`file`, or what it holds compressed as a stream: no more than the header asks for is inflated."""
+    compressed = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if compressed else file
+
+
+def _image_class(source: BinaryIO) -> Any:
+    nibabel: Any = import_module("nibabel")
+    head = source.read(348)
+    source.seek(0)
+    if head[344:348] == b"ni1\0":
+        raise RadiographError("is half of a NIfTI pair (.hdr and .img); a single file (.nii or .nii.gz) is needed")
+    return nibabel.Nifti2Image if head[4:7] == b"n+2" else nibabel.Nifti1Image
+
+
+def _oriented(data: NDArray[Any], image: Any, warnings: list[str]) -> tuple[NDArray[Any], tuple[float, float] | None]:
+    header = image.header
+    unit = header.get_xyzt_units()[0]
+    matrix = np.asarray(image.affine, dtype=np.float64)[:3, :3]
+    coded = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
+    if not coded or (unit == "unknown" and np.array_equal(matrix, np.eye(3))):
+        column_mm, row_mm = (float(zoom) for zoom in header.get_zooms()[:2])
+        return data.T, _spacing_mm((row_mm, column_mm), unit, warnings)
+    picture, spacing = turn_to_picture(data, (_TO_LPS @ matrix)[:, :2], warnings)
+    return picture, _spacing_mm(spacing, unit, warnings)
+
+
+def _spacing_mm(spacing: tuple[float, float] | None, unit: str, warnings: list[str]) -> tuple[float, float] | None:
+    """Spacing in mm; None for zooms of exactly 1 in units unknown, which nobody has set."""
+    if unit == "unknown" and spacing == (1, 1):
+        return None
+    scaled = tuple(value * _MM_PER_UNIT.get(unit, math.nan) for value in spacing or (math.nan, math.nan))
+    if not all(math.isfinite(value) and value > 0 for value in scaled):
+        warnings.append("the NIfTI header has no usable spacing")
+        return None
+    return scaled[0], scaled[1]

@@ -1,0 +1,69 @@
+"""The one way from a file to a radiograph."""
+
+import os
+from collections.abc import Collection
+from typing import BinaryIO, Literal
+
+import numpy as np
+
+from medseg.radiograph.dicom import read_dicom
+from medseg.radiograph.image import Radiograph, check_content
+from medseg.radiograph.itk import read_itk
+from medseg.radiograph.kind import identify, identify_kind
+from medseg.radiograph.nifti import read_nifti
+from medseg.radiograph.raster import invert as inverted
+from medseg.radiograph.raster import read_raster
+from medseg.radiograph.source import open_source
+
+__all__ = ["Presentation", "identify_kind", "read_radiograph"]
+
+Presentation = Literal["stored", "voi"]
+
+
+def read_radiograph(
+    path: str | os.PathLike[str],
+    *,
+    presentation: Presentation = "stored",
+    presentation_intent: Collection[str] = ("FOR PRESENTATION",),
+    invert: bool = False,
+    colour: bool = False,
+) -> Radiograph:
+    """The radiograph in one file: float32 `(rows, columns)`, modality values, bright is dense.
+
+    `presentation="voi"` takes a DICOM picture through its VOI LUT or window. `presentation_intent` lists the values of
+    PresentationIntentType that are allowed; a file without it always is. `invert` turns dark for bright in files that
+    do not state their polarity, that is all but DICOM: the type's greatest number minus the value, for signed numbers
+    and fractions least plus greatest minus the value. `colour` asks for `(rows, columns, 3)`, grey repeated.
+    Raises `RadiographError` naming the file and the reason.
+    """
+    with open_source(path) as file:
+        kind = identify(file, path)
+        if kind == "dicom":
+            return read_dicom(file, presentation=presentation, presentation_intent=presentation_intent, colour=colour)
+        return _read_plain(file, kind, invert, colour)
+
+
+def _read_plain(file: BinaryIO, kind: str, invert: bool, colour: bool) -> Radiograph:
+    """A file of a format that knows no polarity."""
+    warnings: list[str] = []
+    spacing = None
+    if kind == "nifti":
+        pixels, spacing = read_nifti(file, warnings)
+    elif kind in ("mha", "nrrd"):
+        pixels, spacing = read_itk(file, kind, warnings)
+    else:
+        pixels = read_raster(file, kind, warnings, colour=colour)
+    pixels = inverted(pixels) if invert else pixels
+    if colour and pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(pixels, dtype=np.float32)
+    check_content(values)
+    return Radiograph(
+        pixels=values,
+        spacing_mm=spacing,
+        spacing_source="file" if spacing else "none",
+        kind=kind,
+        lossy=kind == "jpeg",
+        warnings=tuple(warnings),
+    )

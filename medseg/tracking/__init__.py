@@ -1,0 +1,7 @@
+"""The record of a training in MLflow, which nothing outside this package knows."""
+
+from medseg.tracking.config import TrackingConfig
+from medseg.tracking.logged_model import download_model_checkpoint
+from medseg.tracking.run import Run, start_run
+
+__all__ = ["Run", "TrackingConfig", "download_model_checkpoint", "start_run"]

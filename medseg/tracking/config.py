@@ -1,0 +1,35 @@
+"""Where a run is recorded and what it is called."""
+
+import warnings
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+from medseg.config import Section
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=250)]
+
+with warnings.catch_warnings():  # `register` is also a method of ABCMeta, which no instance ever sees
+    warnings.filterwarnings("ignore", message='Field name "register"', category=UserWarning)
+
+    class TrackingConfig(Section):
+        """Where MLflow records the run."""
+
+        uri: Name | None = None
+        """MLflow store: `sqlite:///FILE`, or the `http(s)://` address of a server. Null: what the environment's
+        MLFLOW_TRACKING_URI says, else `mlruns/mlflow.db` in the working folder."""
+
+        experiment: Name = "medseg"
+        """MLflow experiment that the run belongs to; created if new."""
+
+        run_name: Name | None = None
+        """Name of the run. Null: a unique one of recipe, time and four random characters."""
+
+        description: str | None = None
+        """What this run is for, in Markdown, on top of its page. Null: the command that started it."""
+
+        register: Name | None = None
+        """Name in MLflow's model registry under which the best model is registered. Null: not registered."""
+
+        system_metrics: bool = True
+        """Record the use of processor, memory, disk, network and GPU every few seconds."""

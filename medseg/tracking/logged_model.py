@@ -1,0 +1,115 @@
+"""The best network as an MLflow model that runs without this project, its checkpoint inside."""
+
+import copy
+import io
+from collections.abc import Mapping
+from contextlib import redirect_stderr
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medseg.errors import CheckpointError, StorageError
+from medseg.tracking.config import TrackingConfig
+from medseg.tracking.store import RESEARCH_USE, find_store, import_mlflow, mask_credentials, open_store
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from mlflow.models import ModelSignature
+    from numpy.typing import NDArray
+
+
+def log_model(
+    network: "torch.nn.Module",
+    example: "NDArray[np.float32]",
+    checkpoint: Path,
+    metadata: Mapping[str, str],
+    register: str | None,
+) -> None:
+    """Record the network in the active run as the model `model`, and register it under `register`.
+
+    It takes preprocessed float32 `(any, channels, rows, columns)` of the size of `example`, a batch of two, and gives
+    probabilities `(any, classes, rows, columns)`. What is stored is a `torch.export` program in evaluation mode: it
+    needs none of this project's code and no unpickling. Of `example` only the shape is used: the stored one is zeros,
+    lest a model that is given away shows a patient. Raises `StorageError` if it cannot be written.
+    """
+    import numpy as np
+    from mlflow.exceptions import MlflowException
+
+    mlflow = import_mlflow()
+    module = _with_sigmoid(network)
+    zeros = np.zeros(example.shape, np.float32)
+    try:
+        logged = mlflow.pytorch.log_model(
+            module,
+            name="model",
+            step=_count_models(mlflow.active_run().info.run_id),
+            signature=_describe_tensors(module, zeros),
+            input_example=zeros,
+            pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in ("mlflow", "torch", "numpy")],
+            extra_files=[str(checkpoint)],
+            metadata=dict(metadata),
+            tags={"medseg.use": RESEARCH_USE},
+            serialization_format="pt2",
+        )
+        if register is not None:
+            with redirect_stderr(io.StringIO()):  # MLflow prints what it does
+                mlflow.register_model(logged.model_uri, register, tags={"medseg.use": RESEARCH_USE})
+    except (MlflowException, OSError) as error:
+        raise StorageError(f"MLflow could not store the model: {mask_credentials(str(error))}") from error
+
+
+def download_model_checkpoint(address: str, config: TrackingConfig) -> Path:
+    """The checkpoint within the MLflow model at `runs:/<id>/model`, `models:/name@alias` or `models:/name/version`.
+
+    A file in the store itself where that is on this machine, else a copy in a temporary folder.
+    Raises `CheckpointError` if there is no such model or no checkpoint in it.
+    """
+    store = find_store(config)
+    if store.database is not None and not store.database.exists():
+        raise CheckpointError(f"{address}: there is no MLflow store at {store.database}; tracking.uri names another")
+    mlflow = import_mlflow()
+    from mlflow.exceptions import MlflowException
+
+    with open_store(store) as client:
+        try:
+            found = mlflow.models.get_model_info(address)
+            extra = found.flavors.get("pytorch", {}).get("extra_files", [])
+            paths = [file["path"] for file in extra if file["path"].endswith(".pt")]
+            if len(paths) != 1:
+                raise CheckpointError(f"{address}: the MLflow model holds {len(paths)} checkpoints; one is expected")
+            folder = client.get_logged_model(found.model_id).artifact_location
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{folder}/{paths[0]}"))
+        except (MlflowException, OSError) as error:
+            reason = mask_credentials(str(error).strip().splitlines()[0])
+            where = mask_credentials(store.uri)
+            raise CheckpointError(f"{address}: no such MLflow model in {where}: {reason}") from error
+
+
+def _with_sigmoid(network: "torch.nn.Module") -> "torch.nn.Module":
+    """A copy of the network in evaluation mode on the CPU, contiguous, in float32, whose output is probabilities."""
+    import torch
+
+    plain = copy.deepcopy(getattr(network, "_orig_mod", network))  # what `torch.compile` wrapped
+    whole = torch.nn.Sequential(plain, torch.nn.Sigmoid()).to("cpu", torch.float32).eval()
+    for tensor in (*whole.parameters(), *whole.buffers()):
+        tensor.data = tensor.data.contiguous()  # `torch.export` warns of channels-last weights
+    return whole
+
+
+def _count_models(run_id: str) -> int:
+    """How many models the run has; as the step of the next one it makes `runs:/<id>/model` mean the newest."""
+    outputs = import_mlflow().get_run(run_id).outputs
+    return len(outputs.model_outputs) if outputs else 0
+
+
+def _describe_tensors(module: "torch.nn.Module", batch: "NDArray[np.float32]") -> "ModelSignature":
+    """The shapes and types that the module takes and gives, for any number of images."""
+    import torch
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    with torch.no_grad():
+        answer = module(torch.from_numpy(batch)).numpy()
+    taken, given = (Schema([TensorSpec(array.dtype, (-1, *array.shape[1:]))]) for array in (batch, answer))
+    return ModelSignature(inputs=taken, outputs=given)

@@ -1,0 +1,213 @@
+"""The MLflow store: where it is, how it is opened, the line that shows it in a browser."""
+
+import logging
+import os
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from filelock import FileLock
+
+from medseg.errors import ConfigError, StorageError
+from medseg.tracking.config import TrackingConfig
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+
+RESEARCH_USE = "Research use only. Not for clinical use."
+
+_SERVERS = ("http", "https", "databricks")
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_PRINT_MODEL_URLS_ON_CREATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_AGENT_HINT": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where runs are recorded: the address, and the SQLite file where it is one."""
+
+    uri: str
+    database: Path | None
+
+    @property
+    def ui_command(self) -> str:
+        """The exact line that opens the MLflow UI on this store; for a server its address."""
+        if self.uri.startswith(_SERVERS):
+            return mask_credentials(self.uri)
+        beside = Path(sys.executable).with_name("mlflow")
+        command = shlex.quote(str(beside)) if beside.exists() else f"{shlex.quote(sys.executable)} -m mlflow"
+        uri = shlex.quote(self.uri) if mask_credentials(self.uri) == self.uri else '"$MLFLOW_TRACKING_URI"'
+        return f"env MLFLOW_DISABLE_TELEMETRY=true {command} ui --backend-store-uri {uri}"
+
+
+def find_store(config: TrackingConfig) -> Store:
+    """The store that the configuration, else the environment, names; else `mlruns/mlflow.db` in the working folder.
+
+    A relative SQLite path becomes absolute. Raises `ConfigError` for an address that MLflow cannot write to.
+    """
+    uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlruns/mlflow.db"
+    scheme = re.match(r"[a-z]+(?=[+:]|$)", uri)
+    if scheme is None or scheme[0] not in (*_SERVERS, *_DATABASES):
+        raise ConfigError(
+            f"tracking.uri: '{mask_credentials(uri)}' is no MLflow store; sqlite:///FILE or http(s)://SERVER is "
+            "expected (MLflow 3 no longer writes plain folders)"
+        )
+    if scheme[0] != "sqlite":
+        return Store(uri, None)
+    name = uri.partition(":///")[2]
+    if not name or name.startswith(":memory:"):
+        raise ConfigError(f"tracking.uri: '{uri}' names no file; sqlite:///FILE is expected")
+    database = Path(name).absolute()
+    return Store(f"sqlite:///{database}", database)
+
+
+@contextmanager
+def open_store(store: Store) -> Iterator["MlflowClient"]:
+    """A client of the store, which is created where it is new; MLflow's global address is put back afterwards.
+
+    Raises `ConfigError` if no server answers or a database is not MLflow's, `StorageError` if it cannot be created.
+    """
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow = import_mlflow()
+    if store.database is not None:
+        try:
+            store.database.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"{store.database.parent}: the MLflow store cannot be created: {error.strerror}"
+            ) from error
+    mlflow.set_tracking_uri(store.uri)
+    try:
+        with explain_failure(store):
+            client = mlflow.MlflowClient()
+            client.search_experiments(max_results=1)
+        yield client
+    finally:
+        mlflow.set_tracking_uri(None)
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before
+
+
+@contextmanager
+def explain_failure(store: Store) -> Iterator[None]:
+    """A block in which a store that cannot be used raises `ConfigError` with MLflow's reason, without credentials."""
+    from alembic.util import CommandError
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
+        reason = mask_credentials(str(error).strip().splitlines()[0])
+        what = "no MLflow server answers there" if store.uri.startswith(_SERVERS) else "not usable as an MLflow store"
+        raise ConfigError(f"tracking.uri: {mask_credentials(store.uri)}: {what}: {reason}") from error
+
+
+def find_experiment(client: "MlflowClient", store: Store, name: str) -> str:
+    """The id of the experiment, created if new, with artifacts in an absolute folder beside the database.
+
+    Raises `ConfigError` if it lies in MLflow's trash, or its artifacts belong elsewhere since the store was moved.
+    """
+    from mlflow.exceptions import MlflowException
+
+    folder = re.sub(r"[^\w.-]", "_", name)
+    artifacts = None if store.database is None else store.database.parent / "artifacts" / folder
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        note = {"mlflow.note.content": f"Segmentation of radiographs. {RESEARCH_USE}"}
+        try:
+            return str(client.create_experiment(name, artifacts.as_uri() if artifacts else None, kind | note))
+        except MlflowException:  # another process was faster
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise
+    if experiment.lifecycle_stage == "deleted":
+        raise ConfigError(
+            f"tracking.experiment: '{name}' lies in MLflow's trash; bring it back with `mlflow experiments restore "
+            f"--experiment-id {experiment.experiment_id}`, or choose another name"
+        )
+    if artifacts is not None:
+        _check_artifacts(experiment, artifacts)
+    return str(experiment.experiment_id)
+
+
+def mask_credentials(text: str) -> str:
+    """The text with user and password of every URI, and secrets in its query, replaced by `***`."""
+    text = re.sub(r"(\w[\w+.-]*://)[^\s/?#'\"]*@", r"\1***@", text)
+    return re.sub(r"(?i)([?&](?:\w*(?:password|passwd|secret|token|key|sig|signature))=)[^&\s'\"]+", r"\1***", text)
+
+
+def mask_all(value: Any) -> Any:
+    """The same nested mappings and lists with credentials masked in every text."""
+    if isinstance(value, str):
+        return mask_credentials(value)
+    if isinstance(value, dict):
+        return {key: mask_all(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [mask_all(item) for item in value]
+    return value
+
+
+@cache
+def import_mlflow() -> ModuleType:
+    """MLflow, told to be quiet and to call nobody before it is imported. A person's own settings win, but telemetry."""
+    for key, value in _ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    return mlflow
+
+
+def _create_database(mlflow: ModuleType, database: Path) -> None:
+    """Make the database, whole or not at all, once: MLflow takes seconds to, and two at a time spoil it."""
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(database.with_name(f".{database.name}.lock")):
+            if database.exists():  # another process was faster
+                return
+            with tempfile.TemporaryDirectory(dir=database.parent, prefix=f".{database.name}.") as folder:
+                new = Path(folder) / database.name
+                mlflow.set_tracking_uri(f"sqlite:///{new}")
+                mlflow.MlflowClient()
+                os.replace(new, database)
+    except OSError as error:
+        raise StorageError(f"{database}: the MLflow store cannot be created: {error.strerror or error}") from error
+
+
+def _check_artifacts(experiment: "Experiment", artifacts: Path) -> None:
+    """Refuse an experiment whose stored, absolute folder of artifacts tells that the store was moved or copied."""
+    if not experiment.artifact_location.startswith("file:"):
+        return
+    stored = Path(url2pathname(urlsplit(experiment.artifact_location).path))
+    if stored.parts[-2:] == artifacts.parts[-2:] and stored.resolve() != artifacts.resolve():
+        raise ConfigError(
+            f"tracking.experiment: the files of '{experiment.name}' belong to {stored}, so the store has been moved or "
+            f"copied to {artifacts.parents[1]}; put it back, link the old place to the new one, or choose another name"
+        )

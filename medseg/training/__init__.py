@@ -1,0 +1,1 @@
+"""Ignite engines that train and validate a network, and what they measure."""

@@ -1,0 +1,64 @@
+"""The card of the model that is about to be trained: what its data say of the input it is for."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from medseg.data.config import DataConfig, PreprocessConfig
+from medseg.data.loaders import CachedCases, CachedSplits, CaseFacts
+from medseg.model.checkpoint import Accepts, ModelCard, Range, Reading
+from medseg.model.config import ModelConfig
+
+
+def describe_model(
+    classes: Sequence[str], cached: CachedSplits, data: DataConfig, preprocess: PreprocessConfig, model: ModelConfig
+) -> ModelCard:
+    """The card, without the results of training: architecture, preprocessing, accepted input, digests and ranges."""
+    return ModelCard(
+        classes=tuple(classes),
+        model=model,
+        preprocess=preprocess,
+        reading=Reading(
+            presentation=data.presentation, presentation_intent=data.presentation_intent, colour=data.colour
+        ),
+        accepts=describe_input(cached.train.facts, data),
+        ranges=measure_ranges(cached.train, classes),
+        train_digests=tuple(facts.digest for facts in cached.train.facts),
+        validation_digests=tuple(facts.digest for facts in cached.validation.facts),
+    )
+
+
+def describe_input(facts: Sequence[CaseFacts], data: DataConfig) -> Accepts:
+    """What `data` configures, else the tags of the training images, else CR and DX of anything."""
+
+    def seen(name: str, otherwise: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted({value for f in facts if (value := getattr(f, name))})) or otherwise
+
+    return Accepts(
+        modalities=seen("modality", ("CR", "DX")) if data.modalities is None else data.modalities,
+        body_parts=seen("body_part", ()) if data.body_parts is None else data.body_parts,
+        views=seen("view", ()) if data.views is None else data.views,
+    )
+
+
+def measure_ranges(cached: CachedCases, classes: Sequence[str]) -> dict[str, Range]:
+    """The smallest and largest area and centre of each class over the masks that are not empty."""
+    measured: dict[str, list[tuple[float, float, float]]] = {name: [] for name in classes}
+    for labels in cached.labels:
+        for name, mask in zip(classes, labels >= 0.5, strict=True):
+            if mask.any():
+                measured[name].append(_measure(mask))
+    return {
+        name: Range(**{
+            key: (min(values), max(values))
+            for key, values in zip(("area", "row", "column"), zip(*rows, strict=True), strict=True)
+        })
+        for name, rows in measured.items() if rows
+    }
+
+
+def _measure(mask: Tensor) -> tuple[float, float, float]:
+    """Area, row and column of the centre of one mask `(rows, columns)`, as shares of the picture."""
+    row, column = torch.nonzero(mask).double().mean(dim=0)
+    return float(mask.double().mean()), float(row + 0.5) / mask.shape[0], float(column + 0.5) / mask.shape[1]

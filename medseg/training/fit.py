@@ -1,0 +1,120 @@
+"""One training from its first step, or the step it was stopped at, to its last; saved, shown and recorded on the way."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from medseg.data.augment import Augment
+from medseg.data.config import AugmentConfig
+from medseg.data.loaders import CachedSplits, build_train_loader, build_validation_loader
+from medseg.model.checkpoint import ModelCard, load_checkpoint, load_training, save_checkpoint
+from medseg.tracking.pictures import draw_learning_curves
+from medseg.tracking.run import Run
+from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
+from medseg.training.engines import build_ema, build_evaluator, build_inferer, build_trainer, choose_device
+from medseg.training.handlers import Budget, Progress, Saving, Scores, Validation, end_on_signal
+from medseg.training.interrupt import Interrupted, signals_deferred
+from medseg.training.losses import MaskedLoss
+from medseg.training.strips import Strips
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training came to."""
+
+    epochs: int
+    seconds: float
+    images_per_second: float
+    best_epoch: int
+
+
+def fit_network(
+    card: ModelCard,
+    cached: CachedSplits,
+    sections: tuple[TrainingConfig, OptimConfig, LossConfig, AugmentConfig],
+    seed: int,
+    run: Run,
+    folder: Path,
+    resumed: Mapping[str, Any] | None,
+) -> Fitted:
+    """Train the network of `card`; `folder` then holds `best.pt` and `last.pt`.
+
+    `resumed` is the content of a `last.pt` to go on from. A signal saves and raises `Interrupted`; a loss that is no
+    number raises `TrainingError`; a full disk raises `StorageError`.
+    """
+    train, optim, loss, augment = sections
+    device = choose_device(train)
+    network = card.build_network().to(device)
+    if train.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    loader = build_train_loader(cached.train, train.batch_size, seed)
+    trainer = build_trainer(network, loader, MaskedLoss(loss), Augment(augment, seed, device), train, optim, device)
+    ema = build_ema(network, optim, trainer)
+    evaluator = build_evaluator(
+        ema, build_validation_loader(cached.validation, train.batch_size), card.classes, train, device
+    )
+    budget = Budget(train, optim)
+    inferer = build_inferer(train, device)
+    strips = Strips(ema, cached.validation, card.classes, train, inferer, run, folder / "strips")
+
+    def keep_best(scores: Scores) -> None:
+        save_checkpoint(folder / "best.pt", card.model_copy(update={"metrics": scores}), ema.state_dict())
+
+    def save(state: dict[str, Any]) -> None:
+        metrics = {name: value for name, value in validation.best.items() if name != "epoch"}
+        save_checkpoint(folder / "last.pt", card.model_copy(update={"metrics": metrics}), ema.state_dict(), state)
+
+    validation = Validation(evaluator, train, budget, run.log_metrics, keep_best, strips.show)
+    saving = Saving(save, train, ema, validation, budget)
+    for handler in (budget, validation, saving, Progress(validation, budget)):
+        handler.attach(trainer)
+    if resumed is not None:
+        saving.load(trainer, resumed["weights"], resumed["training"])
+    with signals_deferred() as pending:
+        end_on_signal(trainer, pending)
+        if budget.spent(trainer, trainer.state.iteration) < 1:
+            trainer.run()
+        if pending.signum is None:
+            validation.validate(trainer)
+        saving.save_now(trainer)
+    if pending.signum is not None:
+        raise Interrupted(pending.signum)
+    run.log_figure(draw_learning_curves(_series(validation.history)), "learning_curves.png")
+    seconds = max(budget.seconds, 1e-9)
+    return Fitted(
+        trainer.state.epoch, seconds, trainer.state.iteration * loader.sampler.batch_size / seconds,  # type: ignore[attr-defined]
+        int(validation.best["epoch"]),
+    )
+
+
+def find_resumed(train: TrainingConfig, card: ModelCard, folder: Path) -> dict[str, Any] | None:
+    """The content of the file to go on from, None for a fresh start.
+
+    Raises `CheckpointError` where there is nothing to resume, or it does not fit.
+    """
+    if train.resume is False:
+        return None
+    path = folder / "last.pt" if train.resume is True else train.resume
+    found, content = load_training(path, card)
+    print(f"going on from {found}, iteration {content['training']['iteration']}", file=sys.stderr)
+    return content
+
+
+def store_thresholds(path: Path, thresholds: Mapping[str, float]) -> ModelCard:
+    """Write the thresholds that were best on validation into the model file at `path`; its card."""
+    card, content = load_checkpoint(path)
+    card = card.model_copy(update={"thresholds": dict(thresholds)})
+    save_checkpoint(path, card, content["weights"])
+    return card
+
+
+def _series(history: list[dict[str, float]]) -> dict[str, list[tuple[int, float]]]:
+    """The history by metric: pairs of epoch and value."""
+    names = {name for record in history for name in record if name != "epoch"}
+    return {
+        name: [(int(record["epoch"]), record[name]) for record in history if name in record] for name in sorted(names)
+    }

@@ -1,0 +1,57 @@
+"""SIGINT and SIGTERM: at once outside the training loop, at the end of the step inside it."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """A signal asked this process to end; no `Exception`, so that nothing takes it for a failure."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+
+class Pending:
+    """The signal that came while it was deferred, if one came."""
+
+    signum: int | None = None
+
+
+@contextmanager
+def signals_raised() -> Iterator[None]:
+    """Within the block SIGINT and SIGTERM raise `Interrupted`."""
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        raise Interrupted(signum)
+
+    with _handling(handle):
+        yield
+
+
+@contextmanager
+def signals_deferred() -> Iterator[Pending]:
+    """Within the block the first signal is only remembered, for the loop to stop at a sound place; a second raises."""
+    pending = Pending()
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        if pending.signum is not None:
+            raise Interrupted(signum)
+        pending.signum = signum
+
+    with _handling(handle):
+        yield pending
+
+
+@contextmanager
+def _handling(handle: object) -> Iterator[None]:
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,89 @@
+"""Dice, IoU and the article's mIoU, as an Ignite metric; and the thresholds that are best on given cases."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from ignite.metrics import Metric
+from monai.metrics import compute_dice, compute_iou
+from torch import Tensor
+
+
+class SegmentationScores(Metric):  # type: ignore[misc]  # Ignite is not typed
+    """`dice`, `iou`, `miou`, `dice_<class>` and `iou_<class>` over all cases seen.
+
+    `dice_<class>` and `iou_<class>` are means over cases, MONAI's metrics with ignore_empty=False: both masks empty
+    counts 1, one of them empty 0; `dice` and `iou` are means of these over classes. `miou` is the article's metric,
+    background included: one confusion matrix a class over the whole set, the mean of foreground and background IoU,
+    then the mean over classes. A class that no case knows is left out.
+    """
+
+    def __init__(self, classes: Sequence[str], output_transform: Callable[[Any], Any] = lambda output: output) -> None:
+        self.classes = tuple(classes)
+        super().__init__(output_transform)
+
+    def reset(self) -> None:
+        """Forget all cases."""
+        self._dice: list[Tensor] = []
+        self._iou: list[Tensor] = []
+        self._confusion = torch.zeros(len(self.classes), 3, dtype=torch.float64)
+
+    def update(self, output: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Add cases: prediction and reference, bool `(batch, class, rows, columns)`; present, bool `(batch, class)`."""
+        prediction, reference, present = (tensor.detach() for tensor in output)
+        unknown = torch.where(present, 0.0, torch.nan).cpu()
+        dice = compute_dice(prediction.float(), reference.float(), include_background=True, ignore_empty=False)
+        iou = compute_iou(prediction.float(), reference.float(), include_background=True, ignore_empty=False)
+        self._dice.append(dice.reshape(unknown.shape).cpu() + unknown)
+        self._iou.append(iou.reshape(unknown.shape).cpu() + unknown)
+        known = present[:, :, None, None]
+        both, either = prediction & reference & known, (prediction | reference) & known
+        pixels = present.sum(dim=0) * prediction.shape[-2] * prediction.shape[-1]
+        counts = torch.stack([both.sum(dim=(0, 2, 3)), either.sum(dim=(0, 2, 3)), pixels], dim=1)
+        self._confusion += counts.cpu()
+
+    def compute(self) -> dict[str, float]:
+        """The scores by name; classes that no case knows are not among them."""
+        both, either, pixels = self._confusion.T
+        foreground = torch.where(either > 0, both / either, 1.0)
+        outside_both, outside_either = pixels - either, pixels - both
+        background = torch.where(outside_either > 0, outside_both / outside_either, 1.0)
+        known = pixels > 0
+        scores = {"miou": float(((foreground + background) / 2)[known].mean())}
+        for name, values in (("dice", self._dice), ("iou", self._iou)):
+            means = torch.cat(values).nanmean(dim=0)
+            scores |= {f"{name}_{c}": float(m) for c, m, k in zip(self.classes, means, known, strict=True) if k}
+            scores[name] = float(means[known].mean())
+        return scores
+
+
+class ThresholdSearch:
+    """The threshold of each class whose mean Dice over cases is best, from probabilities in bins of `1 / num_bins`."""
+
+    def __init__(self, classes: Sequence[str], num_bins: int = 40) -> None:
+        self.classes = tuple(classes)
+        self.num_bins = num_bins
+        self._dice: list[Tensor] = []
+
+    def update(self, probabilities: Tensor, reference: Tensor, present: Tensor) -> None:
+        """Add one case: maps `(class, rows, columns)` and `present`, bool `(class,)`."""
+        bins = (probabilities.double() * self.num_bins).floor().long().clamp(0, self.num_bins - 1).flatten(1)
+        predicted = torch.stack([torch.bincount(b, minlength=self.num_bins) for b in bins])
+        inside = reference.flatten(1)
+        correct = torch.stack([torch.bincount(b[r], minlength=self.num_bins) for b, r in zip(bins, inside, strict=True)])
+        above, above_correct = (counts.flip(1).cumsum(1).flip(1).double() for counts in (predicted, correct))
+        total = above + inside.sum(dim=1, keepdim=True)
+        dice = torch.where(total > 0, 2 * above_correct / total, 1.0)
+        self._dice.append(torch.where(present[:, None], dice, torch.nan))
+
+    def compute(self) -> dict[str, float]:
+        """The best threshold by class, of equally good ones the nearest to 0.5; 0.5 where no case knows the class."""
+        if not self._dice:
+            return dict.fromkeys(self.classes, 0.5)
+        means = torch.stack(self._dice).nanmean(dim=0)
+        candidates = torch.arange(1, self.num_bins, dtype=torch.float64) / self.num_bins
+        best = {}
+        for name, dice in zip(self.classes, means[:, 1:], strict=True):
+            winners = candidates[dice >= dice.max() - 1e-12] if not dice.isnan().any() else torch.tensor([0.5], dtype=torch.float64)
+            best[name] = float(winners[(winners - 0.5).abs().argmin()])
+        return best

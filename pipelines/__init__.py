@@ -1,0 +1,1 @@
+"""One thin runnable module a job; `main` reads as the data flow."""

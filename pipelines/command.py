@@ -1,0 +1,23 @@
+"""How a command begins and ends: errors in one line on stderr, signals and exit codes as scripts rely on them."""
+
+import sys
+from collections.abc import Callable
+
+from medseg.errors import MedsegError
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run `main` and end the process: 0; 1 failed under way; 2 bad configuration or data; 130 or 143 on a signal."""
+    from medseg.training.interrupt import Interrupted, signals_raised
+
+    code = 0
+    try:
+        with signals_raised():
+            main()
+    except MedsegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    except Interrupted as stopped:
+        print(f"stopped by {stopped}; train.resume=true goes on from the last save", file=sys.stderr)
+        code = 128 + stopped.signum
+    sys.exit(code)

@@ -1,0 +1,130 @@
+"""What a training leaves beside its weights: what it was trained on, how good it is, where to look."""
+
+import dataclasses
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medseg.atomic import write_text
+from medseg.config import flatten, to_yaml
+from medseg.data.cases import Case
+from medseg.data.config import DataConfig
+from medseg.data.loaders import CachedCases, CachedSplits
+from medseg.data.splits import Splits
+from medseg.inference.predictor import Predictor
+from medseg.inference.scoring import score_cases, search_thresholds
+from medseg.model.checkpoint import load_model
+from medseg.output.folder import set_aside
+from medseg.output.images import write_mask_png
+from medseg.tracking.run import Run
+from medseg.training.engines import build_inferer, choose_device
+from medseg.training.fit import Fitted, store_thresholds
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pipelines.train_xray import TrainConfig
+
+RESULTS = ("best.pt", "best.previous.pt", "last.pt", "last.previous.pt", "summary.json", "config.yaml", "strips", "masks")
+_CONTEXTS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+def describe_run(config: "TrainConfig", data: DataConfig, resumed: dict[str, Any] | None) -> dict[str, Any]:
+    """The arguments of `start_run` beside the tracking section: parameters, tags and the run to continue."""
+    name = "phantom" if config.data.root is None else data.root.stem  # type: ignore[union-attr]
+    return {
+        "parameters": flatten(config),
+        "tags": {"medseg.recipe": name, "medseg.synthetic": str(config.data.root is None).lower()},
+        "resume_run_id": None if resumed is None else resumed["card"]["run_id"],
+    }
+
+
+def record_start(
+    run: Run, config: "TrainConfig", data: DataConfig, cached: CachedSplits, folder: Path, *, fresh: bool
+) -> None:
+    """Write and record the configuration and the data sets; what an earlier run left is set aside first."""
+    earlier = set_aside(folder, RESULTS) if fresh else None
+    if earlier is not None:
+        print(f"results of an earlier run are now in {earlier}", file=sys.stderr)
+    write_text(folder / "config.yaml", to_yaml(config))
+    run.log_dict(config.model_dump(mode="json"), "config.yaml")
+    for name, part in cached.items():
+        run.log_input(f"{data.root.stem}-{name}", _CONTEXTS[name], _digest(part), str(data.root), len(part))  # type: ignore[union-attr]
+        print(f"{name}: {len(part)} cases", file=sys.stderr)
+    for warning, count in _count_warnings(cached).items():
+        print(f"warning: {warning} ({count} cases)", file=sys.stderr)
+
+
+def finish_run(
+    run: Run, config: "TrainConfig", data: DataConfig, splits: Splits, cached: CachedSplits, fitted: Fitted, folder: Path
+) -> None:
+    """Score the best model at the original size, write `summary.json`, record all of it, say where to look."""
+    path = folder / "best.pt"
+    predictor = _load_predictor(path, config)
+    thresholds = search_thresholds(predictor, splits.validation, cached.validation, data)
+    store_thresholds(path, thresholds)
+    predictor = _load_predictor(path, config)
+
+    def keep(case: Case, masks: "Tensor") -> None:
+        for name, mask in zip(splits.classes, masks.numpy(), strict=True):
+            write_mask_png(folder / "masks" / name / f"{case.id}.png", mask)
+
+    scores = {
+        "validation": score_cases(predictor, splits.validation, cached.validation, data),
+        "test": score_cases(predictor, splits.test, cached.test, data, keep if config.output.masks else None),
+    }
+    summary = {
+        "run_id": run.id,
+        **dataclasses.asdict(fitted),
+        "model": str(path),
+        "data": "synthetic phantoms, not clinical" if config.data.root is None else str(data.root),
+        "cases": {name: len(part) for name, part in cached.items()},
+        **scores,
+        "thresholds": thresholds,
+        "research_use": predictor.card.research_use,
+    }
+    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    run.log_metrics({f"{s}/{name}": v for s, values in scores.items() for name, v in values.items()}, fitted.epochs)
+    run.log_dict(summary, "summary.json")
+    network = load_model(path)[1]
+    example = np.zeros((2, network.in_channels, *config.preprocess.size), np.float32)
+    metadata = {"classes": ", ".join(splits.classes), "use": predictor.card.research_use}
+    run.log_model(network, example, path, metadata, config.tracking.register)
+    print(_describe(summary, run))
+
+
+def _load_predictor(path: Path, config: "TrainConfig") -> Predictor:
+    device = choose_device(config.train)
+    card, network = load_model(path, device)
+    return Predictor(card, network, build_inferer(config.train, device), config.predict)
+
+
+def _digest(part: CachedCases) -> str:
+    """32 hex digits over what was read of every image and mask of a split."""
+    digests = sorted(facts.digest + facts.label_digest for facts in part.facts)
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:32]
+
+
+def _count_warnings(cached: CachedSplits) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for _, part in cached.items():
+        for warning in (warning for facts in part.facts for warning in facts.warnings):
+            counts[warning] = counts.get(warning, 0) + 1
+    return counts
+
+
+def _describe(summary: dict[str, Any], run: Run) -> str:
+    """What stands on the terminal at the end."""
+    scores = summary["test"]
+    per_class = ", ".join(f"{n.removeprefix('dice_')} {v:.4f}" for n, v in scores.items() if n.startswith("dice_"))
+    synthetic = " (synthetic phantoms, not clinical)" if summary["data"].startswith("synthetic") else ""
+    return "\n".join([
+        f"test Dice{synthetic}: {per_class}; mIoU {scores['miou']:.4f}",
+        f"model: {summary['model']}",
+        f"MLflow run {run.name}; to look at it: {run.ui_command}",
+        summary["research_use"],
+    ])

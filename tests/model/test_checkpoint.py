@@ -1,0 +1,120 @@
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from medseg.data.config import PreprocessConfig
+from medseg.errors import CheckpointError, StorageError
+from medseg.model.checkpoint import ModelCard, load_checkpoint, load_model, load_training, previous_path, save_checkpoint
+from medseg.model.config import ModelConfig
+
+CARD = ModelCard(
+    classes=("lungs", "heart"), model=ModelConfig(width=4, depth=2), preprocess=PreprocessConfig(size=(32, 48)),
+    thresholds={"lungs": 0.4, "heart": 0.6}, train_digests=("a" * 64,), metrics={"dice": 0.9}, run_id="r",
+)
+
+
+def save(path: Path, seed: int = 0, training: dict[str, object] | None = None) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    network = CARD.build_network()
+    save_checkpoint(path, CARD, network.state_dict(), training)
+    return network.eval()
+
+
+def test_round_trip_gives_card_and_outputs(tmp_path: Path) -> None:
+    network = save(tmp_path / "best.pt")
+    card, loaded = load_model(tmp_path / "best.pt")
+    assert card == CARD
+    image = torch.rand(1, 1, 32, 48)
+    assert torch.equal(loaded(image), network(image))
+    assert not loaded.training
+
+
+def test_previous_is_kept(tmp_path: Path) -> None:
+    first, second = save(tmp_path / "last.pt", 0), save(tmp_path / "last.pt", 1)
+    for path, network in ((tmp_path / "last.previous.pt", first), (tmp_path / "last.pt", second)):
+        weights = load_checkpoint(path)[1]["weights"]
+        assert all(torch.equal(weights[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "emptied", "text", "pickle"])
+def test_damage_is_named(tmp_path: Path, harm: str) -> None:
+    path = tmp_path / "last.pt"
+    save(path)
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda info: info.file_size)
+    content[largest.header_offset + 300] ^= 1
+    harmed = {
+        "cut": bytes(content[: len(content) // 2]), "flipped": bytes(content), "emptied": b"", "text": b"no model",
+        "pickle": b"\x80\x04\x95\x10",
+    }
+    path.write_bytes(harmed[harm])
+    with pytest.raises(CheckpointError, match=r"last\.pt"):
+        load_checkpoint(path)
+
+
+def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "ran",)  # type: ignore[return-value]
+
+    torch.save({"format": "medseg-model-1", "card": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(CheckpointError, match=r"evil\.pt"):
+        load_checkpoint(tmp_path / "evil.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_other_files_of_torch_are_no_models(tmp_path: Path) -> None:
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="no model file of medseg"):
+        load_checkpoint(tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="no such file"):
+        load_checkpoint(tmp_path / "none.pt")
+
+
+def test_damaged_last_falls_back_on_the_previous(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "last.pt"
+    for iteration in (1, 2):
+        save(path, training={"iteration": iteration})
+    path.write_bytes(path.read_bytes()[:-50])
+    found, content = load_training(path, CARD)
+    assert found == previous_path(path)
+    assert content["training"]["iteration"] == 1
+    assert f"{path}: damaged" in capsys.readouterr().err
+
+
+def test_differences_are_listed(tmp_path: Path) -> None:
+    save(tmp_path / "last.pt", training={})
+    wanted = CARD.model_copy(update={"classes": ("lungs",), "model": ModelConfig(width=8, depth=2), "run_id": "other"})
+    with pytest.raises(CheckpointError) as caught:
+        load_training(tmp_path / "last.pt", wanted)
+    assert "classes is ['lungs', 'heart'] in the file, ['lungs'] now" in str(caught.value)
+    assert "model.width is 4 in the file, 8 now" in str(caught.value)
+    assert "run_id" not in str(caught.value)
+
+
+def test_model_without_training_state_is_not_resumed(tmp_path: Path) -> None:
+    save(tmp_path / "best.pt")
+    with pytest.raises(CheckpointError, match="no training state"):
+        load_training(tmp_path / "best.pt", CARD)
+
+
+def test_full_disk_leaves_the_file_before_whole(tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    network = save(tmp_path / "last.pt")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(StorageError, match=r"last\.pt"):
+            save(tmp_path / "last.pt", 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    weights = load_checkpoint(tmp_path / "last.pt")[1]["weights"]
+    assert all(torch.equal(weights[name], value) for name, value in network.state_dict().items())
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]

@@ -1,0 +1,67 @@
+import io
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medseg.errors import RadiographError
+from medseg.radiograph.codestream import check_end, scan_jpeg, scan_jpeg2000
+
+from .coats import HTJ2K_FRAME, JPEG12_FRAME, encode_lossless_jpeg, phantom
+
+
+def saved(mode, **options):
+    buffer = io.BytesIO()
+    Image.new(mode, (30, 20)).save(buffer, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("mode", "components"), [("L", 1), ("RGB", 3)])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"comment": b"x" * 3000}])
+def test_jpeg_header(mode, components, options):
+    stream = scan_jpeg(saved(mode, format="JPEG", **options))
+    assert (stream.rows, stream.columns, stream.components, stream.precision) == (20, 30, components, 8)
+    assert stream.process == (0xC2 if "progressive" in options else 0xC0)
+
+
+def test_twelve_bit_and_lossless_jpeg_headers():
+    stream = scan_jpeg(JPEG12_FRAME)
+    assert (stream.rows, stream.columns, stream.precision, stream.process) == (24, 20, 12, 0xC1)
+    stream = scan_jpeg(encode_lossless_jpeg(phantom(8, 6), 16))
+    assert (stream.rows, stream.columns, stream.precision, stream.process) == (8, 6, 16, 0xC3)
+
+
+@pytest.mark.parametrize("extension", ["j2k", "jp2"])
+def test_jpeg2000_header_bare_and_in_a_box(extension):
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(buffer, "JPEG2000", no_jp2=extension == "j2k")
+    stream = scan_jpeg2000(buffer.getvalue())
+    assert (stream.rows, stream.columns, stream.components, stream.precision, stream.signed) == (20, 30, 1, 8, False)
+
+
+def test_htj2k_header():
+    stream = scan_jpeg2000(HTJ2K_FRAME)
+    assert (stream.rows, stream.columns, stream.components, stream.precision) == (24, 20, 1, 16)
+
+
+def test_jpeg2000_with_an_offset_and_a_sign():
+    # by hand, ITU-T T.800 A.5.1: reference grid 10 x 9, image offset (3, 2), one signed component of 12 bits
+    siz = b"\xff\x4f\xff\x51" + struct.pack(">HH8IHBBB", 41, 0, 10, 9, 3, 2, 10, 9, 0, 0, 1, 0x8B, 1, 1)
+    stream = scan_jpeg2000(siz + bytes(8))
+    assert (stream.rows, stream.columns, stream.precision, stream.signed) == (7, 7, 12, True)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff\xd8", b"\xff\xd8\xff", b"\xff\xd8\xff\xe0\x00\x00" * 3, bytes(100), b"\xff" * 50]
+)
+@pytest.mark.parametrize("scan", [scan_jpeg, scan_jpeg2000])
+def test_damaged_headers_are_refused(scan, data):
+    with pytest.raises(RadiographError):
+        scan(data)
+
+
+def test_missing_end_is_refused():
+    check_end(JPEG12_FRAME + b"\0\xff\0")
+    with pytest.raises(RadiographError, match="cut short"):
+        check_end(JPEG12_FRAME[:-3])

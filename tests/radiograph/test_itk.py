@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from medseg.errors import RadiographError
+from medseg.radiograph import read_radiograph
+
+from .coats import SPACING, phantom
+
+
+def write(path, pixels=None, spacing=SPACING[::-1], direction=(1, 0, 0, 1), compress=False):
+    picture = sitk.GetImageFromArray(phantom() if pixels is None else pixels)
+    picture.SetSpacing((*spacing, 1)[: picture.GetDimension()])
+    if picture.GetDimension() == 2:
+        picture.SetDirection(direction)
+    sitk.WriteImage(picture, str(path), compress)
+    return path
+
+
+def cut_lines(path, *starts):
+    head, *rest = path.read_bytes().split(b"\n")
+    kept = [line for line in rest if not line.startswith(starts)]
+    path.write_bytes(b"\n".join([head, *kept]))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.nrrd"])
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32])
+def test_read_back_equal(tmp_path, name, compress, dtype):
+    pixels = (phantom() >> 4).astype(dtype)
+    radiograph = read_radiograph(write(tmp_path / name, pixels, compress=compress))
+    np.testing.assert_array_equal(radiograph.pixels, pixels)
+    assert radiograph.spacing_mm == pytest.approx(SPACING)
+    assert (radiograph.spacing_source, radiograph.kind) == ("file", name[2:])
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.nrrd"])
+def test_one_slice_of_three_dimensions(tmp_path, name):
+    radiograph = read_radiograph(write(tmp_path / name, phantom()[None]))
+    np.testing.assert_array_equal(radiograph.pixels, phantom())
+    assert radiograph.spacing_mm == pytest.approx(SPACING)
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.nrrd"])
+@pytest.mark.parametrize(
+    ("direction", "turned", "spacing"),
+    [
+        ((-1, 0, 0, 1), lambda picture: picture[:, ::-1], SPACING),
+        ((1, 0, 0, -1), lambda picture: picture[::-1], SPACING),
+        ((0, 1, 1, 0), lambda picture: picture.T, SPACING[::-1]),
+    ],
+)
+def test_directions_are_respected(tmp_path, name, direction, turned, spacing):
+    radiograph = read_radiograph(write(tmp_path / name, direction=direction))
+    np.testing.assert_array_equal(radiograph.pixels, turned(phantom()))
+    assert radiograph.spacing_mm == pytest.approx(spacing)
+
+
+@pytest.mark.parametrize(("name", "fields"), [("a.mha", (b"ElementSpacing",)), ("a.nrrd", (b"space", b"kinds"))])
+def test_spacing_that_the_header_does_not_state_is_none(tmp_path, name, fields):
+    radiograph = read_radiograph(cut_lines(write(tmp_path / name), *fields))
+    np.testing.assert_array_equal(radiograph.pixels, phantom())
+    assert (radiograph.spacing_mm, radiograph.spacing_source) == (None, "none")
+
+
+START = "ObjectType = Image\nNDims = 2\n"
+SMALL = f"{START}DimSize = 9 9\nElementType = MET_UCHAR\n"
+NRRD = "NRRD0004\ntype: uint8\ndimension: 2\nencoding: raw\n"
+
+
+@pytest.mark.parametrize(("name", "header", "reason"), [
+    ("a.mha", f"{SMALL}ElementDataFile = /etc/passwd\n", "another file"),
+    ("a.mha", f"{SMALL}ElementDataFile = LIST\n", "another file"),
+    ("a.mha", START, "no MetaImage header"),
+    ("a.mha", f"{START}DimSize = 60000 60000\nElementDataFile = LOCAL\n", "claims 60000 x 60000"),
+    ("a.mha", "ObjectType = Image\nNDims = 3\nDimSize = 6 6 6\nElementDataFile = LOCAL\n", "has 6 x 6 x 6 pixels"),
+    ("a.mha", "ObjectType = Image\nElementDataFile = LOCAL\n", "has no pixels"),
+    ("a.mha", f"{SMALL}ElementDataFile = LOCAL\n1", "not a readable MHA"),
+    ("a.nrrd", f"{NRRD}sizes: 2 2\ndata file: /etc/passwd\n\n", "another file"),
+    ("a.nrrd", f"{NRRD}sizes: 2 2\ndatafile: LIST\n\n", "another file"),
+    ("a.nrrd", f"{NRRD}sizes: 60000 60000\n\n", "claims 60000 x 60000"),
+    ("a.nrrd", "NRRD0004\ntype: uint8\n\n", "has no pixels"),
+    ("a.nrrd", "NRRD0004\ntype: uint8", "without an end"),
+])  # fmt: skip
+def test_unsafe_or_broken_headers_are_refused(tmp_path, name, header, reason):
+    (tmp_path / name).write_text(header)
+    with pytest.raises(RadiographError, match=reason):
+        read_radiograph(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.nrrd"])
+@pytest.mark.parametrize("back", [1, 50, 3000])
+def test_damaged_compression_is_refused(tmp_path, name, back):
+    path = write(tmp_path / name, compress=True)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: -back - 3])
+    with pytest.raises(RadiographError):
+        read_radiograph(path)
+    flipped = bytearray(whole)
+    flipped[-back - (name == "a.nrrd") * 2] ^= 0x55
+    path.write_bytes(flipped)
+    with pytest.raises(RadiographError):
+        read_radiograph(path)
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.nrrd"])
+def test_colour_is_refused(tmp_path, name):
+    path = tmp_path / name
+    sitk.WriteImage(sitk.GetImageFromArray(np.stack([phantom()] * 3, axis=2), isVector=True), str(path))
+    with pytest.raises(RadiographError, match=r"several numbers a pixel|one slice is needed"):
+        read_radiograph(path)
+
+
+def test_name_that_is_not_utf8(tmp_path):
+    import os
+
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mha")
+    os.rename(write(tmp_path / "a.mha"), path)  # noqa: PTH104
+    np.testing.assert_array_equal(read_radiograph(path).pixels, phantom())

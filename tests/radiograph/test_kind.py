@@ -1,0 +1,56 @@
+import gzip
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medseg.errors import RadiographError
+from medseg.radiograph import build_nifti, identify_kind
+
+from .coats import phantom, write_dicom
+
+EIGHT = (phantom() >> 4).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.png", "png"), ("a.jpg", "jpeg"), ("a.tif", "tiff")])
+@pytest.mark.parametrize("suffix", ["", ".dcm", ".xyz"])
+def test_content_comes_before_the_extension(tmp_path, name, kind, suffix):
+    Image.fromarray(EIGHT).save(tmp_path / name)
+    (tmp_path / name).rename(tmp_path / f"b{suffix}")
+    assert identify_kind(tmp_path / f"b{suffix}") == kind
+
+
+def test_nifti_plain_and_compressed(tmp_path):
+    data = build_nifti(phantom(), None).to_bytes()
+    (tmp_path / "a").write_bytes(data)
+    (tmp_path / "b").write_bytes(gzip.compress(data))
+    assert identify_kind(tmp_path / "a") == identify_kind(tmp_path / "b") == "nifti"
+
+
+def test_dicom_with_a_tiff_in_its_preamble_is_dicom(tmp_path):
+    path = write_dicom(tmp_path / "a.tif")
+    path.write_bytes(b"II*\0" + path.read_bytes()[4:])
+    assert identify_kind(path) == "dicom"
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"), [(b"NRRD0005\n", "nrrd"), (b"ObjectType = Image\n", "mha"), (b"NDims = 2\n", "mha")]
+)
+def test_text_headers(tmp_path, start, kind):
+    (tmp_path / "a").write_bytes(start)
+    assert identify_kind(tmp_path / "a") == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.dcm", "dicom"), ("a", "dicom"), ("a.NII.GZ", "nifti"), ("a.PNG", "png")]
+)
+def test_extension_decides_where_content_says_nothing(tmp_path, name, kind):
+    (tmp_path / name).write_bytes(b"nothing to go by")
+    assert identify_kind(tmp_path / name) == kind
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.zip", "a.bmp", "a.csv"])
+def test_unknown_files_are_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(b"nothing to go by")
+    with pytest.raises(RadiographError, match=rf"{name}: is none of the formats that are read: DICOM, NIfTI"):
+        identify_kind(tmp_path / name)

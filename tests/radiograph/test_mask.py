@@ -1,0 +1,109 @@
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+from PIL import Image
+from pydicom.uid import JPEG2000
+
+from medseg.errors import RadiographError
+from medseg.radiograph import binarize, build_nifti, read_label_image
+
+from .coats import SPACING, phantom, write_dicom
+from .test_raster import write_png
+
+LABELS = (phantom() // 1200).astype(np.uint8)  # 0 to 3
+MASK = LABELS == 2
+
+
+def save(path, values):
+    match path.suffix:
+        case ".nii":
+            nibabel.save(build_nifti(values, SPACING), path)
+        case ".mha" | ".nrrd":
+            sitk.WriteImage(sitk.GetImageFromArray(values), str(path))
+        case ".dcm":
+            write_dicom(path, values)
+        case _:
+            Image.fromarray(values).save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.nii", "a.mha", "a.nrrd", "a.dcm"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_labels_are_read_as_stored(tmp_path, name, dtype):
+    label = read_label_image(save(tmp_path / name, LABELS.astype(dtype)))
+    np.testing.assert_array_equal(label.values, LABELS)
+    assert label.values.dtype.kind in "iu"
+    assert not label.lossy
+
+
+@pytest.mark.parametrize(("bits", "labels"), [(1, LABELS >> 1), (2, LABELS), (4, LABELS + 9)])
+@pytest.mark.parametrize("colour_type", [0, 3])
+def test_shallow_and_palette_pngs_give_the_values_of_the_file(tmp_path, bits, labels, colour_type):
+    chunks = {"PLTE": bytes(range(3 * 2**bits))} if colour_type == 3 else {}
+    label = read_label_image(write_png(tmp_path / "a.png", labels, bits, colour_type, **chunks))
+    np.testing.assert_array_equal(label.values, labels)
+
+
+def test_equal_colour_channels_are_grey_and_others_refused(tmp_path):
+    save(tmp_path / "a.png", np.stack([LABELS] * 3, axis=2))
+    np.testing.assert_array_equal(read_label_image(tmp_path / "a.png").values, LABELS)
+    save(tmp_path / "b.png", np.stack([LABELS, LABELS, LABELS * 2], axis=2))
+    with pytest.raises(RadiographError, match=r"b\.png: is a colour picture"):
+        read_label_image(tmp_path / "b.png")
+
+
+def test_dicom_mask_is_never_inverted_or_rescaled(tmp_path):
+    path = write_dicom(
+        tmp_path / "a.dcm", LABELS, PhotometricInterpretation="MONOCHROME1", RescaleSlope=2, RescaleIntercept=1
+    )
+    np.testing.assert_array_equal(read_label_image(path).values, LABELS)
+
+
+def test_lossy_kinds_are_marked(tmp_path):
+    assert read_label_image(save(tmp_path / "a.jpg", LABELS * 80)).lossy
+    options = {"encoding_plugin": "pylibjpeg", "j2k_psnr": [80]}
+    assert read_label_image(write_dicom(tmp_path / "a.dcm", phantom(), syntax=JPEG2000, compress=options)).lossy
+
+
+def test_empty_mask_is_read(tmp_path):
+    assert not read_label_image(save(tmp_path / "a.png", np.zeros((9, 9), np.uint8))).values.any()
+
+
+def test_labels_that_are_not_finite_are_refused(tmp_path):
+    values = np.where(MASK, np.nan, 0).astype(np.float32)
+    with pytest.raises(RadiographError, match="NaN or infinite"):
+        read_label_image(save(tmp_path / "a.nii", values))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 255), (1, 2), (254, 255), (0, 38)])
+def test_two_levels_are_background_and_foreground_whatever_they_are(tmp_path, low, high):
+    path = save(tmp_path / "a.png", np.where(MASK, high, low).astype(np.uint8))
+    warnings = []
+    np.testing.assert_array_equal(binarize(read_label_image(path), path, warnings), MASK)
+    assert warnings == []
+
+
+@pytest.mark.parametrize(("level", "expected"), [(0, False), (1, True), (255, True)])
+def test_one_level_is_all_background_or_all_foreground(tmp_path, level, expected):
+    path = save(tmp_path / "a.png", np.full((9, 9), level, np.uint8))
+    mask = binarize(read_label_image(path), path, [])
+    assert mask.dtype == bool
+    assert mask.all() == mask.any() == expected
+
+
+def test_more_levels_are_cut_at_half_with_a_warning(tmp_path):
+    blocks = np.kron(MASK[::8, ::8], np.ones((8, 8), bool))  # a JPEG keeps its own 8 x 8 blocks apart
+    path = save(tmp_path / "a.jpg", np.where(blocks, 235, 15).astype(np.uint8))
+    label = read_label_image(path)
+    noisy = type(label)(label.values.astype(int) + np.arange(80) % 3, None, "jpeg", True)
+    warnings = []
+    np.testing.assert_array_equal(binarize(noisy, path, warnings), blocks)
+    assert warnings == [f"{path}: a mask with more than two grey levels was cut at 126"]
+
+
+def test_fractions_are_cut_at_half():
+    from medseg.radiograph import LabelImage
+
+    label = LabelImage(np.array([[0.0, 0.4, 0.6, 1.0]]), None, "nifti", False)
+    np.testing.assert_array_equal(binarize(label, "a.nii", []), [[False, False, True, True]])

@@ -1,0 +1,264 @@
+import io
+import struct
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+from PIL import Image, PngImagePlugin
+
+from medseg.errors import RadiographError
+from medseg.radiograph import image, read_radiograph
+from medseg.radiograph.raster import invert
+
+from .coats import phantom
+
+EIGHT = (phantom() >> 4).astype(np.uint8)
+
+
+def write_tiff(path, pixels, bits, sample_format=1, photometric=1, order="<", orientation=None):
+    """An uncompressed TIFF by the book (TIFF 6.0), since Pillow writes few of its kinds."""
+    rows, columns = pixels.shape
+    if bits == 1:
+        data = np.packbits(pixels.astype(bool), axis=1).tobytes()
+    elif bits == 4:
+        data = (pixels[:, ::2] << 4 | pixels[:, 1::2]).astype(np.uint8).tobytes()
+    else:
+        data = pixels.astype(
+            f"{order}{ {1: 'u', 2: 'i', 3: 'f'}[sample_format] }{bits // 8}".replace(" ", "")
+        ).tobytes()
+    data += b"\0" * (len(data) % 2)
+    tags = [
+        (256, 4, columns), (257, 4, rows), (258, 3, bits), (259, 3, 1), (262, 3, photometric), (273, 4, 8),
+        *([(274, 3, orientation)] if orientation else []),
+        (277, 3, 1), (278, 4, rows), (279, 4, len(data)), (339, 3, sample_format),
+    ]  # fmt: skip
+    directory = struct.pack(f"{order}H", len(tags))
+    for tag, kind, value in tags:
+        directory += struct.pack(f"{order}HHI", tag, kind, 1)
+        directory += struct.pack(f"{order}I", value) if kind == 4 else struct.pack(f"{order}HH", value, 0)
+    start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8 + len(data))
+    path.write_bytes(start + data + directory + bytes(4))
+    return path
+
+
+def write_png(path, pixels, bits, colour_type, **chunks):
+    """A PNG by the book (ISO 15948) of any bit depth and colour type, since Pillow writes few of its kinds."""
+    import zlib
+
+    rows, columns = pixels.shape[:2]
+    if bits < 8:
+        planes = (pixels[:, :, None] >> np.arange(bits - 1, -1, -1)) & 1
+        lines = np.packbits(planes.reshape(rows, -1).astype(np.uint8), axis=1)
+    else:
+        lines = pixels.reshape(rows, -1).astype(f">u{bits // 8}").view(np.uint8).reshape(rows, -1)
+    data = b"".join(b"\0" + line.tobytes() for line in lines)
+    header = struct.pack(">IIBBBBB", columns, rows, bits, colour_type, 0, 0, 0)
+    whole = b"\x89PNG\r\n\x1a\n"
+    for name, content in {"IHDR": header, **chunks, "IDAT": zlib.compress(data), "IEND": b""}.items():
+        body = name.encode() + content
+        whole += struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+    path.write_bytes(whole)
+    return path
+
+
+def read(path, **options):
+    radiograph = read_radiograph(path, **options)
+    assert radiograph.spacing_mm is None
+    assert radiograph.spacing_source == "none"
+    return radiograph
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_grey_png_of_any_depth_keeps_its_levels(tmp_path, bits):
+    pixels = phantom() >> (12 - min(bits, 12))
+    np.testing.assert_array_equal(read(write_png(tmp_path / "a.png", pixels, bits, 0)).pixels, pixels)
+
+
+@pytest.mark.parametrize(("bits", "colour_type", "channels"), [(8, 4, 2), (8, 2, 3), (8, 6, 4), (16, 2, 3), (16, 6, 4)])
+def test_equal_channels_are_grey_and_full_alpha_is_nothing(tmp_path, bits, colour_type, channels):
+    pixels = np.stack([phantom() >> (12 - min(bits, 12))] * channels, axis=2)
+    if colour_type in (4, 6):
+        pixels[:, :, -1] = (1 << bits) - 1
+    radiograph = read(write_png(tmp_path / "a.png", pixels, bits, colour_type))
+    np.testing.assert_array_equal(radiograph.pixels, pixels[:, :, 0])
+    assert radiograph.warnings == ()
+
+
+def test_deep_grey_with_transparency_is_refused(tmp_path):
+    with pytest.raises(RadiographError, match="16-bit PNG of grey with transparency"):
+        read_radiograph(write_png(tmp_path / "a.png", np.stack([phantom()] * 2, axis=2), 16, 4))
+
+
+def test_transparency_is_ignored_with_a_warning(tmp_path):
+    radiograph = read(write_png(tmp_path / "a.png", np.stack([EIGHT, EIGHT.T.reshape(EIGHT.shape)], axis=2), 8, 4))
+    np.testing.assert_array_equal(radiograph.pixels, EIGHT)
+    assert radiograph.warnings == ("the transparency of the picture was ignored",)
+
+
+def test_grey_palette_png_gives_its_colours(tmp_path):
+    palette = bytes(level for index in range(16) for level in [255 - 16 * index] * 3)
+    indices = EIGHT >> 4
+    path = write_png(tmp_path / "a.png", indices, 4, 3, PLTE=palette)
+    np.testing.assert_array_equal(read(path).pixels, 255 - 16 * indices.astype(int))
+
+
+def test_interlaced_png(tmp_path):
+    # Pillow cannot write one; SimpleITK cannot either: seven passes by hand (ISO 15948, 8.2)
+    import zlib
+
+    passes = [(0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1)]
+    data = b"".join(b"\0" + line.tobytes() for r, dr, c, dc in passes for line in EIGHT[r::dr, c::dc])
+    header = struct.pack(">IIBBBBB", 80, 96, 8, 0, 0, 0, 1)
+    whole = b"\x89PNG\r\n\x1a\n"
+    for name, content in ((b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b"")):
+        whole += struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    (tmp_path / "a.png").write_bytes(whole)
+    np.testing.assert_array_equal(read(tmp_path / "a.png").pixels, EIGHT)
+
+
+def test_resolution_of_a_png_or_tiff_is_no_spacing(tmp_path):
+    for name in ("a.png", "a.tif", "a.jpg"):
+        Image.fromarray(EIGHT).save(tmp_path / name, dpi=(300, 300))
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpeg_is_lossy_and_read_as_pillow_decodes_it(tmp_path, progressive):
+    Image.fromarray(EIGHT).save(tmp_path / "a.jpg", quality=90, progressive=progressive)
+    radiograph = read(tmp_path / "a.jpg")
+    np.testing.assert_array_equal(radiograph.pixels, sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a.jpg"))))
+    assert radiograph.lossy
+
+
+def test_nearly_equal_channels_of_a_jpeg_are_grey(tmp_path):
+    Image.fromarray(np.stack([EIGHT] * 3, axis=2)).save(tmp_path / "a.jpg", quality=95)
+    assert np.abs(read(tmp_path / "a.jpg").pixels - EIGHT).max() <= 40  # the sharp edges ring
+    assert np.abs(read(tmp_path / "a.jpg").pixels - EIGHT).mean() < 2
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+def test_colour_is_refused_unless_asked_for(tmp_path, name):
+    colour = np.stack([EIGHT, EIGHT[::-1], EIGHT[:, ::-1]], axis=2)
+    Image.fromarray(colour).save(tmp_path / name, quality=95)
+    with pytest.raises(RadiographError, match=f"{name}: is a colour picture"):
+        read_radiograph(tmp_path / name)
+    pixels = read(tmp_path / name, colour=True).pixels
+    assert pixels.shape == (96, 80, 3)
+    np.testing.assert_array_equal(pixels, np.asarray(Image.open(tmp_path / name)))
+
+
+def test_grey_is_repeated_where_colour_is_asked_for(tmp_path):
+    Image.fromarray(EIGHT).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read(tmp_path / "a.png", colour=True).pixels, np.stack([EIGHT] * 3, axis=2))
+
+
+def test_cmyk_is_refused(tmp_path):
+    Image.fromarray(np.stack([EIGHT] * 4, axis=2), mode=None).convert("CMYK").save(tmp_path / "a.jpg")
+    with pytest.raises(RadiographError, match="colour mode CMYK"):
+        read_radiograph(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("bits", "sample_format"), [(1, 1), (4, 1), (8, 1), (8, 2), (16, 1), (16, 2), (32, 2), (32, 3)]
+)
+def test_tiff_of_many_kinds(tmp_path, order, bits, sample_format):
+    pixels = (phantom() >> (12 - min(bits, 12))).astype(np.int64)
+    if sample_format == 2:
+        pixels = pixels - (1 << min(bits, 12) - 1)
+    path = write_tiff(tmp_path / "a.tif", pixels, bits, sample_format, order=order)
+    np.testing.assert_array_equal(read(path).pixels, pixels)
+
+
+def test_large_unsigned_tiff(tmp_path):
+    pixels = phantom().astype(np.uint32) << 20
+    np.testing.assert_array_equal(read(write_tiff(tmp_path / "a.tif", pixels, 32)).pixels, pixels.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("bits", "sample_format", "top"), [(1, 1, 1), (4, 1, 15), (8, 1, 255), (16, 1, 65535), (32, 3, 4095)]
+)
+def test_tiff_whose_white_is_zero_is_turned_round_once(tmp_path, bits, sample_format, top):
+    pixels = (phantom() >> (12 - min(bits, 12))).astype(np.int64)
+    path = write_tiff(tmp_path / "a.tif", pixels, bits, sample_format, photometric=0)
+    np.testing.assert_array_equal(read(path).pixels, top - pixels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pixels_are_never_turned_because_of_a_tag(tmp_path, orientation):
+    radiograph = read(write_tiff(tmp_path / "a.tif", EIGHT, 8, orientation=orientation))
+    np.testing.assert_array_equal(radiograph.pixels, EIGHT)
+    assert len(radiograph.warnings) == (orientation != 1)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for name in ("a.jpg", "a.png"):
+        Image.fromarray(EIGHT).save(tmp_path / name, exif=exif)
+        radiograph = read(tmp_path / name)
+        assert radiograph.pixels.shape == EIGHT.shape
+        assert len(radiograph.warnings) == (orientation != 1)
+
+
+def test_compressed_tiff(tmp_path):
+    Image.fromarray(phantom()).save(tmp_path / "a.tif", compression="tiff_lzw")
+    np.testing.assert_array_equal(read(tmp_path / "a.tif").pixels, phantom())
+
+
+def test_several_pages_are_refused(tmp_path):
+    Image.fromarray(EIGHT).save(tmp_path / "a.tif", save_all=True, append_images=[Image.fromarray(EIGHT)] * 2)
+    with pytest.raises(RadiographError, match="has 3 pages"):
+        read_radiograph(tmp_path / "a.tif")
+
+
+def test_bombs_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    path = write_png(tmp_path / "a.png", np.arange(4).reshape(2, 2), 8, 0)
+    raw = bytearray(path.read_bytes())
+    raw[16:24] = struct.pack(">II", 60000, 60000)
+    import zlib
+
+    raw[29:33] = struct.pack(">I", zlib.crc32(raw[12:29]))
+    path.write_bytes(raw)
+    with pytest.raises(RadiographError, match="PNG"):
+        read_radiograph(path)
+    monkeypatch.setattr(image, "MAX_PIXELS", 1000)
+    Image.fromarray(EIGHT).save(path)
+    with pytest.raises(RadiographError, match="claims 96 x 80 pixels"):
+        read_radiograph(path)
+
+
+def test_large_text_in_a_png_does_no_harm(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Comment", "x" * 100_000_000, zip=True)
+    buffer = io.BytesIO()
+    Image.fromarray(EIGHT).save(buffer, "PNG", pnginfo=info)
+    (tmp_path / "a.png").write_bytes(buffer.getvalue())
+    with pytest.raises(RadiographError):
+        read_radiograph(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+@pytest.mark.parametrize("keep", [9, 60, 0.5, 0.95])
+def test_truncated_files_are_refused(tmp_path, name, keep):
+    Image.fromarray(EIGHT).save(tmp_path / name)
+    raw = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(raw[: int(keep * len(raw)) if keep < 1 else keep])
+    with pytest.raises(RadiographError, match=name):
+        read_radiograph(tmp_path / name)
+
+
+def test_constant_picture_is_refused(tmp_path):
+    Image.fromarray(np.full((9, 9), 7, np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(RadiographError, match="every pixel is 7; nothing to segment"):
+        read_radiograph(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        (np.array([0, 200], np.uint8), [255, 55]),
+        (np.array([0, 200], np.uint16), [65535, 65335]),
+        (np.array([-5, 200], np.int16), [200, -5]),
+        (np.array([0.5, 2.5], np.float32), [2.5, 0.5]),
+    ],
+)
+def test_invert(pixels, expected):
+    np.testing.assert_array_equal(invert(pixels), expected)

@@ -1,0 +1,30 @@
+"""Every recipe loads, and what it promises of the article holds."""
+
+from pathlib import Path
+
+import pytest
+
+from medseg.config import parse_args
+from pipelines.train_xray import TrainConfig
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_recipe_loads(path: Path) -> None:
+    assert parse_args(TrainConfig, [str(path)]).model_dump()
+
+
+def test_default_recipe_adds_nothing_but_a_description() -> None:
+    recipe = parse_args(TrainConfig, [str(next(p for p in CONFIGS if p.stem == "train_xray"))])
+    bare = parse_args(TrainConfig, ["train.epochs=30", f"tracking.description={recipe.tracking.description}"])
+    assert recipe == bare
+
+
+def test_article_recipe_is_the_articles() -> None:
+    config = parse_args(TrainConfig, [str(next(p for p in CONFIGS if p.stem == "article_xray"))])
+    assert (config.model.width, config.model.depth, config.model.dropout) == (64, 4, 0.3)
+    assert (config.model.padding_mode, config.preprocess.size, config.preprocess.fit) == ("reflect", (512, 512), "stretch")
+    assert (config.loss.name, config.optim.name, config.optim.learning_rate) == ("bce", "adam", 1e-3)
+    assert (config.train.batch_size, config.augment.probability, config.predict.threshold) == (1, 0, 0.5)
+    assert config.preprocess.restore == "nearest"

@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+from medseg.data.config import DataConfig
+from medseg.data.loaders import CachedCases, CaseFacts
+from medseg.training.card import describe_input, measure_ranges
+
+
+def facts(modality: str | None, part: str | None = None, view: str | None = None) -> CaseFacts:
+    return CaseFacts("x", "", "", modality, part, view, None, ())
+
+
+def test_accepts_what_the_training_images_say() -> None:
+    accepts = describe_input([facts("DX", "CHEST", "PA"), facts("CR", "CHEST", "AP"), facts(None)], DataConfig())
+    assert accepts.modalities == ("CR", "DX")
+    assert accepts.body_parts == ("CHEST",)
+    assert accepts.views == ("AP", "PA")
+
+
+def test_accepts_cr_and_dx_of_anything_where_nothing_is_said() -> None:
+    accepts = describe_input([facts(None)], DataConfig())
+    assert (accepts.modalities, accepts.body_parts, accepts.views) == (("CR", "DX"), (), ())
+
+
+def test_configuration_comes_first() -> None:
+    accepts = describe_input([facts("DX", "CHEST")], DataConfig(modalities=("MG",), body_parts=()))
+    assert (accepts.modalities, accepts.body_parts) == (("MG",), ())
+
+
+def test_ranges_by_hand_leave_empty_masks_out() -> None:
+    labels = torch.zeros(3, 1, 4, 8, dtype=torch.uint8)
+    labels[0, 0, 0, 0] = 1  # one pixel of 32, centre at (.125, .0625)
+    labels[1, 0, 2:4, 4:8] = 1  # 8 of 32, centre at (.75, .75)
+    cached = CachedCases((facts(None),) * 3, torch.zeros(3, 1, 4, 8), labels, torch.ones(3, 1, dtype=torch.bool))
+    found = measure_ranges(cached, ["lungs"])["lungs"]
+    assert found.area == pytest.approx((1 / 32, 8 / 32))
+    assert found.row == pytest.approx((0.125, 0.75))
+    assert found.column == pytest.approx((0.0625, 0.75))

@@ -1,0 +1,129 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from medseg.data.augment import Augment
+from medseg.data.config import AugmentConfig
+from medseg.data.loaders import CachedCases, CaseFacts, build_train_loader, build_validation_loader
+from medseg.errors import TrainingError
+from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
+from medseg.training.engines import AutocastInferer, build_ema, build_evaluator, build_optimizer, build_trainer
+from medseg.training.losses import MaskedLoss
+
+CPU = torch.device("cpu")
+
+
+def cases(num: int = 8) -> CachedCases:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(num, 1, 16, 16, generator=generator)
+    facts = tuple(CaseFacts(f"case{i}", "", "", None, None, None, None, ()) for i in range(num))
+    return CachedCases(facts, images, (images > 0.5).to(torch.uint8), torch.ones(num, 1, dtype=torch.bool))
+
+
+def trainer_of(network: nn.Module, cached: CachedCases, optim: OptimConfig, **train: object):  # type: ignore[no-untyped-def]
+    config = TrainingConfig(epochs=1, batch_size=2, precision="fp32", **train)  # type: ignore[arg-type]
+    augment = Augment(AugmentConfig(probability=0), 0, CPU)
+    return build_trainer(network, build_train_loader(cached, 2, 0), MaskedLoss(LossConfig()), augment, config, optim, CPU)
+
+
+def test_training_lowers_the_loss() -> None:
+    torch.manual_seed(0)
+    network = nn.Conv2d(1, 1, 1)
+    cached = cases()
+    loss = MaskedLoss(LossConfig())
+
+    def value() -> float:
+        with torch.no_grad():
+            return loss(network(cached.images), (cached.labels.float(), cached.present)).item()
+
+    before = value()
+    trainer_of(network, cached, OptimConfig(learning_rate=0.1)).run()
+    assert value() < before
+
+
+def test_nan_loss_stops_with_the_batch_named_and_the_weights_untouched() -> None:
+    cached = cases()
+    cached.images[3] = torch.nan
+    network = nn.Conv2d(1, 1, 1)
+    with pytest.raises(TrainingError, match="case3") as caught:
+        trainer_of(network, cached, OptimConfig()).run()
+    assert "nan" in str(caught.value)
+    assert all(parameter.isfinite().all() for parameter in network.parameters())
+
+
+def test_gradient_is_clipped() -> None:
+    network = nn.Conv2d(1, 1, 1)
+    with torch.no_grad():
+        network.weight.fill_(100.0)
+    before = network.weight.clone()
+    optim = OptimConfig(name="sgd", momentum=0, weight_decay=0, learning_rate=1.0, gradient_clip=1e-3)
+    trainer_of(network, cases(2), optim).run()
+    change = torch.cat([(network.weight - before).flatten()])
+    assert 0 < change.norm() <= 1.001e-3
+
+
+def test_accumulated_batches_step_as_one_large_batch() -> None:
+    results = []
+    for size, accumulate in ((4, 1), (2, 2)):
+        torch.manual_seed(0)
+        network = nn.Conv2d(1, 1, 3, padding=1)
+        optim = OptimConfig(name="sgd", momentum=0, weight_decay=0, learning_rate=0.1, gradient_clip=0)
+        config = TrainingConfig(epochs=1, batch_size=size, accumulate=accumulate, precision="fp32")
+        augment = Augment(AugmentConfig(probability=0), 0, CPU)
+        loader = build_train_loader(cases(4), size, 0)
+        build_trainer(network, loader, MaskedLoss(LossConfig()), augment, config, optim, CPU).run()
+        results.append(network.weight.detach())
+    torch.testing.assert_close(*results)
+
+
+def test_moving_average_follows_by_hand() -> None:
+    network = nn.Conv2d(1, 1, 1)
+    trainer = trainer_of(network, cases(2), OptimConfig())
+    start = network.weight.item()
+    average = build_ema(network, OptimConfig(ema_decay=0.5), trainer)
+    trainer.run()  # one step: decay min(0.5, 2 / 11)
+    after = network.weight.item()
+    assert after != start
+    assert average.weight.item() == pytest.approx(start * 2 / 11 + after * 9 / 11)  # type: ignore[union-attr, operator]
+
+
+def test_no_moving_average_is_the_network_itself() -> None:
+    network = nn.Conv2d(1, 1, 1)
+    assert build_ema(network, OptimConfig(ema_decay=0), trainer_of(network, cases(2), OptimConfig())) is network
+
+
+def test_evaluator_scores_by_class_and_leaves_out_unknown_ones() -> None:
+    class Known(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x - 0.5  # logit 0 where the label changes
+
+    cached = cases(5)
+    evaluator = build_evaluator(Known(), build_validation_loader(cached, 2), ["bright"], TrainingConfig(), CPU)
+    evaluator.run()
+    assert evaluator.state.metrics["scores"]["dice_bright"] > 0.99
+    cached.labels[4] = 1 - cached.labels[4]
+    cached.present[4] = False
+    evaluator.run()
+    assert evaluator.state.metrics["scores"]["dice_bright"] > 0.99
+
+
+def test_autocast_runs_in_bfloat16_and_returns_float32() -> None:
+    seen = SimpleNamespace(kind=None)
+
+    class Spy(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = super().forward(x)
+            seen.kind = y.dtype
+            return y
+
+    out = AutocastInferer(enabled=True, channels_last=True)(torch.rand(1, 1, 8, 8), Spy(1, 1, 1))
+    assert (seen.kind, out.dtype) == (torch.bfloat16, torch.float32)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("sgd", "SGD")])
+def test_optimizers(name: str, kind: str) -> None:
+    optimizer = build_optimizer(nn.Conv2d(1, 1, 1), OptimConfig(name=name, learning_rate=0.3))  # type: ignore[arg-type]
+    assert type(optimizer).__name__ == kind
+    assert optimizer.param_groups[0]["lr"] == 0.3
