@@ -1,11 +1,12 @@
 """Files that are written whole or not at all: temporary file, fsync, rename, fsync of the folder."""
 
+import io
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from medseg.errors import StorageError
 
@@ -18,23 +19,40 @@ def open_atomically(path: Path, keep_previous: Path | None = None) -> Iterator[I
     Raises `StorageError` naming `path` where the disk is full or the folder cannot be written.
     """
     path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    raw: _Watched | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False) as file:
-            temporary = Path(file.name)
-            try:
+        try:
+            raw = _Watched(temporary, "x")
+            with io.BufferedWriter(raw) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-                os.fchmod(file.fileno(), 0o666 & ~_umask())
-                if keep_previous is not None and path.exists():
-                    _keep(path, keep_previous)
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            if keep_previous is not None and path.exists():
+                _keep(path, keep_previous)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
         _sync_folder(path.parent)
-    except OSError as error:
-        raise StorageError(f"{path}: could not be written: {error.strerror or error}") from error
+    except (OSError, RuntimeError) as error:
+        failed = error if isinstance(error, OSError) else raw.error if raw else None
+        if failed is None:
+            raise
+        raise StorageError(f"{path}: could not be written: {failed.strerror or failed}") from error
+
+
+class _Watched(io.FileIO):
+    """A file that remembers why it could not be written: `torch.save` turns it into a RuntimeError of its own."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -61,9 +79,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -149,6 +149,9 @@ def _nearest(key: str, keys: Mapping[str, object]) -> str:
 def _read_argument(argument: str, keys: Mapping[str, FieldInfo], problems: list[str]) -> dict[Any, Any]:
     """The tree of settings that one word of the command line stands for; empty where it is a problem."""
     key, equals, text = argument.partition("=")
+    if any("\ud800" <= character <= "\udfff" for character in argument):
+        problems.append(f"{argument!r}: not UTF-8 text")
+        return {}
     is_file = not equals or (argument.endswith((".yaml", ".yml")) and os.path.isfile(argument))  # noqa: PTH113
     if is_file or key.startswith("-"):
         return _read_yaml(argument, keys, problems)

@@ -1,13 +1,13 @@
 """The errors a user can cause, each with the exit code of the command that meets it.
 
-    MedsegError
-    ├── ConfigError        2   a key, a value or a configuration file is wrong
-    ├── DataError          2   a data set cannot be trained on as it stands
-    │   └── RadiographError    one file cannot be read; the message names it and the reason
-    ├── CheckpointError    2   a model file is damaged or does not fit
-    ├── OutputBusyError    2   another process writes into the same output folder
-    ├── StorageError       1   a file could not be written (disk full, no permission)
-    └── TrainingError      1   training failed under way (a loss that is not a number)
+MedsegError
+├── ConfigError        2   a key, a value or a configuration file is wrong
+├── DataError          2   a data set cannot be trained on as it stands
+│   └── RadiographError    one file cannot be read; the message names it and the reason
+├── CheckpointError    2   a model file is damaged or does not fit
+├── OutputBusyError    2   another process writes into the same output folder
+├── StorageError       1   a file could not be written (disk full, no permission)
+└── TrainingError      1   training failed under way (a loss that is not a number)
 """
 
 

@@ -29,7 +29,16 @@ if TYPE_CHECKING:
 
     from pipelines.train_xray import TrainConfig
 
-RESULTS = ("best.pt", "best.previous.pt", "last.pt", "last.previous.pt", "summary.json", "config.yaml", "strips", "masks")
+RESULTS = (
+    "best.pt",
+    "best.previous.pt",
+    "last.pt",
+    "last.previous.pt",
+    "summary.json",
+    "config.yaml",
+    "strips",
+    "masks",
+)
 _CONTEXTS = {"train": "training", "validation": "validation", "test": "test"}
 
 
@@ -51,7 +60,7 @@ def record_start(
     if earlier is not None:
         print(f"results of an earlier run are now in {earlier}", file=sys.stderr)
     write_text(folder / "config.yaml", to_yaml(config))
-    run.log_dict(config.model_dump(mode="json"), "config.yaml")
+    run.log_text(to_yaml(config), "config.yaml")
     for name, part in cached.items():
         run.log_input(f"{data.root.stem}-{name}", _CONTEXTS[name], _digest(part), str(data.root), len(part))  # type: ignore[union-attr]
         print(f"{name}: {len(part)} cases", file=sys.stderr)
@@ -60,7 +69,13 @@ def record_start(
 
 
 def finish_run(
-    run: Run, config: "TrainConfig", data: DataConfig, splits: Splits, cached: CachedSplits, fitted: Fitted, folder: Path
+    run: Run,
+    config: "TrainConfig",
+    data: DataConfig,
+    splits: Splits,
+    cached: CachedSplits,
+    fitted: Fitted,
+    folder: Path,
 ) -> None:
     """Score the best model at the original size, write `summary.json`, record all of it, say where to look."""
     path = folder / "best.pt"
@@ -111,8 +126,8 @@ def _digest(part: CachedCases) -> str:
 
 def _count_warnings(cached: CachedSplits) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for _, part in cached.items():
-        for warning in (warning for facts in part.facts for warning in facts.warnings):
+    for facts in (facts for _, part in cached.items() for facts in part.facts):
+        for warning in facts.warnings:
             counts[warning] = counts.get(warning, 0) + 1
     return counts
 
@@ -122,9 +137,11 @@ def _describe(summary: dict[str, Any], run: Run) -> str:
     scores = summary["test"]
     per_class = ", ".join(f"{n.removeprefix('dice_')} {v:.4f}" for n, v in scores.items() if n.startswith("dice_"))
     synthetic = " (synthetic phantoms, not clinical)" if summary["data"].startswith("synthetic") else ""
-    return "\n".join([
-        f"test Dice{synthetic}: {per_class}; mIoU {scores['miou']:.4f}",
-        f"model: {summary['model']}",
-        f"MLflow run {run.name}; to look at it: {run.ui_command}",
-        summary["research_use"],
-    ])
+    return "\n".join(
+        [
+            f"test Dice{synthetic}: {per_class}; mIoU {scores['miou']:.4f}",
+            f"model: {summary['model']}",
+            f"MLflow run {run.name}; to look at it: {run.ui_command}",
+            summary["research_use"],
+        ]
+    )

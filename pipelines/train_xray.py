@@ -54,14 +54,20 @@ class TrainConfig(Section):
     @classmethod
     def _share_seed(cls, given: Any) -> Any:
         """The split's seed is the run's, unless it has its own."""
-        if isinstance(given, dict) and isinstance(split := given.get("split") or {}, dict) and split.get("seed") is None:
+        if (
+            isinstance(given, dict)
+            and isinstance(split := given.get("split") or {}, dict)
+            and split.get("seed") is None
+        ):
             return {**given, "split": {**split, "seed": given.get("seed", 0)}}
         return given
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.model.padding == 0 and not self.model.mirror_input:
-            raise ValueError("model.padding=0 does not cover the picture; training needs model.mirror_input=true with it")
+            raise ValueError(
+                "model.padding=0 does not cover the picture; training needs model.mirror_input=true with it"
+            )
         if self.data.colour and self.preprocess.intensity != "fixed":
             raise ValueError("data.colour=true learns pictures and needs preprocess.intensity=fixed")
         return self

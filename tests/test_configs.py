@@ -24,7 +24,11 @@ def test_default_recipe_adds_nothing_but_a_description() -> None:
 def test_article_recipe_is_the_articles() -> None:
     config = parse_args(TrainConfig, [str(next(p for p in CONFIGS if p.stem == "article_xray"))])
     assert (config.model.width, config.model.depth, config.model.dropout) == (64, 4, 0.3)
-    assert (config.model.padding_mode, config.preprocess.size, config.preprocess.fit) == ("reflect", (512, 512), "stretch")
+    assert (config.model.padding_mode, config.preprocess.size, config.preprocess.fit) == (
+        "reflect",
+        (512, 512),
+        "stretch",
+    )
     assert (config.loss.name, config.optim.name, config.optim.learning_rate) == ("bce", "adam", 1e-3)
     assert (config.train.batch_size, config.augment.probability, config.predict.threshold) == (1, 0, 0.5)
     assert config.preprocess.restore == "nearest"

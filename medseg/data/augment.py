@@ -83,7 +83,7 @@ class Augment:
 
         changed = self._chance(images, config.probability)
         images = self._blur(images, self._chance(images, 1 / 3) * changed)
-        images = images.clamp(min=1e-6) ** column(torch.exp(self._uniform(images, config.gamma) * changed))
+        images = images ** column(torch.exp(self._uniform(images, config.gamma) * changed))
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         images = (images - mean) * column(1 + self._uniform(images, config.contrast) * changed) + mean
         images = images + column(self._uniform(images, config.brightness) * changed)

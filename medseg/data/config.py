@@ -2,7 +2,15 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, StringConstraints, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    model_validator,
+)
 
 from medseg.config import ExistingPath, Section
 
@@ -80,7 +88,7 @@ class SplitConfig(Section):
     """The fold that is the test set where split.folds is given, from 0."""
 
     patients: Literal["auto", "image"] = "auto"
-    """Who a patient is: a manifest's column or the DICOM PatientID with its issuer, else the image; or always the image."""
+    """Who a patient is: a manifest's column, the DICOM PatientID and its issuer, else the image; or always that."""
 
     allow_duplicates: bool = False
     """Train although two near-identical images, or one patient, stand in different splits."""
@@ -113,7 +121,7 @@ class PreprocessConfig(Section):
     """The values that become 0 and 1 where intensity=fixed; values beyond are clipped."""
 
     restore: Literal["linear", "nearest"] = "linear"
-    """Back to the original size: probabilities linearly, then threshold; or the article's way, threshold, then nearest."""
+    """Back to the original size: probabilities linearly, then threshold; or threshold, then nearest (the article)."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

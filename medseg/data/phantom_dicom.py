@@ -38,7 +38,7 @@ SYNTAXES = (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
 )
-ENCODERS = {JPEG2000Lossless: "pylibjpeg", RLELossless: "pylibjpeg", JPEGLSLossless: "pyjpegls"}
+ENCODERS = {JPEG2000Lossless: "pylibjpeg", RLELossless: "pydicom", JPEGLSLossless: "pyjpegls"}
 DATE, TIME = "20000101", "120000"
 """Fixed: the same seed gives the same bytes on any day."""
 MAGNIFICATION = 1.08

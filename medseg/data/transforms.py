@@ -116,7 +116,7 @@ class Fitd(MapTransform):
             given = fitted[key]
             if isinstance(given, MetaTensor):
                 affine = given.affine @ locate_pixels((given.shape[-2], given.shape[-1]), self.config)
-                fitted[key] = MetaTensor(fit(given.as_tensor(), self.config), affine=affine, meta=given.meta)
+                fitted[key] = MetaTensor(fit(given.as_tensor(), self.config), meta={**given.meta, "affine": affine})
             else:
                 maps = fit(given, self.config)
                 fitted[key] = (maps >= 0.5).to(torch.uint8) if self.binary else maps

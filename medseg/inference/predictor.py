@@ -22,7 +22,7 @@ class Predictor:
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Tensor:
-        """Probabilities float32 `(batch, class, *size)` on the CPU, of the network's input `(batch, channel, *size)`."""
+        """Probabilities float32 `(batch, class, *size)` on the CPU, of `(batch, channel, *size)` inputs."""
         return self.inferer(images.to(self.device), self.network).sigmoid().cpu()
 
     def probabilities(self, predicted: Tensor, size: tuple[int, int]) -> Tensor:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from medseg.atomic import open_atomically
@@ -59,13 +59,13 @@ class ModelCard(Section):
     preprocess: PreprocessConfig
     reading: Reading = Reading()
     accepts: Accepts = Accepts()
-    thresholds: dict[str, float] = {}
+    thresholds: dict[str, float] = Field(default_factory=dict)
     """The threshold of each class that was best on validation; predict.threshold=best uses it."""
-    ranges: dict[str, Range] = {}
+    ranges: dict[str, Range] = Field(default_factory=dict)
     train_digests: tuple[str, ...] = ()
     """SHA-256 of the pixels of each training case."""
     validation_digests: tuple[str, ...] = ()
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)
     """Validation scores of these weights."""
     run_id: str | None = None
     research_use: str = "Research use only. Not for clinical use."

@@ -1,5 +1,6 @@
 """The folder of a command's results, for one process at a time."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,12 +31,14 @@ def claim_folder(folder: Path) -> Iterator[Path]:
 
 
 def set_aside(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """Move what an earlier run left under `names` to `folder/earlier`, replacing what was there; None if nothing was."""
+    """Move what an earlier run left under `names` to `folder/earlier`, which is returned; None if nothing was there."""
     found = [folder / name for name in names if (folder / name).exists()]
     if not found:
         return None
     earlier = folder / "earlier"
     earlier.mkdir(exist_ok=True)
     for path in found:
+        if (earlier / path.name).is_dir():
+            shutil.rmtree(earlier / path.name)
         path.replace(earlier / path.name)
     return earlier

@@ -77,11 +77,11 @@ def decode_stored(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> N
     else:
         cells, precision = _decode_frame(_frame(dataset, form), form)
         shift = form.high_bit + 1 - form.stored if precision > form.stored else 0
-    values: NDArray[np.integer[Any]] = cells.astype(np.int64 if form.allocated > 16 else np.int32) >> shift
-    mask = (1 << form.stored) - 1
+    values: NDArray[Any] = cells.astype("int64" if form.allocated > 16 else "int32")
+    values, mask = values >> shift, (1 << form.stored) - 1
     if not form.signed and values.max() > mask:
         warnings.append("bits above BitsStored were set and masked off")
-    stored = values & mask
+    stored: NDArray[Any] = values & mask
     return stored - ((stored >> (form.stored - 1)) << form.stored) if form.signed else stored
 
 

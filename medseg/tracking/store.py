@@ -92,15 +92,11 @@ def open_store(store: Store) -> Iterator["MlflowClient"]:
     """
     before = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow = import_mlflow()
-    if store.database is not None:
-        try:
-            store.database.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"{store.database.parent}: the MLflow store cannot be created: {error.strerror}"
-            ) from error
-    mlflow.set_tracking_uri(store.uri)
     try:
+        if store.database is not None and not store.database.exists():
+            with explain_failure(store):
+                _create_database(mlflow, store.database)
+        mlflow.set_tracking_uri(store.uri)
         with explain_failure(store):
             client = mlflow.MlflowClient()
             client.search_experiments(max_results=1)

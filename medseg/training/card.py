@@ -50,11 +50,14 @@ def measure_ranges(cached: CachedCases, classes: Sequence[str]) -> dict[str, Ran
             if mask.any():
                 measured[name].append(_measure(mask))
     return {
-        name: Range(**{
-            key: (min(values), max(values))
-            for key, values in zip(("area", "row", "column"), zip(*rows, strict=True), strict=True)
-        })
-        for name, rows in measured.items() if rows
+        name: Range(
+            **{
+                key: (min(values), max(values))
+                for key, values in zip(("area", "row", "column"), zip(*rows, strict=True), strict=True)
+            }
+        )
+        for name, rows in measured.items()
+        if rows
     }
 
 

@@ -55,6 +55,9 @@ class TrainingConfig(Section):
     batch_size: PositiveInt = 4
     """Pictures in a step of the network."""
 
+    coarse: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the budget, from its start, spent at half the resolution, where a step costs a quarter."""
+
     accumulate: PositiveInt = 1
     """Batches whose gradients are averaged before the weights are updated."""
 
@@ -80,7 +83,7 @@ class TrainingConfig(Section):
     """Validation cases in a picture."""
 
     save_seconds: PositiveFloat = 60.0
-    """Work at risk: last.pt is written at least this often, and after each epoch while saving takes under 2 % of the time."""
+    """Work at risk: last.pt is written at least this often; after each epoch while that takes under 2 % of the time."""
 
     resume: bool | Path = False
     """Continue output.dir/last.pt, or the given file, and its MLflow run."""

@@ -13,18 +13,20 @@ from monai.inferers import Inferer
 from monai.utils import set_determinism
 from monai.utils.enums import CommonKeys
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from medseg.data.augment import Augment
 from medseg.errors import TrainingError
 from medseg.training.config import OptimConfig, TrainingConfig
+from medseg.training.handlers import Budget
 from medseg.training.losses import MaskedLoss
 from medseg.training.metrics import SegmentationScores
 
 Batch = Mapping[str, Any]
 
 
-class AutocastInferer(Inferer):  # type: ignore[misc]  # MONAI is not typed
+class AutocastInferer(Inferer):
     """Runs a network under bfloat16 autocast on any device (MONAI's own is for CUDA alone); float32 comes out."""
 
     def __init__(self, *, enabled: bool, channels_last: bool) -> None:
@@ -43,18 +45,21 @@ def build_trainer(
     loader: DataLoader[dict[str, Any]],
     loss: MaskedLoss,
     augment: Augment,
-    train: TrainingConfig,
-    optim: OptimConfig,
+    budget: Budget,
     device: torch.device,
 ) -> SupervisedTrainer:
     """An Ignite engine whose step is: to the device, augment, forward, loss, backward, clip, update.
 
-    Stops with `TrainingError` before the backward pass of a loss that is not finite, naming the batch.
+    The first `train.coarse` of the budget goes by at half the resolution. Stops with `TrainingError` before the backward
+    pass of a loss that is not finite, naming the batch.
     """
+    train, optim = budget.train, budget.optim
 
     def prepare(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         image, label = (batch[key].to(device, non_blocking=non_blocking) for key in ("image", "label"))
         image, label = augment(image, label, trainer.state.iteration)
+        if budget.spent(trainer, trainer.state.iteration - 1) < train.coarse:
+            image, label = functional.avg_pool2d(image, 2), functional.avg_pool2d(label, 2)
         return image, (label, batch["present"].to(device, non_blocking=non_blocking))
 
     trainer = SupervisedTrainer(
@@ -82,13 +87,18 @@ def build_trainer(
 
 
 def build_evaluator(
-    network: nn.Module, loader: DataLoader[dict[str, Any]], classes: Sequence[str], train: TrainingConfig,
+    network: nn.Module,
+    loader: DataLoader[dict[str, Any]],
+    classes: Sequence[str],
+    train: TrainingConfig,
     device: torch.device,
 ) -> SupervisedEvaluator:
     """An Ignite engine that scores `network` at its own size; `state.metrics["scores"]` holds the result."""
 
     def prepare(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tensor, Tensor]:
-        return batch["image"].to(device, non_blocking=non_blocking), batch["label"].to(device, non_blocking=non_blocking)
+        return batch["image"].to(device, non_blocking=non_blocking), batch["label"].to(
+            device, non_blocking=non_blocking
+        )
 
     evaluator = SupervisedEvaluator(
         device=device,
@@ -132,8 +142,12 @@ def build_optimizer(network: nn.Module, optim: OptimConfig) -> torch.optim.Optim
     parameters = list(network.parameters())
     if optim.name == "sgd":
         return torch.optim.SGD(
-            parameters, optim.learning_rate, optim.momentum, weight_decay=optim.weight_decay,
-            nesterov=optim.momentum > 0, fused=True,
+            parameters,
+            optim.learning_rate,
+            optim.momentum,
+            weight_decay=optim.weight_decay,
+            nesterov=optim.momentum > 0,
+            fused=True,
         )
     kind = torch.optim.Adam if optim.name == "adam" else torch.optim.AdamW
     return kind(parameters, optim.learning_rate, weight_decay=optim.weight_decay, fused=True)
@@ -160,7 +174,7 @@ def choose_device(train: TrainingConfig) -> torch.device:
 def has_bf16(device: torch.device) -> bool:
     """Whether `device` multiplies bfloat16 in hardware."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 

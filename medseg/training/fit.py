@@ -1,24 +1,25 @@
-"""One training from its first step, or the step it was stopped at, to its last; saved, shown and recorded on the way."""
+"""One training from its first step, or the one it was stopped at, to its last; saved and recorded on the way."""
 
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from medseg.data.augment import Augment
 from medseg.data.config import AugmentConfig
-from medseg.data.loaders import CachedSplits, build_train_loader, build_validation_loader
+from medseg.data.loaders import CachedSplits, EpochSampler, build_train_loader, build_validation_loader
 from medseg.model.checkpoint import ModelCard, load_checkpoint, load_training, save_checkpoint
 from medseg.tracking.pictures import draw_learning_curves
 from medseg.tracking.run import Run
 from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
 from medseg.training.engines import build_ema, build_evaluator, build_inferer, build_trainer, choose_device
-from medseg.training.handlers import Budget, Progress, Saving, Scores, Validation, end_on_signal
+from medseg.training.handlers import Budget, Progress, Scores, Validation, end_on_signal
 from medseg.training.interrupt import Interrupted, signals_deferred
 from medseg.training.losses import MaskedLoss
+from medseg.training.saving import Saving
 from medseg.training.strips import Strips
 
 
@@ -52,12 +53,13 @@ def fit_network(
     if train.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loader = build_train_loader(cached.train, train.batch_size, seed)
-    trainer = build_trainer(network, loader, MaskedLoss(loss), Augment(augment, seed, device), train, optim, device)
+    sampler = cast(EpochSampler, loader.sampler)
+    budget = Budget(train, optim)
+    trainer = build_trainer(network, loader, MaskedLoss(loss), Augment(augment, seed, device), budget, device)
     ema = build_ema(network, optim, trainer)
     evaluator = build_evaluator(
         ema, build_validation_loader(cached.validation, train.batch_size), card.classes, train, device
     )
-    budget = Budget(train, optim)
     inferer = build_inferer(train, device)
     strips = Strips(ema, cached.validation, card.classes, train, inferer, run, folder / "strips")
 
@@ -68,8 +70,8 @@ def fit_network(
         metrics = {name: value for name, value in validation.best.items() if name != "epoch"}
         save_checkpoint(folder / "last.pt", card.model_copy(update={"metrics": metrics}), ema.state_dict(), state)
 
-    validation = Validation(evaluator, train, budget, run.log_metrics, keep_best, strips.show)
-    saving = Saving(save, train, ema, validation, budget)
+    validation = Validation(evaluator, len(cached.validation), train, budget, run.log_metrics, keep_best, strips.show)
+    saving = Saving(save, train, ema, sampler, validation, budget)
     for handler in (budget, validation, saving, Progress(validation, budget)):
         handler.attach(trainer)
     if resumed is not None:
@@ -86,7 +88,9 @@ def fit_network(
     run.log_figure(draw_learning_curves(_series(validation.history)), "learning_curves.png")
     seconds = max(budget.seconds, 1e-9)
     return Fitted(
-        trainer.state.epoch, seconds, trainer.state.iteration * loader.sampler.batch_size / seconds,  # type: ignore[attr-defined]
+        trainer.state.epoch,
+        seconds,
+        trainer.state.iteration * sampler.batch_size / seconds,
         int(validation.best["epoch"]),
     )
 

@@ -1,22 +1,18 @@
-"""Ignite handlers: the budget and its schedule, validation, saving, progress. Each has `attach(trainer)`."""
+"""Ignite handlers: the budget and its schedule, validation, progress. Each has `attach(trainer)`."""
 
 import math
-import random
 import sys
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.utils.enums import CommonKeys
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from medseg.errors import CheckpointError
 from medseg.training.config import OptimConfig, TrainingConfig
 from medseg.training.interrupt import Pending
 
@@ -61,9 +57,8 @@ class Budget:
         if spent < warmup:
             return peak * (0.01 + 0.99 * spent / warmup)
         rest = (spent - warmup) / (1 - warmup)
-        return peak * {
-            "polynomial": (1 - rest) ** 0.9, "cosine": (1 + math.cos(math.pi * rest)) / 2, "constant": 1.0
-        }[self.optim.decay]
+        shapes = {"polynomial": (1 - rest) ** 0.9, "cosine": (1 + math.cos(math.pi * rest)) / 2, "constant": 1.0}
+        return float(peak * shapes[self.optim.decay])
 
     def _start_clock(self) -> None:
         self._start = time.monotonic()
@@ -84,6 +79,7 @@ class Validation:
     def __init__(
         self,
         evaluator: SupervisedEvaluator,
+        num_cases: int,
         train: TrainingConfig,
         budget: Budget,
         record: Callable[[Scores, int], None],
@@ -99,7 +95,7 @@ class Validation:
         self.show = show
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] = {}
-        self.num_cases = len(evaluator.data_loader.dataset)
+        self.num_cases = num_cases
         self.validations = 0
         self.stale = 0
         self._losses: list[Tensor] = []
@@ -163,73 +159,6 @@ class Validation:
         self.record(figures, trainer.state.epoch)
 
 
-class Saving:
-    """Writes the state to go on from: after epochs, and within a long one."""
-
-    def __init__(self, save: Callable[[dict[str, Any]], None], train: TrainingConfig, ema: nn.Module,
-                 validation: Validation, budget: Budget) -> None:
-        self.save = save
-        self.train = train
-        self.ema = ema
-        self.validation = validation
-        self.budget = budget
-        self._saved_at = time.monotonic()
-        self._took = 0.0
-
-    def attach(self, trainer: SupervisedTrainer) -> None:
-        """Save after an epoch where that costs little, and whenever `train.save_seconds` have passed."""
-        trainer.add_event_handler(Events.EPOCH_COMPLETED, self._save_after_epoch)
-        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._save_within_epoch)
-
-    def save_now(self, trainer: SupervisedTrainer) -> None:
-        """Write the state of this moment."""
-        start = time.monotonic()
-        self.save(self.state(trainer))
-        self._saved_at, self._took = time.monotonic(), time.monotonic() - start
-
-    def state(self, trainer: SupervisedTrainer) -> dict[str, Any]:
-        """All that the next step depends on; the averaged weights stand in the model file itself."""
-        return {
-            "network": trainer.network.state_dict(),
-            "optimizer": trainer.optimizer.state_dict(),
-            "iteration": trainer.state.iteration,
-            "epoch_length": trainer.state.epoch_length,
-            "seconds": self.budget.seconds,
-            "history": self.validation.history,
-            "best": self.validation.best,
-            "validations": self.validation.validations,
-            "stale": self.validation.stale,
-            "random": read_random_state(),
-        }
-
-    def load(self, trainer: SupervisedTrainer, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Go on from `state`; the random state is set when training starts. Raises `CheckpointError`."""
-        if state["epoch_length"] != trainer.state.epoch_length:
-            raise CheckpointError(
-                f"cannot resume: an epoch had {state['epoch_length']} batches in the file and has "
-                f"{trainer.state.epoch_length} now; training cases or train.batch_size changed"
-            )
-        trainer.network.load_state_dict(state["network"])
-        self.ema.load_state_dict(weights)
-        trainer.optimizer.load_state_dict(state["optimizer"])
-        trainer.state.iteration = trainer.data_loader.sampler.iteration = state["iteration"]
-        trainer.state.epoch = state["iteration"] // state["epoch_length"]
-        self.budget.seconds_before = state["seconds"]
-        self.validation.history = list(state["history"])
-        self.validation.best = dict(state["best"])
-        self.validation.validations, self.validation.stale = state["validations"], state["stale"]
-        trainer.add_event_handler(Events.STARTED, lambda: write_random_state(state["random"]))
-
-    def _save_after_epoch(self, trainer: SupervisedTrainer) -> None:
-        if time.monotonic() - self._saved_at >= min(50 * self._took, self.train.save_seconds):
-            self.save_now(trainer)
-
-    def _save_within_epoch(self, trainer: SupervisedTrainer) -> None:
-        ends_epoch = trainer.state.iteration % trainer.state.epoch_length == 0  # validated first, then saved
-        if not ends_epoch and time.monotonic() - self._saved_at >= self.train.save_seconds:
-            self.save_now(trainer)
-
-
 class Progress:
     """A bar with loss, Dice, images/s and time left on a terminal; elsewhere a line an epoch."""
 
@@ -279,25 +208,3 @@ def end_on_signal(trainer: SupervisedTrainer, pending: Pending) -> None:
     trainer.add_event_handler(
         Events.ITERATION_COMPLETED, lambda: trainer.terminate() if pending.signum is not None else None
     )
-
-
-def read_random_state() -> dict[str, Any]:
-    """The state of every random number generator a training may draw from, as plain values."""
-    numpy_state = np.random.get_state(legacy=True)
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [numpy_state[0], [int(v) for v in numpy_state[1]], *numpy_state[2:]],
-        "python": random.getstate(),
-    }
-
-
-def write_random_state(state: Mapping[str, Any]) -> None:
-    """Set what `read_random_state` gave."""
-    torch.set_rng_state(state["torch"].cpu())
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, np.array(keys, np.uint32), *rest))
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))

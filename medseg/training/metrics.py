@@ -9,7 +9,7 @@ from monai.metrics import compute_dice, compute_iou
 from torch import Tensor
 
 
-class SegmentationScores(Metric):  # type: ignore[misc]  # Ignite is not typed
+class SegmentationScores(Metric):
     """`dice`, `iou`, `miou`, `dice_<class>` and `iou_<class>` over all cases seen.
 
     `dice_<class>` and `iou_<class>` are means over cases, MONAI's metrics with ignore_empty=False: both masks empty
@@ -70,7 +70,9 @@ class ThresholdSearch:
         bins = (probabilities.double() * self.num_bins).floor().long().clamp(0, self.num_bins - 1).flatten(1)
         predicted = torch.stack([torch.bincount(b, minlength=self.num_bins) for b in bins])
         inside = reference.flatten(1)
-        correct = torch.stack([torch.bincount(b[r], minlength=self.num_bins) for b, r in zip(bins, inside, strict=True)])
+        correct = torch.stack(
+            [torch.bincount(b[r], minlength=self.num_bins) for b, r in zip(bins, inside, strict=True)]
+        )
         above, above_correct = (counts.flip(1).cumsum(1).flip(1).double() for counts in (predicted, correct))
         total = above + inside.sum(dim=1, keepdim=True)
         dice = torch.where(total > 0, 2 * above_correct / total, 1.0)
@@ -84,6 +86,10 @@ class ThresholdSearch:
         candidates = torch.arange(1, self.num_bins, dtype=torch.float64) / self.num_bins
         best = {}
         for name, dice in zip(self.classes, means[:, 1:], strict=True):
-            winners = candidates[dice >= dice.max() - 1e-12] if not dice.isnan().any() else torch.tensor([0.5], dtype=torch.float64)
+            winners = (
+                candidates[dice >= dice.max() - 1e-12]
+                if not dice.isnan().any()
+                else torch.tensor([0.5], dtype=torch.float64)
+            )
             best[name] = float(winners[(winners - 0.5).abs().argmin()])
         return best

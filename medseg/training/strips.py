@@ -17,8 +17,14 @@ class Strips:
     """Draws the first validation cases; those that may show a burned-in name are left out."""
 
     def __init__(
-        self, network: nn.Module, cached: CachedCases, classes: Sequence[str], train: TrainingConfig,
-        inferer: AutocastInferer, run: Run, folder: Path,
+        self,
+        network: nn.Module,
+        cached: CachedCases,
+        classes: Sequence[str],
+        train: TrainingConfig,
+        inferer: AutocastInferer,
+        run: Run,
+        folder: Path,
     ) -> None:
         self.network = network
         self.cached = cached

@@ -6,12 +6,24 @@ import torch
 
 from medseg.data.config import PreprocessConfig
 from medseg.errors import CheckpointError, StorageError
-from medseg.model.checkpoint import ModelCard, load_checkpoint, load_model, load_training, previous_path, save_checkpoint
+from medseg.model.checkpoint import (
+    ModelCard,
+    load_checkpoint,
+    load_model,
+    load_training,
+    previous_path,
+    save_checkpoint,
+)
 from medseg.model.config import ModelConfig
 
 CARD = ModelCard(
-    classes=("lungs", "heart"), model=ModelConfig(width=4, depth=2), preprocess=PreprocessConfig(size=(32, 48)),
-    thresholds={"lungs": 0.4, "heart": 0.6}, train_digests=("a" * 64,), metrics={"dice": 0.9}, run_id="r",
+    classes=("lungs", "heart"),
+    model=ModelConfig(width=4, depth=2),
+    preprocess=PreprocessConfig(size=(32, 48)),
+    thresholds={"lungs": 0.4, "heart": 0.6},
+    train_digests=("a" * 64,),
+    metrics={"dice": 0.9},
+    run_id="r",
 )
 
 
@@ -47,7 +59,10 @@ def test_damage_is_named(tmp_path: Path, harm: str) -> None:
         largest = max(archive.infolist(), key=lambda info: info.file_size)
     content[largest.header_offset + 300] ^= 1
     harmed = {
-        "cut": bytes(content[: len(content) // 2]), "flipped": bytes(content), "emptied": b"", "text": b"no model",
+        "cut": bytes(content[: len(content) // 2]),
+        "flipped": bytes(content),
+        "emptied": b"",
+        "text": b"no model",
         "pickle": b"\x80\x04\x95\x10",
     }
     path.write_bytes(harmed[harm])

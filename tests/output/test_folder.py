@@ -9,7 +9,12 @@ from medseg.output.folder import claim_folder, set_aside
 
 
 def test_another_process_is_kept_out_until_the_first_ends(tmp_path: Path) -> None:
-    script = f"from pathlib import Path; from medseg.output.folder import claim_folder\nwith claim_folder(Path({str(tmp_path)!r})): pass"
+    script = f"""
+from pathlib import Path
+from medseg.output.folder import claim_folder
+with claim_folder(Path({str(tmp_path)!r})):
+    pass
+"""
     with claim_folder(tmp_path):
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1

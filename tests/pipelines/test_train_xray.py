@@ -11,12 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import draw_case, write_png_folder
 from PIL import Image
+from shapes import draw_case, write_png_folder
 
 ROOT = Path(__file__).parents[2]
 TINY = (
-    "model.width=4", "model.depth=2", "preprocess.size=[32,32]", "train.batch_size=4", "tracking.system_metrics=false",
+    "model.width=4",
+    "model.depth=2",
+    "preprocess.size=[32,32]",
+    "train.batch_size=4",
+    "tracking.system_metrics=false",
     "seed=1",
 )
 
@@ -37,7 +41,9 @@ def train(*arguments: object, timeout: float = 240) -> subprocess.CompletedProce
 
 def stop_after(line_start: str, signum: signal.Signals, *arguments: object) -> int:
     """Send a signal to a training once it printed such a line; its exit code."""
-    with subprocess.Popen(command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith(line_start):
@@ -58,19 +64,27 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, store: str) -> tuple[Path, Path, subprocess.CompletedProcess[str]]:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, store: str
+) -> tuple[Path, Path, subprocess.CompletedProcess[str]]:
     """Six epochs without a break: the data, the output folder and what was printed."""
     folder = tmp_path_factory.mktemp("trained")
     data = write_png_folder(folder / "data", 24)
     done = train(
-        f"data.root={data}", f"output.dir={folder / 'out'}", "train.epochs=6", f"tracking.uri={store}", "output.masks=true",
+        f"data.root={data}",
+        f"output.dir={folder / 'out'}",
+        "train.epochs=6",
+        f"tracking.uri={store}",
+        "output.masks=true",
         "tracking.register=discs",
     )
     assert done.returncode == 0, done.stderr
     return data, folder / "out", done
 
 
-def test_writes_the_promised_files_and_lines(trained: tuple[Path, Path, subprocess.CompletedProcess[str]], store: str) -> None:
+def test_writes_the_promised_files_and_lines(
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], store: str
+) -> None:
     _, out, done = trained
     assert {"best.pt", "last.pt", "summary.json", "config.yaml"} <= {path.name for path in out.iterdir()}
     assert str(out / "best.pt") in done.stdout
@@ -119,7 +133,8 @@ def test_summary_scores_are_those_of_the_written_masks(
 
 
 def test_run_is_finished_with_metrics_inputs_and_model(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], store: str,
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    store: str,
 ) -> None:
     from medseg.tracking.store import import_mlflow
 
@@ -129,7 +144,15 @@ def test_run_is_finished_with_metrics_inputs_and_model(
     client = mlflow.MlflowClient(store)
     run = client.get_run(summary["run_id"])
     assert run.info.status == "FINISHED"
-    for name in ("train/loss", "learning_rate", "images_per_second", "val/dice", "val/miou", "val/dice_box", "val/iou_disc"):
+    for name in (
+        "train/loss",
+        "learning_rate",
+        "images_per_second",
+        "val/dice",
+        "val/miou",
+        "val/dice_box",
+        "val/iou_disc",
+    ):
         assert [m.step for m in client.get_metric_history(run.info.run_id, name)] == [1, 2, 3, 4, 5, 6], name
     assert run.data.metrics["test/miou"] == pytest.approx(summary["test"]["miou"])
     assert run.data.params["model.width"] == "4"
@@ -145,12 +168,17 @@ def test_run_is_finished_with_metrics_inputs_and_model(
 
 
 def test_written_configuration_reruns_to_the_same_weights(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path,
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    tmp_path: Path,
 ) -> None:
     _, out, _ = trained
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.train_xray", str(out / "config.yaml"), f"output.dir={tmp_path}"],
-        cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     first, second = weights(out / "best.pt"), weights(tmp_path / "best.pt")
@@ -158,7 +186,9 @@ def test_written_configuration_reruns_to_the_same_weights(
 
 
 def test_killed_and_resumed_equals_unbroken_bit_for_bit(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path, store: str,
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    store: str,
 ) -> None:
     data, out, _ = trained
     arguments = (f"data.root={data}", f"output.dir={tmp_path}", "train.epochs=6", f"tracking.uri={store}")
@@ -182,7 +212,9 @@ def test_killed_and_resumed_equals_unbroken_bit_for_bit(
 
 
 def test_sigterm_saves_and_leaves_killed(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path, store: str,
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    store: str,
 ) -> None:
     data, _, _ = trained
     arguments = (f"data.root={data}", f"output.dir={tmp_path}", "train.epochs=4000", f"tracking.uri={store}")
@@ -193,7 +225,9 @@ def test_sigterm_saves_and_leaves_killed(
 
 
 def test_damaged_last_is_named_and_the_previous_used(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path, store: str,
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    store: str,
 ) -> None:
     data, _, _ = trained
     arguments = (f"data.root={data}", f"output.dir={tmp_path}", f"tracking.uri={store}", "train.save_seconds=0.001")
@@ -213,7 +247,8 @@ def test_damaged_last_is_named_and_the_previous_used(
 
 
 def test_other_architecture_or_classes_are_refused_with_the_difference(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], store: str,
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    store: str,
 ) -> None:
     data, out, _ = trained
     arguments = (f"data.root={data}", f"train.resume={out / 'last.pt'}", f"tracking.uri={store}")
@@ -224,7 +259,9 @@ def test_other_architecture_or_classes_are_refused_with_the_difference(
 
 
 def test_fresh_start_sets_earlier_results_aside(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path, store: str,
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    store: str,
 ) -> None:
     data, _, _ = trained
     arguments = (f"data.root={data}", f"output.dir={tmp_path}", f"tracking.uri={store}", "train.epochs=1")
@@ -253,11 +290,24 @@ def test_second_process_on_the_same_folder_is_refused(tmp_path: Path, png_folder
 def test_full_disk_while_saving_ends_with_the_file_named(tmp_path: Path, png_folder: Path, store: str) -> None:
     """A file size limit stands in for a full disk: the write fails in the same place, with EFBIG for ENOSPC."""
     done = subprocess.run(
-        ["bash", "-c", "trap '' XFSZ; ulimit -f 4000; exec \"$@\"", "-", *command(
-            f"data.root={png_folder}", f"output.dir={tmp_path / 'out'}", "train.epochs=1", "model.width=64",
-            f"tracking.uri={store}",
-        )],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        [
+            "bash",
+            "-c",
+            "trap '' XFSZ; ulimit -f 4000; exec \"$@\"",
+            "-",
+            *command(
+                f"data.root={png_folder}",
+                f"output.dir={tmp_path / 'out'}",
+                "train.epochs=1",
+                "model.width=64",
+                f"tracking.uri={store}",
+            ),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 1, done.stderr
     assert "could not be written: File too large" in done.stderr
@@ -265,20 +315,67 @@ def test_full_disk_while_saving_ends_with_the_file_named(tmp_path: Path, png_fol
     assert not list((tmp_path / "out").glob(".*.tmp"))
 
 
+def test_dicom_and_nifti_train_to_the_same_weights_as_png(tmp_path: Path, png_folder: Path, store: str) -> None:
+    """PatientID is the file's stem; MONOCHROME1 and 2, several transfer syntaxes, masks as NIfTI."""
+    import nibabel
+    from radiograph.coats import write_dicom
+
+    other = tmp_path / "dicom"
+    for folder in ("images", "masks/box", "masks/disc"):
+        (other / folder).mkdir(parents=True)
+    for index, path in enumerate(sorted((png_folder / "images").iterdir())):
+        pixels = np.asarray(Image.open(path))
+        tags = {"PatientID": path.stem, "SOPInstanceUID": f"1.2.3.{index}"}
+        if index % 2:
+            tags["PhotometricInterpretation"] = "MONOCHROME1"
+            pixels = 255 - pixels
+        write_dicom(other / "images" / f"{path.stem}.dcm", pixels, **tags)
+    for path in (png_folder / "masks").rglob("*.png"):
+        mask = (np.asarray(Image.open(path)) > 0).astype(np.uint8)
+        nibabel.save(
+            nibabel.Nifti1Image(mask.T, np.diag([-1, -1, 1, 1])),
+            other / path.relative_to(png_folder).with_suffix(".nii.gz"),
+        )
+    for root, out in ((png_folder, "a"), (other, "b")):
+        done = train(f"data.root={root}", f"output.dir={tmp_path / out}", "train.epochs=3", f"tracking.uri={store}")
+        assert done.returncode == 0, done.stderr
+    first, second = (weights(tmp_path / out / "best.pt") for out in "ab")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    cards = [torch.load(tmp_path / out / "best.pt", weights_only=True)["card"] for out in "ab"]
+    assert cards[0]["train_digests"] == cards[1]["train_digests"]
+    assert (cards[0]["accepts"]["modalities"], cards[1]["accepts"]["modalities"]) == (["CR", "DX"], ["DX"])
+
+
+@pytest.mark.parametrize("recipe", ["article_xray", "article_darken", "paper_2015", "chest_xray"])
+def test_recipe_trains_in_small(recipe: str, tmp_path: Path, png_folder: Path, store: str) -> None:
+    size = 108 if recipe == "paper_2015" else 32
+    data = ["phantom.num_cases=12", "phantom.size=64"] if recipe == "article_darken" else [f"data.root={png_folder}"]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pipelines.train_xray", f"configs/{recipe}.yaml", "seed=1", "train.epochs=1"),
+            *("model.width=2", f"preprocess.size=[{size},{size}]", f"output.dir={tmp_path / 'out'}"),
+            *("tracking.system_metrics=false", f"tracking.uri={store}", *data),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "out" / "strips").glob("epoch-0001.png"))
+    assert "miou" in json.loads((tmp_path / "out" / "summary.json").read_text())["test"]
+    assert (tmp_path / "out" / "masks").exists() == (recipe == "article_xray")
+
+
 BAD = {
     "an empty folder": (lambda root: [path.unlink() for path in root.rglob("*.png")], "no images"),
     "missing masks": (lambda root: [(root / f"masks/{c}/case03.png").unlink() for c in ("box", "disc")], "case03"),
     "one class missing": (lambda root: (root / "masks/box/case04.png").unlink(), "case04"),
-    "a mask of another size": (
-        lambda root: Image.new("L", (17, 40)).save(root / "masks/box/case05.png"), "case05.png"
-    ),
+    "a mask of another size": (lambda root: Image.new("L", (17, 40)).save(root / "masks/box/case05.png"), "case05.png"),
     "an unreadable image": (lambda root: (root / "images/case06.png").write_bytes(b"no picture"), "case06.png"),
-    "a constant image": (
-        lambda root: Image.new("L", (40, 48), 7).save(root / "images/case07.png"), "every pixel is 7"
-    ),
-    "all masks empty": (
-        lambda root: [Image.new("L", (40, 48)).save(p) for p in (root / "masks/box").iterdir()], "box"
-    ),
+    "a constant image": (lambda root: Image.new("L", (40, 48), 7).save(root / "images/case07.png"), "every pixel is 7"),
+    "all masks empty": (lambda root: [Image.new("L", (40, 48)).save(p) for p in (root / "masks/box").iterdir()], "box"),
 }
 
 
@@ -328,8 +425,14 @@ def test_help_lists_every_key_and_is_quick() -> None:
     assert "train.epochs (int > 0 | null" in done.stdout.replace("null | int > 0", "int > 0 | null")
     assert "data.missing (error | ignore, default error)" in done.stdout
     loaded = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "pipelines.train_xray", "--help"], cwd=ROOT, capture_output=True, text=True,
-        timeout=60, check=True,
+        [sys.executable, "-X", "importtime", "-m", "pipelines.train_xray", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     ).stderr
-    assert not {"torch", "monai", "mlflow", "pydicom"} & {line.rpartition("|")[2].strip() for line in loaded.splitlines()}
+    assert not {"torch", "monai", "mlflow", "pydicom"} & {
+        line.rpartition("|")[2].strip() for line in loaded.splitlines()
+    }
     assert time.monotonic() - start < 60

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from medseg.errors import RadiographError
 from medseg.radiograph import read_radiograph

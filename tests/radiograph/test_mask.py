@@ -1,7 +1,7 @@
 import nibabel
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from PIL import Image
 from pydicom.uid import JPEG2000
 

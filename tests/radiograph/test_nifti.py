@@ -3,7 +3,7 @@ import gzip
 import nibabel
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from medseg.errors import RadiographError
 from medseg.radiograph import build_nifti, read_radiograph

@@ -3,7 +3,7 @@ import struct
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from PIL import Image, PngImagePlugin
 
 from medseg.errors import RadiographError

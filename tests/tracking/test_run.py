@@ -155,7 +155,8 @@ def test_a_killed_process_leaves_a_run_that_others_mark_and_resume_continues(tra
         ):
             pass
     finally:
-        process.send_signal(signal.SIGKILL)  # not waited for: the zombie counts as gone
+        process.send_signal(signal.SIGKILL)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # a zombie from here on, which counts as gone
     with start_run(tracking, parameters={}):
         dead = read(tracking, run_id)
         assert dead.info.status == "KILLED"

@@ -10,6 +10,7 @@ from medseg.data.loaders import CachedCases, CaseFacts, build_train_loader, buil
 from medseg.errors import TrainingError
 from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
 from medseg.training.engines import AutocastInferer, build_ema, build_evaluator, build_optimizer, build_trainer
+from medseg.training.handlers import Budget
 from medseg.training.losses import MaskedLoss
 
 CPU = torch.device("cpu")
@@ -22,10 +23,14 @@ def cases(num: int = 8) -> CachedCases:
     return CachedCases(facts, images, (images > 0.5).to(torch.uint8), torch.ones(num, 1, dtype=torch.bool))
 
 
-def trainer_of(network: nn.Module, cached: CachedCases, optim: OptimConfig, **train: object):  # type: ignore[no-untyped-def]
+def trainer_of(
+    network: nn.Module, cached: CachedCases, optim: OptimConfig, device: torch.device = CPU, **train: object
+):
     config = TrainingConfig(epochs=1, batch_size=2, precision="fp32", **train)  # type: ignore[arg-type]
-    augment = Augment(AugmentConfig(probability=0), 0, CPU)
-    return build_trainer(network, build_train_loader(cached, 2, 0), MaskedLoss(LossConfig()), augment, config, optim, CPU)
+    augment = Augment(AugmentConfig(probability=0), 0, device)
+    return build_trainer(
+        network, build_train_loader(cached, 2, 0), MaskedLoss(LossConfig()), augment, Budget(config, optim), device
+    )
 
 
 def test_training_lowers_the_loss() -> None:
@@ -73,7 +78,7 @@ def test_accumulated_batches_step_as_one_large_batch() -> None:
         config = TrainingConfig(epochs=1, batch_size=size, accumulate=accumulate, precision="fp32")
         augment = Augment(AugmentConfig(probability=0), 0, CPU)
         loader = build_train_loader(cases(4), size, 0)
-        build_trainer(network, loader, MaskedLoss(LossConfig()), augment, config, optim, CPU).run()
+        build_trainer(network, loader, MaskedLoss(LossConfig()), augment, Budget(config, optim), CPU).run()
         results.append(network.weight.detach())
     torch.testing.assert_close(*results)
 
@@ -127,3 +132,27 @@ def test_optimizers(name: str, kind: str) -> None:
     optimizer = build_optimizer(nn.Conv2d(1, 1, 1), OptimConfig(name=name, learning_rate=0.3))  # type: ignore[arg-type]
     assert type(optimizer).__name__ == kind
     assert optimizer.param_groups[0]["lr"] == 0.3
+
+
+def test_first_part_of_the_budget_is_coarse() -> None:
+    sizes = []
+
+    class Spy(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            sizes.append(tuple(x.shape[-2:]))
+            return super().forward(x)
+
+    trainer_of(Spy(1, 1, 1), cases(8), OptimConfig(), coarse=0.5).run()
+    assert sizes == [(8, 8), (8, 8), (16, 16), (16, 16)]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_gpu_step_equals_that_of_the_cpu() -> None:
+    results = []
+    for name in ("cpu", "cuda"):
+        torch.manual_seed(0)
+        network = nn.Conv2d(1, 1, 3, padding=1).to(name)
+        trainer_of(network, cases(2), OptimConfig(), torch.device(name)).run()
+        results.append(network.weight.detach().cpu())
+    torch.testing.assert_close(*results, atol=1e-4, rtol=1e-4)

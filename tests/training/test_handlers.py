@@ -1,13 +1,9 @@
-import math
-import random
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-import torch
 
 from medseg.training.config import OptimConfig, TrainingConfig
-from medseg.training.handlers import Budget, read_random_state, write_random_state
+from medseg.training.handlers import Budget
 
 
 def budget(**optim: object) -> Budget:
@@ -55,22 +51,3 @@ def test_whichever_budget_ends_first() -> None:
 def test_neither_epochs_nor_minutes_is_30_epochs() -> None:
     assert TrainingConfig().num_epochs == 30
     assert TrainingConfig(minutes=2).num_epochs is None
-
-
-def test_random_states_are_restored() -> None:
-    def draw() -> list[float]:
-        return [torch.rand(1).item(), np.random.rand(), random.random()]  # noqa: NPY002
-
-    state = read_random_state()
-    first = draw()
-    assert draw() != first
-    write_random_state(state)
-    assert draw() == first
-
-
-def test_random_state_survives_a_safe_load(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    torch.save(read_random_state(), tmp_path / "state.pt")
-    first = torch.rand(1)
-    write_random_state(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert torch.equal(torch.rand(1), first)
-    assert not math.isnan(first.item())

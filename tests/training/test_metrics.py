@@ -98,11 +98,14 @@ def test_best_threshold_nearest_to_half_of_equally_good_ones() -> None:
 
 def test_threshold_dice_equals_that_of_cut_probabilities() -> None:
     generator = torch.Generator().manual_seed(0)
-    cases = [(torch.rand(1, 7, 6, generator=generator), torch.rand(1, 7, 6, generator=generator) < 0.4) for _ in range(4)]
+    cases = [
+        (torch.rand(1, 7, 6, generator=generator), torch.rand(1, 7, 6, generator=generator) < 0.4) for _ in range(4)
+    ]
     search = ThresholdSearch(["a"], num_bins=10)
     for probabilities, reference in cases:
         search.update(probabilities, reference, torch.tensor([True]))
     dice = {
-        t / 10: np.mean([f1_score(r.numpy().ravel(), (p >= t / 10).numpy().ravel()) for p, r in cases]) for t in range(1, 10)
+        t / 10: np.mean([f1_score(r.numpy().ravel(), (p >= t / 10).numpy().ravel()) for p, r in cases])
+        for t in range(1, 10)
     }
     assert search.compute()["a"] == pytest.approx(max(dice, key=dice.get))  # type: ignore[arg-type]

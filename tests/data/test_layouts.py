@@ -1,0 +1,277 @@
+import json
+
+import highdicom
+import numpy as np
+import pytest
+from highdicom.seg import Segmentation, SegmentDescription
+from PIL import Image
+from pydicom import dcmread
+from pydicom.sr.codedict import codes
+
+from medseg.data.cases import MaskSource, find_cases
+from medseg.data.config import DataConfig
+from medseg.errors import DataError
+from tests.radiograph.coats import write_dicom
+
+PICTURE = np.arange(64, dtype=np.uint8).reshape(8, 8)
+
+
+def write_png(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(PICTURE).save(path)
+    return path
+
+
+def find(root, **settings):
+    return find_cases(DataConfig(root=root, **settings))
+
+
+def message_of(root, **settings):
+    with pytest.raises(DataError) as caught:
+        find(root, **settings)
+    return str(caught.value)
+
+
+def write_manifest(folder, text, files=("a.png", "b.png", "m/a.png", "m/b.png")):
+    for name in files:
+        write_png(folder / name)
+    path = folder / "cases.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_label_map_has_a_value_for_each_class(tmp_path):
+    write_png(tmp_path / "images" / "a.png")
+    mask = write_png(tmp_path / "masks" / "a.png")
+    found = find(tmp_path, classes=("lungs", "heart"))
+    assert found.cases[0].masks == {"lungs": MaskSource(mask, (1,), (1, 2)), "heart": MaskSource(mask, (2,), (1, 2))}
+    assert find(tmp_path).cases[0].masks == {"foreground": MaskSource(mask)}
+
+
+def test_mask_files_beside_class_folders(tmp_path):
+    write_png(tmp_path / "images" / "a.png")
+    write_png(tmp_path / "masks" / "a.png")
+    write_png(tmp_path / "masks" / "lungs" / "a.png")
+    assert "files beside the class folders in masks/ (1):\n    a.png" in message_of(tmp_path)
+
+
+def test_colour_pairs(tmp_path):
+    for name in ("images/a.png", "targets/a.jpg", "images/b.png", "targets/c.png"):
+        write_png(tmp_path / name)
+    message = message_of(tmp_path, colour=True)
+    assert "targets without an image (1):\n    c.png" in message
+    assert "images without a target (1):\n    b.png" in message
+    (tmp_path / "images/b.png").unlink()
+    (tmp_path / "targets/c.png").unlink()
+    found = find(tmp_path, colour=True)
+    assert found.classes == ("red", "green", "blue")
+    assert found.cases[0].target == tmp_path / "targets" / "a.jpg"
+
+
+def write_segmentation(path, image, labels):
+    source = dcmread(image)
+    masks = np.zeros((1, source.Rows, source.Columns, len(labels)), np.uint8)
+    for number in range(len(labels)):
+        masks[0, number : number + 3, :5, number] = 1
+    described = [
+        SegmentDescription(
+            number,
+            label,
+            codes.SCT.Organ,
+            codes.SCT.Lung,
+            highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
+        )
+        for number, label in enumerate(labels, start=1)
+    ]
+    Segmentation(
+        [source], masks, highdicom.seg.SegmentationTypeValues.BINARY, described, highdicom.UID(), 1, highdicom.UID(), 1,
+        "maker", "model", "1", "0",
+    ).save_as(path)  # fmt: skip
+    return path
+
+
+@pytest.fixture
+def dicom_images(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    for number, name in enumerate("ab", start=1):
+        write_dicom(
+            tmp_path / "images" / f"{name}.dcm",
+            SOPInstanceUID=f"1.2.3.{number}",
+            PatientID=name,
+            PatientOrientation=["L", "F"],
+            FrameOfReferenceUID="1.2.3.9",
+        )
+    return tmp_path
+
+
+def test_dicom_seg_belongs_to_the_picture_it_references(dicom_images):
+    second = write_segmentation(dicom_images / "masks" / "1", dicom_images / "images" / "b.dcm", ["Left Lung", "Heart"])
+    first = write_segmentation(dicom_images / "masks" / "2", dicom_images / "images" / "a.dcm", ["Left Lung", "Heart"])
+    found = find(dicom_images)
+    assert found.classes == ("Heart", "Left_Lung")
+    assert found.cases[0].masks["Left_Lung"] == MaskSource(first, segment="Left Lung")
+    assert found.cases[1].masks["Heart"] == MaskSource(second, segment="Heart")
+
+
+def test_dicom_seg_problems(dicom_images, tmp_path):
+    image = dicom_images / "images" / "a.dcm"
+    write_segmentation(dicom_images / "masks" / "1", image, ["Lung"])
+    write_segmentation(dicom_images / "masks" / "2", image, ["Lung "])
+    stranger = write_dicom(tmp_path / "c.dcm", SOPInstanceUID="1.2.3.77", FrameOfReferenceUID="1.2.3.9")
+    write_segmentation(dicom_images / "masks" / "3", stranger, ["Lung"])
+    broken = dcmread(dicom_images / "masks" / "1")
+    del broken.PixelData
+    broken.save_as(dicom_images / "masks" / "4")
+    message = message_of(dicom_images)
+    assert "images with several masks of one class (1):\n    a: Lung" in message
+    assert "DICOM SEG objects that reference no image of this data set (1):\n    3" in message
+    assert "masks that cannot be read (1):" in message
+    assert "masks/4: is a DICOM segmentation without pixel data" in message
+    assert "images without a mask (1):\n    b.dcm" in message
+
+
+def test_manifest_with_all_columns(tmp_path):
+    text = (
+        "\ufeffimage , mask_lungs,mask_heart,patient,split,site,masked_by\r\n"
+        "a.png,m/a.png,m/a.png,P1,train,north,X\r\n"
+        "\r\n,,,,,,\r\n"
+        f"{tmp_path}/b.png,m/b.png,m/b.png,P2,TEST,,\r\n"
+    )
+    found = find(write_manifest(tmp_path, text))
+    assert found.classes == ("heart", "lungs")
+    assert [case.id for case in found.cases] == ["a", "b"]
+    assert [case.split for case in found.cases] == ["train", "test"]
+    assert found.cases[0].metadata == {"site": "north", "masked_by": "X"}
+    assert found.cases[1].image == tmp_path / "b.png"
+    assert found.cases[0].patient != found.cases[1].patient
+    assert found.cases[0].masks["lungs"] == MaskSource(tmp_path / "m" / "a.png")
+
+
+def test_manifest_of_label_maps(tmp_path):
+    found = find(write_manifest(tmp_path, "image,mask\na.png,m/a.png\n"), classes=("lungs", "heart"))
+    assert found.cases[0].masks["heart"].values == (2,)
+
+
+def test_manifest_of_colour_pairs(tmp_path):
+    found = find(write_manifest(tmp_path, "image,target\na.png,m/a.png\n"), colour=True)
+    assert found.cases[0].target == tmp_path / "m" / "a.png"
+
+
+def test_manifest_whose_patients_are_partly_given(tmp_path):
+    text = "image,mask,patient\na.png,m/a.png,P1\nb.png,m/b.png,\n"
+    first, second = find(write_manifest(tmp_path, text)).cases
+    assert first.patient == "manifest\0P1"
+    assert second.patient == "\0b"
+
+
+def test_manifest_with_empty_split_column_names_no_split(tmp_path):
+    cases = find(write_manifest(tmp_path, "image,mask,split\na.png,m/a.png,\n")).cases
+    assert cases[0].split is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("image;mask\na.png;m/a.png\n", "a manifest has commas between its columns"),
+        ("picture,mask\n", "found ['picture', 'mask']"),
+        ("", "found []"),
+        ("image,mask\n", "no images found"),
+        ("image,mask,mask_lungs\n", "either 'mask' or 'mask_<class>'"),
+        ("image,mask,mask\n", "two columns have one name"),
+        (b"image,mask\n\xff\xfe.png,a\n", "not a CSV file in UTF-8"),
+        ("image,mask\n" + "a" * 200_000 + ",m\n", "not a CSV file in UTF-8: field larger than field limit"),
+        ("image,mask\na.png,m/a.png,more\n", "lines that have not 2 values (1):\n    line 2: 3"),
+        ("image,mask\na.png\n", "lines that have not 2 values (1):\n    line 2: 1"),
+        ("image,mask\nc.png,m/a.png\n", "images that are missing (1):\n    c.png"),
+        ("image,mask\na.png,m/c.png\n", "masks that are missing (1):\n    m/c.png"),
+        ("image,mask\n,m/a.png\n", "images that are missing (1):\n    (empty)"),
+        ("image,mask\na.png,\n", "images without a mask (1):\n    a.png"),
+        ("image,mask\na.png,m/a.png\n./a.png,m/a.png\n", "names that several images have (1):\n    a"),
+        ("image,mask_left lung\na.png,m/a.png\n", "names that no class may have"),
+        ("image,mask,split\na.png,m/a.png,train\nb.png,m/b.png,\n", "train, validation, test (1):\n    b: (empty)"),
+        ("image,mask,split\na.png,m/a.png,val\n", "train, validation, test (1):\n    a: val"),
+    ],
+)
+def test_manifest_problems(tmp_path, text, said):
+    assert said in message_of(write_manifest(tmp_path, text))
+
+
+def test_file_that_is_no_manifest(tmp_path):
+    assert "not a CSV file in UTF-8" in message_of(write_png(tmp_path / "a.png"))
+
+
+def test_equal_names_in_different_folders_get_ids_that_stay_in_one_folder(tmp_path):
+    for name in ("one/IMG1.png", "two/IMG1.png", "m.png"):
+        write_png(tmp_path / "set" / name)
+    text = f"image,mask\none/IMG1.png,m.png\n{tmp_path}/set/two/IMG1.png,m.png\n../set/one/../m.png,m.png\n"
+    found = find(write_manifest(tmp_path / "set", text))
+    assert all("/" not in case.id and not case.id.startswith(".") for case in found.cases)
+    assert len({case.id for case in found.cases}) == 3
+
+
+def write_nnunet(root, labels, names=("a", "b"), **changes):
+    for name in names:
+        write_png(root / "imagesTr" / f"{name}_0000.png")
+        write_png(root / "labelsTr" / f"{name}.png")
+    described = {"channel_names": {"0": "xray"}, "labels": labels, "file_ending": ".png", "numTraining": 2, **changes}
+    (root / "dataset.json").write_text(json.dumps(described))
+    return root
+
+
+def test_nnunet(tmp_path):
+    found = find(write_nnunet(tmp_path, {"background": 0, "lung": 1, "chest": [1, 2], "ignore": 3}))
+    assert found.classes == ("lung", "chest")
+    assert found.cases[1].image == tmp_path / "imagesTr" / "b_0000.png"
+    assert found.cases[1].masks == {
+        "lung": MaskSource(tmp_path / "labelsTr" / "b.png", (1,), (1, 2)),
+        "chest": MaskSource(tmp_path / "labelsTr" / "b.png", (1, 2), (1, 2)),
+    }
+
+
+def test_part_of_the_classes_leaves_the_other_labels_known(tmp_path):
+    found = find(write_nnunet(tmp_path, {"background": 0, "lung": 1, "heart": 2}), classes=("heart",))
+    assert found.cases[0].masks["heart"].known == (1, 2)
+
+
+def test_nnunet_problems(tmp_path):
+    root = write_nnunet(tmp_path, {"background": 0, "lung": 1})
+    (root / "labelsTr" / "a.png").unlink()
+    write_png(root / "labelsTr" / "c.png")
+    message = message_of(root)
+    assert "masks that are missing (1):\n    a.png" in message
+    assert "masks without an image (1):\n    c.png" in message
+    assert "unknown classes; there are lung (1):\n    heart" in message_of(root, classes=("heart",))
+
+
+def test_decathlon(tmp_path):
+    write_nnunet(
+        tmp_path,
+        {"0": "background", "1": "Left lung"},
+        training=[{"image": "./imagesTr/a_0000.png", "label": "./labelsTr/a.png"}],
+        modality={"0": "X-ray"},
+    )
+    found = find(tmp_path / "dataset.json")
+    assert found.classes == ("Left_lung",)
+    assert [case.id for case in found.cases] == ["a_0000"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "not a dataset.json"),
+        ("[]", "not a dataset.json"),
+        ("{}", "not a dataset.json of nnU-Net or Decathlon (KeyError: 'labels')"),
+        ('{"labels": {"background": 0}}', "no labels but the background"),
+        ('{"labels": {"a": "b"}}', "not a dataset.json"),
+        ('{"labels": {"a": 1}, "channel_names": {"0": "a", "1": "b"}}', "2 channels; a radiograph has one"),
+        ('{"labels": {"a": 1}, "training": [{"image": "x.png"}]}', "an entry of 'training' lacks 'image' or 'label'"),
+        ('{"labels": {"a": 1}, "training": [{"image": "\\ud800", "label": "x"}]}', "images that are missing"),
+        ('{"labels": {"a": 1}, "training": []}', "no images found"),
+        ('{"labels": {"a": 1}}', "no images found"),
+        ('{"labels": {"\u80ba": 1}}', "names that no class may have"),
+    ],
+)
+def test_description_problems(tmp_path, text, said):
+    (tmp_path / "dataset.json").write_text(text)
+    assert said in message_of(tmp_path)

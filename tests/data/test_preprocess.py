@@ -1,0 +1,195 @@
+import time
+
+import numpy as np
+import pytest
+import SimpleITK
+import torch
+from scipy import ndimage
+
+from medseg.data.config import PreprocessConfig
+from medseg.data.phantom import draw_phantom
+from medseg.data.preprocess import fit, locate_pixels, measure_levels, restore, restore_probabilities, scale_intensity
+
+PERCENTILES = PreprocessConfig()
+FIXED = PreprocessConfig(intensity="fixed", range=(10, 20))
+
+
+@pytest.fixture(scope="module")
+def chest():
+    return draw_phantom(np.random.default_rng([3, 1]), 320).pixels.astype(np.float32)
+
+
+def draw_disc(rows, columns, row, column, radius):
+    y, x = np.mgrid[:rows, :columns]
+    return (y - row) ** 2 + (x - column) ** 2 <= radius**2
+
+
+def test_fixed_range_is_linear_and_clipped():
+    pixels = np.array([[0, 10], [15, 30]], np.float32)
+    assert scale_intensity(pixels, None, FIXED).tolist() == [[0, 0], [0.5, 1]]
+
+
+def test_percentiles_become_zero_and_one():
+    pixels = np.random.default_rng(0).normal(1000, 200, (200, 300)).astype(np.float32)
+    low, high = np.percentile(pixels, (5, 95))
+    scaled = scale_intensity(pixels, None, PreprocessConfig(percentiles=(5, 95)))
+    assert np.allclose(scaled, np.clip((pixels - low) / (high - low), 0, 1), atol=1e-6)
+    assert scaled.dtype == np.float32
+
+
+def test_least_and_greatest_of_the_article():
+    pixels = np.random.default_rng(0).integers(3, 200, (100, 90)).astype(np.float32)
+    assert measure_levels(pixels, None, (0, 100)) == (pixels.min(), pixels.max())
+
+
+@pytest.mark.parametrize("gain", [1e-6, 0.01, -1, 7, 1e30])
+def test_scale_and_offset_of_the_values_do_not_matter(chest, gain):
+    scaled = scale_intensity((chest * gain).astype(np.float32), None, PERCENTILES)
+    expected = scale_intensity(chest, None, PERCENTILES)
+    assert np.allclose(scaled, 1 - expected if gain < 0 else expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("level", ["white", "black", "noise"])
+@pytest.mark.parametrize("marker", [False, True])
+def test_border_and_marker_change_the_inside_by_little(chest, level, marker):
+    expected = scale_intensity(chest, None, PERCENTILES)
+    rows, columns = np.array(chest.shape) // 10
+    changed = chest.copy()
+    if marker:
+        changed[10 : 10 + rows, 10 : 10 + columns // 2] = 4095
+    value = {"white": 4095, "black": 0, "noise": 20}[level]
+    changed = np.pad(changed, ((rows, rows), (columns, columns)), constant_values=value)
+    if level == "noise":
+        inside = np.pad(np.ones(chest.shape, bool), ((rows, rows), (columns, columns)))
+        changed += np.where(inside, 0, np.random.default_rng(0).normal(0, 10, changed.shape)).astype(np.float32)
+    scaled = scale_intensity(changed, None, PERCENTILES)[rows:-rows, columns:-columns]
+    difference = np.abs(scaled - expected)
+    if marker:
+        difference[10 : 10 + rows, 10 : 10 + columns // 2] = 0
+    assert difference.max() < 0.03
+    naive = np.clip((changed - np.percentile(changed, 1)) / np.ptp(np.percentile(changed, (1, 99))), 0, 1)
+    if level != "white":  # the chest's own brightest values are as white
+        assert np.abs(naive[rows:-rows, columns:-columns] - expected).max() > difference.max()
+
+
+def test_padding_is_black_and_counts_for_nothing(chest):
+    padding = np.zeros(chest.shape, bool)
+    padding[:, :100] = True
+    changed = np.where(padding, 60_000, chest).astype(np.float32)
+    scaled = scale_intensity(changed, padding, PERCENTILES)
+    assert (scaled[padding] == 0).all()
+    assert np.allclose(scaled[:, 100:], scale_intensity(chest[:, 100:], None, PERCENTILES), atol=0.02)
+
+
+def test_padding_everywhere_on_the_sampled_grid():
+    pixels = np.random.default_rng(0).random((1100, 1100)).astype(np.float32)
+    padding = np.zeros(pixels.shape, bool)
+    padding[::2, ::2] = True
+    assert np.isfinite(scale_intensity(pixels, padding, PERCENTILES)).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (2, 1), (1, 50), (3, 3), (17, 5000), (5, 4, 3)])
+def test_odd_shapes(shape):
+    pixels = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    scaled = scale_intensity(pixels, None, PERCENTILES)
+    assert scaled.shape == shape
+    assert scaled.min() == 0
+    assert scaled.max() == 1
+
+
+@pytest.mark.parametrize("kind", ["one bright pixel", "two values", "huge", "tiny", "flat"])
+def test_never_a_nan(kind):
+    pixels = np.zeros((64, 64), np.float32)
+    if kind == "one bright pixel":
+        pixels[5, 5] = 1
+    elif kind == "two values":
+        pixels[:, 32:] = 7
+    elif kind == "huge":
+        pixels[:, 32:], pixels[:, :32] = 3e38, -3e38
+    elif kind == "tiny":
+        pixels[:, 32:] = 1e-45
+    scaled = scale_intensity(pixels, None, PERCENTILES)
+    assert np.isfinite(scaled).all()
+    assert (scaled.min(), scaled.max()) == (0, 0 if kind == "flat" else 1) or kind == "tiny"
+
+
+def test_pad_keeps_the_aspect_ratio_and_centres():
+    fitted = fit(torch.ones(1, 100, 200), PreprocessConfig(size=(64, 64)))
+    assert fitted.shape == (1, 64, 64)
+    assert fitted[0].sum(dim=0).round().tolist() == [32] * 64
+    assert fitted[0].sum(dim=1).round().tolist() == [0] * 16 + [64] * 32 + [0] * 16
+
+
+def test_stretch_fills_all():
+    fitted = fit(torch.ones(1, 100, 200), PreprocessConfig(size=(64, 48), fit="stretch"))
+    assert fitted.shape == (1, 64, 48)
+    assert torch.allclose(fitted, torch.ones(1))
+
+
+@pytest.mark.parametrize("fitting", ["pad", "stretch"])
+@pytest.mark.parametrize("way", ["linear", "nearest"])
+@pytest.mark.parametrize("size", [(2000, 1500), (1500, 2000), (900, 900), (100, 130), (3000, 400)])
+def test_mask_comes_back_where_it_was(size, way, fitting):
+    config = PreprocessConfig(size=(256, 256), fit=fitting, restore=way)
+    rows, columns = size
+    disc = draw_disc(rows, columns, 0.4 * rows, 0.6 * columns, 0.2 * min(size))
+    small = fit(torch.from_numpy(disc)[None], config)
+    back = restore(small, size, 0.5, config)[0].numpy()
+    limit = 0.5 + (max(size) / 512 if way == "nearest" else 0)  # the article's way costs half a network pixel
+    assert 2 * (disc & back).sum() / (disc.sum() + back.sum()) > (0.98 if way == "linear" else 0.96)
+    assert np.abs(np.subtract(ndimage.center_of_mass(disc), ndimage.center_of_mass(back))).max() < limit
+
+
+def test_resize_agrees_with_another_library():
+    """SimpleITK's linear interpolation at the pixel centres that `locate_pixels` names, of a smooth picture."""
+    y, x = np.mgrid[:200, :300]
+    picture = (np.sin(y / 25) + np.cos(x / 30)).astype(np.float32)
+    config = PreprocessConfig(size=(128, 128))
+    matrix = locate_pixels(picture.shape, config).numpy()
+    image = SimpleITK.GetImageFromArray(picture)
+    resampled = SimpleITK.Resample(
+        image,
+        (128, 128),
+        SimpleITK.Transform(),
+        SimpleITK.sitkLinear,
+        (matrix[1, 3], matrix[0, 3]),
+        (matrix[1, 1], matrix[0, 0]),
+    )
+    expected = SimpleITK.GetArrayFromImage(resampled)
+    fitted = fit(torch.from_numpy(picture)[None], config)[0].numpy()
+    inside = expected != 0
+    assert inside.mean() > 0.6
+    assert np.abs(fitted - expected)[ndimage.binary_erosion(inside, iterations=2)].max() < 0.01
+
+
+def test_nearest_takes_the_pixel_that_opencv_takes():
+    """cv2.INTER_NEAREST: source index floor(destination index * source size / destination size)."""
+    config = PreprocessConfig(size=(16, 16), fit="stretch", restore="nearest")
+    maps = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0))
+    rows, columns = np.arange(37) * 16 // 37, np.arange(50) * 16 // 50
+    expected = maps[0].numpy()[np.ix_(rows, columns)]
+    assert np.array_equal(restore_probabilities(maps, (37, 50), config)[0].numpy(), expected)
+    assert np.array_equal(restore(maps, (37, 50), 0.5, config)[0].numpy(), expected >= 0.5)
+
+
+def test_probability_at_the_threshold_is_foreground():
+    config = PreprocessConfig(size=(16, 16))
+    maps = torch.stack([torch.full((16, 16), 0.5), torch.full((16, 16), 0.7)])
+    assert restore(maps, (16, 16), 0.5, config).all()
+    assert restore(maps, (16, 16), torch.tensor([0.6, 0.6]), config).flatten(1).any(dim=1).tolist() == [False, True]
+
+
+def test_probabilities_of_linear_restoring_are_what_is_cut():
+    config = PreprocessConfig(size=(32, 32))
+    maps = torch.rand(2, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(restore(maps, (90, 70), 0.3, config), restore_probabilities(maps, (90, 70), config) >= 0.3)
+
+
+def test_large_picture_takes_a_fraction_of_a_second():
+    pixels = np.random.default_rng(0).normal(2000, 500, (2000, 2500)).astype(np.float32)
+    times = []
+    for _ in range(4):
+        began = time.perf_counter()
+        fit(torch.from_numpy(scale_intensity(pixels, None, PERCENTILES))[None], PERCENTILES)
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.5  # alone on the machine: 0.07 s

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from shapes import draw_case, write_png_folder
+from sklearn.metrics import f1_score
+from torch import nn
+
+from medseg.data.cases import find_cases
+from medseg.data.config import DataConfig, PreprocessConfig
+from medseg.data.loaders import cache_cases
+from medseg.inference.config import PredictConfig
+from medseg.inference.predictor import Predictor
+from medseg.inference.scoring import score_cases, search_thresholds
+from medseg.model.checkpoint import ModelCard
+from medseg.model.config import ModelConfig
+from medseg.training.engines import AutocastInferer
+
+
+class Brightness(nn.Module):
+    """The picture itself as probability of both classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.logit(images.clamp(1e-4, 1 - 1e-4)).expand(-1, 2, -1, -1)
+
+
+def test_scores_are_those_at_the_references_own_size(tmp_path: Path) -> None:
+    root = write_png_folder(tmp_path, 5)
+    data = DataConfig(root=root)
+    preprocess = PreprocessConfig(size=(48, 40), fit="stretch", intensity="fixed")
+    found = find_cases(data)
+    cached = cache_cases(found.cases, found.classes, data, preprocess, tmp_path)
+    card = ModelCard(classes=found.classes, model=ModelConfig(), preprocess=preprocess)
+    inferer = AutocastInferer(enabled=False, channels_last=False)
+    predictor = Predictor(card, Brightness(), inferer, PredictConfig(threshold=0.55))
+    kept = {}
+    scores = score_cases(
+        predictor, found.cases, cached, data, lambda case, masks: kept.update({case.id: masks.numpy()})
+    )
+    wanted = []
+    for index in range(5):
+        picture, masks = draw_case(index)
+        wanted.append(f1_score(masks["disc"].ravel(), picture.ravel() / 255 >= 0.55))
+    assert scores["dice_disc"] == pytest.approx(np.mean(wanted), abs=0.005)
+    picture = np.asarray(Image.open(root / "images" / "case03.png"))
+    assert (kept["case03"][1] == (picture / 255 >= 0.55)).mean() > 0.995
+    thresholds = search_thresholds(predictor, found.cases, cached, data)
+    best = max(
+        (
+            np.mean(
+                [f1_score(draw_case(i)[1]["disc"].ravel(), draw_case(i)[0].ravel() / 255 >= t / 40) for i in range(5)]
+            ),
+            t / 40,
+        )
+        for t in range(1, 40)
+    )
+    assert thresholds["disc"] == pytest.approx(best[1], abs=0.03)

@@ -1,0 +1,315 @@
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from medseg.config import ExistingPath, Section, flatten, format_help, leaf_fields, parse_args, to_yaml
+from medseg.errors import ConfigError
+from pipelines.train_xray import TrainConfig
+
+ROOT = Path(__file__).parents[1]
+
+
+class Data(Section):
+    """What is read."""
+
+    root: ExistingPath | None = None
+    """Where the data lie."""
+
+    classes: tuple[Annotated[str, Field(pattern="^[a-z0-9]+$")], ...] | None = None
+    """Names of classes."""
+
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    """Number of folds."""
+
+    share: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.5, 0.5)
+    """Two shares."""
+
+
+class Optim(Section):
+    """How it learns."""
+
+    rate: PositiveFloat = 1e-3
+    """The rate."""
+
+    resume: bool | Path = False
+    """Go on, or from a file."""
+
+    threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["best"] = 0.5
+    """A number or best."""
+
+    kind: Literal["adam", "sgd"] = "adam"
+    """Which one."""
+
+    note: str | None = None
+    """Anything."""
+
+
+class Job(Section):
+    """A job."""
+
+    seed: int = 0
+    """Decides all."""
+
+    steps: PositiveInt = 10
+    """How many."""
+
+    data: Data = Data()
+    optim: Optim = Optim()
+
+
+def problems_of(*arguments):
+    with pytest.raises(ConfigError) as caught:
+        parse_args(Job, arguments)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def write(path, text):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+def test_defaults_then_files_then_overrides(tmp_path):
+    first = write(tmp_path / "first.yaml", "seed: 1\nsteps: 2\noptim: {rate: 3e-4, kind: sgd}\n")
+    second = write(tmp_path / "second.yaml", "steps: 3\noptim:\n  note: hello\n")
+    job = parse_args(Job, [first, second, "optim.kind=adam", "steps=4", "steps=5"])
+    assert job == Job(seed=1, steps=5, optim=Optim(rate=3e-4, kind="adam", note="hello"))
+
+
+def test_empty_section_and_empty_file_are_defaults(tmp_path):
+    assert parse_args(Job, [write(tmp_path / "a.yaml", "data:\noptim: # nothing yet\n")]) == Job()
+    assert parse_args(Job, [write(tmp_path / "b.yaml", "")]) == Job()
+
+
+def test_result_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Job().seed = 3
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("optim.rate=3e-4", 3e-4),
+        ("optim.rate=1", 1.0),
+        ("optim.note=007", "007"),
+        ("optim.note=3e-4", "3e-4"),
+        ("optim.note=a=b", "a=b"),
+        ("optim.note=a: {b} [c] #d * & ! % @ `", "a: {b} [c] #d * & ! % @ `"),
+        ("optim.note=[a, b]", "[a, b]"),
+        ("optim.note=${oc.env:HOME}", "${oc.env:HOME}"),
+        ("optim.note=true", "true"),
+        ("optim.note=2020-01-01", "2020-01-01"),
+        ("optim.note=null", None),
+        ("optim.note= padded ", " padded "),
+        ("optim.resume=true", True),
+        ("optim.resume=last.pt", Path("last.pt")),
+        ("optim.resume=007", Path("007")),
+        ("optim.threshold=best", "best"),
+        ("optim.threshold=0.25", 0.25),
+        ("optim.kind=sgd", "sgd"),
+        ("data.classes=[a,b]", ("a", "b")),
+        ("data.classes=null", None),
+        ("data.folds=5", 5),
+        ("data.share=[.25, 0.75]", (0.25, 0.75)),
+        ("data={folds: 3}", 3),
+    ],
+)
+def test_override_becomes_what_its_key_takes(argument, value):
+    key = argument.partition("=")[0]
+    flat = dict(
+        leaf for section in ("data", "optim") for leaf in vars(getattr(parse_args(Job, [argument]), section)).items()
+    )
+    found = flat[key.partition(".")[2] or "folds"]
+    assert found == value
+    assert type(found) is type(value) or isinstance(value, Path)
+
+
+@pytest.mark.parametrize("name", ["a b", "a=b", "[a]", "{a}", "a: b", "a #b", "*a", "007", "null?", "é", "3e-4", "-x"])
+def test_any_folder_can_be_a_root(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).mkdir()
+    assert parse_args(Job, [f"data.root={name}"]).data.root == Path(name)
+
+
+def test_file_whose_path_has_an_equals_sign(tmp_path):
+    (tmp_path / "rate=3").mkdir()
+    assert parse_args(Job, [write(tmp_path / "rate=3" / "a.yaml", "seed: 9")]).seed == 9
+
+
+def test_all_problems_at_once(tmp_path):
+    bad = write(tmp_path / "bad.yaml", "data:\n  rooot: x\noptim: 3\n")
+    message = problems_of(
+        bad, "none.yaml", "--fast", "data.root=/no/such", "optim.rte=1", "rate=1", "steps=x", "seed.x=1", "data=3"
+    )
+    usage = "arguments are [FILE.yaml] [section.key=value ...]"
+    assert message.splitlines()[0] == "configuration: 10 problems"
+    assert set(message.splitlines()[1:]) == {
+        f"  - none.yaml: no such file; {usage}",
+        f"  - unknown option '--fast'; {usage}",
+        "  - unknown key 'optim.rte'; did you mean 'optim.rate'?",
+        "  - unknown key 'rate'; did you mean 'optim.rate'?",
+        "  - unknown key 'seed.x'; did you mean 'seed'?",
+        "  - data: '3' is no section; set data.KEY=VALUE",
+        "  - steps: 'x' should be a valid integer, unable to parse string as an integer",
+        "  - data.root: /no/such: no such file or folder",
+        "  - unknown key 'data.rooot'; did you mean 'data.root'?",
+        "  - optim: 3 is no section; set optim.KEY=VALUE",
+    }
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("optim.rte=1", "unknown key 'optim.rte'; did you mean 'optim.rate'?"),
+        ("rate=1", "unknown key 'rate'; did you mean 'optim.rate'?"),
+        ("data.rate=1", "unknown key 'data.rate'; did you mean 'optim.rate'?"),
+        ("qqq=1", "unknown key 'qqq'; --help lists the keys"),
+        ("=1", "unknown key ''; --help lists the keys"),
+        ("data..root=1", "unknown key 'data..root'; did you mean 'data.root'?"),
+        ("data.root.x=1", "unknown key 'data.root.x'; did you mean 'data.root'?"),
+        ("data.share[0]=1", "unknown key 'data.share[0]'; did you mean 'data.share'?"),
+        ("data=3", "data: '3' is no section; set data.KEY=VALUE"),
+        ("data.folds=1", "data.folds: 1 should be greater than or equal to 2"),
+        ("optim.threshold=2", "optim.threshold: '2' should be less than 1 or 'best'"),
+        ("optim.kind=yes", "optim.kind: 'yes' should be 'adam' or 'sgd'"),
+        ("optim.rate=nan", "optim.rate: 'nan' should be a finite number"),
+        ("data.classes=[a,B]", "data.classes: B: String should match pattern '^[a-z0-9]+$'"),
+        ("data.root=/no/such", "data.root: /no/such: no such file or folder"),
+        ("data.root=" + "a" * 5000, "data.root: " + "a" * 5000 + ": cannot be read (File name too long)"),
+        ("optim.note=\udcff", "'optim.note=\\udcff': not UTF-8 text"),
+    ],
+)
+def test_problem_names_key_value_and_remedy(argument, said):
+    assert problems_of(argument) == f"configuration: {said}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seed: 1\nseed: 2\n", ", line 2: found duplicate key seed"),
+        ("data: {root: x\n", ", line 2: did not find expected ',' or '}'"),
+        ("seed: 1\n\tsteps: 2", ", line 2: "),
+        ("- seed\n", ": not a mapping of sections"),
+        ("12", ": Invalid loaded object type: int"),
+        (b"seed: \xff\n", ": not UTF-8 text (invalid start byte at byte 6)"),
+        ("a: !!python/object/apply:os.system [id]\n", ", line 1: could not determine a constructor"),
+        ("optim: {note: '${x'}", ": no viable alternative at input '${x'"),
+        ('optim: {note: "\\ud800"}', ", line 1: found invalid Unicode character escape code"),
+    ],
+)
+def test_problem_of_a_file_names_file_and_line(tmp_path, text, said):
+    assert f"{tmp_path / 'bad.yaml'}{said}" in problems_of(write(tmp_path / "bad.yaml", text))
+
+
+def test_folder_in_place_of_a_file(tmp_path):
+    assert f"{tmp_path}: Is a directory" in problems_of(str(tmp_path))
+
+
+def test_interpolations_read_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET", "found")
+    path = write(tmp_path / "a.yaml", "seed: 4\noptim: {note: '${oc.env:SECRET} ${seed}'}\n")
+    assert parse_args(Job, [path]).optim.note == "${oc.env:SECRET} ${seed}"
+
+
+AWKWARD = """null ~ 007 3e-4 1e3 yes on 1:30 2020-01-01 = << ${x} \\${x} ??? *x 'q' "q" 0x1 1_000 - [a { .inf"""
+
+
+@pytest.mark.parametrize(
+    "note", [None, "", "a: b", "a #b", " x ", "é", "line\nline", "\x07", "- a", "\t", *AWKWARD.split(" ")]
+)
+def test_yaml_reruns_as_it_is(tmp_path, note):
+    job = Job(
+        seed=3, data=Data(root=tmp_path, classes=("a", "1"), share=(1e-5, 1)), optim=Optim(note=note, resume=Path("x"))
+    )
+    assert parse_args(Job, [write(tmp_path / "a.yaml", to_yaml(job))]) == job
+
+
+def test_resolved_training_configuration_reruns(tmp_path):
+    config = parse_args(TrainConfig, ["seed=3", "train.minutes=2", "data.classes=[a,b]", f"data.root={tmp_path}"])
+    assert config.split.seed == 3
+    assert parse_args(TrainConfig, [write(tmp_path / "a.yaml", to_yaml(config))]) == config
+
+
+def test_flat_form():
+    flat = flatten(Job(data=Data(share=(0.25, 0.75))))
+    assert flat["seed"] == 0
+    assert flat["data.share"] == [0.25, 0.75]
+    assert set(flat) == {key for key, _, _ in leaf_fields(Job)}
+
+
+def test_help_lists_every_key_with_meaning_type_and_default():
+    text = format_help(Job)
+    for line in (
+        "Top level: A job.",
+        "  seed (int, default 0)\n      Decides all.",
+        "  steps (int > 0, default 10)\n      How many.",
+        "data: What is read.",
+        "  data.root (path | null, default null)\n      Where the data lie.",
+        "  data.classes ([text, ...] | null, default null)",
+        "  data.folds (int >= 2 <= 100 | null, default null)",
+        "  data.share ([float >= 0 <= 1, float >= 0 <= 1], default [0.5, 0.5])",
+        "  optim.rate (float > 0, default 0.001)",
+        "  optim.resume (bool | path, default false)",
+        "  optim.threshold (float > 0 < 1 | best, default 0.5)",
+        "  optim.kind (adam | sgd, default adam)",
+    ):
+        assert line in text
+
+
+def test_help_of_training_is_complete(capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse_args(TrainConfig, ["train.epochs=nonsense", "--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    for key, field, _ in leaf_fields(TrainConfig):
+        assert f"  {key} (" in text
+        assert field.description, f"{key} has no meaning"
+
+
+def test_help_is_quick_and_light():
+    code = "import sys, pipelines.train_xray as t; t.main(['--help'])"
+    heavy = "sorted({'torch', 'monai', 'mlflow', 'numpy'} & set(sys.modules))"
+    check = f"import atexit; atexit.register(lambda: print({heavy}));"
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {check} {code}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert time.perf_counter() - began < 5  # alone on the machine: 0.4 s
+
+
+def test_any_text_ends_in_a_configuration_or_in_a_problem(tmp_path):
+    rng = random.Random(5)
+    words = """data optim seed . = : root note ${ } [ ] { * & !!int ' " # - null 1e9 0b_ é ??? true ~ << ? | \\"""
+    pieces = [*words.split(" "), "\n", " ", "\x00", "\udcff", "1" * 20]
+    path = tmp_path / "fuzz.yaml"
+    for _ in range(400):
+        text = "".join(rng.choices(pieces, k=rng.randint(1, 9)))
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        key = rng.choice(
+            ["data.root", "optim.note", "optim.threshold", "data.share", "data.classes", "data", "seed", ""]
+        )
+        for arguments in ([text], [f"{key}={text}"], [str(path)], [str(path), f"{key}={text}"]):
+            try:
+                job = parse_args(Job, arguments)
+            except ConfigError:
+                continue
+            except SystemExit:
+                assert text in ("-h", "--help")
+                continue
+            path.write_text(to_yaml(job))
+            assert parse_args(Job, [str(path)]) == job
+            path.write_bytes(text.encode("utf-8", "surrogatepass"))
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, "{a: " * 5_000, "1" * 5_000, "- " * 5_000])
+def test_monstrous_text(tmp_path, text):
+    assert problems_of(write(tmp_path / "a.yaml", text))
+    assert parse_args(Job, [f"optim.note={text}"]).optim.note == text
+    assert problems_of(f"data.folds={text}")

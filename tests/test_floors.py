@@ -1,0 +1,98 @@
+"""DESIGN.md's floors: a module imports only from floors below its own or from its own package."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = {
+    "errors": 0,
+    "atomic": 1,
+    "config": 1,
+    "radiograph": 2,
+    "tracking": 2,
+    "data": 3,
+    "model": 4,
+    "training": 5,
+    "output": 5,
+    "inference": 6,
+}
+PIPELINES = 7
+MODULES = sorted(path for folder in ("medseg", "pipelines") for path in (ROOT / folder).rglob("*.py"))
+
+
+def list_imports(path: Path) -> set[str]:
+    """The full names that a module imports anywhere in it, functions included."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def package_of(name: str) -> str | None:
+    """`data` of `medseg.data.cases.Case`, `pipelines`, or None for what is not of this project."""
+    first, _, rest = name.partition(".")
+    return rest.partition(".")[0] or "medseg" if first == "medseg" else first if first == "pipelines" else None
+
+
+def floor_of(package: str) -> int:
+    return PIPELINES if package == "pipelines" else FLOORS[package]
+
+
+def breaches(path: Path) -> list[str]:
+    own = package_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    found = []
+    for name in sorted(list_imports(path)):
+        package = package_of(name)
+        if package is None or package in (own, "medseg") or own is None or own == "__init__":
+            continue
+        if floor_of(package) >= floor_of(own):
+            found.append(f"{path.relative_to(ROOT)} imports {name}")
+    return found
+
+
+def test_modules_are_found():
+    assert {"medseg/config.py", "medseg/data/cases.py", "pipelines/train_xray.py"} <= {
+        str(path.relative_to(ROOT)) for path in MODULES
+    }
+
+
+def test_every_package_has_a_floor():
+    packages = {
+        path.relative_to(ROOT / "medseg").parts[0].removesuffix(".py") for path in (ROOT / "medseg").rglob("*.py")
+    }
+    assert packages - {"__init__"} == set(FLOORS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_come_from_below(path):
+    assert breaches(path) == []
+
+
+def test_a_breach_in_a_function_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    module = tmp_path / "medseg" / "radiograph" / "read.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("def f():\n    from medseg.data.cases import Case\n    import medseg.tracking.run\n")
+    assert breaches(module) == [
+        "medseg/radiograph/read.py imports medseg.data.cases.Case",
+        "medseg/radiograph/read.py imports medseg.tracking.run",
+    ]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "medseg").glob("*/config.py")), ids=lambda path: path.parent.name)
+def test_config_modules_are_light(path):
+    foreign = {name for name in list_imports(path) if name.partition(".")[0] not in sys.stdlib_module_names}
+    assert {n for n in foreign if not n.startswith(("pydantic.", "medseg.config."))} == set()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "medseg" / "radiograph").glob("*.py")), ids=lambda path: path.name)
+def test_radiograph_needs_neither_torch_nor_monai(path):
+    assert {name.partition(".")[0] for name in list_imports(path)}.isdisjoint({"torch", "monai", "ignite", "mlflow"})
