@@ -18,6 +18,6 @@ def run_command(main: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
     except Interrupted as stopped:
-        print(f"stopped by {stopped}; train.resume=true goes on from the last save", file=sys.stderr)
+        print(f"stopped by {stopped}", file=sys.stderr)
         code = 128 + stopped.signum
     sys.exit(code)

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,12 @@ from medseg.data.loaders import CachedCases, CachedSplits
 from medseg.data.splits import Splits
 from medseg.inference.predictor import Predictor
 from medseg.inference.scoring import score_cases, search_thresholds
-from medseg.model.checkpoint import load_model
+from medseg.model.checkpoint import load_model, store_thresholds
 from medseg.output.folder import set_aside
 from medseg.output.images import write_mask_png
 from medseg.tracking.run import Run
-from medseg.training.engines import build_inferer, choose_device
-from medseg.training.fit import Fitted, store_thresholds
+from medseg.training.fit import Fitted
+from medseg.training.precision import build_inferer, choose_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,15 +40,13 @@ RESULTS = (
     "strips",
     "masks",
 )
-_CONTEXTS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 def describe_run(config: "TrainConfig", data: DataConfig, resumed: dict[str, Any] | None) -> dict[str, Any]:
     """The arguments of `start_run` beside the tracking section: parameters, tags and the run to continue."""
-    name = "phantom" if config.data.root is None else data.root.stem  # type: ignore[union-attr]
     return {
         "parameters": flatten(config),
-        "tags": {"medseg.recipe": name, "medseg.synthetic": str(config.data.root is None).lower()},
+        "tags": {"medseg.data": _name(config, data), "medseg.synthetic": str(config.data.root is None).lower()},
         "resume_run_id": None if resumed is None else resumed["card"]["run_id"],
     }
 
@@ -59,13 +58,16 @@ def record_start(
     earlier = set_aside(folder, RESULTS) if fresh else None
     if earlier is not None:
         print(f"results of an earlier run are now in {earlier}", file=sys.stderr)
-    write_text(folder / "config.yaml", to_yaml(config))
-    run.log_text(to_yaml(config), "config.yaml")
+    rerun = config.model_copy(update={"train": config.train.model_copy(update={"resume": False})})
+    write_text(folder / "config.yaml", to_yaml(rerun))
+    run.log_text(to_yaml(rerun), "config.yaml")
     for name, part in cached.items():
-        run.log_input(f"{data.root.stem}-{name}", _CONTEXTS[name], _digest(part), str(data.root), len(part))  # type: ignore[union-attr]
+        context = "training" if name == "train" else name
+        run.log_input(f"{_name(config, data)}-{name}", context, _digest(part), str(data.root), len(part))
         print(f"{name}: {len(part)} cases", file=sys.stderr)
-    for warning, count in _count_warnings(cached).items():
-        print(f"warning: {warning} ({count} cases)", file=sys.stderr)
+    warnings = Counter(warning for _, part in cached.items() for facts in part.facts for warning in facts.warnings)
+    for warning, count in warnings.most_common(20):
+        print(f"warning: {warning} ({count} files)", file=sys.stderr)
 
 
 def finish_run(
@@ -79,10 +81,11 @@ def finish_run(
 ) -> None:
     """Score the best model at the original size, write `summary.json`, record all of it, say where to look."""
     path = folder / "best.pt"
-    predictor = _load_predictor(path, config)
-    thresholds = search_thresholds(predictor, splits.validation, cached.validation, data)
-    store_thresholds(path, thresholds)
-    predictor = _load_predictor(path, config)
+    card, network = load_model(path, choose_device(config.train))
+    inferer = build_inferer(config.train, choose_device(config.train))
+    undecided = Predictor(card, network, inferer, config.predict)
+    card = store_thresholds(path, search_thresholds(undecided, splits.validation, cached.validation, data))
+    predictor = Predictor(card, network, inferer, config.predict)
 
     def keep(case: Case, masks: "Tensor") -> None:
         for name, mask in zip(splits.classes, masks.numpy(), strict=True):
@@ -99,37 +102,27 @@ def finish_run(
         "data": "synthetic phantoms, not clinical" if config.data.root is None else str(data.root),
         "cases": {name: len(part) for name, part in cached.items()},
         **scores,
-        "thresholds": thresholds,
-        "research_use": predictor.card.research_use,
+        "thresholds": card.thresholds,
+        "research_use": card.research_use,
     }
     write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     run.log_metrics({f"{s}/{name}": v for s, values in scores.items() for name, v in values.items()}, fitted.epochs)
     run.log_dict(summary, "summary.json")
-    network = load_model(path)[1]
-    example = np.zeros((2, network.in_channels, *config.preprocess.size), np.float32)
-    metadata = {"classes": ", ".join(splits.classes), "use": predictor.card.research_use}
-    run.log_model(network, example, path, metadata, config.tracking.register)
+    example = np.zeros((2, network.in_channels, *card.preprocess.size), np.float32)
+    metadata = {"classes": ", ".join(card.classes), "use": card.research_use}
+    run.log_model(network.cpu(), example, path, metadata, config.tracking.register)
     print(_describe(summary, run))
 
 
-def _load_predictor(path: Path, config: "TrainConfig") -> Predictor:
-    device = choose_device(config.train)
-    card, network = load_model(path, device)
-    return Predictor(card, network, build_inferer(config.train, device), config.predict)
+def _name(config: "TrainConfig", data: DataConfig) -> str:
+    """What the data set is called in MLflow."""
+    return "phantom" if config.data.root is None or data.root is None else data.root.resolve().stem
 
 
 def _digest(part: CachedCases) -> str:
     """32 hex digits over what was read of every image and mask of a split."""
     digests = sorted(facts.digest + facts.label_digest for facts in part.facts)
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:32]
-
-
-def _count_warnings(cached: CachedSplits) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for facts in (facts for _, part in cached.items() for facts in part.facts):
-        for warning in facts.warnings:
-            counts[warning] = counts.get(warning, 0) + 1
-    return counts
 
 
 def _describe(summary: dict[str, Any], run: Run) -> str:

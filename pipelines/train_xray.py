@@ -28,7 +28,7 @@ class TrainOutputConfig(OutputConfig):
     """The folder of this command's results; one process at a time writes into it."""
 
     masks: bool = False
-    """Also write the test cases' masks as PNG, 0 and 255, at the original size (the article's)."""
+    """Also write the test cases' masks as PNG, 0 and 255, at the size of the references (the article's)."""
 
 
 class TrainConfig(Section):
@@ -80,13 +80,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     from medseg.data.loaders import cache_splits, check_duplicates
     from medseg.data.splits import split_by_patient
     from medseg.data.synthetic import find_data
+    from medseg.model.unet import check_size
     from medseg.output.folder import claim_folder
     from medseg.tracking.run import start_run
     from medseg.training.card import describe_model
     from medseg.training.engines import seed_everything
     from medseg.training.fit import find_resumed, fit_network
+    from medseg.training.precision import choose_device
     from pipelines.train_record import describe_run, finish_run, record_start
 
+    check_size(config.preprocess.size, config.model)
+    choose_device(config.train)
     seed_everything(config.seed)
     with claim_folder(config.output.dir) as folder:
         data = find_data(config.data, config.phantom, folder)

@@ -150,13 +150,13 @@ class AugmentConfig(Section):
     shear_degrees: Annotated[float, Field(ge=0, lt=45)] = 5.0
     """Largest shear, degrees."""
 
-    elastic: NonNegativeFloat = 0.03
+    elastic: NonNegativeFloat = 0.006
     """Standard deviation of the elastic displacement at its control points, as a fraction of the picture."""
 
     elastic_points: Annotated[int, Field(ge=2, le=32)] = 6
     """Control points of the elastic displacement along each axis."""
 
-    gamma: NonNegativeFloat = 0.4
+    gamma: NonNegativeFloat = 0.3
     """Largest change of gamma: exponents from exp(-gamma) to exp(gamma)."""
 
     contrast: Annotated[float, Field(ge=0, lt=1)] = 0.25
@@ -172,7 +172,7 @@ class AugmentConfig(Section):
     """Largest standard deviation of blur, pixels, on a third of the pictures."""
 
     flip_columns: Fraction = 0.0
-    """Chance of a left-right flip; 0 since left and right matter."""
+    """Chance of a left-right flip, where probability is not 0; 0 since left and right matter."""
 
     flip_rows: Fraction = 0.0
-    """Chance of an up-down flip."""
+    """Chance of an up-down flip, where probability is not 0."""

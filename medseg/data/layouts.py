@@ -38,6 +38,8 @@ def read_folder(root: Path, config: DataConfig, problems: Problems) -> Found:
     folders, files = list_folders(folder), list_files(folder)
     if folders and files:
         problems.add("files beside the class folders in masks/", files[0].name)
+    for lost in (path for place in (root / "images", *folders) for path in list_folders(place)):
+        problems.add("folders where only files are read", lost.relative_to(root).as_posix())
     if folders:
         return _read_class_folders(images, {path.name: path for path in folders}, config, problems)
     if files and all(is_segmentation(path) for path in files):
@@ -89,6 +91,8 @@ def read_manifest(path: Path, config: DataConfig, problems: Problems) -> Found:
 
 def read_dataset_json(path: Path, config: DataConfig, problems: Problems) -> Found:
     """Cases of nnU-Net's raw layout (`channel_names`, `file_ending`) or Decathlon's (`training` lists the files)."""
+    if config.colour:
+        raise DataError(f"{as_text(path)}: data.colour=true learns pictures, of which a dataset.json knows nothing")
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
         labels = _labels(described["labels"])

@@ -18,7 +18,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from medseg.data.cases import Case, Problems
 from medseg.data.config import DataConfig, PreprocessConfig, SplitConfig
 from medseg.data.splits import Splits, find_duplicates
-from medseg.data.transforms import Fitd, LoadMasksd, LoadRadiographd, apply_transforms, as_item, network_input
+from medseg.data.transforms import (
+    Fitd,
+    LoadMasksd,
+    LoadRadiographd,
+    apply_transforms,
+    as_item,
+    check_sizes,
+    network_input,
+)
 from medseg.errors import DataError, RadiographError, StorageError
 
 
@@ -113,7 +121,12 @@ def build_case_transform(data: DataConfig, preprocess: PreprocessConfig, classes
     """From a case's item to its tensors, with `digest` and `label_digest` of what was read."""
     if data.colour:
         return Compose(
-            [LoadRadiographd(["image", "target"], data), _digest, network_input(preprocess, ["image", "target"])]
+            [
+                LoadRadiographd(["image", "target"], data),
+                _check_target,
+                _digest,
+                network_input(preprocess, ["image", "target"]),
+            ]
         )
     return Compose(
         [
@@ -202,6 +215,11 @@ def digest_pixels(pixels: NDArray[Any]) -> str:
     """SHA-256 over shape, kind of number and values."""
     contiguous = np.ascontiguousarray(pixels)
     return hashlib.sha256(f"{contiguous.shape}{contiguous.dtype.str}".encode() + contiguous.tobytes()).hexdigest()
+
+
+def _check_target(item: dict[str, Any]) -> dict[str, Any]:
+    check_sizes(item["image_path"], item["image"].shape[-2:], item["target_path"], item["target"].shape[-2:])
+    return item
 
 
 def _digest(item: dict[str, Any]) -> dict[str, Any]:

@@ -72,7 +72,8 @@ class LoadMasksd(MapTransform):
             sources: Mapping[str, MaskSource] = loaded[key]
             masks, warnings = read_masks(sources, self.classes)
             if self.image_key in loaded:
-                check_sizes(loaded["image_path"], loaded[self.image_key].shape[-2:], sources, masks.shape[-2:])
+                mask_path = next(iter(sources.values())).path
+                check_sizes(loaded["image_path"], loaded[self.image_key].shape[-2:], mask_path, masks.shape[-2:])
             loaded[key] = torch.from_numpy(masks)
             loaded["present"] = torch.tensor([name in sources for name in self.classes])
             loaded["mask_warnings"] = warnings
@@ -167,14 +168,11 @@ def read_masks(sources: Mapping[str, MaskSource], classes: Sequence[str]) -> tup
     return stacked, warnings
 
 
-def check_sizes(
-    image: Path, image_size: Sequence[int], sources: Mapping[str, MaskSource], mask_size: Sequence[int]
-) -> None:
-    """Raise `RadiographError` naming both files unless image and mask sizes have one exact ratio."""
+def check_sizes(image: Path, image_size: Sequence[int], mask: Path, mask_size: Sequence[int]) -> None:
+    """Raise `RadiographError` naming both files unless the sizes of an image and its mask or target have one ratio."""
     if image_size[0] * mask_size[1] != image_size[1] * mask_size[0]:
-        mask = next(iter(sources.values())).path
         raise RadiographError(
-            f"{mask}: the mask has {mask_size[0]} x {mask_size[1]} pixels, its image {image} "
+            f"{mask}: has {mask_size[0]} x {mask_size[1]} pixels, its image {image} "
             f"{image_size[0]} x {image_size[1]}; rows and columns must have the same ratio"
         )
 
@@ -193,9 +191,9 @@ def build_meta_tensor(radiograph: Radiograph) -> MetaTensor:
 
 
 def as_item(case: Case) -> dict[str, Any]:
-    """The case as the dictionary that the transforms take: `image`, `image_path`, and `mask` or `target`."""
+    """The case as the dictionary that the transforms take: `image`, and `mask` or `target`, with the files' paths."""
     item: dict[str, Any] = {"id": case.id, "image": case.image, "image_path": case.image}
-    return item | ({"target": case.target} if case.target else {"mask": case.masks})
+    return item | ({"target": case.target, "target_path": case.target} if case.target else {"mask": case.masks})
 
 
 def _channel_first(pixels: NDArray[np.float32]) -> Tensor:
@@ -210,7 +208,7 @@ def _mask_of(content: Segmentation | LabelImage, source: MaskSource, warnings: l
             raise RadiographError(f"{source.path}: has {len(labels)} segments where a mask of one class was expected")
         return content.masks[source.segment or labels[0]]
     if not source.values:
-        return binarize(content, source.path, warnings)
+        return binarize(content, warnings)
     meant = np.isin(content.values, (0, *source.known))
     if not meant.all():
         unknown = np.unique(content.values[~meant])[:10].tolist()

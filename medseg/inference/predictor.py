@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from medseg.data.preprocess import restore, restore_probabilities
 from medseg.inference.config import PredictConfig
 from medseg.model.checkpoint import ModelCard
-from medseg.training.engines import AutocastInferer
+from medseg.training.precision import AutocastInferer
 
 
 class Predictor:
@@ -16,6 +16,7 @@ class Predictor:
         self.card = card
         self.network = network.eval()
         self.inferer = inferer
+        self.batch_size = config.batch_size
         self.device = next(network.parameters()).device
         best = [card.thresholds.get(name, 0.5) for name in card.classes]
         self.thresholds = torch.tensor(best if config.threshold == "best" else [config.threshold] * len(best))

@@ -45,9 +45,11 @@ def _predictions(
     predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataConfig
 ) -> Iterator[tuple[Case, Tensor, Tensor, Tensor]]:
     """Each case with its network-size probabilities, its reference at its own size, and which classes it knows."""
-    for index, case in enumerate(cases):
-        batch = cached[[index]]
-        yield case, predictor.predict(batch["image"])[0], _reference(case, predictor, data), batch["present"][0]
+    for first in range(0, len(cases), predictor.batch_size):
+        chosen = cases[first : first + predictor.batch_size]
+        batch = cached[list(range(first, first + len(chosen)))]
+        for case, predicted, present in zip(chosen, predictor.predict(batch["image"]), batch["present"], strict=True):
+            yield case, predicted, _reference(case, predictor, data), present
 
 
 def _reference(case: Case, predictor: Predictor, data: DataConfig) -> Tensor:

@@ -20,6 +20,7 @@ from medseg.data.config import ClassName, PreprocessConfig
 from medseg.errors import CheckpointError
 from medseg.model.config import ModelConfig
 from medseg.model.unet import UNet, build_unet
+from medseg.tracking.store import RESEARCH_USE
 
 FORMAT = "medseg-model-1"
 
@@ -44,7 +45,7 @@ class Range(Section):
     """The smallest and the largest value of one class in training."""
 
     area: tuple[float, float]
-    """Share of the network's input."""
+    """Share of the network's input, padding included."""
     row: tuple[float, float]
     """Centre of gravity, 0 top to 1 bottom."""
     column: tuple[float, float]
@@ -68,7 +69,7 @@ class ModelCard(Section):
     metrics: dict[str, float] = Field(default_factory=dict)
     """Validation scores of these weights."""
     run_id: str | None = None
-    research_use: str = "Research use only. Not for clinical use."
+    research_use: str = RESEARCH_USE
 
     def build_network(self) -> UNet:
         """The network of this card, with fresh weights."""
@@ -82,16 +83,11 @@ def save_checkpoint(
 
     `training` is the state to go on from. Raises `StorageError`.
     """
-    content = {"format": FORMAT, "card": card.model_dump(mode="json"), "weights": _plain(weights)}
+    content: dict[str, Any] = {"format": FORMAT, "card": card.model_dump(mode="json"), "weights": _plain(weights)}
     if training is not None:
         content["training"] = dict(training)
     with open_atomically(path, keep_previous=previous_path(path)) as file:
-        try:
-            torch.save(content, file)
-        except RuntimeError as error:  # PyTorch's own, on top of the system's
-            if isinstance(error.__context__, OSError):
-                raise error.__context__ from None
-            raise
+        torch.save(content, file)
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[ModelCard, dict[str, Any]]:
@@ -110,7 +106,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[Mod
     except (OSError, zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{path}: damaged or no model file ({reason})") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not {"card", "weights"} <= content.keys():
         raise CheckpointError(f"{path}: no model file of medseg ({FORMAT})")
     try:
         return ModelCard.model_validate(content["card"]), content
@@ -127,6 +123,14 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> tuple[ModelCar
     except RuntimeError as error:
         raise CheckpointError(f"{path}: its weights do not fit its architecture: {error}") from error
     return card, network.eval()
+
+
+def store_thresholds(path: Path, thresholds: Mapping[str, float]) -> ModelCard:
+    """Write the thresholds that were best on validation into the model file at `path`; its card."""
+    card, content = load_checkpoint(path)
+    card = card.model_copy(update={"thresholds": dict(thresholds)})
+    save_checkpoint(path, card, content["weights"])
+    return card
 
 
 def load_training(path: Path, card: ModelCard) -> tuple[Path, dict[str, Any]]:
@@ -160,11 +164,17 @@ def previous_path(path: Path) -> Path:
 def _differences(found: ModelCard, wanted: ModelCard) -> list[str]:
     names = ("classes", "model", "preprocess", "reading")
     flat = [flatten(card) for card in (found, wanted)]
-    return [
+    listed = [
         f"{key} is {flat[0].get(key)} in the file, {flat[1].get(key)} now"
         for key in sorted(flat[0].keys() | flat[1].keys())
         if key.split(".")[0] in names and flat[0].get(key) != flat[1].get(key)
     ]
+    for name in ("train_digests", "validation_digests"):
+        other = set(getattr(found, name)) ^ set(getattr(wanted, name))
+        if other:
+            kind = "training" if name == "train_digests" else "validation"
+            listed.append(f"{len(other)} {kind} cases stand only in the file or only in the present data and split")
+    return listed
 
 
 def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -62,6 +62,12 @@ def build_unet(config: ModelConfig, in_channels: int, out_channels: int) -> UNet
     return UNet(config, in_channels, out_channels)
 
 
+def check_size(size: tuple[int, int], config: ModelConfig) -> None:
+    """Raise `ConfigError` where a network of `config` cannot take pictures of `size`, `(rows, columns)`."""
+    for side in size:
+        margins(side, config)
+
+
 def output_size(side: int, config: ModelConfig) -> int:
     """Rows (columns) of the output for that many rows (columns) of the input."""
     return side if config.padding or config.mirror_input else side - _lost(config)

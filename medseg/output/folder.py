@@ -1,6 +1,5 @@
 """The folder of a command's results, for one process at a time."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,8 @@ def claim_folder(folder: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=0)
         lock.acquire()
+        for unfinished in folder.glob(".*.tmp"):  # what a killed process was writing
+            unfinished.unlink()
     except Timeout as error:
         raise OutputBusyError(f"{folder}: another process writes into this folder; give another output.dir") from error
     except OSError as error:
@@ -31,14 +32,20 @@ def claim_folder(folder: Path) -> Iterator[Path]:
 
 
 def set_aside(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """Move what an earlier run left under `names` to `folder/earlier`, which is returned; None if nothing was there."""
+    """Move what an earlier run left under `names` to a new `folder/earlier/<n>`; None where there was nothing.
+
+    Raises `StorageError`.
+    """
     found = [folder / name for name in names if (folder / name).exists()]
     if not found:
         return None
-    earlier = folder / "earlier"
-    earlier.mkdir(exist_ok=True)
-    for path in found:
-        if (earlier / path.name).is_dir():
-            shutil.rmtree(earlier / path.name)
-        path.replace(earlier / path.name)
+    try:
+        number = 1
+        while (earlier := folder / "earlier" / str(number)).exists():
+            number += 1
+        earlier.mkdir(parents=True)
+        for path in found:
+            path.replace(earlier / path.name)
+    except OSError as error:
+        raise StorageError(f"{folder}: earlier results cannot be moved: {error.strerror or error}") from error
     return earlier

@@ -13,7 +13,7 @@ from medseg.radiograph.itk import read_itk
 from medseg.radiograph.kind import identify
 from medseg.radiograph.nifti import read_nifti
 from medseg.radiograph.raster import read_raster
-from medseg.radiograph.source import open_source, printable
+from medseg.radiograph.source import open_source
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +51,12 @@ def read_label_image(path: str | os.PathLike[str]) -> LabelImage:
     return LabelImage(np.ascontiguousarray(values), spacing, kind, lossy)
 
 
-def binarize(label: LabelImage, path: str | os.PathLike[str], warnings: list[str]) -> NDArray[np.bool_]:
+def binarize(label: LabelImage, warnings: list[str]) -> NDArray[np.bool_]:
     """True for foreground, from the mask of one class whose levels nobody has declared.
 
     Two levels are background (the lesser) and foreground, whatever they are. One level is all background if it is 0,
     else all foreground. More, as JPEG and soft edges make them, are cut half-way between least and greatest, with a
-    warning that names `path`.
+    warning.
     """
     values = label.values
     low, high = values.min(), values.max()
@@ -64,6 +64,5 @@ def binarize(label: LabelImage, path: str | os.PathLike[str], warnings: list[str
         return np.full(values.shape, bool(low != 0))
     if ((values == low) | (values == high)).all():
         return np.asarray(values == high)
-    half = (float(low) + float(high)) / 2
-    warnings.append(f"{printable(path)}: a mask with more than two grey levels was cut at {half:g}")
-    return np.asarray(values > half)
+    warnings.append("a mask with more than two grey levels was cut half-way between least and greatest")
+    return np.asarray(values > (float(low) + float(high)) / 2)

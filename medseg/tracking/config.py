@@ -23,7 +23,7 @@ with warnings.catch_warnings():  # `register` is also a method of ABCMeta, which
         """MLflow experiment that the run belongs to; created if new."""
 
         run_name: Name | None = None
-        """Name of the run. Null: a unique one of recipe, time and four random characters."""
+        """Name of the run. Null: the data set's, the time and four random characters."""
 
         description: str | None = None
         """What this run is for, in Markdown, on top of its page. Null: the command that started it."""

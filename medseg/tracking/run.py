@@ -143,7 +143,7 @@ def start_run(
 
     With `resume_run_id` that run goes on; where the store no longer knows it, a new run starts with a warning, for the
     checkpoint is worth more than its record. Runs that a dead process of this machine left RUNNING are marked KILLED.
-    The tag `medseg.recipe` begins the name of a run that has none. Raises `ConfigError` if the store cannot be used and
+    The tag `medseg.data` begins the name of a run that has none. Raises `ConfigError` if the store cannot be used and
     `OutputBusyError` if another live process writes the run.
     """
     store = find_store(config)
@@ -190,8 +190,8 @@ def _create(
     from mlflow.tracking.context.registry import resolve_tags
 
     experiment = find_experiment(client, store, config.experiment)
-    recipe = tags.get("medseg.recipe", config.experiment)
-    name = config.run_name or f"{recipe}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    data = tags.get("medseg.data", config.experiment)
+    name = config.run_name or f"{data}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     purpose = config.description or f"Started by `{describe_command()}`."
     note = {"mlflow.note.content": f"{purpose}\n\n{RESEARCH_USE}", "medseg.use": RESEARCH_USE}
     if lost is not None:

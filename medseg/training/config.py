@@ -55,8 +55,8 @@ class TrainingConfig(Section):
     batch_size: PositiveInt = 4
     """Pictures in a step of the network."""
 
-    coarse: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the budget, from its start, spent at half the resolution, where a step costs a quarter."""
+    coarse: Annotated[float, Field(ge=0, lt=1)] = 0.4
+    """Share of the budget, from its start, at half the resolution, where a step costs a quarter; 0 for small sizes."""
 
     accumulate: PositiveInt = 1
     """Batches whose gradients are averaged before the weights are updated."""

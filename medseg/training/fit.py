@@ -1,5 +1,6 @@
 """One training from its first step, or the one it was stopped at, to its last; saved and recorded on the way."""
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,14 +12,17 @@ import torch
 from medseg.data.augment import Augment
 from medseg.data.config import AugmentConfig
 from medseg.data.loaders import CachedSplits, EpochSampler, build_train_loader, build_validation_loader
+from medseg.errors import CheckpointError
 from medseg.model.checkpoint import ModelCard, load_checkpoint, load_training, save_checkpoint
+from medseg.model.unet import smallest_size
 from medseg.tracking.pictures import draw_learning_curves
 from medseg.tracking.run import Run
 from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
-from medseg.training.engines import build_ema, build_evaluator, build_inferer, build_trainer, choose_device
+from medseg.training.engines import build_ema, build_evaluator, build_trainer
 from medseg.training.handlers import Budget, Progress, Scores, Validation, end_on_signal
 from medseg.training.interrupt import Interrupted, signals_deferred
 from medseg.training.losses import MaskedLoss
+from medseg.training.precision import build_inferer, choose_device
 from medseg.training.saving import Saving
 from medseg.training.strips import Strips
 
@@ -48,6 +52,8 @@ def fit_network(
     number raises `TrainingError`; a full disk raises `StorageError`.
     """
     train, optim, loss, augment = sections
+    if min(card.preprocess.size) // 2 < smallest_size(card.model):
+        train = train.model_copy(update={"coarse": 0.0})
     device = choose_device(train)
     network = card.build_network().to(device)
     if train.channels_last:
@@ -56,7 +62,7 @@ def fit_network(
     sampler = cast(EpochSampler, loader.sampler)
     budget = Budget(train, optim)
     trainer = build_trainer(network, loader, MaskedLoss(loss), Augment(augment, seed, device), budget, device)
-    ema = build_ema(network, optim, trainer)
+    ema = build_ema(network, budget, trainer)
     evaluator = build_evaluator(
         ema, build_validation_loader(cached.validation, train.batch_size), card.classes, train, device
     )
@@ -72,18 +78,20 @@ def fit_network(
 
     validation = Validation(evaluator, len(cached.validation), train, budget, run.log_metrics, keep_best, strips.show)
     saving = Saving(save, train, ema, sampler, validation, budget)
-    for handler in (budget, validation, saving, Progress(validation, budget)):
+    progress = Progress(validation, budget)
+    for handler in (budget, validation, saving, progress):
         handler.attach(trainer)
     if resumed is not None:
         saving.load(trainer, resumed["weights"], resumed["training"])
-    with signals_deferred() as pending:
-        end_on_signal(trainer, pending)
+    with signals_deferred() as pending, contextlib.closing(progress):
+        end_on_signal(trainer, pending, train.accumulate)
         if budget.spent(trainer, trainer.state.iteration) < 1:
             trainer.run()
         if pending.signum is None:
             validation.validate(trainer)
         saving.save_now(trainer)
     if pending.signum is not None:
+        print(f"saved {folder / 'last.pt'}; train.resume=true goes on from it", file=sys.stderr)
         raise Interrupted(pending.signum)
     run.log_figure(draw_learning_curves(_series(validation.history)), "learning_curves.png")
     seconds = max(budget.seconds, 1e-9)
@@ -98,22 +106,21 @@ def fit_network(
 def find_resumed(train: TrainingConfig, card: ModelCard, folder: Path) -> dict[str, Any] | None:
     """The content of the file to go on from, None for a fresh start.
 
-    Raises `CheckpointError` where there is nothing to resume, or it does not fit.
+    A file of another folder brings its `best.pt` along into `folder`. Raises `CheckpointError` where there is nothing
+    to resume, or it does not fit.
     """
     if train.resume is False:
         return None
     path = folder / "last.pt" if train.resume is True else train.resume
     found, content = load_training(path, card)
+    if content["training"]["best"]:
+        best_card, best = load_checkpoint(found.with_name("best.pt"))
+        if best_card.run_id != content["card"]["run_id"]:
+            raise CheckpointError(f"{found.with_name('best.pt')}: is of another run than {found}")
+        if found.parent.resolve() != folder.resolve():
+            save_checkpoint(folder / "best.pt", best_card, best["weights"])
     print(f"going on from {found}, iteration {content['training']['iteration']}", file=sys.stderr)
     return content
-
-
-def store_thresholds(path: Path, thresholds: Mapping[str, float]) -> ModelCard:
-    """Write the thresholds that were best on validation into the model file at `path`; its card."""
-    card, content = load_checkpoint(path)
-    card = card.model_copy(update={"thresholds": dict(thresholds)})
-    save_checkpoint(path, card, content["weights"])
-    return card
 
 
 def _series(history: list[dict[str, float]]) -> dict[str, list[tuple[int, float]]]:

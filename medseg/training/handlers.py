@@ -4,7 +4,6 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from ignite.engine import Events
@@ -50,6 +49,10 @@ class Budget:
             seconds = 60 * self.train.minutes
             shares.append(self.seconds / max(seconds - self.validation_seconds, seconds / 2))
         return min(max(shares), 1.0)
+
+    def is_coarse(self, trainer: SupervisedTrainer) -> bool:
+        """Whether this step belongs to the part of the budget at half the resolution."""
+        return self.spent(trainer, trainer.state.iteration - 1) < self.train.coarse
 
     def learning_rate(self, spent: float) -> float:
         """The learning rate where that share of the budget is spent."""
@@ -101,7 +104,8 @@ class Validation:
         self._losses: list[Tensor] = []
         self._images = 0
         self._epoch_start = 0.0
-        self._validated_at = -1
+        self.validated_at = -1
+        """The iteration of the last validation."""
 
     def attach(self, trainer: SupervisedTrainer) -> None:
         """Follow each step's loss; validate after every n-th epoch."""
@@ -111,13 +115,13 @@ class Validation:
 
     def validate(self, trainer: SupervisedTrainer) -> None:
         """Validate now, unless these weights were; record, keep the best, count towards early stopping."""
-        if self._validated_at == trainer.state.iteration:
+        if self.validated_at == trainer.state.iteration:
             return
-        figures = self._figures(trainer)
+        figures = self.figures(trainer)
         start = time.monotonic()
         self.evaluator.run()
         scores: Scores = dict(self.evaluator.state.metrics["scores"])
-        self._validated_at = trainer.state.iteration
+        self.validated_at = trainer.state.iteration
         self.validations += 1
         self._record(trainer, figures | {f"val/{name}": value for name, value in scores.items()})
         if not self.best or scores["dice"] > self.best["dice"]:
@@ -136,19 +140,23 @@ class Validation:
     def _follow(self, trainer: SupervisedTrainer) -> None:
         self._losses.append(trainer.state.output[CommonKeys.LOSS].detach())
         self._images += len(trainer.state.output[CommonKeys.IMAGE])
-        if self.validations == 0:  # a forward pass is about a third of a step
+        if (
+            self.validations == 0
+        ):  # a forward pass is about a third of a step, which is four times as long when not coarse
             seconds = (time.monotonic() - self._epoch_start) / self._images
-            self.budget.validation_seconds = seconds / 3 * self.num_cases
+            factor = 4 if self.budget.is_coarse(trainer) else 1
+            self.budget.validation_seconds = factor * seconds / 3 * self.num_cases
 
     def _finish_epoch(self, trainer: SupervisedTrainer) -> None:
         if trainer.state.epoch % self.train.validate_every == 0 or trainer.state.epoch == self.train.num_epochs:
             self.validate(trainer)
         else:
-            self._record(trainer, self._figures(trainer))
+            self._record(trainer, self.figures(trainer))
         if self.train.early_stopping and self.stale >= self.train.early_stopping:
             trainer.terminate()
 
-    def _figures(self, trainer: SupervisedTrainer) -> dict[str, float]:
+    def figures(self, trainer: SupervisedTrainer) -> dict[str, float]:
+        """Loss, images/s and learning rate of the epoch under way."""
         seconds = time.monotonic() - self._epoch_start
         loss = {"train/loss": float(torch.stack(self._losses).mean())} if self._losses else {}
         rate = {"images_per_second": self._images / seconds} if self._images else {}
@@ -160,51 +168,60 @@ class Validation:
 
 
 class Progress:
-    """A bar with loss, Dice, images/s and time left on a terminal; elsewhere a line an epoch."""
+    """Loss, Dice, images/s and time left: a bar on a terminal; elsewhere a line an epoch, in a long one every 30 s."""
 
     def __init__(self, validation: Validation, budget: Budget) -> None:
         self.validation = validation
         self.budget = budget
-        self.bar: tqdm[Any] | None = None
+        self.bar = tqdm(total=1000, bar_format="{percentage:3.0f}% |{bar}| {desc}") if sys.stderr.isatty() else None
+        self._printed_at = time.monotonic()
 
     def attach(self, trainer: SupervisedTrainer) -> None:
-        """Show what `validation` records."""
-        if sys.stderr.isatty():
-            trainer.add_event_handler(Events.STARTED, self._open)
-            trainer.add_event_handler(Events.ITERATION_COMPLETED, self._move)
-            trainer.add_event_handler(Events.COMPLETED, self._close)
-        else:
-            trainer.add_event_handler(Events.EPOCH_COMPLETED, self._print)
+        """Show what `validation` follows."""
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._show)
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, self._print)
 
-    def describe(self, trainer: SupervisedTrainer) -> str:
-        """One line on the last epoch."""
-        figures = self.validation.history[-1] if self.validation.history else {}
-        spent = self.budget.spent(trainer, trainer.state.iteration)
-        left = self.budget.seconds * (1 - spent) / spent if spent else 0
-        parts = [f"epoch {trainer.state.epoch}"]
-        parts += [f"loss {figures['train/loss']:.4f}"] if "train/loss" in figures else []
-        parts += [f"Dice {figures['val/dice']:.4f}"] if "val/dice" in figures else []
-        parts += [f"{figures['images_per_second']:.1f} images/s"] if "images_per_second" in figures else []
-        return "  ".join([*parts, f"{left // 60:.0f}:{left % 60:02.0f} left"])
-
-    def _print(self, trainer: SupervisedTrainer) -> None:
-        print(self.describe(trainer), file=sys.stderr, flush=True)
-
-    def _open(self) -> None:
-        self.bar = tqdm(total=1000, bar_format="{percentage:3.0f}% |{bar}| {desc}", leave=True)
-
-    def _move(self, trainer: SupervisedTrainer) -> None:
-        if self.bar is not None:
-            self.bar.n = int(1000 * self.budget.spent(trainer, trainer.state.iteration))
-            self.bar.set_description_str(self.describe(trainer))
-
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Leave the bar as it stands."""
         if self.bar is not None:
             self.bar.close()
 
+    def describe(self, trainer: SupervisedTrainer) -> str:
+        """One line on the epoch under way, with the last Dice."""
+        figures = self.validation.figures(trainer)
+        dice = [record["val/dice"] for record in self.validation.history if "val/dice" in record][-1:]
+        spent = self.budget.spent(trainer, trainer.state.iteration)
+        left = self.budget.seconds * (1 - spent) / spent if spent else 0
+        parts = [f"epoch {trainer.state.epoch}", f"loss {figures.get('train/loss', math.nan):.4f}"]
+        parts += [f"Dice {value:.4f}" for value in dice]
+        parts += [f"{figures.get('images_per_second', 0):.1f} images/s", f"{left // 60:.0f}:{left % 60:02.0f} left"]
+        return "  ".join(parts)
 
-def end_on_signal(trainer: SupervisedTrainer, pending: Pending) -> None:
-    """Let `trainer` stop after the step during which a signal came."""
-    trainer.add_event_handler(
-        Events.ITERATION_COMPLETED, lambda: trainer.terminate() if pending.signum is not None else None
-    )
+    def _show(self, trainer: SupervisedTrainer) -> None:
+        if self.bar is not None:
+            self.bar.n = int(1000 * self.budget.spent(trainer, trainer.state.iteration))
+            self.bar.set_description_str(self.describe(trainer))
+        elif time.monotonic() - self._printed_at >= 30:
+            self._print(trainer)
+
+    def _print(self, trainer: SupervisedTrainer) -> None:
+        if self.bar is None:
+            print(self.describe(trainer), file=sys.stderr, flush=True)
+            self._printed_at = time.monotonic()
+
+
+def end_on_signal(trainer: SupervisedTrainer, pending: Pending, accumulate: int) -> None:
+    """Let `trainer` stop after the step during which a signal came, at the end of an epoch once it is validated."""
+
+    def end(trainer: SupervisedTrainer) -> None:
+        if pending.signum is not None and can_resume(trainer, accumulate):
+            trainer.terminate()
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, end)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: trainer.terminate() if pending.signum else None)
+
+
+def can_resume(trainer: SupervisedTrainer, accumulate: int) -> bool:
+    """Whether nothing is under way but the epoch: no gradient half gathered, no validation due."""
+    within = trainer.state.iteration % trainer.state.epoch_length
+    return bool(within != 0 and within % accumulate == 0)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from medseg.data.loaders import EpochSampler
 from medseg.errors import CheckpointError
 from medseg.training.config import TrainingConfig
-from medseg.training.handlers import Budget, Validation
+from medseg.training.handlers import Budget, Validation, can_resume
 
 
 class Saving:
@@ -54,6 +54,7 @@ class Saving:
         return {
             "network": trainer.network.state_dict(),
             "optimizer": trainer.optimizer.state_dict(),
+            "optim": self.budget.optim.name,
             "iteration": trainer.state.iteration,
             "epoch_length": trainer.state.epoch_length,
             "seconds": self.budget.seconds,
@@ -61,6 +62,7 @@ class Saving:
             "best": self.validation.best,
             "validations": self.validation.validations,
             "stale": self.validation.stale,
+            "validated_at": self.validation.validated_at,
             "random": read_random_state(),
         }
 
@@ -71,15 +73,23 @@ class Saving:
                 f"cannot resume: an epoch had {state['epoch_length']} batches in the file and has "
                 f"{trainer.state.epoch_length} now; training cases or train.batch_size changed"
             )
+        if state["optim"] != self.budget.optim.name:
+            raise CheckpointError(
+                f"cannot resume: optim.name is {state['optim']} in the file, {self.budget.optim.name} now"
+            )
         trainer.network.load_state_dict(state["network"])
         self.ema.load_state_dict(weights)
+        wanted = [{k: v for k, v in group.items() if k != "params"} for group in trainer.optimizer.param_groups]
         trainer.optimizer.load_state_dict(state["optimizer"])
+        for group, settings in zip(trainer.optimizer.param_groups, wanted, strict=True):
+            group.update(settings)  # those of this configuration, not of the file
         trainer.state.iteration = self.sampler.iteration = state["iteration"]
         trainer.state.epoch = state["iteration"] // state["epoch_length"]
         self.budget.seconds_before = state["seconds"]
         self.validation.history = list(state["history"])
         self.validation.best = dict(state["best"])
         self.validation.validations, self.validation.stale = state["validations"], state["stale"]
+        self.validation.validated_at = state["validated_at"]
         trainer.add_event_handler(Events.STARTED, lambda: write_random_state(state["random"]))
 
     def _save_after_epoch(self, trainer: SupervisedTrainer) -> None:
@@ -87,8 +97,7 @@ class Saving:
             self.save_now(trainer)
 
     def _save_within_epoch(self, trainer: SupervisedTrainer) -> None:
-        ends_epoch = trainer.state.iteration % trainer.state.epoch_length == 0  # validated first, then saved
-        if not ends_epoch and time.monotonic() - self._saved_at >= self.train.save_seconds:
+        if can_resume(trainer, self.train.accumulate) and time.monotonic() - self._saved_at >= self.train.save_seconds:
             self.save_now(trainer)
 
 

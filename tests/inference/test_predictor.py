@@ -8,7 +8,7 @@ from medseg.inference.config import PredictConfig
 from medseg.inference.predictor import Predictor
 from medseg.model.checkpoint import ModelCard
 from medseg.model.config import ModelConfig
-from medseg.training.engines import AutocastInferer
+from medseg.training.precision import AutocastInferer
 
 
 class Constant(nn.Module):

@@ -16,7 +16,7 @@ from medseg.inference.predictor import Predictor
 from medseg.inference.scoring import score_cases, search_thresholds
 from medseg.model.checkpoint import ModelCard
 from medseg.model.config import ModelConfig
-from medseg.training.engines import AutocastInferer
+from medseg.training.precision import AutocastInferer
 
 
 class Brightness(nn.Module):

@@ -31,7 +31,20 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_set_aside_moves_only_what_is_named(tmp_path: Path) -> None:
     for name in ("best.pt", "notes.txt"):
         (tmp_path / name).write_text(name)
-    assert set_aside(tmp_path, ("best.pt", "last.pt")) == tmp_path / "earlier"
-    assert (tmp_path / "earlier" / "best.pt").read_text() == "best.pt"
+    assert set_aside(tmp_path, ("best.pt", "last.pt")) == tmp_path / "earlier" / "1"
+    assert (tmp_path / "earlier" / "1" / "best.pt").read_text() == "best.pt"
     assert (tmp_path / "notes.txt").exists()
     assert set_aside(tmp_path, ("best.pt",)) is None
+
+
+def test_each_run_is_set_aside_on_its_own(tmp_path: Path) -> None:
+    for run in ("first", "second"):
+        (tmp_path / "best.pt").write_text(run)
+        set_aside(tmp_path, ("best.pt",))
+    assert [(tmp_path / "earlier" / n / "best.pt").read_text() for n in "12"] == ["first", "second"]
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".last.pt.0a1b2c3d.tmp").write_bytes(b"half")
+    with claim_folder(tmp_path):
+        assert not list(tmp_path.glob(".*.tmp"))

@@ -59,7 +59,7 @@ def test_run_records_what_it_is_given(tracking: TrackingConfig, tmp_path: Path) 
     parameters = {"seed": 0, "data.classes": ["lungs", "heart"], "train.epochs": None, "long": "x" * 9000}
     figure = Figure()
     (tmp_path / "notes.txt").write_text("kept")
-    with start_run(tracking, parameters=parameters, tags={"medseg.recipe": "chest_xray"}) as run:
+    with start_run(tracking, parameters=parameters, tags={"medseg.data": "chest_xray"}) as run:
         run.log_metrics({"train/loss": 0.5, "val/dice": np.float32(0.25)}, step=1)
         run.log_input("jsrt", "training", "0123456789abcdef" * 2, "/data/jsrt", 84)
         run.log_figure(figure, "learning_curves.png")
@@ -81,7 +81,7 @@ def test_run_records_what_it_is_given(tracking: TrackingConfig, tmp_path: Path) 
 
 
 def test_run_says_where_it_comes_from(tracking: TrackingConfig) -> None:
-    with start_run(tracking, parameters={}, tags={"medseg.recipe": "chest_xray"}) as run:
+    with start_run(tracking, parameters={}, tags={"medseg.data": "chest_xray"}) as run:
         pass
     found = read(tracking, run.id)
     environment = yaml.safe_load(read_file(found, "environment.yaml"))

@@ -36,7 +36,7 @@ def runs(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> list
     strip = draw_strip(np.random.default_rng(0).random((64, 64), np.float32), masks, masks)
     runs = []
     for recipe in ("train_xray", "chest_xray"):
-        with start_run(tracking, parameters={"seed": 0}, tags={"medseg.recipe": recipe}) as run:
+        with start_run(tracking, parameters={"seed": 0}, tags={"medseg.data": recipe}) as run:
             for epoch in (1, 2, 3):
                 run.log_metrics({"train/loss": 1 / epoch, "val/dice": 1 - 0.5**epoch, "val/miou": 0.5}, epoch)
                 run.log_image(strip, "val/strips", epoch)

@@ -9,9 +9,10 @@ from medseg.data.config import AugmentConfig
 from medseg.data.loaders import CachedCases, CaseFacts, build_train_loader, build_validation_loader
 from medseg.errors import TrainingError
 from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
-from medseg.training.engines import AutocastInferer, build_ema, build_evaluator, build_optimizer, build_trainer
+from medseg.training.engines import build_ema, build_evaluator, build_optimizer, build_trainer
 from medseg.training.handlers import Budget
 from medseg.training.losses import MaskedLoss
+from medseg.training.precision import AutocastInferer
 
 CPU = torch.device("cpu")
 
@@ -26,7 +27,7 @@ def cases(num: int = 8) -> CachedCases:
 def trainer_of(
     network: nn.Module, cached: CachedCases, optim: OptimConfig, device: torch.device = CPU, **train: object
 ):
-    config = TrainingConfig(epochs=1, batch_size=2, precision="fp32", **train)  # type: ignore[arg-type]
+    config = TrainingConfig(**{"epochs": 1, "batch_size": 2, "precision": "fp32", "coarse": 0, **train})  # type: ignore[arg-type]
     augment = Augment(AugmentConfig(probability=0), 0, device)
     return build_trainer(
         network, build_train_loader(cached, 2, 0), MaskedLoss(LossConfig()), augment, Budget(config, optim), device
@@ -75,7 +76,7 @@ def test_accumulated_batches_step_as_one_large_batch() -> None:
         torch.manual_seed(0)
         network = nn.Conv2d(1, 1, 3, padding=1)
         optim = OptimConfig(name="sgd", momentum=0, weight_decay=0, learning_rate=0.1, gradient_clip=0)
-        config = TrainingConfig(epochs=1, batch_size=size, accumulate=accumulate, precision="fp32")
+        config = TrainingConfig(epochs=1, batch_size=size, accumulate=accumulate, precision="fp32", coarse=0)
         augment = Augment(AugmentConfig(probability=0), 0, CPU)
         loader = build_train_loader(cases(4), size, 0)
         build_trainer(network, loader, MaskedLoss(LossConfig()), augment, Budget(config, optim), CPU).run()
@@ -87,7 +88,7 @@ def test_moving_average_follows_by_hand() -> None:
     network = nn.Conv2d(1, 1, 1)
     trainer = trainer_of(network, cases(2), OptimConfig())
     start = network.weight.item()
-    average = build_ema(network, OptimConfig(ema_decay=0.5), trainer)
+    average = build_ema(network, Budget(TrainingConfig(), OptimConfig(ema_decay=0.5)), trainer)
     trainer.run()  # one step: decay min(0.5, 2 / 11)
     after = network.weight.item()
     assert after != start
@@ -96,7 +97,8 @@ def test_moving_average_follows_by_hand() -> None:
 
 def test_no_moving_average_is_the_network_itself() -> None:
     network = nn.Conv2d(1, 1, 1)
-    assert build_ema(network, OptimConfig(ema_decay=0), trainer_of(network, cases(2), OptimConfig())) is network
+    budget = Budget(TrainingConfig(), OptimConfig(ema_decay=0))
+    assert build_ema(network, budget, trainer_of(network, cases(2), OptimConfig())) is network
 
 
 def test_evaluator_scores_by_class_and_leaves_out_unknown_ones() -> None:

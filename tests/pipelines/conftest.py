@@ -1,0 +1,35 @@
+"""One store and one finished training for all tests of the command: a new store takes seconds."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from pipelines_running import train
+from shapes import write_png_folder
+
+Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One MLflow store for the module: a new one takes seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlruns') / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, store: str
+) -> tuple[Path, Path, subprocess.CompletedProcess[str]]:
+    """Six epochs without a break: the data, the output folder and what was printed."""
+    folder = tmp_path_factory.mktemp("trained")
+    data = write_png_folder(folder / "data", 24)
+    done = train(
+        f"data.root={data}",
+        f"output.dir={folder / 'out'}",
+        "train.epochs=6",
+        f"tracking.uri={store}",
+        "output.masks=true",
+        "tracking.register=discs",
+    )
+    assert done.returncode == 0, done.stderr
+    return data, folder / "out", done
