@@ -12,7 +12,7 @@ import numpy as np
 
 from medseg.atomic import write_text
 from medseg.config import flatten, to_yaml
-from medseg.data.cases import Case
+from medseg.data.case import Case
 from medseg.data.config import DataConfig
 from medseg.data.loaders import CachedCases, CachedSplits
 from medseg.data.splits import Splits
@@ -24,11 +24,10 @@ from medseg.output.images import write_mask_png
 from medseg.tracking.run import Run
 from medseg.training.fit import Fitted
 from medseg.training.precision import build_inferer, choose_device
+from pipelines.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from pipelines.train_xray import TrainConfig
 
 RESULTS = (
     "best.pt",
@@ -42,7 +41,7 @@ RESULTS = (
 )
 
 
-def describe_run(config: "TrainConfig", data: DataConfig, resumed: dict[str, Any] | None) -> dict[str, Any]:
+def describe_run(config: TrainConfig, data: DataConfig, resumed: dict[str, Any] | None) -> dict[str, Any]:
     """The arguments of `start_run` beside the tracking section: parameters, tags and the run to continue."""
     return {
         "parameters": flatten(config),
@@ -52,7 +51,7 @@ def describe_run(config: "TrainConfig", data: DataConfig, resumed: dict[str, Any
 
 
 def record_start(
-    run: Run, config: "TrainConfig", data: DataConfig, cached: CachedSplits, folder: Path, *, fresh: bool
+    run: Run, config: TrainConfig, data: DataConfig, cached: CachedSplits, folder: Path, *, fresh: bool
 ) -> None:
     """Write and record the configuration and the data sets; what an earlier run left is set aside first."""
     earlier = set_aside(folder, RESULTS) if fresh else None
@@ -72,7 +71,7 @@ def record_start(
 
 def finish_run(
     run: Run,
-    config: "TrainConfig",
+    config: TrainConfig,
     data: DataConfig,
     splits: Splits,
     cached: CachedSplits,
@@ -114,7 +113,7 @@ def finish_run(
     print(_describe(summary, run))
 
 
-def _name(config: "TrainConfig", data: DataConfig) -> str:
+def _name(config: TrainConfig, data: DataConfig) -> str:
     """What the data set is called in MLflow."""
     return "phantom" if config.data.root is None or data.root is None else data.root.resolve().stem
 

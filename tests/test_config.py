@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from medseg.config import ExistingPath, Section, flatten, format_help, leaf_fields, parse_args, to_yaml
 from medseg.errors import ConfigError
-from pipelines.train_xray import TrainConfig
+from pipelines.train_config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 

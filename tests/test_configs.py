@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from medseg.config import parse_args
-from pipelines.train_xray import TrainConfig
+from pipelines.train_config import TrainConfig
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from medseg.data.cases import Case, MaskSource, Problems, as_text, case_id, list_files, list_folders
+from medseg.data.case import Case, MaskSource, Problems, as_text, case_id, list_files, list_folders
 from medseg.data.config import DataConfig
 from medseg.errors import DataError, RadiographError
 from medseg.radiograph.header import read_dataset, uid

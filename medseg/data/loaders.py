@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from medseg.data.cases import Case, Problems
+from medseg.data.case import Case, Problems
 from medseg.data.config import DataConfig, PreprocessConfig, SplitConfig
 from medseg.data.splits import Splits, find_duplicates
 from medseg.data.transforms import (

@@ -7,14 +7,12 @@ A score on these pictures says that a program works, nothing about patients.
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from medseg.data.generated import name_cases, write_generated_set
 from medseg.data.phantom_anatomy import Anatomy, Map, Mask, draw_anatomy
 from medseg.data.phantom_organs import build_body, build_gas, build_lung, draw_vessels, find_heart_depth
 from medseg.data.phantom_skeleton import build_skeleton
@@ -127,29 +125,6 @@ def _smooth(picture: Map, sigma_pixels: float, step: int) -> Map:
     zoom = np.divide(picture.shape, coarse.shape)
     smooth: Map = ndimage.zoom(coarse, zoom, order=1, grid_mode=True, mode="nearest")
     return smooth
-
-
-def write_phantoms(folder: Path, num_cases: int, size: int, seed: int) -> Path:
-    """A data set of synthetic chests, not clinical: `images/<id>.dcm` and `masks/<class>/<id>.nii.gz`; its folder.
-
-    Case i depends on `seed`, `size` and i alone, to the byte. Written once; a half-written set is written again.
-    Raises `DataError` where the folder holds other files, `StorageError` where it cannot be written.
-    """
-    from medseg.data.phantom_dicom import write_phantom
-
-    folder = Path(folder)
-    names = name_cases("phantom", num_cases)
-    files = [Path("images", f"{name}.dcm") for name in names]
-    files += [Path("masks", label, f"{name}.nii.gz") for label in CLASSES for name in names]
-
-    def write_case(index: int) -> None:
-        phantom = draw_phantom(np.random.default_rng([seed, index]), size)
-        write_phantom(folder, names[index], phantom, seed, index)
-
-    recipe: dict[str, str | int] = {"prefix": "phantom", "version": VERSION, "note": "synthetic, not clinical"}
-    return write_generated_set(
-        folder, {**recipe, "num_cases": num_cases, "size": size, "seed": seed}, files, write_case
-    )
 
 
 def _paint_vessels(anatomy: Anatomy, view: View) -> Map:

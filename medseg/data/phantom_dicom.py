@@ -27,7 +27,8 @@ from pydicom.uid import (
 )
 
 from medseg.atomic import open_atomically
-from medseg.data.phantom import MAXIMUM, VERSION, Phantom
+from medseg.data.generated import name_cases, write_generated_set
+from medseg.data.phantom import CLASSES, MAXIMUM, VERSION, Phantom, draw_phantom
 
 SYNTAXES = (
     ExplicitVRLittleEndian,
@@ -78,6 +79,27 @@ def find_written_spacing(phantom: Phantom, coat: Coat) -> tuple[float, float] | 
         row, column = phantom.spacing_mm
         return round(row / MAGNIFICATION, 4), round(column / MAGNIFICATION, 4)
     return phantom.spacing_mm
+
+
+def write_phantoms(folder: Path, num_cases: int, size: int, seed: int) -> Path:
+    """A data set of synthetic chests, not clinical: `images/<id>.dcm` and `masks/<class>/<id>.nii.gz`; its folder.
+
+    Case i depends on `seed`, `size` and i alone, to the byte. Written once; a half-written set is written again.
+    Raises `DataError` where the folder holds other files, `StorageError` where it cannot be written.
+    """
+    folder = Path(folder)
+    names = name_cases("phantom", num_cases)
+    files = [Path("images", f"{name}.dcm") for name in names]
+    files += [Path("masks", label, f"{name}.nii.gz") for label in CLASSES for name in names]
+
+    def write_case(index: int) -> None:
+        phantom = draw_phantom(np.random.default_rng([seed, index]), size)
+        write_phantom(folder, names[index], phantom, seed, index)
+
+    recipe: dict[str, str | int] = {"prefix": "phantom", "version": VERSION, "note": "synthetic, not clinical"}
+    return write_generated_set(
+        folder, {**recipe, "num_cases": num_cases, "size": size, "seed": seed}, files, write_case
+    )
 
 
 def write_phantom(folder: Path, name: str, phantom: Phantom, seed: int, index: int) -> None:

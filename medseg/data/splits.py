@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from medseg.data.cases import Case, CaseSet, check_patients
+from medseg.data.case import Case, CaseSet
+from medseg.data.cases import check_patients
 from medseg.data.config import SplitConfig
 from medseg.errors import DataError
 

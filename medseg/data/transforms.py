@@ -12,7 +12,7 @@ from monai.transforms.transform import MapTransform
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medseg.data.cases import Case, MaskSource
+from medseg.data.case import Case, MaskSource
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.preprocess import fit, locate_pixels, scale_intensity
 from medseg.errors import RadiographError

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from medseg.data.cases import Case
+from medseg.data.case import Case
 from medseg.data.config import DataConfig
 from medseg.data.loaders import CachedCases
 from medseg.data.transforms import LoadRadiographd, ScaleRadiographd, read_masks

@@ -112,12 +112,15 @@ def find_resumed(train: TrainingConfig, card: ModelCard, folder: Path) -> dict[s
     if train.resume is False:
         return None
     path = folder / "last.pt" if train.resume is True else train.resume
+    elsewhere = path.parent.resolve() != folder.resolve()
+    if elsewhere and (folder / "last.pt").exists():
+        raise CheckpointError(f"{folder}: holds the results of another run than {path}; give another output.dir")
     found, content = load_training(path, card)
     if content["training"]["best"]:
         best_card, best = load_checkpoint(found.with_name("best.pt"))
         if best_card.run_id != content["card"]["run_id"]:
             raise CheckpointError(f"{found.with_name('best.pt')}: is of another run than {found}")
-        if found.parent.resolve() != folder.resolve():
+        if elsewhere:
             save_checkpoint(folder / "best.pt", best_card, best["weights"])
     print(f"going on from {found}, iteration {content['training']['iteration']}", file=sys.stderr)
     return content

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medseg.data.cases import Case, MaskSource, Problems, as_text, case_id, check_patients, find_cases
+from medseg.data.case import Case, MaskSource, Problems, as_text, case_id
+from medseg.data.cases import check_patients, find_cases
 from medseg.data.config import DataConfig
 from medseg.errors import DataError
 from tests.radiograph.coats import write_dicom

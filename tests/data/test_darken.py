@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from medseg.data.darken import darken, draw_darkened_pair, write_darkened_pairs
-from medseg.data.phantom import write_phantoms
+from medseg.data.phantom_dicom import write_phantoms
 from medseg.errors import DataError
 
 

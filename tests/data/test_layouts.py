@@ -8,7 +8,8 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.sr.codedict import codes
 
-from medseg.data.cases import MaskSource, find_cases
+from medseg.data.case import MaskSource
+from medseg.data.cases import find_cases
 from medseg.data.config import DataConfig
 from medseg.errors import DataError
 from tests.radiograph.coats import write_dicom

@@ -20,9 +20,8 @@ from medseg.data.phantom import (
     count_quanta,
     digitise,
     draw_phantom,
-    write_phantoms,
 )
-from medseg.data.phantom_dicom import SYNTAXES, choose_coat
+from medseg.data.phantom_dicom import SYNTAXES, choose_coat, write_phantoms
 from medseg.data.phantom_organs import build_lung, find_heart_depth
 from medseg.data.phantom_skeleton import cross_tube
 from medseg.data.phantom_view import View, find_pixels, locate_pixels

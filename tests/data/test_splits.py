@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from medseg.data.cases import Case, CaseSet, MaskSource
+from medseg.data.case import Case, CaseSet, MaskSource
 from medseg.data.config import PreprocessConfig, SplitConfig
 from medseg.data.phantom import draw_phantom
 from medseg.data.preprocess import fit, scale_intensity

@@ -9,7 +9,7 @@ from monai.data.meta_tensor import MetaTensor
 from PIL import Image
 from scipy import ndimage
 
-from medseg.data.cases import Case, MaskSource
+from medseg.data.case import Case, MaskSource
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.loaders import build_case_transform
 from medseg.data.transforms import (

@@ -44,3 +44,10 @@ def test_thresholds_are_stored_beside_the_same_weights(tmp_path: Path) -> None:
     card, content = load_checkpoint(tmp_path / "best.pt")
     assert card.thresholds == {"lungs": 0.3}
     assert all(torch.equal(content["weights"][name], value) for name, value in weights.items())
+
+
+def test_results_of_another_run_are_not_overwritten_by_a_resume(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / name / "last.pt")
+    with pytest.raises(CheckpointError, match="another run"):
+        find_resumed(TrainingConfig(resume=tmp_path / "a" / "last.pt"), CARD, tmp_path / "b")
