@@ -21,6 +21,7 @@ class Augment:
         """Images float32 `(batch, channel, rows, columns)` in [0, 1] and targets alike, changed.
 
         Targets move with their images; masks (uint8) stay 0 or 1, RGB targets (float32) are interpolated.
+        Pictures leave [0, 1] a little rather than be clipped.
         """
         if self.config.probability == 0:
             return images, targets.float()
@@ -75,7 +76,10 @@ class Augment:
         return grid
 
     def _change_intensities(self, images: Tensor) -> Tensor:
-        """Gamma, contrast, brightness, blur and noise; the result is clipped to [0, 1] as preprocessing leaves it."""
+        """Gamma, contrast, brightness, blur and noise; the result may leave [0, 1] a little.
+
+        It is not clipped: on a film whose heart and abdomen lie at .9 to 1 that would wipe out the border between them.
+        """
         config = self.config
 
         def column(values: Tensor) -> Tensor:
@@ -89,7 +93,7 @@ class Augment:
         images = images + column(self._uniform(images, config.brightness) * changed)
         strength = torch.rand(len(images), 1, generator=self.generator, device=images.device) * config.noise * changed
         noise = torch.randn(images.shape, generator=self.generator, device=images.device)
-        return (images + column(strength) * noise).clamp(0, 1)
+        return images + column(strength) * noise
 
     def _blur(self, images: Tensor, chosen: Tensor) -> Tensor:
         """Gaussian blur with one standard deviation a batch, on the pictures that `chosen` names."""

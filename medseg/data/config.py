@@ -165,7 +165,7 @@ class AugmentConfig(Section):
     brightness: NonNegativeFloat = 0.1
     """Largest shift of brightness, in units of the scaled picture."""
 
-    noise: NonNegativeFloat = 0.03
+    noise: NonNegativeFloat = 0.02
     """Largest standard deviation of added noise, in units of the scaled picture."""
 
     blur: NonNegativeFloat = 1.0
