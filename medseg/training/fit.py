@@ -89,6 +89,7 @@ def fit_network(
             trainer.run()
         if pending.signum is None:
             validation.validate(trainer)
+            strips.show(trainer.state.epoch)
         saving.save_now(trainer)
     if pending.signum is not None:
         print(f"saved {folder / 'last.pt'}; train.resume=true goes on from it", file=sys.stderr)
