@@ -33,11 +33,13 @@ class Strips:
         self.run = run
         self.folder = folder
         self.indices = [i for i, facts in enumerate(cached.facts) if facts.burned_in is not True][: train.num_strips]
+        self._shown = -1
 
     def show(self, epoch: int) -> None:
         """Record the picture of this epoch in MLflow's series `val/cases` and as `epoch-<n>.png` in the folder."""
-        if not self.indices:
+        if not self.indices or epoch == self._shown:
             return
+        self._shown = epoch
         batch = self.cached[self.indices]
         device = next(self.network.parameters()).device
         with torch.no_grad():
