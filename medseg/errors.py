@@ -26,7 +26,15 @@ class DataError(MedsegError):
 
 
 class RadiographError(DataError):
-    """One file cannot be read as a radiograph or mask."""
+    """One file cannot be read as a radiograph or mask.
+
+    `reason` says why without the file's name; `code` is one word for it, as reports of many files group them.
+    """
+
+    def __init__(self, reason: str, code: str = "damaged", path: str | None = None) -> None:
+        super().__init__(f"{path}: {reason}" if path else reason)
+        self.reason = reason
+        self.code = code
 
 
 class CheckpointError(MedsegError):

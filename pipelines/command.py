@@ -6,14 +6,17 @@ from collections.abc import Callable
 from medseg.errors import MedsegError
 
 
-def run_command(main: Callable[[], None]) -> None:
-    """Run `main` and end the process: 0; 1 failed under way; 2 bad configuration or data; 130 or 143 on a signal."""
+def run_command(main: Callable[[], int | None]) -> None:
+    """Run `main` and end the process with its exit code.
+
+    None is 0; 1 failed under way; 2 bad configuration or data; 130 or 143 on a signal.
+    """
     from medseg.training.interrupt import Interrupted, signals_raised
 
     code = 0
     try:
         with signals_raised():
-            main()
+            code = main() or 0
     except MedsegError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code

@@ -13,7 +13,7 @@ from pydantic import NonNegativeInt, model_validator
 from medseg.config import Section
 from medseg.data.config import AugmentConfig, DataConfig, PhantomConfig, PreprocessConfig, SplitConfig
 from medseg.inference.config import PredictConfig
-from medseg.model.config import ModelConfig
+from medseg.model.config import InferenceConfig, ModelConfig
 from medseg.output.config import OutputConfig
 from medseg.tracking.config import TrackingConfig
 from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
@@ -41,6 +41,7 @@ class TrainConfig(Section):
     preprocess: PreprocessConfig = PreprocessConfig()
     augment: AugmentConfig = AugmentConfig()
     model: ModelConfig = ModelConfig()
+    inference: InferenceConfig = InferenceConfig()
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainingConfig = TrainingConfig()

@@ -82,9 +82,9 @@ def finish_run(
     path = folder / "best.pt"
     card, network = load_model(path, choose_device(config.train))
     inferer = build_inferer(config.train, choose_device(config.train))
-    undecided = Predictor(card, network, inferer, config.predict)
+    undecided = Predictor(card, [network], inferer, config.predict)
     card = store_thresholds(path, search_thresholds(undecided, splits.validation, cached.validation, data))
-    predictor = Predictor(card, network, inferer, config.predict)
+    predictor = Predictor(card, [network], inferer, config.predict)
 
     def keep(case: Case, masks: "Tensor") -> None:
         for name, mask in zip(splits.classes, masks.numpy(), strict=True):

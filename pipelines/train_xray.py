@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         splits = split_by_patient(find_cases(data), config.split)
         cached = cache_splits(splits, data, config.preprocess, folder)
         check_duplicates(cached, config.split)
-        card = describe_model(splits.classes, cached, data, config.preprocess, config.model)
+        card = describe_model(splits.classes, cached, data, config.preprocess, config.model, config.inference)
         resumed = find_resumed(config.train, card, folder)
         with start_run(config.tracking, **describe_run(config, data, resumed)) as run:
             record_start(run, config, data, cached, folder, fresh=resumed is None)

@@ -1,6 +1,5 @@
 """Preprocessed cases, held once in memory or on disk, and batches of them in an order that can be resumed."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from monai.transforms.compose import Compose
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -28,6 +26,7 @@ from medseg.data.transforms import (
     network_input,
 )
 from medseg.errors import DataError, RadiographError, StorageError
+from medseg.radiograph.image import digest_pixels
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class CaseFacts:
     modality: str | None
     body_part: str | None
     view: str | None
+    orientation: str | None
     burned_in: bool | None
     warnings: tuple[str, ...]
 
@@ -211,12 +211,6 @@ def cache_cases(
     return CachedCases(tuple(r for r in results if isinstance(r, CaseFacts)), images, labels, present)
 
 
-def digest_pixels(pixels: NDArray[Any]) -> str:
-    """SHA-256 over shape, kind of number and values."""
-    contiguous = np.ascontiguousarray(pixels)
-    return hashlib.sha256(f"{contiguous.shape}{contiguous.dtype.str}".encode() + contiguous.tobytes()).hexdigest()
-
-
 def _check_target(item: dict[str, Any]) -> dict[str, Any]:
     check_sizes(item["image_path"], item["image"].shape[-2:], item["target_path"], item["target"].shape[-2:])
     return item
@@ -238,6 +232,7 @@ def _facts(item: dict[str, Any]) -> CaseFacts:
         meta["modality"],
         meta["body_part"],
         meta["view"],
+        meta["orientation"],
         meta["burned_in"],
         (*meta["warnings"], *item.get("mask_warnings", ())),
     )

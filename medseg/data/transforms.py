@@ -22,7 +22,18 @@ from medseg.radiograph.read import read_radiograph
 from medseg.radiograph.seg import Segmentation, is_segmentation, read_segmentation
 
 _META = (
-    *("spacing_mm", "spacing_source", "kind", "modality", "body_part", "view", "lossy", "burned_in", "warnings"),
+    *(
+        "spacing_mm",
+        "spacing_source",
+        "kind",
+        "modality",
+        "body_part",
+        "view",
+        "orientation",
+        "lossy",
+        "burned_in",
+        "warnings",
+    ),
     "padding",
 )
 

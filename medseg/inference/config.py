@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
-from medseg.config import Section
+from medseg.config import ExistingPath, Section
 
 
 class PredictConfig(Section):
@@ -15,3 +15,67 @@ class PredictConfig(Section):
 
     batch_size: PositiveInt = 4
     """Pictures in a step of the network."""
+
+
+class FolderPredictConfig(PredictConfig):
+    """How probabilities become masks, and on what."""
+
+    tta: tuple[Literal["mirror", "gamma"], ...] | None = None
+    """Test-time augmentation; null as the model file says."""
+
+    components: dict[str, PositiveInt] | None = None
+    """Largest connected components kept of a class, `{heart: 1, lungs: 2}`; null as the model file says."""
+
+    fill_holes: bool | None = None
+    """Holes in masks are filled; null as the model file says."""
+
+    workers: PositiveInt | None = None
+    """Processes that decode and write; null takes one a processor core."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the network runs; auto takes what the output folder's journal says, else a GPU where there is one."""
+
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """bfloat16 autocast; auto takes what the journal says, else bf16 where the processor or the GPU has it."""
+
+    channels_last: bool = True
+    """Memory layout of pictures and weights: channels innermost, faster on most hardware."""
+
+
+class InputConfig(Section):
+    """Which files are predicted, and how they are read."""
+
+    dir: ExistingPath
+    """The folder, walked with its subfolders; never written to."""
+
+    kinds: tuple[Literal["dicom", "nifti", "png", "jpeg", "tiff", "mha", "nrrd"], ...] = (
+        "dicom",
+        "nifti",
+        "png",
+        "jpeg",
+    )
+    """Kinds of files, by content, that are predicted; others are skipped."""
+
+    invert: bool = False
+    """PNG, JPEG, TIFF and NIfTI images have bright air and dark bone; DICOM says so itself."""
+
+    modalities: tuple[str, ...] | None = None
+    """Accepted values of Modality; null takes those of the model file. A file without the tag is accepted."""
+
+    body_parts: tuple[str, ...] | None = None
+    """Accepted values of BodyPartExamined; null takes those of the model file, an empty list anything."""
+
+    views: tuple[str, ...] | None = None
+    """Accepted values of ViewPosition; null takes those of the model file, an empty list anything."""
+
+    timeout_seconds: PositiveFloat = 120.0
+    """Time that reading, or writing, one file may take; then it is rejected."""
+
+    memory_gib: PositiveFloat = 4.0
+    """Memory that a process may take to decode one file, GiB; a file that needs more is rejected."""
+
+    watch: bool = False
+    """Go on looking for new files that have stopped growing, until stopped by a signal."""
+
+    poll_seconds: PositiveFloat = 2.0
+    """Pause between two looks at a watched folder; a file that did not change in between is taken."""

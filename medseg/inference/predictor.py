@@ -1,30 +1,41 @@
-"""A trained network at work: preprocessed pictures in, probabilities and masks at the original size out."""
+"""Trained networks at work: preprocessed pictures in, probabilities and masks at the original size out."""
+
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from medseg.data.preprocess import restore, restore_probabilities
+from medseg.data.preprocess import restore_probabilities
 from medseg.inference.config import PredictConfig
+from medseg.inference.decision import build_decision
 from medseg.model.checkpoint import ModelCard
 from medseg.training.precision import AutocastInferer
 
+_GAMMAS = (0.8, 1.25)
+
 
 class Predictor:
-    """A model with its preprocessing and thresholds."""
+    """A model with its preprocessing and thresholds; several networks of one card are an ensemble."""
 
-    def __init__(self, card: ModelCard, network: nn.Module, inferer: AutocastInferer, config: PredictConfig) -> None:
+    def __init__(
+        self, card: ModelCard, networks: Sequence[nn.Module], inferer: AutocastInferer, config: PredictConfig
+    ) -> None:
         self.card = card
-        self.network = network.eval()
+        self.networks = [network.eval() for network in networks]
         self.inferer = inferer
         self.batch_size = config.batch_size
-        self.device = next(network.parameters()).device
-        best = [card.thresholds.get(name, 0.5) for name in card.classes]
-        self.thresholds = torch.tensor(best if config.threshold == "best" else [config.threshold] * len(best))
+        self.device = next(networks[0].parameters()).device
+        self.decision = build_decision(card, config)
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Tensor:
-        """Probabilities float32 `(batch, class, *size)` on the CPU, of `(batch, channel, *size)` inputs."""
-        return self.inferer(images.to(self.device), self.network).sigmoid().cpu()
+        """Probabilities float32 `(batch, class, *size)` on the CPU, of `(batch, channel, *size)` inputs in [0, 1].
+
+        The mean over networks and over what test-time augmentation makes of the picture. A processor takes pictures one
+        by one: it is no slower, and the result cannot depend on a picture's neighbours.
+        """
+        batches = torch.split(images, 1 if self.device.type == "cpu" else len(images))
+        return torch.cat([self._mean(batch.to(self.device)).cpu() for batch in batches])
 
     def probabilities(self, predicted: Tensor, size: tuple[int, int]) -> Tensor:
         """One picture's probabilities `(class, *size)` at its original size."""
@@ -32,4 +43,26 @@ class Predictor:
 
     def masks(self, predicted: Tensor, size: tuple[int, int]) -> Tensor:
         """One picture's masks, bool `(class, *size)`, at its original size."""
-        return restore(predicted, size, self.thresholds, self.card.preprocess)
+        return self.decision.masks(predicted, size)
+
+    def _mean(self, images: Tensor) -> Tensor:
+        views = list(self._views(images))
+        maps = [undo(self.inferer(view, network).sigmoid()) for network in self.networks for view, undo in views]
+        return torch.stack(maps).mean(dim=0) if len(maps) > 1 else maps[0]
+
+    def _views(self, images: Tensor) -> Iterator[tuple[Tensor, Callable[[Tensor], Tensor]]]:
+        """The pictures as they are and augmented, each with what takes its maps back."""
+        yield images, _same
+        if "mirror" in self.card.inference.tta:
+            yield images.flip(-1), _mirror
+        if "gamma" in self.card.inference.tta:
+            for gamma in _GAMMAS:
+                yield images.clamp(0, 1) ** gamma, _same
+
+
+def _same(maps: Tensor) -> Tensor:
+    return maps
+
+
+def _mirror(maps: Tensor) -> Tensor:
+    return maps.flip(-1)

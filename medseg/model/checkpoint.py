@@ -6,7 +6,7 @@ Plain numbers, strings and tensors, read with `weights_only=True`: a model file 
 import pickle
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +17,8 @@ from torch import Tensor
 from medseg.atomic import open_atomically
 from medseg.config import Section, flatten
 from medseg.data.config import ClassName, PreprocessConfig
-from medseg.errors import CheckpointError
-from medseg.model.config import ModelConfig
+from medseg.errors import CheckpointError, ConfigError
+from medseg.model.config import InferenceConfig, ModelConfig
 from medseg.model.unet import UNet, build_unet
 from medseg.tracking.store import RESEARCH_USE
 
@@ -58,8 +58,11 @@ class ModelCard(Section):
     classes: tuple[ClassName, ...]
     model: ModelConfig
     preprocess: PreprocessConfig
+    inference: InferenceConfig = InferenceConfig()
     reading: Reading = Reading()
     accepts: Accepts = Accepts()
+    orientations: tuple[str, ...] = ()
+    r"""PatientOrientation of the training images, `L\F`; empty where they did not say."""
     thresholds: dict[str, float] = Field(default_factory=dict)
     """The threshold of each class that was best on validation; predict.threshold=best uses it."""
     ranges: dict[str, Range] = Field(default_factory=dict)
@@ -74,6 +77,13 @@ class ModelCard(Section):
     def build_network(self) -> UNet:
         """The network of this card, with fresh weights."""
         return build_unet(self.model, 3 if self.reading.colour else 1, len(self.classes))
+
+
+def check_components(inference: InferenceConfig, classes: Sequence[str]) -> None:
+    """Raise `ConfigError` where `inference` names a class that is not among `classes`."""
+    unknown = sorted(set(inference.components) - set(classes))
+    if unknown:
+        raise ConfigError(f"components: {unknown[0]} is no class of the model; it has {', '.join(classes)}")
 
 
 def save_checkpoint(

@@ -1,8 +1,8 @@
-"""The settings of the network."""
+"""The settings of the network and of what a model file says of its use."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
 from medseg.config import Section
 
@@ -55,3 +55,16 @@ class ModelConfig(Section):
         if mirror_input and info.data.get("padding") == 1:
             raise ValueError("needs padding=0; with padding=1 the output covers the whole picture anyway")
         return mirror_input
+
+
+class InferenceConfig(Section):
+    """How the network's probabilities are gathered and its masks cleaned; a model file carries it."""
+
+    tta: tuple[Literal["mirror", "gamma"], ...] = ()
+    """Test-time augmentation: probabilities averaged with those of the mirrored, darker and brighter picture."""
+
+    components: dict[str, PositiveInt] = Field(default_factory=dict)
+    """Largest connected components kept of a class, `{heart: 1, lungs: 2}`; a class not named keeps all."""
+
+    fill_holes: bool = False
+    """Holes in masks are filled."""

@@ -1,6 +1,7 @@
 """The settings of what a command writes."""
 
 from pathlib import Path
+from typing import Literal
 
 from medseg.config import Section
 
@@ -10,3 +11,26 @@ class OutputConfig(Section):
 
     dir: Path = Path("output")
     """The folder of this command's results; one process at a time writes into it."""
+
+
+class PredictOutputConfig(OutputConfig):
+    """What is written, and where."""
+
+    dir: Path = Path("output/predict_dicom")
+    """The folder of this command's results; one process at a time writes into it."""
+
+    formats: tuple[Literal["seg", "png", "nifti", "overlay"], ...] = ("seg", "png")
+    """DICOM SEG objects, masks as PNG (0, 255) or NIfTI (0, 1) for each class, pictures to look at."""
+
+    burned_in: bool = False
+    """Draw overlays of radiographs too whose BurnedInAnnotation is YES: their pixels may show a name."""
+
+
+class ReportConfig(Section):
+    """What the report says of where a file came from."""
+
+    paths: Literal["relative", "hashed"] = "relative"
+    """Paths below input.dir, or 16 hex digits of their SHA-256 where file names hold names."""
+
+    uids: bool = False
+    """Add Study, Series and SOP Instance UID, which link back to the archive."""

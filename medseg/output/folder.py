@@ -1,6 +1,6 @@
 """The folder of a command's results, for one process at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,17 +10,19 @@ from medseg.errors import OutputBusyError, StorageError
 
 
 @contextmanager
-def claim_folder(folder: Path) -> Iterator[Path]:
+def claim_folder(folder: Path, results: Collection[str] = ()) -> Iterator[Path]:
     """`folder`, made if new, which no other process can claim until the block ends or this process dies.
 
+    Removes what a killed process was writing, there and in the folders below it that the patterns `results` match.
     Raises `OutputBusyError` where another process has it, `StorageError` where it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=0)
         lock.acquire()
-        for unfinished in folder.glob(".*.tmp"):  # what a killed process was writing
-            unfinished.unlink()
+        for place in (folder, *(found for pattern in results for found in folder.glob(pattern))):
+            for unfinished in place.glob(".*.tmp"):
+                unfinished.unlink()
     except Timeout as error:
         raise OutputBusyError(f"{folder}: another process writes into this folder; give another output.dir") from error
     except OSError as error:

@@ -1,16 +1,96 @@
-"""Masks as PNG files."""
+"""Masks as PNG and NIfTI files, marked as ours."""
 
+import zlib
+from importlib import import_module
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.atomic import open_atomically
+from medseg.errors import StorageError
+from medseg.radiograph.nifti import build_nifti
 from medseg.tracking.pictures import write_png
+from medseg.tracking.store import RESEARCH_USE
+
+OWN_SOFTWARE = "medseg"
+"""The Software of PNG files of masks and overlays; no other program's."""
+OWN_TEXT = {"Software": OWN_SOFTWARE, "Description": RESEARCH_USE}
+OWN_DESCRIPTION = f"{OWN_SOFTWARE}; research use only"
+"""The `descrip` of a NIfTI header, which has 80 bytes."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_HEAD = 4096
+_NIFTI_HEADER = 352
+_DESCRIP = slice(148, 228)
 
 
 def write_mask_png(path: Path, mask: NDArray[np.bool_]) -> None:
     """Write a mask `(rows, columns)` as the article does: 8-bit grey, 0 background and 255 foreground.
 
-    Raises `StorageError`.
+    The same mask makes the same bytes. Raises `StorageError`.
     """
-    write_png(path, mask.astype(np.uint8) * 255)
+    write_png(path, mask.astype(np.uint8) * 255, OWN_TEXT, flat=True)
+
+
+def write_mask_nifti(path: Path, mask: NDArray[np.bool_], spacing_mm: tuple[float, float] | None) -> None:
+    """Write a mask `(rows, columns)` as `.nii.gz`: 0 and 1, `spacing_mm` `(row, column)` and the affine of the image.
+
+    The same mask makes the same bytes. The file is read back; one that does not say the same is removed. Raises
+    `StorageError`.
+    """
+    image = build_nifti(mask, spacing_mm)
+    image.header["descrip"] = OWN_DESCRIPTION.encode()
+    packer = zlib.compressobj(1, wbits=31, strategy=zlib.Z_RLE)  # a gzip file without name or time
+    with open_atomically(path) as file:
+        file.write(packer.compress(image.to_bytes()) + packer.flush())
+    _verify(path, mask, image)
+
+
+def is_own_result(file: BinaryIO, kind: str) -> bool:
+    """Whether an open `png` or `nifti` file is a mask or an overlay that this program wrote; damaged ones are not."""
+    file.seek(0)
+    head = file.read(_HEAD)
+    if kind == "png":
+        return any(name == b"tEXt" and data == f"Software\0{OWN_SOFTWARE}".encode() for name, data in _chunks(head))
+    if kind == "nifti":
+        if head[:2] == b"\x1f\x8b":
+            try:
+                head = zlib.decompressobj(wbits=31).decompress(head, _NIFTI_HEADER)
+            except zlib.error:
+                return False
+        return head[_DESCRIP].rstrip(b"\0") == OWN_DESCRIPTION.encode()
+    return False
+
+
+def _chunks(head: bytes) -> list[tuple[bytes, bytes]]:
+    """Name and data of the chunks that stand whole at the beginning of a PNG file."""
+    chunks = []
+    at = len(_PNG) if head.startswith(_PNG) else len(head)
+    while (end := at + 8 + int.from_bytes(head[at : at + 4])) < len(head):
+        chunks.append((head[at + 4 : at + 8], head[at + 8 : end]))
+        at = end + 4  # past the checksum
+    return chunks
+
+
+def _verify(path: Path, mask: NDArray[np.bool_], written: Any) -> None:
+    """Read the file at `path` again. Removes it and raises `StorageError` where it does not hold what was written."""
+    nibabel: Any = import_module("nibabel")
+    damage = (
+        nibabel.filebasedimages.ImageFileError,
+        nibabel.spatialimages.HeaderDataError,
+        nibabel.wrapstruct.WrapStructError,
+    )
+    try:
+        read = nibabel.Nifti1Image.from_filename(path)
+        same = (
+            np.array_equal(np.asarray(read.dataobj).T, mask)
+            and np.array_equal(read.affine, written.affine)
+            and read.header.get_zooms() == written.header.get_zooms()
+        )
+    except (OSError, EOFError, ValueError, zlib.error, *damage):
+        same = False
+    if not same:
+        path.unlink(missing_ok=True)
+        raise StorageError(f"{path}: reads back other than it was written; the disk may be failing")

@@ -1,6 +1,7 @@
 """A DICOM file as a `Radiograph`: what is refused, what is lived with, and the order of the steps."""
 
 import os
+import re
 from collections.abc import Collection
 from typing import Any, BinaryIO
 
@@ -20,7 +21,15 @@ from medseg.radiograph.spacing import read_spacing
 
 _KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "Modality", "BodyPartExamined", "ViewPosition", "BurnedInAnnotation"),
-    *("PresentationIntentType", "LossyImageCompression", "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns"),
+    *(
+        "PatientOrientation",
+        "PresentationIntentType",
+        "LossyImageCompression",
+        "NumberOfFrames",
+        "SamplesPerPixel",
+        "Rows",
+        "Columns",
+    ),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration"),
     *("PhotometricInterpretation", "PresentationLUTShape", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("PixelSpacing", "PixelSpacingCalibrationType", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
@@ -58,6 +67,7 @@ def read_dicom(file: BinaryIO, *, presentation: str, presentation_intent: Collec
         modality=clean_term(text(dataset, "Modality"), "Modality", warnings),
         body_part=clean_term(text(dataset, "BodyPartExamined"), "BodyPartExamined", warnings),
         view=clean_term(text(dataset, "ViewPosition"), "ViewPosition", warnings),
+        orientation=read_orientation(dataset),
         lossy=form.transfer_syntax in LOSSY or text(dataset, "LossyImageCompression") == "01",
         warnings=tuple(warnings),
         padding=padding,
@@ -94,6 +104,12 @@ def read_patient(path: str | os.PathLike[str]) -> tuple[str, str] | None:
         return patient, issuer
 
 
+def read_orientation(dataset: Dataset) -> str | None:
+    r"""PatientOrientation as DICOM writes it, `L\F` (PS3.3 C.7.6.1.1.1), or None where it is absent or malformed."""
+    found = [str(value).strip() for value in values(dataset, "PatientOrientation")]
+    return "\\".join(found) if len(found) == 2 and all(re.fullmatch("[LRAPHF]{1,3}", v) for v in found) else None
+
+
 def is_segmentation_class(sop_class: str | None) -> bool:
     """Whether a SOP class is Segmentation Storage or Label Map Segmentation Storage (PS3.4 B.5)."""
     return sop_class in _SEGMENTATIONS
@@ -103,17 +119,17 @@ def _read_picture(file: BinaryIO) -> Dataset:
     """The data set with its pixel data, once the header has shown that it may hold one single picture."""
     header = read_dataset(file, ("SOPClassUID", "NumberOfFrames"), pixels=False)
     if is_segmentation_class(uid(header, "SOPClassUID")):
-        raise RadiographError("is a DICOM segmentation, not a picture")
+        raise RadiographError("is a DICOM segmentation, not a picture", "object")
     frames = integer(header, "NumberOfFrames")
     if frames is not None and frames > 1:
-        raise RadiographError(f"has {frames} frames; a single one is needed")
+        raise RadiographError(f"has {frames} frames; a single one is needed", "frames")
     dataset = read_dataset(file, (*_KEYWORDS, *_PIXELS), pixels=True)
     for keyword in _PIXELS[1:]:
         if keyword in dataset:
             raise RadiographError(f"holds {keyword}; only PixelData is supported")
     data = values(dataset, "PixelData")
     if not data:
-        raise RadiographError(f"has no pixel data ({_class_name(dataset)})")
+        raise RadiographError(f"has no pixel data ({_class_name(dataset)})", "no-pixels")
     if not isinstance(data[0], bytes):
         raise RadiographError("PixelData has a value representation other than OB and OW")
     return dataset
@@ -128,15 +144,15 @@ def _check_intent(dataset: Dataset, allowed: Collection[str]) -> None:
     intent = (text(dataset, "PresentationIntentType") or "").upper()
     if intent and intent not in {value.upper() for value in allowed}:
         shown = intent if intent in ("FOR PROCESSING", "FOR PRESENTATION") else "unknown"
-        raise RadiographError(f"PresentationIntentType is {shown}; allowed: {', '.join(allowed)}")
+        raise RadiographError(f"PresentationIntentType is {shown}; allowed: {', '.join(allowed)}", "intent")
 
 
 def _check_grey(form: PixelFormat) -> None:
     if form.samples != 1:
-        raise RadiographError(f"SamplesPerPixel is {form.samples}; a grey picture is needed")
+        raise RadiographError(f"SamplesPerPixel is {form.samples}; a grey picture is needed", "colour")
     if form.photometric not in _GREY:
         name = form.photometric if form.photometric in ("PALETTE COLOR", *_COLOUR) else "unknown"
-        raise RadiographError(f"PhotometricInterpretation is {name}; MONOCHROME1 or MONOCHROME2 is needed")
+        raise RadiographError(f"PhotometricInterpretation is {name}; MONOCHROME1 or MONOCHROME2 is needed", "colour")
 
 
 def _grey_pixels(
@@ -155,7 +171,7 @@ def _grey_pixels(
 
 def _colour_pixels(dataset: Dataset, form: PixelFormat, colour: bool) -> NDArray[np.float32]:
     if not colour:
-        raise RadiographError(f"is a colour picture (SamplesPerPixel {form.samples}); a grey one is needed")
+        raise RadiographError(f"is a colour picture (SamplesPerPixel {form.samples}); a grey one is needed", "colour")
     if form.samples != 3 or form.photometric not in _COLOUR:
         raise RadiographError(f"SamplesPerPixel {form.samples} with this PhotometricInterpretation is not supported")
     return decode_colour(dataset, form).astype(np.float32)

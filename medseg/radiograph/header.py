@@ -41,7 +41,7 @@ def read_dataset(file: BinaryIO, keywords: tuple[str, ...], pixels: bool) -> Dat
             specific_tags=[*keywords, "SOPClassUID", "Rows"],
         )
     if not has_preamble and not (text(dataset, "SOPClassUID") or "Rows" in dataset):
-        raise RadiographError("is not a DICOM file (no preamble, no SOPClassUID)")
+        raise RadiographError("is not a DICOM file (no preamble, no SOPClassUID)", "not-an-image")
     return dataset
 
 

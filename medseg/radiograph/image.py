@@ -1,5 +1,6 @@
 """One radiograph in memory, and what every format must fulfil before it becomes one."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ class Radiograph:
     modality: str | None = None
     body_part: str | None = None
     view: str | None = None
+    orientation: str | None = None
+    r"""PatientOrientation of rows and columns as DICOM writes it, `L\F` for an upright PA chest."""
     lossy: bool = False
     """By LossyImageCompression, the transfer syntax or the file format."""
     warnings: tuple[str, ...] = ()
@@ -43,21 +46,29 @@ class Radiograph:
 def check_size(rows: int, columns: int) -> None:
     """Raise `RadiographError` unless a picture of this size exists and can be held. Call before decoding."""
     if rows < 1 or columns < 1:
-        raise RadiographError(f"has {rows} rows and {columns} columns; nothing to segment")
+        raise RadiographError(f"has {rows} rows and {columns} columns; nothing to segment", "size")
     if rows * columns > MAX_PIXELS:
-        raise RadiographError(f"claims {rows} x {columns} pixels, more than the {MAX_PIXELS} that are read")
+        raise RadiographError(f"claims {rows} x {columns} pixels, more than the {MAX_PIXELS} that are read", "size")
 
 
 def check_content(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None = None) -> None:
     """Raise `RadiographError` where `pixels` hold NaN or infinity, or nothing but one value outside `padding`."""
     if not np.isfinite(pixels).all():
-        raise RadiographError(f"{int((~np.isfinite(pixels)).sum())} pixels are NaN or infinite")
+        raise RadiographError(f"{int((~np.isfinite(pixels)).sum())} pixels are NaN or infinite", "content")
     picture = pixels if padding is None else pixels[~padding]
     if picture.size == 0:
-        raise RadiographError("every pixel is padding; nothing to segment")
+        raise RadiographError("every pixel is padding; nothing to segment", "content")
     low, high = float(picture.min()), float(picture.max())
     if low == high:
-        raise RadiographError(f"every pixel is {low:g}; nothing to segment")
+        raise RadiographError(f"every pixel is {low:g}; nothing to segment", "content")
+
+
+def digest_pixels(pixels: NDArray[Any]) -> str:
+    """SHA-256 over shape, kind of number and values."""
+    contiguous = np.ascontiguousarray(pixels)
+    digest = hashlib.sha256(f"{contiguous.shape}{contiguous.dtype.str}".encode())
+    digest.update(contiguous.data)
+    return digest.hexdigest()
 
 
 def merge_channels(pixels: NDArray[Any], tolerance: int) -> NDArray[Any]:
@@ -67,7 +78,9 @@ def merge_channels(pixels: NDArray[Any], tolerance: int) -> NDArray[Any]:
     """
     spread = int(np.ptp(pixels.astype(np.int64), axis=2).max())
     if spread > tolerance:
-        raise RadiographError(f"is a colour picture (channels differ by up to {spread}); a grey one is needed")
+        raise RadiographError(
+            f"is a colour picture (channels differ by up to {spread}); a grey one is needed", "colour"
+        )
     return np.sort(pixels, axis=2)[:, :, 1]
 
 

@@ -39,6 +39,22 @@ def identify(file: BinaryIO, path: str | os.PathLike[str]) -> str:
     file.seek(0)
     head = file.read(352)
     suffix = Path(os.fsdecode(path)).suffix.lower()
+    certain = identify_content(head)
+    if certain is not None:
+        return certain
+    if head[:2] == b"\x1f\x8b":
+        return "nifti"
+    if head.lower().startswith((b"objecttype", b"ndims")):
+        return "mha"
+    if _starts_like_dicom(head):
+        return "dicom"
+    if suffix not in _SUFFIXES:
+        raise RadiographError(f"is none of the formats that are read: {_NAMES}", "not-an-image")
+    return _SUFFIXES[suffix]
+
+
+def identify_content(head: bytes) -> str | None:
+    """The kind that the first 352 bytes of a file state beyond doubt, else None."""
     if head[128:132] == b"DICM":
         return "dicom"
     for kind, starts in {
@@ -51,15 +67,7 @@ def identify(file: BinaryIO, path: str | os.PathLike[str]) -> str:
             return kind
     if head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0"):
         return "nifti"
-    if head[:2] == b"\x1f\x8b":
-        return "nifti"
-    if head.lower().startswith((b"objecttype", b"ndims")):
-        return "mha"
-    if _starts_like_dicom(head):
-        return "dicom"
-    if suffix not in _SUFFIXES:
-        raise RadiographError(f"is none of the formats that are read: {_NAMES}")
-    return _SUFFIXES[suffix]
+    return None
 
 
 def _starts_like_dicom(head: bytes) -> bool:

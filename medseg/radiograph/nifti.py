@@ -40,7 +40,9 @@ def read_nifti(file: BinaryIO, warnings: list[str]) -> tuple[NDArray[Any], tuple
         image = _image_class(source).from_stream(source)
         shape = image.shape
     if len(shape) < 2 or any(size != 1 for size in shape[2:]):
-        raise RadiographError(f"has {' x '.join(map(str, shape))} voxels; one slice (w, h) or (w, h, 1) is needed")
+        raise RadiographError(
+            f"has {' x '.join(map(str, shape))} voxels; one slice (w, h) or (w, h, 1) is needed", "frames"
+        )
     check_size(shape[1], shape[0])
     if image.get_data_dtype().kind not in "iuf":
         raise RadiographError(f"holds values of type {image.header.get_value_label('datatype')}; one number is needed")

@@ -45,7 +45,7 @@ def read_raster(
         frames = getattr(picture, "n_frames", 1)
     check_size(picture.height, picture.width)
     if frames > 1 and kind != "jpeg":
-        raise RadiographError(f"has {frames} pages; a single one is needed")
+        raise RadiographError(f"has {frames} pages; a single one is needed", "frames")
     orientation = _orientation(picture)
     if orientation not in (None, 1):
         warnings.append("an orientation tag asks for the picture to be turned; it was read as it is stored")

@@ -1,6 +1,5 @@
 """The one way from a file to a radiograph."""
 
-import os
 from collections.abc import Collection
 from typing import BinaryIO, Literal
 
@@ -13,7 +12,7 @@ from medseg.radiograph.kind import identify, identify_kind
 from medseg.radiograph.nifti import read_nifti
 from medseg.radiograph.raster import invert as inverted
 from medseg.radiograph.raster import read_raster
-from medseg.radiograph.source import open_source
+from medseg.radiograph.source import Source, open_source
 
 __all__ = ["Presentation", "identify_kind", "read_radiograph"]
 
@@ -21,14 +20,14 @@ Presentation = Literal["stored", "voi"]
 
 
 def read_radiograph(
-    path: str | os.PathLike[str],
+    source: Source,
     *,
     presentation: Presentation = "stored",
     presentation_intent: Collection[str] = ("FOR PRESENTATION",),
     invert: bool = False,
     colour: bool = False,
 ) -> Radiograph:
-    """The radiograph in one file: float32 `(rows, columns)`, modality values, bright is dense.
+    """The radiograph in one file, by path or open: float32 `(rows, columns)`, modality values, bright is dense.
 
     `presentation="voi"` takes a DICOM picture through its VOI LUT or window. `presentation_intent` lists the values of
     PresentationIntentType that are allowed; a file without it always is. `invert` turns dark for bright in files that
@@ -36,8 +35,8 @@ def read_radiograph(
     and fractions least plus greatest minus the value. `colour` asks for `(rows, columns, 3)`, grey repeated.
     Raises `RadiographError` naming the file and the reason.
     """
-    with open_source(path) as file:
-        kind = identify(file, path)
+    with open_source(source) as file:
+        kind = identify(file, file.name)
         if kind == "dicom":
             return read_dicom(file, presentation=presentation, presentation_intent=presentation_intent, colour=colour)
         return _read_plain(file, kind, invert, colour)

@@ -10,7 +10,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,21 +38,27 @@ BROKEN_BYTES: tuple[type[Exception], ...] = (
 """What the format libraries have been seen to raise on damaged bytes."""
 
 
+Source = str | os.PathLike[str] | BinaryIO
+"""A path, or a regular file that is open already and stays so."""
+
+
 @contextmanager
-def open_source(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """The regular file at `path`, open for reading.
+def open_source(source: Source) -> Iterator[BinaryIO]:
+    """The regular file at a path, open for reading.
 
     Within the block the format libraries are silent, since their warnings print tag values, and every
     `RadiographError` gets the path in front. Raises `RadiographError` for what is missing, empty, too large or not a
     regular file: a FIFO or a device would never end and is not opened.
     """
+    path = source if isinstance(source, str | os.PathLike) else source.name
     try:
-        with _silence(), _open_regular(path) as file:
+        with _silence(), _opened(source) as file:
             yield file
     except RadiographError as error:
-        raise RadiographError(f"{printable(path)}: {error}") from None
+        raise RadiographError(error.reason, error.code, printable(path)) from None
     except OSError as error:
-        raise RadiographError(f"{printable(path)}: cannot be read ({error.strerror or type(error).__name__})") from None
+        reason = f"cannot be read ({error.strerror or type(error).__name__})"
+        raise RadiographError(reason, "unreadable", printable(path)) from None
 
 
 @contextmanager
@@ -64,7 +70,8 @@ def refusing(reason: str, *others: type[Exception]) -> Iterator[None]:
     try:
         yield
     except (*BROKEN_BYTES, *others) as error:
-        raise RadiographError(f"{reason} ({type(error).__name__})") from None
+        code = "memory" if isinstance(error, MemoryError) else "damaged"
+        raise RadiographError(f"{reason} ({type(error).__name__})", code) from None
 
 
 @contextmanager
@@ -86,19 +93,25 @@ def printable(path: str | os.PathLike[str]) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def _opened(source: Source) -> AbstractContextManager[BinaryIO]:
+    return _open_regular(source) if isinstance(source, str | os.PathLike) else nullcontext(source)
+
+
 def _open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     try:
         status = Path(path).stat()
     except ValueError:
-        raise RadiographError("is not a path of this system") from None
+        raise RadiographError("is not a path of this system", "unreadable") from None
     if stat.S_ISDIR(status.st_mode):
-        raise RadiographError("is a folder, not a file")
+        raise RadiographError("is a folder, not a file", "not-regular")
     if not stat.S_ISREG(status.st_mode):
-        raise RadiographError("is not a regular file")
+        raise RadiographError("is not a regular file", "not-regular")
     if status.st_size == 0:
-        raise RadiographError("is empty")
+        raise RadiographError("is empty", "empty")
     if status.st_size > MAX_BYTES:
-        raise RadiographError(f"has {status.st_size} bytes, more than the {MAX_BYTES} that a radiograph may have")
+        raise RadiographError(
+            f"has {status.st_size} bytes, more than the {MAX_BYTES} that a radiograph may have", "too-large"
+        )
     return Path(path).open("rb")
 
 

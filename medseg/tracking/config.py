@@ -9,15 +9,20 @@ from medseg.config import Section
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=250)]
 
+
+class StoreConfig(Section):
+    """Where MLflow's store is."""
+
+    uri: Name | None = None
+    """MLflow store: `sqlite:///FILE`, or the `http(s)://` address of a server. Null: what the environment's
+    MLFLOW_TRACKING_URI says, else `mlruns/mlflow.db` in the working folder."""
+
+
 with warnings.catch_warnings():  # `register` is also a method of ABCMeta, which no instance ever sees
     warnings.filterwarnings("ignore", message='Field name "register"', category=UserWarning)
 
-    class TrackingConfig(Section):
+    class TrackingConfig(StoreConfig):
         """Where MLflow records the run."""
-
-        uri: Name | None = None
-        """MLflow store: `sqlite:///FILE`, or the `http(s)://` address of a server. Null: what the environment's
-        MLFLOW_TRACKING_URI says, else `mlruns/mlflow.db` in the working folder."""
 
         experiment: Name = "medseg"
         """MLflow experiment that the run belongs to; created if new."""

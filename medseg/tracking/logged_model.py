@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.errors import CheckpointError, StorageError
-from medseg.tracking.config import TrackingConfig
+from medseg.tracking.config import StoreConfig
 from medseg.tracking.store import RESEARCH_USE, find_store, import_mlflow, mask_credentials, open_store
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def log_model(
         raise StorageError(f"MLflow could not store the model: {mask_credentials(str(error))}") from error
 
 
-def download_model_checkpoint(address: str, config: TrackingConfig) -> Path:
+def download_model_checkpoint(address: str, config: StoreConfig) -> Path:
     """The checkpoint within the MLflow model at `runs:/<id>/model`, `models:/name@alias` or `models:/name/version`.
 
     A file in the store itself where that is on this machine, else a copy in a temporary folder.

@@ -4,6 +4,7 @@ No picture names a case. Colours are those of Okabe and Ito (2008), which colour
 """
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,21 +27,32 @@ COLOURS = (
     (213, 94, 0),  # vermilion
     (0, 114, 178),  # blue
 )
+BAR, LETTERS = (24, 24, 24), (235, 235, 235)
+"""The colours of what stands above and below pictures."""
 _FILL = 0.22
 _SEPARATOR = 245
 _LOSSES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-
-
-def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write a picture, `(rows, columns)` or `(rows, columns, 3)`, whole or not at all. Raises `StorageError`."""
-    from PIL import Image
-
-    with open_atomically(path) as file:
-        Image.fromarray(picture).save(file, format="PNG")
-
-
 _MEANS = {"val/dice": ("mean Dice", "#1a1a1a"), "val/miou": ("mIoU", "#8c8c8c")}
 _HEADINGS = ("image", "reference", "prediction")
+
+
+def write_png(
+    path: Path, picture: NDArray[np.uint8], text: Mapping[str, str] | None = None, *, flat: bool = False
+) -> None:
+    """Write a picture, `(rows, columns)` or `(rows, columns, 3)`, whole or not at all. Raises `StorageError`.
+
+    `text` goes into the file by its keywords. A `flat` picture, one of few large areas, is packed three times smaller
+    by run lengths.
+    """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    notes = PngInfo()
+    for keyword, value in (text or {}).items():
+        notes.add_text(keyword, value)
+    strategy = zlib.Z_RLE if flat else zlib.Z_DEFAULT_STRATEGY
+    with open_atomically(path) as file:
+        Image.fromarray(picture).save(file, format="PNG", pnginfo=notes, compress_level=1, compress_type=strategy)
 
 
 def draw_strip(
@@ -51,8 +63,8 @@ def draw_strip(
     `image` is `(rows, columns)` of any range, the masks `(classes, rows, columns)`, the result
     `(rows, 3 * columns, 3)`. Each class has its contour and a light fill in its colour.
     """
-    grey = np.repeat(_to_bytes(image)[..., None], 3, axis=-1)
-    return np.concatenate([grey, _overlay(grey, reference), _overlay(grey, prediction)], axis=1)
+    grey = np.repeat(to_bytes(image)[..., None], 3, axis=-1)
+    return np.concatenate([grey, draw_masks(grey, reference), draw_masks(grey, prediction)], axis=1)
 
 
 def draw_rgb_strip(
@@ -110,8 +122,8 @@ def draw_learning_curves(history: Mapping[str, Sequence[tuple[int, float]]]) -> 
     return figure
 
 
-def _to_bytes(image: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Grey levels between the 0.5th and 99.5th percentile spread over 0 to 255."""
+def to_bytes(image: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Grey levels between the 0.5th and 99.5th percentile spread over 0 to 255; NaN is black."""
     finite = image[np.isfinite(image)]
     low, high = np.percentile(finite, (0.5, 99.5)) if finite.size else (0.0, 0.0)
     if high <= low:
@@ -125,7 +137,8 @@ def _to_hex(colour: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def _overlay(grey: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def draw_masks(grey: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Each of `masks` `(classes, rows, columns)` with contour and light fill on `grey` `(rows, columns, 3)`."""
     from scipy.ndimage import binary_erosion
 
     pane = grey.astype(np.float32)
@@ -133,7 +146,7 @@ def _overlay(grey: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.ui
     outlines = []
     for index, mask in enumerate(np.asarray(masks, bool)):
         colour = np.asarray(COLOURS[index % len(COLOURS)], np.float32)
-        pane[mask] += _FILL * (colour - pane[mask])
+        pane += mask[..., None] * (_FILL * (colour - pane))
         outlines.append((mask & ~binary_erosion(mask, iterations=thickness), colour))
     for outline, colour in outlines:
         pane[outline] = colour
@@ -145,30 +158,39 @@ def _draw_heading(width: int, classes: Sequence[str]) -> NDArray[np.uint8]:
     from PIL import Image, ImageDraw, ImageFont
 
     size = min(22, max(11, width // 60))
+    heading = Image.new("RGB", (width, round(1.5 * size)), BAR)
+    draw = ImageDraw.Draw(heading)
+    for pane, name in enumerate(_HEADINGS):
+        at = ((pane + 0.5) * width / 3, heading.height / 2)
+        draw.text(at, name, LETTERS, ImageFont.load_default(size), anchor="mm")
+    return np.concatenate([np.asarray(heading, np.uint8), draw_legend(width, classes, size)])
+
+
+def draw_legend(width: int, classes: Sequence[str], size: int) -> NDArray[np.uint8]:
+    """Dark lines `(rows, width, 3)` with the name of each class, in letters of `size`, beside its colour."""
+    from PIL import Image, ImageDraw, ImageFont
+
     font = ImageFont.load_default(size)
     lines: list[list[tuple[str, tuple[int, int, int]]]] = [[]]
-    canvas = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     used = 0.0
     for index, name in enumerate(classes):
-        length = canvas.textlength(name, font) + 2.6 * size
+        length = font.getlength(name) + 2.6 * size
         if lines[-1] and used + length > width:
             lines.append([])
             used = 0.0
         lines[-1].append((name, COLOURS[index % len(COLOURS)]))
         used += length
     height = round(1.5 * size)
-    heading = Image.new("RGB", (width, height * (1 + len(lines))), (24, 24, 24))
-    draw = ImageDraw.Draw(heading)
-    for pane, name in enumerate(_HEADINGS):
-        draw.text(((pane + 0.5) * width / 3, height / 2), name, (235, 235, 235), font, anchor="mm")
-    for row, line in enumerate(lines, start=1):
+    legend = Image.new("RGB", (width, height * len(lines)), BAR)
+    draw = ImageDraw.Draw(legend)
+    for row, line in enumerate(lines):
         x = size / 2
         for name, colour in line:
             middle = (row + 0.5) * height
             draw.rectangle((x, middle - size / 3, x + size * 2 / 3, middle + size / 3), colour)
-            draw.text((x + size, middle), name, (235, 235, 235), font, anchor="lm")
-            x += canvas.textlength(name, font) + 2.6 * size
-    return np.asarray(heading, np.uint8)
+            draw.text((x + size, middle), name, LETTERS, font, anchor="lm")
+            x += font.getlength(name) + 2.6 * size
+    return np.asarray(legend, np.uint8)
 
 
 def _draw_curve(axes: "Axes", points: Sequence[tuple[int, float]], label: str, colour: str, width: float) -> None:

@@ -19,7 +19,7 @@ from urllib.request import url2pathname
 from filelock import FileLock
 
 from medseg.errors import ConfigError, StorageError
-from medseg.tracking.config import TrackingConfig
+from medseg.tracking.config import StoreConfig
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -63,7 +63,7 @@ class Store:
         return f"env MLFLOW_DISABLE_TELEMETRY=true {command} ui --backend-store-uri {uri}"
 
 
-def find_store(config: TrackingConfig) -> Store:
+def find_store(config: StoreConfig) -> Store:
     """The store that the configuration, else the environment, names; else `mlruns/mlflow.db` in the working folder.
 
     A relative SQLite path becomes absolute. Raises `ConfigError` for an address that MLflow cannot write to.

@@ -7,22 +7,33 @@ from torch import Tensor
 
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.loaders import CachedCases, CachedSplits, CaseFacts
-from medseg.model.checkpoint import Accepts, ModelCard, Range, Reading
-from medseg.model.config import ModelConfig
+from medseg.model.checkpoint import Accepts, ModelCard, Range, Reading, check_components
+from medseg.model.config import InferenceConfig, ModelConfig
 
 
 def describe_model(
-    classes: Sequence[str], cached: CachedSplits, data: DataConfig, preprocess: PreprocessConfig, model: ModelConfig
+    classes: Sequence[str],
+    cached: CachedSplits,
+    data: DataConfig,
+    preprocess: PreprocessConfig,
+    model: ModelConfig,
+    inference: InferenceConfig,
 ) -> ModelCard:
-    """The card, without the results of training: architecture, preprocessing, accepted input, digests and ranges."""
+    """The card, without the results of training: architecture, preprocessing, accepted input, digests and ranges.
+
+    Raises `ConfigError` where `inference` names a class that there is not.
+    """
+    check_components(inference, classes)
     return ModelCard(
         classes=tuple(classes),
         model=model,
         preprocess=preprocess,
+        inference=inference,
         reading=Reading(
             presentation=data.presentation, presentation_intent=data.presentation_intent, colour=data.colour
         ),
         accepts=describe_input(cached.train.facts, data),
+        orientations=tuple(sorted({facts.orientation for facts in cached.train.facts if facts.orientation})),
         ranges=measure_ranges(cached.train, classes),
         train_digests=tuple(facts.digest for facts in cached.train.facts),
         validation_digests=tuple(facts.digest for facts in cached.validation.facts),

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from ignite.engine import Events
 from ignite.handlers import EMAHandler
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.engines.utils import IterationEvents
+from monai.inferers.inferer import Inferer
 from monai.utils import set_determinism
 from monai.utils.enums import CommonKeys
 from torch import Tensor, nn
@@ -57,7 +58,7 @@ def build_trainer(
         loss_function=loss,
         prepare_batch=prepare,
         non_blocking=True,
-        inferer=build_inferer(train, device),
+        inferer=cast(Inferer, build_inferer(train, device)),
         decollate=False,
         optim_set_to_none=True,
         accumulation_steps=train.accumulate,
@@ -89,7 +90,7 @@ def build_evaluator(
         network=network,
         prepare_batch=prepare,
         non_blocking=True,
-        inferer=build_inferer(train, device),
+        inferer=cast(Inferer, build_inferer(train, device)),
         decollate=False,
     )
     evaluator.logger.disabled = True

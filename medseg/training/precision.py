@@ -1,21 +1,34 @@
 """Where a network runs, and in which precision."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import torch
-from monai.inferers.inferer import Inferer
 from torch import Tensor
 
 from medseg.errors import ConfigError
-from medseg.training.config import TrainingConfig
 
 
-class AutocastInferer(Inferer):
-    """Runs a network under bfloat16 autocast on any device (MONAI's own is for CUDA alone); float32 comes out."""
+class Hardware(Protocol):
+    """The settings that say what a network runs on: `train` and `predict` have them."""
+
+    @property
+    def device(self) -> Literal["auto", "cpu", "cuda"]: ...  # noqa: D102
+
+    @property
+    def precision(self) -> Literal["auto", "bf16", "fp32"]: ...  # noqa: D102
+
+    @property
+    def channels_last(self) -> bool: ...  # noqa: D102
+
+
+class AutocastInferer:
+    """Runs a network under bfloat16 autocast on any device (MONAI's own is for CUDA alone); float32 comes out.
+
+    What MONAI's engines take as an `Inferer`; it is none, since prediction starts without MONAI.
+    """
 
     def __init__(self, *, enabled: bool, channels_last: bool) -> None:
-        super().__init__()
         self.enabled = enabled
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
@@ -25,19 +38,19 @@ class AutocastInferer(Inferer):
             return network(inputs.contiguous(memory_format=self.memory_format), *args, **kwargs).float()
 
 
-def build_inferer(train: TrainingConfig, device: torch.device) -> AutocastInferer:
-    """The forward pass in the precision that `train` asks for and `device` has."""
-    enabled = train.precision == "bf16" or (train.precision == "auto" and has_bf16(device))
-    return AutocastInferer(enabled=enabled, channels_last=train.channels_last)
+def build_inferer(hardware: Hardware, device: torch.device) -> AutocastInferer:
+    """The forward pass in the precision that is asked for and `device` has."""
+    enabled = hardware.precision == "bf16" or (hardware.precision == "auto" and has_bf16(device))
+    return AutocastInferer(enabled=enabled, channels_last=hardware.channels_last)
 
 
-def choose_device(train: TrainingConfig) -> torch.device:
-    """The device that `train.device` names; auto takes a GPU where there is one. Raises `ConfigError`."""
-    if train.device == "auto":
+def choose_device(hardware: Hardware) -> torch.device:
+    """The device that is asked for; auto takes a GPU where there is one. Raises `ConfigError`."""
+    if hardware.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if train.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("train.device=cuda: PyTorch finds no CUDA device; train.device=auto takes what there is")
-    return torch.device(train.device)
+    if hardware.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device=cuda: PyTorch finds no CUDA device; device=auto takes what there is")
+    return torch.device(hardware.device)
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -30,7 +30,7 @@ def predictor(probabilities: torch.Tensor, threshold: float | str = 0.5, **prepr
         thresholds={"a": 0.3},
     )
     inferer = AutocastInferer(enabled=False, channels_last=False)
-    return Predictor(card, Constant(probabilities), inferer, PredictConfig(threshold=threshold))  # type: ignore[arg-type]
+    return Predictor(card, [Constant(probabilities)], inferer, PredictConfig(threshold=threshold))  # type: ignore[arg-type]
 
 
 def test_probabilities_are_the_sigmoid_of_the_logits() -> None:

@@ -38,7 +38,7 @@ def test_scores_are_those_at_the_references_own_size(tmp_path: Path) -> None:
     cached = cache_cases(found.cases, found.classes, data, preprocess, tmp_path)
     card = ModelCard(classes=found.classes, model=ModelConfig(), preprocess=preprocess)
     inferer = AutocastInferer(enabled=False, channels_last=False)
-    predictor = Predictor(card, Brightness(), inferer, PredictConfig(threshold=0.55))
+    predictor = Predictor(card, [Brightness()], inferer, PredictConfig(threshold=0.55))
     kept = {}
     scores = score_cases(
         predictor, found.cases, cached, data, lambda case, masks: kept.update({case.id: masks.numpy()})

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from medseg.errors import RadiographError
-from medseg.radiograph.image import MAX_PIXELS, check_content, check_size, clean_term, merge_channels
+from medseg.radiograph.image import (
+    MAX_PIXELS,
+    check_content,
+    check_size,
+    clean_term,
+    digest_pixels,
+    merge_channels,
+)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(0, 5), (5, 0), (-1, 5), (MAX_PIXELS, 2)])
@@ -41,3 +48,10 @@ def test_terms_are_short_codes(value, term):
     warnings = []
     assert clean_term(value, "BodyPartExamined", warnings) == term
     assert len(warnings) == (term is None and bool(value))
+
+
+def test_digest_tells_values_shapes_and_types_apart():
+    zeros = np.zeros((2, 3), np.uint8)
+    digests = {digest_pixels(a) for a in (zeros, zeros.T, zeros.astype(np.int16), zeros + 1)}
+    assert len(digests) == 4
+    assert digest_pixels(zeros.T.copy()) == digest_pixels(zeros.T)

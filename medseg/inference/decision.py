@@ -1,0 +1,51 @@
+"""From a network's probabilities to masks at the original size."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from medseg.data.config import PreprocessConfig
+from medseg.data.preprocess import restore
+from medseg.inference.config import PredictConfig
+from medseg.inference.postprocess import clean_masks
+from medseg.model.checkpoint import ModelCard
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is foreground. Plain settings, which travel to other processes."""
+
+    classes: tuple[str, ...]
+    preprocess: PreprocessConfig
+    thresholds: tuple[float, ...]
+    """One a class; a probability at the threshold is foreground."""
+    components: Mapping[str, int]
+    fill_holes: bool
+
+    def masks(self, predicted: Tensor, size: tuple[int, int]) -> Tensor:
+        """Masks, bool `(class, *size)`, of one picture's network-size probabilities `(class, rows, columns)`."""
+        return self._clean(restore(predicted, size, torch.tensor(self.thresholds), self.preprocess))
+
+    def network_masks(self, predicted: Tensor) -> Tensor:
+        """Masks, bool `(class, rows, columns)`, at the network's size, where training measured its ranges."""
+        return self._clean(predicted >= torch.tensor(self.thresholds).reshape(-1, 1, 1))
+
+    def _clean(self, masks: Tensor) -> Tensor:
+        if not self.components and not self.fill_holes:
+            return masks
+        return torch.from_numpy(clean_masks(masks.numpy(), self.classes, self.components, self.fill_holes))
+
+
+def build_decision(card: ModelCard, config: PredictConfig) -> Decision:
+    """The decision that a model carries, with the threshold of `config`."""
+    best = tuple(card.thresholds.get(name, 0.5) for name in card.classes)
+    fixed = config.threshold
+    return Decision(
+        classes=card.classes,
+        preprocess=card.preprocess,
+        thresholds=best if fixed == "best" else (fixed,) * len(best),
+        components=card.inference.components,
+        fill_holes=card.inference.fill_holes,
+    )

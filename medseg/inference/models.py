@@ -1,0 +1,127 @@
+"""The model a command is given: one file, several as an ensemble, a folder of these, or an address in MLflow."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import device, nn
+
+from medseg.config import flatten
+from medseg.errors import CheckpointError
+from medseg.inference.config import FolderPredictConfig
+from medseg.model.checkpoint import Accepts, ModelCard, Range, check_components, load_model
+from medseg.tracking.config import StoreConfig
+
+_MLFLOW = ("runs:/", "models:/")
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """Networks that share one card."""
+
+    card: ModelCard
+    networks: tuple[nn.Module, ...]
+    digest: str
+    """16 hex digits of the SHA-256 of the model file, or of those of all files of an ensemble."""
+
+
+def load_models(
+    addresses: Sequence[str], tracking: StoreConfig, predict: FolderPredictConfig, where: device
+) -> LoadedModel:
+    """The model at `addresses`, with what `predict` changes of its card; several are an ensemble, whatever their order.
+
+    Raises `CheckpointError` for what is missing, damaged, or of other classes, preprocessing or reading than the rest.
+    """
+    loaded = {_digest(path): (path, *load_model(path, where)) for path in _find(addresses, tracking)}
+    digests = sorted(loaded)
+    paths, cards, networks = zip(*(loaded[digest] for digest in digests), strict=True)
+    for path, card in zip(paths, cards, strict=True):
+        _check_alike(path, card, cards[0])
+    digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return LoadedModel(_adjust(_merge(cards), predict), networks, digest[:16])
+
+
+def _adjust(card: ModelCard, predict: FolderPredictConfig) -> ModelCard:
+    """The card with the inference settings that the user gave instead of its own."""
+    given = {
+        name: value for name in ("tta", "components", "fill_holes") if (value := getattr(predict, name)) is not None
+    }
+    inference = card.inference.model_copy(update=given)
+    check_components(inference, card.classes)
+    return card.model_copy(update={"inference": inference})
+
+
+def _find(addresses: Sequence[str], tracking: StoreConfig) -> list[Path]:
+    """The model files behind the addresses. Raises `CheckpointError`."""
+    found: list[Path] = []
+    for address in addresses:
+        if address.startswith(_MLFLOW):
+            from medseg.tracking.logged_model import download_model_checkpoint
+
+            found.append(download_model_checkpoint(address, tracking))
+        elif Path(address).is_dir():
+            folds = sorted(Path(address).glob("fold*/best.pt")) or list(Path(address).glob("best.pt"))
+            if not folds:
+                raise CheckpointError(f"{address}: holds neither best.pt nor fold<k>/best.pt")
+            found += folds
+        elif Path(address).is_file():
+            found.append(Path(address))
+        else:
+            raise CheckpointError(f"{address}: no such model file")
+    return found
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _check_alike(path: Path, card: ModelCard, first: ModelCard) -> None:
+    for name in ("classes", "preprocess", "reading", "inference"):
+        if getattr(card, name) != getattr(first, name):
+            raise CheckpointError(f"{path}: cannot join the ensemble, its {name} differ from those of the first model")
+
+
+def _merge(cards: Sequence[ModelCard]) -> ModelCard:
+    """The card of an ensemble: accepted is what every model is for, ranges are the widest, thresholds the mean."""
+    first = cards[0]
+    if len(cards) == 1:
+        return first
+    accepts = Accepts(
+        **{name: _common([getattr(card.accepts, name) for card in cards], name) for name in flatten(first.accepts)}
+    )
+    return first.model_copy(
+        update={
+            "accepts": accepts,
+            "orientations": tuple(sorted({value for card in cards for value in card.orientations})),
+            "thresholds": {
+                name: sum(card.thresholds.get(name, 0.5) for card in cards) / len(cards) for name in first.classes
+            },
+            "ranges": {
+                name: _widest([card.ranges[name] for card in cards if name in card.ranges])
+                for name in first.classes
+                if any(name in card.ranges for card in cards)
+            },
+        }
+    )
+
+
+def _common(lists: Sequence[tuple[str, ...]], name: str) -> tuple[str, ...]:
+    """The values that all lists hold; an empty list holds all."""
+    stated = [set(values) for values in lists if values]
+    shared = set.intersection(*stated) if stated else set()
+    if stated and not shared:
+        raise CheckpointError(f"the models of the ensemble accept no {name} in common")
+    return tuple(sorted(shared))
+
+
+def _widest(ranges: Sequence[Range]) -> Range:
+    return Range(
+        **{
+            name: (min(getattr(r, name)[0] for r in ranges), max(getattr(r, name)[1] for r in ranges))
+            for name in ("area", "row", "column")
+        }
+    )

@@ -1,0 +1,94 @@
+"""How far a folder is, for a person who waits: a bar on a terminal, elsewhere a line now and then."""
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+_SECONDS = 10.0  # between two lines
+
+
+class Tally:
+    """Files by status and by the code of the reason."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.predicted = 0
+        """Files predicted now, not taken over from an earlier run."""
+        self.started = time.monotonic()
+
+    @property
+    def rejected(self) -> int:
+        """Files that should have been predicted and could not be."""
+        return self.statuses["rejected"]
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.monotonic() - self.started
+
+    def add(self, status: str, reason: str) -> None:
+        """Count one file."""
+        self.statuses[status] += 1
+        if reason:
+            self.reasons[f"{status}: {reason.partition(':')[0]}"] += 1
+
+
+class Progress:
+    """Shows a tally; the number of all files is counted by a second walk at the same time. A context manager."""
+
+    def __init__(self, tally: Tally, files: Callable[[], Iterable[object]]) -> None:
+        self.tally = tally
+        self._total: int | None = None
+        self._bar = tqdm(total=0, unit=" files", file=sys.stderr) if sys.stderr.isatty() else None
+        self._printed_at = time.monotonic()
+        self._leaving = False
+        self._counter = threading.Thread(target=self._count, args=(files,), daemon=True)
+        self._counter.start()
+
+    def show(self) -> None:
+        """Bring bar or lines up to date."""
+        if self._bar is not None:
+            self._bar.total = self._total
+            self._bar.set_postfix_str(f"{self.tally.rejected} rejected", refresh=False)
+            self._bar.update(self.tally.statuses.total() - self._bar.n)
+        elif time.monotonic() - self._printed_at >= _SECONDS:
+            self._printed_at = time.monotonic()
+            print(self.describe(), file=sys.stderr, flush=True)
+
+    def describe(self) -> str:
+        """One line: files so far, rejects, rate, time left."""
+        number = self.tally.statuses.total()
+        rate = number / max(self.tally.seconds, 1e-9)
+        parts = [f"{number}{f' of {self._total}' if self._total is not None else ''} files"]
+        parts += [f"{self.tally.rejected} rejected", f"{rate:.1f} files/s"]
+        if self._total is not None and rate:
+            left = (self._total - number) / rate
+            parts.append(f"{left // 60:.0f}:{left % 60:02.0f} left")
+        return "  ".join(parts)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._leaving = True
+        self._counter.join()
+        if self._bar is not None:
+            self.show()
+            self._bar.close()
+
+    def _count(self, files: Callable[[], Iterable[object]]) -> None:
+        number = 0
+        for _ in files():
+            number += 1
+            if self._leaving:
+                return
+        self._total = number

@@ -1,0 +1,124 @@
+"""Overlays: what a person looks at to see whether the masks are right."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.output.images import OWN_TEXT
+from medseg.tracking.pictures import BAR, LETTERS, draw_legend, draw_masks, to_bytes, write_png
+from medseg.tracking.store import RESEARCH_USE
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+LONGEST = 1024
+"""The greatest number of rows or columns of a preview."""
+
+_LINE, _HALO = (255, 255, 255), (0, 0, 0)
+_DIMMED = (165, 165, 165)
+
+
+class Ratio(Protocol):
+    """A cardiothoracic ratio and how to draw it."""
+
+    @property
+    def value(self) -> float:
+        """Heart over chest."""
+
+    @property
+    def lines(self) -> Sequence[Sequence[tuple[float, float]]]:
+        """Lines through `(row, column)` on the masks."""
+
+
+def make_preview(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
+    """A grey picture of at most `LONGEST` rows and columns from the presentation pixels `(rows, columns)`.
+
+    Black to white is the 0.5th to the 99.5th percentile outside `padding`, which is black.
+    """
+    if padding is not None:
+        pixels = np.where(padding, np.float32(np.nan), pixels)
+    scale = min(1.0, LONGEST / max(pixels.shape))
+    rows, columns = (max(1, round(scale * size)) for size in pixels.shape)
+    return to_bytes(_shrink(pixels, (rows, columns)))
+
+
+def write_overlay(
+    path: Path, preview: NDArray[np.uint8], masks: NDArray[np.bool_], classes: Sequence[str], ratio: Ratio | None
+) -> None:
+    """Write the picture of `draw_overlay` as PNG. Raises `StorageError`."""
+    write_png(path, draw_overlay(preview, masks, classes, ratio), OWN_TEXT)
+
+
+def draw_overlay(
+    preview: NDArray[np.uint8], masks: NDArray[np.bool_], classes: Sequence[str], ratio: Ratio | None
+) -> NDArray[np.uint8]:
+    """The preview with masks and the lines of `ratio`, and below it a legend, the ratio and the line on research use.
+
+    `masks` is `(class, rows, columns)` at any size, the result `(rows, columns, 3)`: the preview's size and the bar
+    below. It is wider than the preview where the words need it.
+    """
+    from PIL import Image, ImageFont
+
+    reduced = np.stack([_shrink(mask.astype(np.uint8) * 255, preview.shape) >= 128 for mask in masks])
+    picture = draw_masks(np.repeat(preview[..., None], 3, axis=-1), reduced)
+    if ratio is not None:
+        image = Image.fromarray(picture)
+        _draw_lines(image, ratio.lines, (preview.shape[0] / masks.shape[1], preview.shape[1] / masks.shape[2]))
+        picture = np.asarray(image)
+    words = f"Cardiothoracic ratio {ratio.value:.2f}" if ratio is not None else ""
+    size = min(20, max(12, preview.shape[1] // 44))
+    longest = max(ImageFont.load_default(size).getlength(text) for text in (*classes, words, RESEARCH_USE))
+    width = max(preview.shape[1], math.ceil(longest + 2.6 * size))
+    spare = width - preview.shape[1]
+    picture = np.pad(picture, ((0, 0), (spare // 2, spare - spare // 2), (0, 0)))
+    return np.concatenate([picture, draw_legend(width, classes, size), _draw_words(width, words, size)])
+
+
+def _shrink(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    from PIL import Image
+
+    if array.shape == shape:
+        return array
+    resized = Image.fromarray(array).resize((shape[1], shape[0]), Image.Resampling.HAMMING, reducing_gap=1.0)
+    return np.asarray(resized)
+
+
+def _draw_lines(image: "Image", lines: Sequence[Sequence[tuple[float, float]]], scale: tuple[float, float]) -> None:
+    """White lines with a dark border and a tick at either end; `scale` leads from the masks' rows and columns."""
+    from PIL import ImageDraw
+
+    draw = ImageDraw.Draw(image)
+    thickness = max(1, round(min(image.size) / 400))
+    tick = 5 * thickness
+    strokes = []
+    for line in lines:
+        points = [((column + 0.5) * scale[1] - 0.5, (row + 0.5) * scale[0] - 0.5) for row, column in line]
+        ends = [[(x, y - tick), (x, y + tick)] for x, y in (points[0], points[-1])]
+        strokes += [points, *ends]
+    for colour, width in ((_HALO, thickness + 2), (_LINE, thickness)):
+        for stroke in strokes:
+            draw.line(stroke, colour, width)
+
+
+def _draw_words(width: int, ratio: str, size: int) -> NDArray[np.uint8]:
+    """Dark lines `(rows, width, 3)` with the ratio, if any, beside the sign of its lines, and with the research use."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(size)
+    height = round(1.5 * size)
+    bar = Image.new("RGB", (width, height * (2 if ratio else 1) + size // 2), BAR)
+    draw = ImageDraw.Draw(bar)
+    at = height / 2
+    if ratio:
+        left, right, tick = size / 2, size * 7 / 6, size / 4
+        for x in (left, right):
+            draw.line((x, at - tick, x, at + tick), _LINE)
+        draw.line((left, at, right, at), _LINE)
+        draw.text((size * 3 / 2, at), ratio, LETTERS, font, anchor="lm")
+        at += height
+    draw.text((size / 2, at), RESEARCH_USE, _DIMMED, font, anchor="lm")
+    return np.asarray(bar, np.uint8)

@@ -1,0 +1,163 @@
+"""The report of a run: one row a file met, as `report.csv` for spreadsheets and as `report.jsonl` for programs."""
+
+import csv
+import filecmp
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from medseg.atomic import open_atomically
+from medseg.errors import StorageError
+
+Cell = str | int | float | bool | Sequence[str] | None
+
+_COLUMNS = (
+    *("path", "id", "status", "reason", "warnings", "model"),
+    *("kind", "modality", "body_part", "view", "sop_class", "rows", "columns"),
+    *("spacing_row_mm", "spacing_column_mm", "spacing_source", "lossy"),
+)
+_UIDS = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_FORMULA = re.compile(r"""(^|;)([\s"'`]*)([=+\-@])""")
+"""What a spreadsheet may take for a formula: at the start of a cell, and behind a `;`, which parts cells where the
+comma is the decimal sign; blanks and quotes before it are dropped by some."""
+
+
+def name_columns(classes: Sequence[str], uids: bool) -> tuple[str, ...]:
+    """The columns of a report on these classes; with `uids` those that link a row back to its source."""
+    areas = [f"area_{unit}_{name}" for unit in ("px", "mm2") for name in classes]
+    return (*_COLUMNS, *areas, "ctr", "seconds", *(_UIDS if uids else ()))
+
+
+def encode_path(path: bytes) -> str:
+    """`path` in printable ASCII; `urllib.parse.unquote_to_bytes` gives the bytes back.
+
+    Percent-encoded are bytes outside 0x20 to 0x7E, `%`, and `=`, `+`, `-`, `@` where a spreadsheet may see a formula.
+    """
+    text = "".join(chr(byte) if 0x20 <= byte <= 0x7E and byte != 0x25 else f"%{byte:02X}" for byte in path)
+    return _FORMULA.sub(lambda found: f"{found[1]}{found[2]}%{ord(found[3]):02X}", text)
+
+
+def hash_path(path: bytes) -> str:
+    """16 hex digits of the SHA-256 of `path`: what stands for it where file names hold names."""
+    return hashlib.sha256(path).hexdigest()[:16]
+
+
+class Report:
+    """Two tables that are written row by row and appear whole when the block ends without an error.
+
+    A table that stands there with the same bytes is not touched.
+    """
+
+    changed: bool = False
+    """Whether the end of the block replaced a table."""
+
+    def __init__(self, folder: Path, columns: Sequence[str]) -> None:
+        self._folder = folder
+        self._columns = tuple(columns)
+
+    def __enter__(self) -> Self:
+        """Begin both tables. Raises `StorageError`."""
+        with ExitStack() as dropping:
+            self._csv = _Table(self._folder / "report.csv")
+            dropping.callback(self._csv.drop)
+            self._jsonl = _Table(self._folder / "report.jsonl")
+            dropping.callback(self._jsonl.drop)
+            self._rows = csv.writer(self._csv, lineterminator="\n")
+            self._rows.writerow(self._columns)
+            self._dropping = dropping.pop_all()
+        return self
+
+    def write(self, row: Mapping[str, Cell]) -> None:
+        """Add a row; what it does not hold is left empty. Several texts in one cell are joined by `;`.
+
+        Text becomes one line of ASCII that no spreadsheet takes for a formula; `path` comes encoded or hashed. Raises
+        `StorageError`, and `KeyError` for what is no column.
+        """
+        if unknown := row.keys() - set(self._columns):
+            raise KeyError(f"not among the columns: {', '.join(sorted(unknown))}")
+        cells = {name: _normalize(row.get(name)) for name in self._columns}
+        self._rows.writerow([_format(cell) for cell in cells.values()])
+        self._jsonl.write(json.dumps(cells, allow_nan=False) + "\n")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._dropping:
+            if kind is None:
+                self._csv.flush()
+                self._jsonl.flush()  # both are on disk before the first is replaced
+                self.changed = self._csv.finish() | self._jsonl.finish()
+
+
+class _Table:
+    """One file that is written whole or not at all; an error of others in between is not taken for its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened = open_atomically(path)
+        self._file = self._opened.__enter__()
+        self._is_open = True
+
+    def write(self, text: str) -> None:
+        with self._naming():
+            self._file.write(text.encode("ascii"))
+
+    def flush(self) -> None:
+        with self._naming():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def finish(self) -> bool:
+        """Whether the file replaced the one that stood there, which it does unless they are the same."""
+        with self._naming():
+            if self._path.is_file() and filecmp.cmp(self._file.name, self._path, shallow=False):
+                return False
+        self._is_open = False
+        self._opened.__exit__(None, None, None)
+        return True
+
+    def drop(self) -> None:
+        """Remove what has not been finished."""
+        if self._is_open:
+            self._is_open = False
+            with suppress(StorageError):  # what the buffer still holds may not be writable
+                self._opened.__exit__(_Dropped, _Dropped(), None)
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(f"{self._path}: could not be written: {error.strerror or error}") from error
+
+
+class _Dropped(Exception):  # noqa: N818
+    """Tells `open_atomically` not to replace anything."""
+
+
+def _normalize(cell: Cell) -> str | int | float | bool | None:
+    """The value as both tables have it."""
+    if cell is None or isinstance(cell, int):
+        return cell
+    if isinstance(cell, float):
+        return float(f"{cell:.10g}") if math.isfinite(cell) else None
+    text = cell if isinstance(cell, str) else ";".join(part.replace(";", ",") for part in cell)
+    text = _CONTROL.sub(" ", text).encode("ascii", "backslashreplace").decode()
+    return _FORMULA.sub(r"\1'\2\3", text) or None
+
+
+def _format(cell: str | int | float | bool | None) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    return f"{cell:.10g}" if isinstance(cell, float) else str(cell)

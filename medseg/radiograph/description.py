@@ -1,0 +1,81 @@
+"""What the header of a DICOM file says of its object, before anything is decoded."""
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from medseg.errors import RadiographError
+from medseg.radiograph.dicom import read_orientation
+from medseg.radiograph.header import integer, items, read_dataset, text, uid
+from medseg.radiograph.image import clean_term
+
+_KEYWORDS = (
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "BodyPartExamined"),
+    *("ViewPosition", "PatientOrientation", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+)
+
+
+@dataclass(frozen=True)
+class Description:
+    """A DICOM object by its header. Terms are clean: nothing in them can name a person."""
+
+    sop_class: str | None
+    sop_class_name: str | None
+    """As the standard's registry has it; None for a class that is missing or not in it."""
+    modality: str | None
+    body_part: str | None
+    view: str | None
+    orientation: str | None
+    rows: int | None
+    columns: int | None
+    frames: int
+    samples: int
+    enhanced: bool
+    """Whether its attributes stand in functional groups (PS3.3 C.7.6.16), where they are not looked for."""
+    study_instance_uid: str | None
+    series_instance_uid: str | None
+    sop_instance_uid: str | None
+    warnings: tuple[str, ...]
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the class is one of images, or one not known that holds a picture all the same."""
+        if self.sop_class_name is not None:
+            return "Image Storage" in self.sop_class_name
+        return self.sop_class is None or self.rows is not None
+
+
+def describe_dicom(file: BinaryIO) -> Description:
+    """The description of an open DICOM file. Raises `RadiographError` for what is not DICOM."""
+    dataset = read_dataset(file, _KEYWORDS, pixels=False)
+    warnings: list[str] = []
+    sop_class = uid(dataset, "SOPClassUID") or uid(getattr(dataset, "file_meta", Dataset()), "MediaStorageSOPClassUID")
+    name = UID(sop_class).name if sop_class else ""
+    groups = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+    return Description(
+        sop_class=sop_class,
+        sop_class_name=name if name and name != sop_class else None,
+        modality=clean_term(text(dataset, "Modality"), "Modality", warnings),
+        body_part=clean_term(text(dataset, "BodyPartExamined"), "BodyPartExamined", warnings),
+        view=clean_term(text(dataset, "ViewPosition"), "ViewPosition", warnings),
+        orientation=read_orientation(dataset),
+        rows=_count(dataset, "Rows"),
+        columns=_count(dataset, "Columns"),
+        frames=_count(dataset, "NumberOfFrames") or 1,
+        samples=_count(dataset, "SamplesPerPixel") or 1,
+        enhanced=any(items(dataset, keyword) for keyword in groups),
+        study_instance_uid=uid(dataset, "StudyInstanceUID"),
+        series_instance_uid=uid(dataset, "SeriesInstanceUID"),
+        sop_instance_uid=uid(dataset, "SOPInstanceUID"),
+        warnings=tuple(warnings),
+    )
+
+
+def _count(dataset: Dataset, keyword: str) -> int | None:
+    try:
+        return integer(dataset, keyword)
+    except RadiographError:
+        return None

@@ -1,0 +1,48 @@
+"""Segment every radiograph in a folder with a trained model. Research use only. Not for clinical use.
+
+usage: python -m pipelines.predict_dicom [FILE.yaml] model=M input.dir=DIR [output.dir=OUT] [output.formats=[seg,png]]
+
+M is a model file (best.pt), a list of these or a folder of cross_validate (an ensemble), or an MLflow address
+(runs:/<id>/model, models:/name@alias). Writes report.csv and report.jsonl, one row for each file that was met,
+summary.json, and the masks. Run it again to go on where it was stopped.
+Exit code 0: all done or skipped; 1: some rejected, or failed under way; 2: could not start; 130, 143: stopped.
+"""
+
+from typing import Any, Self
+
+from pydantic import field_validator, model_validator
+
+from medseg.config import Section
+from medseg.inference.config import FolderPredictConfig, InputConfig
+from medseg.output.config import PredictOutputConfig, ReportConfig
+from medseg.tracking.config import StoreConfig
+
+
+class PredictDicomConfig(Section):
+    """One prediction of a folder."""
+
+    model: tuple[str, ...]
+    """The model, or the models of an ensemble: files, folders, MLflow addresses."""
+
+    input: InputConfig
+    predict: FolderPredictConfig = FolderPredictConfig()
+    output: PredictOutputConfig = PredictOutputConfig()
+    report: ReportConfig = ReportConfig()
+    tracking: StoreConfig = StoreConfig()
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _as_list(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.model:
+            raise ValueError("model: an empty list; at least one model is needed")
+        if not self.input.dir.is_dir():
+            raise ValueError(f"input.dir: {self.input.dir}: is a file; a folder is needed")
+        folder, results = self.input.dir.resolve(), self.output.dir.resolve()
+        own = (results / name for name in ("", "png", "nifti", "seg", "overlay"))
+        if any(folder == path or (path != results and path in folder.parents) for path in own):
+            raise ValueError(f"output.dir: {self.output.dir} would write into input.dir; choose another folder")
+        return self

@@ -1,0 +1,38 @@
+"""Segment a folder of radiographs: `python -m pipelines.predict_dicom`; `predict_config` says what can be set."""
+
+from collections.abc import Sequence
+
+from medseg.config import parse_args
+from pipelines.command import run_command
+from pipelines.predict_config import PredictDicomConfig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Predict every file of a folder, report on each, and say whether some were rejected."""
+    config = parse_args(PredictDicomConfig, argv)
+    from medseg.inference.pool import start_server
+
+    start_server(config.output.formats)  # which imports what its processes need while this one goes on
+    from medseg.inference.backend import build_backend
+    from medseg.inference.batch import FolderPrediction
+    from medseg.inference.journal import JOURNAL_NAME, Journal
+    from medseg.inference.models import load_models
+    from medseg.inference.pool import Workers
+    from medseg.inference.predictor import Predictor
+    from medseg.output.folder import claim_folder
+    from medseg.training.interrupt import signals_deferred
+    from pipelines.predict_record import RESULTS, build_job, record_folder
+
+    with claim_folder(config.output.dir, RESULTS) as folder, Journal(folder / JOURNAL_NAME) as journal:
+        backend = build_backend(config.predict, journal)
+        model = load_models(config.model, config.tracking, config.predict, backend.device)
+        predictor = Predictor(model.card, model.networks, backend.inferer, config.predict)
+        job = build_job(config, model, backend.name, predictor.decision)
+        with Workers(config.predict.workers, config.input, folder) as workers, signals_deferred() as pending:
+            prediction = FolderPrediction(job, predictor, workers, journal)
+            tally = record_folder(config, prediction, folder, pending)
+    return 1 if tally.rejected else 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,166 @@
+"""What a prediction leaves beside the masks: a row for each file, a summary, a line on what was found."""
+
+import hashlib
+import json
+import platform
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from medseg.atomic import write_text
+from medseg.inference.batch import FolderPrediction, Record
+from medseg.inference.decision import Decision
+from medseg.inference.job import Job
+from medseg.inference.journal import Firsts
+from medseg.inference.models import LoadedModel
+from medseg.inference.progress import Progress, Tally
+from medseg.inference.walk import Entry, walk
+from medseg.output.report import Report, encode_path, hash_path, name_columns
+from medseg.tracking.store import RESEARCH_USE
+from medseg.training.interrupt import Interrupted, Pending
+from pipelines.predict_config import PredictDicomConfig
+
+RESULTS = ("png/*", "nifti/*", "seg", "overlay")
+"""Folders of results below the output folder."""
+
+_PACKAGES = ("medseg", "torch", "pydicom", "highdicom", "SimpleITK", "nibabel", "numpy")
+
+
+def build_job(config: PredictDicomConfig, model: LoadedModel, backend: str, decision: Decision) -> Job:
+    """What every file is treated with: the model's own settings, and what the command may choose."""
+    given = {name: getattr(config.input, name) for name in ("modalities", "body_parts", "views")}
+    chosen = {name: tuple(v.upper() for v in values) for name, values in given.items() if values is not None}
+    return Job(
+        root=bytes(config.input.dir.absolute()),
+        folder=config.output.dir.absolute(),
+        model=model.digest,
+        backend=backend,
+        kinds=config.input.kinds,
+        invert=config.input.invert,
+        reading=model.card.reading,
+        accepts=model.card.accepts.model_copy(update=chosen),
+        orientations=model.card.orientations,
+        ranges=model.card.ranges,
+        decision=decision,
+        tta=model.card.inference.tta,
+        formats=config.output.formats,
+        burned_in=config.output.burned_in,
+        uids=config.report.uids,
+    )
+
+
+def record_folder(config: PredictDicomConfig, prediction: FolderPrediction, folder: Path, pending: Pending) -> Tally:
+    """Predict the folder and write report and summary; with `input.watch` again whenever there is something new.
+
+    Raises `Interrupted` after a signal, once the files under way are done and reported.
+    """
+    seen: dict[bytes, tuple[int, ...]] = {}
+    while True:
+        entries = walk(config.input.dir, folder)
+        if config.input.watch:
+            entries = _settled(entries, prediction, seen)
+        tally = _record_pass(config, prediction, folder, entries, pending)
+        if pending.signum is None and config.input.watch:
+            _pause(config.input.poll_seconds, pending)
+        if pending.signum is not None:
+            raise Interrupted(pending.signum)
+        if not config.input.watch:
+            return tally
+
+
+def _record_pass(
+    config: PredictDicomConfig, prediction: FolderPrediction, folder: Path, entries: Iterable[Entry], pending: Pending
+) -> Tally:
+    """One walk through the folder."""
+    job, tally = prediction.job, Tally()
+    columns = name_columns(job.decision.classes, job.uids)
+    with (
+        Progress(tally, lambda: walk(config.input.dir, folder)) as progress,
+        Firsts() as firsts,
+        Report(folder, columns) as report,
+    ):
+        for entry, record in prediction.run(entries, lambda: pending.signum is not None):
+            report.write(_build_row(entry, record, job, firsts, config.report.paths == "hashed"))
+            tally.add(record["status"], record["reason"])
+            if record["status"] == "rejected" and not config.input.watch:
+                shown = record["id"] if config.report.paths == "hashed" else encode_path(entry.path)
+                print(f"rejected {shown}: {record['reason']}", file=sys.stderr)
+            progress.show()
+    tally.predicted = prediction.num_predicted
+    if report.changed or not (folder / "summary.json").exists():
+        summary = _summarize(config, job, tally, complete=pending.signum is None)
+        write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+        print(_describe(tally, folder))
+    return tally
+
+
+def _build_row(entry: Entry, record: Record, job: Job, firsts: Firsts, hashed: bool) -> dict[str, Any]:
+    warnings = list(record.get("warnings", ()))
+    same = {
+        record[name] and firsts.first(f"{name} {record[name]}", record["id"])
+        for name in ("pixels", "instance")
+        if name in record
+    }
+    warnings += sorted(f"duplicate of {first}" for first in same if first)
+    return {
+        **record.get("facts", {}),
+        "path": hash_path(entry.path) if hashed else encode_path(entry.path),
+        "id": record["id"],
+        "status": record["status"],
+        "reason": record["reason"],
+        "warnings": warnings,
+        "model": job.model,
+        "seconds": record.get("seconds"),
+    }
+
+
+def _settled(
+    entries: Iterable[Entry], prediction: FolderPrediction, seen: dict[bytes, tuple[int, ...]]
+) -> Iterator[Entry]:
+    """The files that were not touched since the last look; `seen` keeps the others until the next one."""
+    before = dict(seen)
+    seen.clear()
+    for entry in entries:
+        now = () if entry.stat is None else (entry.stat.st_size, entry.stat.st_mtime_ns)
+        if prediction.is_known(entry) or before.get(entry.path) == now:
+            yield entry
+        else:
+            seen[entry.path] = now
+
+
+def _pause(seconds: float, pending: Pending) -> None:
+    until = time.monotonic() + seconds
+    while pending.signum is None and (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, 0.2))
+
+
+def _summarize(config: PredictDicomConfig, job: Job, tally: Tally, complete: bool) -> dict[str, Any]:
+    settings = config.model_dump(mode="json")
+    if config.report.paths == "hashed":
+        settings["input"]["dir"] = hashlib.sha256(job.root).hexdigest()[:16]
+    return {
+        "files": tally.statuses.total(),
+        "complete": complete,
+        "status": dict(sorted(tally.statuses.items())),
+        "reasons": dict(sorted(tally.reasons.items())),
+        "model": job.model,
+        "classes": list(job.decision.classes),
+        "backend": job.backend,
+        "config": settings,
+        "predicted": tally.predicted,
+        "seconds": round(tally.seconds, 3),
+        "images_per_second": round(tally.predicted / tally.seconds, 3),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "research_use": RESEARCH_USE,
+    }
+
+
+def _describe(tally: Tally, folder: Path) -> str:
+    """What stands on the terminal at the end."""
+    counts = ", ".join(f"{tally.statuses[name]} {name}" for name in ("done", "skipped", "rejected"))
+    lines = [f"{counts}; {tally.predicted} predicted now, {tally.predicted / tally.seconds:.1f} images/s"]
+    lines += [f"  {reason} ({number})" for reason, number in tally.reasons.most_common(10)]
+    return "\n".join([*lines, f"report: {folder / 'report.csv'}", RESEARCH_USE])

@@ -1,0 +1,95 @@
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from medseg.errors import StorageError
+from medseg.inference.config import InputConfig
+from medseg.inference.pool import Lost, Workers
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out")
+    limits = InputConfig(dir=folder, timeout_seconds=3, memory_gib=0.5)
+    with Workers(2, limits, folder) as pool:
+        yield pool
+    assert list(folder.iterdir()) == []
+
+
+def run(workers, function, *arguments):
+    workers.submit("tag", function, *arguments)
+    tag, result = workers.wait()
+    assert tag == "tag"
+    return result
+
+
+def double(number):
+    return 2 * number
+
+
+def hang():
+    time.sleep(60)
+
+
+def allocate(gib):
+    return len(np.ones(int(gib * 2**27), np.float64))
+
+
+def fail_to_write():
+    raise StorageError("out: could not be written: No space left on device")
+
+
+def die_once(marker):
+    if not os.path.exists(marker):  # noqa: PTH110
+        open(marker, "w").close()  # noqa: PTH123
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+def print_something():
+    os.write(1, b"SECRET")
+    os.write(2, b"SECRET")
+    return os.readlink("/proc/self/fd/2")  # noqa: PTH115
+
+
+def test_results_come_with_their_tags(workers):
+    for number in range(5):
+        workers.submit(number, double, number)
+    assert sorted(workers.wait() for _ in range(5)) == [(n, 2 * n) for n in range(5)]
+
+
+def test_a_task_that_hangs_is_lost(workers):
+    assert run(workers, hang) == Lost("timeout: took more than 3 s")
+    assert run(workers, double, 4) == 8
+
+
+def test_a_task_that_ends_its_process_is_lost(workers):
+    assert run(workers, os.abort) == Lost("crashed: the process that read it was ended by SIGABRT")
+    assert run(workers, os._exit, 3) == Lost("crashed: the process that read it ended")
+    assert run(workers, double, 4) == 8
+
+
+def test_a_task_whose_process_was_killed_is_tried_again(workers, tmp_path):
+    assert run(workers, die_once, str(tmp_path / "marker")) == "alive"
+
+
+def test_memory_is_limited(workers):
+    assert run(workers, allocate, 0.25) == 2**25
+    workers.submit("tag", allocate, 2)
+    with pytest.raises(MemoryError):
+        workers.wait()
+
+
+def test_what_cannot_be_written_is_raised(workers):
+    workers.submit("tag", fail_to_write)
+    with pytest.raises(StorageError, match="No space left"):
+        workers.wait()
+
+
+def test_what_codecs_print_is_not_seen(workers, capfd):
+    assert run(workers, print_something) == os.devnull
+    captured = capfd.readouterr()
+    assert "SECRET" not in captured.out + captured.err

@@ -1,0 +1,43 @@
+import pytest
+from pydicom.dataset import Dataset
+
+from medseg.errors import RadiographError
+from medseg.radiograph.description import describe_dicom
+from medseg.radiograph.source import open_source
+from tests.radiograph.coats import write_dicom
+
+
+def describe(path):
+    with open_source(path) as file:
+        return describe_dicom(file)
+
+
+def test_terms_and_sizes(tmp_path):
+    found = describe(write_dicom(tmp_path / "x", PatientOrientation=["L", "F"], NumberOfFrames=3))
+    assert (found.modality, found.body_part, found.view) == ("DX", "CHEST", "PA")
+    assert (found.rows, found.columns, found.frames, found.samples) == (96, 80, 3, 1)
+    assert found.orientation == "L\\F"
+    assert found.sop_class_name == "Digital X-Ray Image Storage - For Presentation"
+    assert found.study_instance_uid == "1.2.826.0.1.3680043.8.498.2"
+
+
+def test_free_text_where_a_term_is_expected_is_dropped_with_a_warning(tmp_path):
+    found = describe(write_dicom(tmp_path / "x", BodyPartExamined="Chest of Mr. Jones", ViewPosition="PA of Jones?"))
+    assert (found.body_part, found.view) == (None, None)
+    assert not any("Jones" in warning for warning in found.warnings)
+    assert len(found.warnings) == 2
+
+
+def test_functional_groups_are_seen(tmp_path):
+    assert describe(write_dicom(tmp_path / "x", SharedFunctionalGroupsSequence=[Dataset()])).enhanced
+    assert not describe(write_dicom(tmp_path / "y")).enhanced
+
+
+def test_numbers_that_are_none_are_absent(tmp_path):
+    assert describe(write_dicom(tmp_path / "x", Rows=None)).rows is None
+
+
+def test_what_is_not_dicom_is_refused(tmp_path):
+    (tmp_path / "x").write_bytes(b"no DICOM, only text" * 30)
+    with pytest.raises(RadiographError):
+        describe(tmp_path / "x")
