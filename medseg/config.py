@@ -113,7 +113,7 @@ def format_help(config: type[Section]) -> str:
     return "\n".join(lines)
 
 
-def _describe(error: ValidationError, keys: Mapping[str, object]) -> list[str]:
+def _describe(error: ValidationError, keys: Mapping[str, FieldInfo]) -> list[str]:
     """One line on each key that pydantic refuses: the value, what was expected, the nearest valid key."""
     lines: dict[str, str] = {}  # what is said of a key -> what it should be; one line for all members of a union
     for problem in error.errors():
@@ -124,7 +124,8 @@ def _describe(error: ValidationError, keys: Mapping[str, object]) -> list[str]:
         if problem["type"] in ("extra_forbidden", "invalid_key"):
             lines[f"unknown key '{key}'{_nearest(key, keys)}"] = ""
         elif problem["type"] == "missing":
-            lines[f"{key}: required, not given"] = ""
+            wanted = [key] if key in keys else [k for k in keys if k.startswith(f"{key}.") and keys[k].is_required()]
+            lines.update({f"{name}: required, not given": "" for name in wanted})
         elif problem["type"] == "model_type":
             lines[f"{key or 'configuration'}: {problem['input']!r} is no section; set {key}.KEY=VALUE"] = ""
         elif expected != message:

@@ -93,7 +93,8 @@ def _record_pass(
     if report.changed or not (folder / "summary.json").exists():
         summary = _summarize(config, job, tally, complete=pending.signum is None)
         write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
-        print(_describe(tally, folder))
+    if tally.predicted or not config.input.watch:
+        print(_describe(tally, folder), flush=True)
     return tally
 
 

@@ -94,6 +94,8 @@ def identify_file(path: bytes) -> str:
 
 
 def _examine(job: Job, file: BinaryIO, path: bytes, found: Examined) -> None:
+    if file.tell() == 0:  # after the digest
+        raise RadiographError("is empty", "empty")
     file.seek(0)
     found.certain = identify_content(file.read(352)) is not None
     with open_source(file):

@@ -72,6 +72,7 @@ def decode_stored(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> N
     Raises `RadiographError` for a transfer syntax that cannot be read, a codestream that contradicts the tags, and data
     that end early.
     """
+    _check_syntax(form.transfer_syntax)
     if form.transfer_syntax in _NATIVE:
         cells, shift = _native_cells(dataset, form, warnings), form.high_bit + 1 - form.stored
     else:
@@ -101,12 +102,10 @@ def scan_frame(frame: bytes, form: PixelFormat) -> int:
         scan: Callable[[bytes], Codestream] = scan_jpeg
     elif form.transfer_syntax in _JPEG2000:
         scan = scan_jpeg2000
-    elif form.transfer_syntax == RLELossless:
+    else:
         if len(frame) > 2 * form.rows * form.columns * form.samples * form.allocated // 8 + 64:
             raise RadiographError("the RLE data are longer than the picture they should hold")
         return form.allocated
-    else:
-        raise RadiographError(f"transfer syntax {form.transfer_syntax.name} is not supported")
     stream = scan(frame)
     if stream.process not in _PROCESSES.get(form.transfer_syntax, (stream.process,)):
         raise RadiographError(f"the codestream is not {form.transfer_syntax.name}, as the transfer syntax says")
@@ -125,7 +124,15 @@ def scan_frame(frame: bytes, form: PixelFormat) -> int:
     return stream.precision
 
 
+def _check_syntax(syntax: UID) -> None:
+    """Raise `RadiographError` for a transfer syntax that cannot be read; a private one is not quoted."""
+    if syntax not in (*_NATIVE, *_JPEG, *_JPEG2000, RLELossless):
+        known = syntax.name != syntax or syntax.startswith("1.2.840.10008.1.2.")
+        raise RadiographError(f"TransferSyntaxUID is {syntax.name if known else 'private'}, which is not supported")
+
+
 def _decode_whole(dataset: Dataset, form: PixelFormat, count: int, raw: bool) -> NDArray[Any]:
+    _check_syntax(form.transfer_syntax)
     options: Any = {"number_of_frames": count}
     name = form.transfer_syntax.name
     with refusing(f"the {name} pixel data cannot be decoded"):

@@ -13,7 +13,7 @@ from pydicom.uid import UID
 from medseg.errors import RadiographError
 from medseg.radiograph.decode import LOSSY, decode_colour, decode_stored
 from medseg.radiograph.grey import apply_modality, apply_voi, is_inverse
-from medseg.radiograph.header import PixelFormat, integer, numbers, read_dataset, read_pixel_format, text, uid, values
+from medseg.radiograph.header import PixelFormat, integer, numbers, read_dataset, read_pixel_format, text, texts, uid, values
 from medseg.radiograph.image import Radiograph, check_content, clean_term
 from medseg.radiograph.kind import identify
 from medseg.radiograph.source import open_source
@@ -98,15 +98,14 @@ def read_patient(path: str | os.PathLike[str]) -> tuple[str, str] | None:
             return None
         dataset = read_dataset(file, ("PatientID", "IssuerOfPatientID"), pixels=False)
         patient, issuer = (
-            "\\".join(str(value) for value in values(dataset, keyword) if value == value).strip(" \0")
-            for keyword in ("PatientID", "IssuerOfPatientID")
+            "\\".join(texts(dataset, keyword)) for keyword in ("PatientID", "IssuerOfPatientID")
         )
         return patient, issuer
 
 
 def read_orientation(dataset: Dataset) -> str | None:
     r"""PatientOrientation as DICOM writes it, `L\F` (PS3.3 C.7.6.1.1.1), or None where it is absent or malformed."""
-    found = [str(value).strip() for value in values(dataset, "PatientOrientation")]
+    found = texts(dataset, "PatientOrientation")
     return "\\".join(found) if len(found) == 2 and all(re.fullmatch("[LRAPHF]{1,3}", v) for v in found) else None
 
 
@@ -151,8 +150,9 @@ def _check_grey(form: PixelFormat) -> None:
     if form.samples != 1:
         raise RadiographError(f"SamplesPerPixel is {form.samples}; a grey picture is needed", "colour")
     if form.photometric not in _GREY:
-        name = form.photometric if form.photometric in ("PALETTE COLOR", *_COLOUR) else "unknown"
-        raise RadiographError(f"PhotometricInterpretation is {name}; MONOCHROME1 or MONOCHROME2 is needed", "colour")
+        known = form.photometric in ("PALETTE COLOR", *_COLOUR)
+        name, code = (form.photometric, "colour") if known else ("unknown", "damaged")
+        raise RadiographError(f"PhotometricInterpretation is {name}; MONOCHROME1 or MONOCHROME2 is needed", code)
 
 
 def _grey_pixels(

@@ -1,6 +1,7 @@
 """The attributes of a DICOM file that concern the picture, each read so that a bad value is seen, never raised."""
 
 import math
+import os
 import re
 import struct
 import zlib
@@ -9,6 +10,8 @@ from io import BytesIO
 from typing import BinaryIO
 
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -20,6 +23,7 @@ from medseg.radiograph.source import BROKEN_BYTES, refusing
 MAX_INFLATED = 8 * MAX_PIXELS
 _PYDICOM_ERRORS: tuple[type[Exception], ...] = (BytesLengthException, InvalidDicomError)
 _MAX_META = 1 << 20
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _EXPLICIT = b"1.2.840.10008.1.2.1".ljust(len(_DEFLATED), b"\0")
 
@@ -27,7 +31,8 @@ _EXPLICIT = b"1.2.840.10008.1.2.1".ljust(len(_DEFLATED), b"\0")
 def read_dataset(file: BinaryIO, keywords: tuple[str, ...], pixels: bool) -> Dataset:
     """The attributes `keywords`, and no others, of a DICOM file with or without preamble.
 
-    Without `pixels` reading stops before the pixel data. Raises `RadiographError` for what is not DICOM.
+    Without `pixels` reading stops before the pixel data. Raises `RadiographError` for what is not DICOM or ends within
+    one of these attributes.
     """
     file.seek(0)
     has_preamble = file.read(132)[128:] == b"DICM"
@@ -42,6 +47,7 @@ def read_dataset(file: BinaryIO, keywords: tuple[str, ...], pixels: bool) -> Dat
         )
     if not has_preamble and not (text(dataset, "SOPClassUID") or "Rows" in dataset):
         raise RadiographError("is not a DICOM file (no preamble, no SOPClassUID)", "not-an-image")
+    _check_whole(dataset, source, pixels)
     return dataset
 
 
@@ -68,6 +74,19 @@ def _inflate(file: BinaryIO, start: int) -> BinaryIO:
     return BytesIO(bytes(128) + b"DICM" + head + meta.replace(_DEFLATED, _EXPLICIT) + data)
 
 
+def _check_whole(dataset: Dataset, source: BinaryIO, pixels: bool) -> None:
+    """Raise `RadiographError` where the file ends within a value, which pydicom gives as far as it goes."""
+    for part in (getattr(dataset, "file_meta", Dataset()), dataset):
+        for element in part.values():
+            if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
+                read, stated = len(element.value), element.length
+                if read < stated != _UNDEFINED_LENGTH:
+                    keyword = keyword_for_tag(element.tag)
+                    raise RadiographError(f"{keyword} is cut short: {read} bytes, {stated} expected")
+    if pixels and "PixelData" not in dataset and source.tell() != source.seek(0, os.SEEK_END):
+        raise RadiographError("is cut short: the file ends within an element")
+
+
 def values(dataset: Dataset, keyword: str) -> tuple[object, ...]:
     """The values of an attribute as pydicom gives them: none where it is absent or empty, NaN if it is unreadable."""
     try:
@@ -81,7 +100,10 @@ def values(dataset: Dataset, keyword: str) -> tuple[object, ...]:
 
 def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
     """The values of an attribute: none where it is absent or empty, NaN for one that is not a number."""
-    return tuple(_number(value) for value in values(dataset, keyword))
+    found = values(dataset, keyword)
+    if any(isinstance(value, bytes) for value in found) and " or " not in dataset[keyword].VR:
+        return (math.nan,)
+    return tuple(_number(value) for value in found)
 
 
 def integer(dataset: Dataset, keyword: str) -> int | None:
@@ -94,10 +116,15 @@ def integer(dataset: Dataset, keyword: str) -> int | None:
     return int(found[0])
 
 
+def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    """The values of an attribute, stripped; none where it is absent or unreadable, or holds bytes or items."""
+    found = [value for value in values(dataset, keyword) if value == value]  # NaN stands for the unreadable
+    return tuple(str(value).strip(" \0\t\r\n") for value in found if not isinstance(value, bytes | Dataset))
+
+
 def text(dataset: Dataset, keyword: str) -> str | None:
     """The first value of an attribute, stripped, or None where it is absent, empty or unreadable."""
-    found = [value for value in values(dataset, keyword)[:1] if value == value]  # NaN stands for the unreadable
-    return (str(found[0]).strip(" \0\t\r\n") or None) if found else None
+    return (*texts(dataset, keyword), "")[0] or None
 
 
 def items(dataset: Dataset, keyword: str) -> tuple[Dataset, ...]:
@@ -156,6 +183,8 @@ def read_pixel_format(dataset: Dataset, warnings: list[str], allocations: tuple[
         raise RadiographError(f"BitsAllocated is {allocated}; one of {allocations} can be read")
     if not 1 <= stored <= allocated:
         raise RadiographError(f"BitsStored is {stored} with BitsAllocated {allocated}")
+    if samples not in (1, 3, 4):
+        raise RadiographError(f"SamplesPerPixel is {samples}; 1, 3 and 4 exist")
     if representation not in (0, 1):
         raise RadiographError(f"PixelRepresentation is {representation}; 0 and 1 exist")
     high_bit = integer(dataset, "HighBit")

@@ -70,8 +70,10 @@ def refusing(reason: str, *others: type[Exception]) -> Iterator[None]:
     try:
         yield
     except (*BROKEN_BYTES, *others) as error:
-        code = "memory" if isinstance(error, MemoryError) else "damaged"
-        raise RadiographError(f"{reason} ({type(error).__name__})", code) from None
+        if isinstance(error, MemoryError):
+            raise RadiographError("needs more memory than there is for one file", "memory") from None
+        cause = "nested too deep" if isinstance(error, RecursionError) else type(error).__name__
+        raise RadiographError(f"{reason} ({cause})") from None
 
 
 @contextmanager

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from medseg.data.config import PreprocessConfig
 from medseg.inference.config import PredictConfig
 from medseg.inference.predictor import Predictor
 from medseg.model.checkpoint import ModelCard
-from medseg.model.config import ModelConfig
+from medseg.model.config import InferenceConfig, ModelConfig
 from medseg.training.precision import AutocastInferer
 
 
@@ -64,3 +66,44 @@ def test_masks_have_the_original_size_and_place(restore: str) -> None:
     wanted = np.zeros((64, 32), bool)
     wanted[16:48, 16:32] = True
     assert (masks[0] == wanted).mean() > 0.95
+
+
+class Ramp(nn.Module):
+    """Logits that are the picture itself, weighted by column."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(0, 1, 16))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return (images * self.weight).expand(-1, 2, -1, -1)
+
+
+def augmented(images: torch.Tensor, *tta: str) -> torch.Tensor:
+    card = ModelCard(
+        classes=("a", "b"),
+        model=ModelConfig(),
+        preprocess=PreprocessConfig(size=(16, 16)),
+        inference=InferenceConfig(tta=tta),  # type: ignore[arg-type]
+    )
+    inferer = AutocastInferer(enabled=False, channels_last=False)
+    return Predictor(card, [Ramp()], inferer, PredictConfig()).predict(images)
+
+
+def test_test_time_augmentation_is_a_mean_of_maps_taken_back() -> None:
+    images, weight = torch.rand(3, 1, 16, 16), torch.linspace(0, 1, 16)
+    plain, mirrored = (images * weight).sigmoid(), (images * weight.flip(0)).sigmoid()
+    torch.testing.assert_close(augmented(images, "mirror")[:, :1], (plain + mirrored) / 2)
+    darker, brighter = ((images**gamma * weight).sigmoid() for gamma in (1.25, 0.8))
+    torch.testing.assert_close(augmented(images, "gamma")[:, :1], (plain + darker + brighter) / 3)
+
+
+def test_components_and_holes_are_the_cards() -> None:
+    maps = torch.zeros(2, 16, 16)
+    maps[:, 2:9, 2:9], maps[:, 5, 5], maps[:, 12:14, 12:14] = 1, 0, 1
+    found = predictor(maps)
+    assert not found.masks(maps, (16, 16))[0, 5, 5]
+    cleaned = replace(found.decision, components={"a": 1}, fill_holes=True).masks(maps, (16, 16))
+    assert cleaned[0].sum() == 49
+    assert cleaned[1].sum() == 49 + 4
+    assert torch.equal(replace(found.decision, fill_holes=True).network_masks(maps)[1], cleaned[1])

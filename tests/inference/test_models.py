@@ -1,0 +1,111 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from medseg.data.config import PreprocessConfig
+from medseg.errors import CheckpointError, ConfigError
+from medseg.inference.config import FolderPredictConfig, PredictConfig
+from medseg.inference.models import load_models
+from medseg.inference.predictor import Predictor
+from medseg.model.checkpoint import Accepts, Range
+from medseg.model.config import InferenceConfig
+from medseg.tracking.config import StoreConfig
+from medseg.training.precision import AutocastInferer
+from tests.models import write_model
+
+
+def load(*addresses, **settings):
+    names = [str(address) for address in addresses]
+    return load_models(names, StoreConfig(), FolderPredictConfig(**settings), torch.device("cpu"))
+
+
+def predict(model, images):
+    inferer = AutocastInferer(enabled=False, channels_last=False)
+    return Predictor(model.card, model.networks, inferer, PredictConfig()).predict(images)
+
+
+@pytest.fixture
+def pictures():
+    return torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def test_an_ensemble_is_the_mean_in_whatever_order(tmp_path, pictures):
+    paths = [write_model(tmp_path / f"{seed}.pt", seed=seed) for seed in (1, 2, 3)]
+    single = torch.stack([predict(load(path), pictures) for path in paths])
+    both = load(*paths), load(*reversed(paths))
+    assert both[0].digest == both[1].digest
+    assert torch.equal(predict(both[0], pictures), predict(both[1], pictures))
+    torch.testing.assert_close(predict(both[0], pictures), single.mean(dim=0))
+
+
+def test_a_folder_of_folds_is_an_ensemble(tmp_path):
+    for fold in range(3):
+        (tmp_path / f"fold{fold}").mkdir()
+        write_model(tmp_path / f"fold{fold}" / "best.pt", seed=fold)
+    assert len(load(tmp_path).networks) == 3
+
+
+def test_a_folder_of_a_training_is_its_best_model(tmp_path):
+    write_model(tmp_path / "best.pt")
+    assert load(tmp_path).digest == load(tmp_path / "best.pt").digest
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"classes": ("heart", "spine")}, "classes"),
+        ({"preprocess": PreprocessConfig(size=(64, 32))}, "preprocess"),
+        ({"inference": InferenceConfig(fill_holes=True)}, "inference"),
+    ],
+)
+def test_models_that_differ_are_no_ensemble(change, named, tmp_path):
+    first, second = write_model(tmp_path / "a.pt"), write_model(tmp_path / "b.pt", **change)
+    with pytest.raises(CheckpointError, match=f"its {named} differ"):
+        load(first, second)
+
+
+def test_an_ensemble_accepts_what_all_its_models_accept(tmp_path):
+    accepted = [Accepts(views=("AP", "PA")), Accepts(views=("PA",), body_parts=("CHEST",)), Accepts(views=())]
+    paths = [write_model(tmp_path / f"{i}.pt", seed=i, accepts=a) for i, a in enumerate(accepted)]
+    assert load(*paths).card.accepts == Accepts(modalities=("CR", "DX"), views=("PA",), body_parts=("CHEST",))
+    other = write_model(tmp_path / "ap.pt", seed=9, accepts=Accepts(views=("LL",)))
+    with pytest.raises(CheckpointError, match="accept no views in common"):
+        load(paths[0], other)
+
+
+def test_an_ensembles_ranges_are_the_widest_and_its_thresholds_the_mean(tmp_path):
+    ranges = [
+        Range(area=(0.1, 0.2), row=(0.4, 0.5), column=(0, 1)),
+        Range(area=(0.05, 0.1), row=(0.3, 0.6), column=(0, 1)),
+    ]
+    paths = [
+        write_model(tmp_path / f"{i}.pt", seed=i, ranges={"heart": r}, thresholds={"heart": 0.4 + 0.2 * i})
+        for i, r in enumerate(ranges)
+    ]
+    card = load(*paths).card
+    assert card.ranges == {"heart": Range(area=(0.05, 0.2), row=(0.3, 0.6), column=(0, 1))}
+    assert card.thresholds == {"heart": pytest.approx(0.5), "lungs": 0.5}
+
+
+def test_the_user_decides_on_augmentation_and_cleaning(tmp_path):
+    path = write_model(tmp_path / "a.pt", inference=InferenceConfig(tta=("gamma",), components={"heart": 1}))
+    assert load(path).card.inference == InferenceConfig(tta=("gamma",), components={"heart": 1})
+    assert load(path, tta=("mirror",)).card.inference == InferenceConfig(tta=("mirror",), components={"heart": 1})
+    assert load(path, tta=(), components={}, fill_holes=True).card.inference == InferenceConfig(fill_holes=True)
+    with pytest.raises(ConfigError, match="hart is no class"):
+        load(path, components={"hart": 1})
+
+
+@pytest.mark.parametrize("address", ["nowhere.pt", "."])
+def test_what_is_no_model_is_named(address, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=address.replace(".", r"\.")):
+        load(address)
+
+
+def test_a_damaged_model_is_named(tmp_path: Path):
+    path = write_model(tmp_path / "a.pt")
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(CheckpointError, match=r"a\.pt: damaged"):
+        load(path)
