@@ -31,6 +31,7 @@ def start_server(formats: Collection[str]) -> None:
     """Start the process that workers are forked from. It imports what they need while this one goes on."""
     from multiprocessing import forkserver
 
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin would take the workers' cores
     preload = ["medseg.inference.write", *(["medseg.output.dicom_seg"] if "seg" in formats else [])]
     _context.set_forkserver_preload(preload)
     forkserver.ensure_running()
@@ -38,7 +39,7 @@ def start_server(formats: Collection[str]) -> None:
 
 @dataclass(frozen=True)
 class Lost:
-    """A task that ended its process or took too long; `reason` is `code: text`."""
+    """A task that ended its process, took too long or needed too much memory; `reason` is `code: text`."""
 
     reason: str
 
@@ -78,6 +79,8 @@ class Workers:
                 return task.tag, future.result()
             if isinstance(error, FutureTimeoutError):
                 return task.tag, Lost(f"timeout: took more than {self.timeout_seconds:g} s")
+            if is_short_of_memory(error):
+                return task.tag, Lost(f"memory: needed more than {self.memory_gib:g} GiB")
             if not isinstance(error, ProcessExpired | BrokenProcessPool):
                 raise error
             if task.attempts >= _ATTEMPTS:
@@ -108,6 +111,11 @@ class Workers:
             initargs=(int(self.memory_gib * 2**30), str(self._scratch)),
             context=_context,
         )
+
+
+def is_short_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the limit on memory was met, in Python, NumPy or torch, which has no type for it."""
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
 
 
 def _settle(memory: int, scratch: str) -> None:
