@@ -94,7 +94,8 @@ def _record_pass(
         summary = _summarize(config, job, tally, complete=pending.signum is None)
         write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     if tally.predicted or not config.input.watch:
-        print(_describe(tally, folder), flush=True)
+        report_path = Path("report.csv") if config.report.paths == "hashed" else folder / "report.csv"
+        print(_describe(tally, report_path), flush=True)
     return tally
 
 
@@ -141,7 +142,8 @@ def _pause(seconds: float, pending: Pending) -> None:
 def _summarize(config: PredictDicomConfig, job: Job, tally: Tally, complete: bool) -> dict[str, Any]:
     settings = config.model_dump(mode="json")
     if config.report.paths == "hashed":
-        settings["input"]["dir"] = hashlib.sha256(job.root).hexdigest()[:16]
+        for section in ("input", "output"):
+            settings[section]["dir"] = hashlib.sha256(settings[section]["dir"].encode()).hexdigest()[:16]
     return {
         "files": tally.statuses.total(),
         "complete": complete,
@@ -159,9 +161,9 @@ def _summarize(config: PredictDicomConfig, job: Job, tally: Tally, complete: boo
     }
 
 
-def _describe(tally: Tally, folder: Path) -> str:
+def _describe(tally: Tally, report: Path) -> str:
     """What stands on the terminal at the end."""
     counts = ", ".join(f"{tally.statuses[name]} {name}" for name in ("done", "skipped", "rejected"))
     lines = [f"{counts}; {tally.predicted} predicted now, {tally.predicted / tally.seconds:.1f} images/s"]
     lines += [f"  {reason} ({number})" for reason, number in tally.reasons.most_common(10)]
-    return "\n".join([*lines, f"report: {folder / 'report.csv'}", RESEARCH_USE])
+    return "\n".join([*lines, f"report: {report}", RESEARCH_USE])

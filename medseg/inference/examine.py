@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from medseg.data.preprocess import build_input
 from medseg.errors import RadiographError
 from medseg.inference.job import Job
-from medseg.inference.screen import list_doubts, screen
+from medseg.inference.pool import is_short_of_memory
+from medseg.inference.screen import list_doubts, name_terms, screen
 from medseg.inference.walk import promises_image
 from medseg.output.images import is_own_result
 from medseg.output.overlay import make_preview
@@ -25,6 +26,8 @@ from medseg.radiograph.source import open_source
 
 if TYPE_CHECKING:
     from medseg.output.dicom_seg import Reference
+
+_SHORT_OF_MEMORY = "needs more than input.memory_gib"
 
 
 @dataclass
@@ -67,7 +70,7 @@ def examine_file(job: Job, path: bytes, known: str | None, lost: str | None = No
     started = time.perf_counter()
     found = Examined(identify_file(path))
     try:
-        with open(os.path.join(job.root, path), "rb", opener=_open_quietly) as file:  # noqa: PTH118
+        with open(os.fsdecode(os.path.join(job.root, path)), "rb", opener=_open_quietly) as file:  # noqa: PTH118
             found.stat = fingerprint(os.fstat(file.fileno()))
             found.id, found.content = _digest(file, path)
             if lost is not None:
@@ -79,11 +82,14 @@ def examine_file(job: Job, path: bytes, known: str | None, lost: str | None = No
             if fingerprint(os.fstat(file.fileno())) != found.stat:
                 raise RadiographError("changed while it was read", "changing")
     except RadiographError as error:
-        _refuse(found, path, error.code, error.reason)
+        _refuse(found, path, error.code, _SHORT_OF_MEMORY if error.code == "memory" else error.reason)
     except OSError as error:
         _refuse(found, path, "unreadable", error.strerror or type(error).__name__)
     except Exception as error:  # the one place where a batch goes on past a bad file
-        _refuse(found, path, "unexpected", _locate(error))
+        if is_short_of_memory(error):
+            _refuse(found, path, "memory", _SHORT_OF_MEMORY)
+        else:
+            _refuse(found, path, "unexpected", _locate(error))
     found.seconds = time.perf_counter() - started
     return found
 
@@ -126,9 +132,7 @@ def _screen(job: Job, file: BinaryIO, kind: str, found: Examined) -> str | None:
     described = describe_dicom(file)
     found.certain = True
     found.facts |= {
-        "modality": described.modality,
-        "body_part": described.body_part,
-        "view": described.view,
+        **name_terms(described, job.accepts),
         "sop_class": described.sop_class,
         "rows": described.rows,
         "columns": described.columns,
@@ -175,8 +179,7 @@ def _add_sources(job: Job, file: BinaryIO, picture: Radiograph, found: Examined)
         else:
             shown = picture
             if picture.kind == "dicom" and job.reading.presentation != "voi":
-                intent = job.reading.presentation_intent
-                shown = read_radiograph(file, presentation="voi", presentation_intent=intent)
+                shown = _read_shown(job, file, picture, found)
             grey = shown.pixels if shown.pixels.ndim == 2 else shown.pixels.mean(axis=2)
             found.preview = make_preview(grey, shown.padding)
     if "seg" in job.formats:
@@ -191,6 +194,15 @@ def _add_sources(job: Job, file: BinaryIO, picture: Radiograph, found: Examined)
             found.reference = reference
         else:
             found.warnings.append(f"no SEG: {reference.problem}")
+
+
+def _read_shown(job: Job, file: BinaryIO, picture: Radiograph, found: Examined) -> Radiograph:
+    """The picture through its VOI step, or as it is where that leaves nothing to be seen."""
+    try:
+        return read_radiograph(file, presentation="voi", presentation_intent=job.reading.presentation_intent)
+    except RadiographError as error:
+        found.warnings.append(f"overlay without the VOI step, through which {error.reason}")
+        return picture
 
 
 def _refuse(found: Examined, path: bytes, code: str, reason: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from medseg.model.checkpoint import Accepts
 from medseg.radiograph import Radiograph
 from medseg.radiograph.description import Description
+from medseg.radiograph.terms import DEFINED
 
 _UPRIGHT = ("L\\F",)
 
@@ -16,18 +17,35 @@ def screen(found: Description, accepts: Accepts, colour: bool) -> str | None:
     """
     if not found.is_image:
         return f"object: {found.sop_class_name or 'an object of an unknown class'} is no image"
-    for code, value, accepted in (
+    shown = name_terms(found, accepts)
+    for name, value, accepted in (
         ("modality", found.modality, accepts.modalities),
-        ("body-part", found.body_part, accepts.body_parts),
+        ("body_part", found.body_part, accepts.body_parts),
         ("view", found.view, accepts.views),
     ):
         if value is not None and accepted and value not in accepted:
-            return f"{code}: {value} is not accepted ({', '.join(accepted)})"
+            term = shown[name] or "a term that the standard does not define"
+            return f"{name.replace('_', '-')}: {term} is not accepted ({', '.join(accepted)})"
     if found.enhanced:
         return "enhanced: the image keeps its attributes in functional groups, which are not read"
-    if found.samples > 1 and not colour:
+    if found.samples in (3, 4) and not colour:
         return f"colour: SamplesPerPixel is {found.samples}; a grey picture is needed"
     return None
+
+
+def name_terms(found: Description, accepts: Accepts) -> dict[str, str | None]:
+    """Modality, body part and view as a report may show them: terms that the standard defines or the model knows.
+
+    Other text is left out: it may name a person.
+    """
+    return {
+        name: value if value in DEFINED[keyword] or value in accepted else None
+        for name, keyword, value, accepted in (
+            ("modality", "Modality", found.modality, accepts.modalities),
+            ("body_part", "BodyPartExamined", found.body_part, accepts.body_parts),
+            ("view", "ViewPosition", found.view, accepts.views),
+        )
+    }
 
 
 def list_doubts(picture: Radiograph, orientations: tuple[str, ...]) -> Iterator[str]:
@@ -36,7 +54,7 @@ def list_doubts(picture: Radiograph, orientations: tuple[str, ...]) -> Iterator[
         return
     for name, value in (("modality", picture.modality), ("body part", picture.body_part), ("view", picture.view)):
         if value is None:
-            yield f"{name} unknown: the tag is absent"
+            yield f"{name} unknown"
     expected = orientations or _UPRIGHT
     if picture.orientation is not None and picture.orientation not in expected:
         yield f"orientation {picture.orientation} is not the model's ({', '.join(expected)})"

@@ -56,7 +56,7 @@ _TAKEN_OVER = {
     "StudyID": rf"{_TEXT}{{0,16}}",
     "AccessionNumber": rf"{_TEXT}{{0,16}}",
     "LossyImageCompressionRatio": r"[0-9]{1,8}(\.[0-9]{1,7})?(\\[0-9]{1,8}(\.[0-9]{1,7})?)*",
-    "LossyImageCompressionMethod": r"[A-Z0-9_ ]{1,16}(\\[A-Z0-9_ ]{1,16})*",
+    "LossyImageCompressionMethod": r"ISO_[0-9]{4,5}_[0-9]{1,2}(\\ISO_[0-9]{4,5}_[0-9]{1,2})*",
 }
 """What the Patient, General Study and Segmentation Image modules demand, and how it is written (PS3.5 6.2)."""
 

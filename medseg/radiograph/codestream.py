@@ -65,6 +65,40 @@ def scan_jpeg2000(data: bytes) -> Codestream:
     return Codestream(rows, columns, components, (depth & 0x7F) + 1, bool(depth & 0x80), 0)
 
 
+def check_jpeg_length(length: int, rows: int, columns: int, lossless: bool = False) -> None:
+    """Raise `RadiographError` where a JPEG of `length` bytes cannot hold its picture: a Huffman code has a bit or more.
+
+    Lossless, there is one code a sample, else at least one a block of 64, for its mean (ITU-T T.81 F.1.2, H.1.2).
+    Decoders fill what is missing silently, however much that is.
+    """
+    if length < rows * columns // (8 if lossless else 512):
+        raise RadiographError(f"the compressed picture has {length} bytes, too few for {rows} x {columns} pixels")
+
+
+def check_tiles(data: bytes) -> None:
+    """Raise `RadiographError` where a JPEG 2000 codestream does not hold each tile to its end (ITU-T T.800 A.4.2).
+
+    Decoders fill what is missing silently.
+    """
+    start = data.find(b"\xff\x4f\xff\x51")
+    right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", data, start + 8)
+    if not width or not height:
+        raise RadiographError("the JPEG 2000 header is damaged")
+    number = -(-(right - left) // width) * -(-(bottom - top) // height)
+    position, tiles = start + 2, set()
+    while position + 12 <= len(data):
+        if data[position : position + 2] == b"\xff\x90":
+            tile, length = struct.unpack_from(">HI", data, position + 4)
+            tiles.add(tile)
+            position += max(length, 12) if length else len(data)  # no length: up to the end
+        elif not tiles:
+            position += 2 + struct.unpack_from(">H", data, position + 2)[0]
+        else:
+            break
+    if len(tiles) < number or (position > len(data) and length):
+        raise RadiographError(f"the compressed picture is cut short ({len(tiles)} of {number} tiles)")
+
+
 def check_end(data: bytes) -> None:
     """Raise `RadiographError` where the end-of-image marker, shared by all JPEG families, is missing.
 

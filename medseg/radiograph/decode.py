@@ -32,7 +32,7 @@ from pydicom.uid import (
 )
 
 from medseg.errors import RadiographError
-from medseg.radiograph.codestream import Codestream, check_end, scan_jpeg, scan_jpeg2000
+from medseg.radiograph.codestream import Codestream, check_end, check_jpeg_length, check_tiles, scan_jpeg, scan_jpeg2000
 from medseg.radiograph.header import PixelFormat
 from medseg.radiograph.source import copy_of, refusing
 
@@ -53,13 +53,14 @@ _PLUGINS = {
 }
 """The pydicom plugin for each transfer syntax: named, so that what else is installed changes nothing."""
 
+_LOSSLESS_JPEG, _JPEG_LS = 0xC3, 0xF7
 _PROCESSES = {
     JPEGBaseline8Bit: (0xC0, 0xC1, 0xC2),
     JPEGExtended12Bit: (0xC0, 0xC1, 0xC2),
-    JPEGLossless: (0xC3,),
-    JPEGLosslessSV1: (0xC3,),
-    JPEGLSLossless: (0xF7,),
-    JPEGLSNearLossless: (0xF7,),
+    JPEGLossless: (_LOSSLESS_JPEG,),
+    JPEGLosslessSV1: (_LOSSLESS_JPEG,),
+    JPEGLSLossless: (_JPEG_LS,),
+    JPEGLSNearLossless: (_JPEG_LS,),
 }
 """The start-of-frame markers that go with a transfer syntax."""
 
@@ -121,6 +122,10 @@ def scan_frame(frame: bytes, form: PixelFormat) -> int:
     if stream.signed and not form.signed:
         raise RadiographError("the codestream is signed, PixelRepresentation says unsigned")
     check_end(frame)
+    if form.transfer_syntax in _JPEG2000:
+        check_tiles(frame)
+    elif stream.process != _JPEG_LS:
+        check_jpeg_length(len(frame), form.rows, form.columns, lossless=stream.process == _LOSSLESS_JPEG)
     return stream.precision
 
 

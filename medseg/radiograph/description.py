@@ -1,6 +1,6 @@
 """What the header of a DICOM file says of its object, before anything is decoded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from pydicom.dataset import Dataset
@@ -9,7 +9,6 @@ from pydicom.uid import UID
 from medseg.errors import RadiographError
 from medseg.radiograph.dicom import read_orientation
 from medseg.radiograph.header import integer, items, read_dataset, text, uid
-from medseg.radiograph.image import clean_term
 
 _KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "BodyPartExamined"),
@@ -20,14 +19,15 @@ _KEYWORDS = (
 
 @dataclass(frozen=True)
 class Description:
-    """A DICOM object by its header. Terms are clean: nothing in them can name a person."""
+    """A DICOM object by its header."""
 
     sop_class: str | None
     sop_class_name: str | None
     """As the standard's registry has it; None for a class that is missing or not in it."""
-    modality: str | None
-    body_part: str | None
-    view: str | None
+    modality: str | None = field(repr=False)
+    """In capitals as stated, as are body part and view: any text, perhaps a name. Print what `terms` defines only."""
+    body_part: str | None = field(repr=False)
+    view: str | None = field(repr=False)
     orientation: str | None
     rows: int | None
     columns: int | None
@@ -38,7 +38,6 @@ class Description:
     study_instance_uid: str | None
     series_instance_uid: str | None
     sop_instance_uid: str | None
-    warnings: tuple[str, ...]
 
     @property
     def is_image(self) -> bool:
@@ -51,16 +50,15 @@ class Description:
 def describe_dicom(file: BinaryIO) -> Description:
     """The description of an open DICOM file. Raises `RadiographError` for what is not DICOM."""
     dataset = read_dataset(file, _KEYWORDS, pixels=False)
-    warnings: list[str] = []
     sop_class = uid(dataset, "SOPClassUID") or uid(getattr(dataset, "file_meta", Dataset()), "MediaStorageSOPClassUID")
     name = UID(sop_class).name if sop_class else ""
     groups = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
     return Description(
         sop_class=sop_class,
         sop_class_name=name if name and name != sop_class else None,
-        modality=clean_term(text(dataset, "Modality"), "Modality", warnings),
-        body_part=clean_term(text(dataset, "BodyPartExamined"), "BodyPartExamined", warnings),
-        view=clean_term(text(dataset, "ViewPosition"), "ViewPosition", warnings),
+        modality=_stated(dataset, "Modality"),
+        body_part=_stated(dataset, "BodyPartExamined"),
+        view=_stated(dataset, "ViewPosition"),
         orientation=read_orientation(dataset),
         rows=_count(dataset, "Rows"),
         columns=_count(dataset, "Columns"),
@@ -70,8 +68,11 @@ def describe_dicom(file: BinaryIO) -> Description:
         study_instance_uid=uid(dataset, "StudyInstanceUID"),
         series_instance_uid=uid(dataset, "SeriesInstanceUID"),
         sop_instance_uid=uid(dataset, "SOPInstanceUID"),
-        warnings=tuple(warnings),
     )
+
+
+def _stated(dataset: Dataset, keyword: str) -> str | None:
+    return (text(dataset, keyword) or "").upper() or None
 
 
 def _count(dataset: Dataset, keyword: str) -> int | None:

@@ -13,7 +13,17 @@ from pydicom.uid import UID
 from medseg.errors import RadiographError
 from medseg.radiograph.decode import LOSSY, decode_colour, decode_stored
 from medseg.radiograph.grey import apply_modality, apply_voi, is_inverse
-from medseg.radiograph.header import PixelFormat, integer, numbers, read_dataset, read_pixel_format, text, texts, uid, values
+from medseg.radiograph.header import (
+    PixelFormat,
+    integer,
+    numbers,
+    read_dataset,
+    read_pixel_format,
+    text,
+    texts,
+    uid,
+    values,
+)
 from medseg.radiograph.image import Radiograph, check_content, clean_term
 from medseg.radiograph.kind import identify
 from medseg.radiograph.source import open_source
@@ -97,9 +107,7 @@ def read_patient(path: str | os.PathLike[str]) -> tuple[str, str] | None:
         if identify(file, path) != "dicom":
             return None
         dataset = read_dataset(file, ("PatientID", "IssuerOfPatientID"), pixels=False)
-        patient, issuer = (
-            "\\".join(texts(dataset, keyword)) for keyword in ("PatientID", "IssuerOfPatientID")
-        )
+        patient, issuer = ("\\".join(texts(dataset, keyword)) for keyword in ("PatientID", "IssuerOfPatientID"))
         return patient, issuer
 
 

@@ -9,21 +9,26 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
 
-from pydicom import dcmread
-from pydicom.dataelem import RawDataElement
 from pydicom.datadict import keyword_for_tag
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_partial
+from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from medseg.errors import RadiographError
 from medseg.radiograph.image import MAX_PIXELS, check_size
+from medseg.radiograph.kind import starts_like_dicom
 from medseg.radiograph.source import BROKEN_BYTES, refusing
 
 MAX_INFLATED = 8 * MAX_PIXELS
 _PYDICOM_ERRORS: tuple[type[Exception], ...] = (BytesLengthException, InvalidDicomError)
 _MAX_META = 1 << 20
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+_ZEROS = (0,)  # padding, or what a failing disk leaves: megabytes that would be gone through in eights
+_BEFORE_PIXELS = (*_ZEROS, *map(Tag, ("PixelData", "FloatPixelData", "DoubleFloatPixelData")))
+_NOT_DICOM = "is not a DICOM file (no preamble, no SOPClassUID)"
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _EXPLICIT = b"1.2.840.10008.1.2.1".ljust(len(_DEFLATED), b"\0")
 
@@ -35,18 +40,21 @@ def read_dataset(file: BinaryIO, keywords: tuple[str, ...], pixels: bool) -> Dat
     one of these attributes.
     """
     file.seek(0)
-    has_preamble = file.read(132)[128:] == b"DICM"
+    head = file.read(132)
+    has_preamble = head[128:] == b"DICM"
+    if not has_preamble and not starts_like_dicom(head):  # gigabytes of zeros would be gone through in eights
+        raise RadiographError(_NOT_DICOM, "not-an-image")
     source = _inflate(file, 132 if has_preamble else 0)
     source.seek(0)
     with refusing("is not a readable DICOM file", *_PYDICOM_ERRORS):
-        dataset = dcmread(
+        dataset = read_partial(
             source,
+            stop_when=lambda tag, vr, length: tag in (_ZEROS if pixels else _BEFORE_PIXELS),
             force=True,
-            stop_before_pixels=not pixels,
-            specific_tags=[*keywords, "SOPClassUID", "Rows"],
+            specific_tags=[Tag(keyword) for keyword in (*keywords, "SOPClassUID", "Rows")],
         )
     if not has_preamble and not (text(dataset, "SOPClassUID") or "Rows" in dataset):
-        raise RadiographError("is not a DICOM file (no preamble, no SOPClassUID)", "not-an-image")
+        raise RadiographError(_NOT_DICOM, "not-an-image")
     _check_whole(dataset, source, pixels)
     return dataset
 
@@ -84,7 +92,7 @@ def _check_whole(dataset: Dataset, source: BinaryIO, pixels: bool) -> None:
                     keyword = keyword_for_tag(element.tag)
                     raise RadiographError(f"{keyword} is cut short: {read} bytes, {stated} expected")
     if pixels and "PixelData" not in dataset and source.tell() != source.seek(0, os.SEEK_END):
-        raise RadiographError("is cut short: the file ends within an element")
+        raise RadiographError("is cut short or damaged before its pixel data")
 
 
 def values(dataset: Dataset, keyword: str) -> tuple[object, ...]:

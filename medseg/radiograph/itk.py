@@ -27,12 +27,14 @@ def read_itk(file: BinaryIO, kind: str, warnings: list[str]) -> tuple[NDArray[An
     header = _read_mha_header(file) if kind == "mha" else _read_nrrd_header(file)
     sizes = _sizes(header.get("dimsize") or header.get("sizes") or "")
     check_size(sizes[1], sizes[0])
-    _check_compression(file, kind, header)
+    inflated = _inflated_length(file, kind, header)
     with refusing(f"is not a readable {kind.upper()} file"), copy_of(file, f".{kind}") as path:
         image = sitk.ReadImage(path)
         array = sitk.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() != 1 or array.dtype.kind not in "iuf":
         raise RadiographError("has several numbers a pixel; one is needed")
+    if inflated not in (None, array.nbytes):  # ITK would show memory that nothing was written into
+        raise RadiographError(f"the compressed data have {inflated} bytes, {array.nbytes} expected")
     dimensions = image.GetDimension()
     axes = np.zeros((3, 2))
     directions = np.array(image.GetDirection()).reshape(dimensions, dimensions)
@@ -64,19 +66,23 @@ def _read_mha_header(file: BinaryIO) -> dict[str, str]:
     raise RadiographError("has no MetaImage header that ends with ElementDataFile = LOCAL")
 
 
-def _check_compression(file: BinaryIO, kind: str, header: dict[str, str]) -> None:
-    """Raise `RadiographError` where compressed data do not match their checksum: ITK would go on with what is there."""
+def _inflated_length(file: BinaryIO, kind: str, header: dict[str, str]) -> int | None:
+    """Bytes that compressed data inflate to, None where they are not compressed.
+
+    Raises `RadiographError` where they do not match their checksum: ITK would go on with what is there.
+    """
     zipped = header.get("compresseddata", "").lower() == "true" or header.get("encoding", "").lower() in ("gzip", "gz")
     if not zipped:
-        return
+        return None
     end, window = (rb"ElementDataFile[^\n]*\n", 15) if kind == "mha" else (rb"\n\r?\n", 31)
     file.seek(0)
     *_, data = re.split(end, file.read(), maxsplit=1, flags=re.IGNORECASE)
     inflater = zlib.decompressobj(window)
     with refusing("the compressed data are damaged"):
-        inflater.decompress(data, 8 * MAX_PIXELS)
+        length = len(inflater.decompress(data, 8 * MAX_PIXELS))
     if not inflater.eof:
         raise RadiographError("the compressed data are cut short")
+    return length
 
 
 def _read_nrrd_header(file: BinaryIO) -> dict[str, str]:

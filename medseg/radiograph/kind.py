@@ -46,7 +46,7 @@ def identify(file: BinaryIO, path: str | os.PathLike[str]) -> str:
         return "nifti"
     if head.lower().startswith((b"objecttype", b"ndims")):
         return "mha"
-    if _starts_like_dicom(head):
+    if starts_like_dicom(head):
         return "dicom"
     if suffix not in _SUFFIXES:
         raise RadiographError(f"is none of the formats that are read: {_NAMES}", "not-an-image")
@@ -70,7 +70,7 @@ def identify_content(head: bytes) -> str | None:
     return None
 
 
-def _starts_like_dicom(head: bytes) -> bool:
+def starts_like_dicom(head: bytes) -> bool:
     """Whether the bytes can be a data set without preamble: an element of group 2 or 8 first, of moderate length."""
     little = head[:2] in (b"\x02\0", b"\x08\0") and head[3:4] == b"\0"
     big = head[:3] == b"\0\x08\0"

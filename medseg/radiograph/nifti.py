@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _MM_PER_UNIT = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 _MAX_TRAILER = 1 << 24
+_MOST_INFLATED = 1032  # bytes that deflate makes of one, at most
 _TO_LPS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -40,16 +42,17 @@ def read_nifti(file: BinaryIO, warnings: list[str]) -> tuple[NDArray[Any], tuple
         image = _image_class(source).from_stream(source)
         shape = image.shape
     if len(shape) < 2 or any(size != 1 for size in shape[2:]):
-        raise RadiographError(
-            f"has {' x '.join(map(str, shape))} voxels; one slice (w, h) or (w, h, 1) is needed", "frames"
-        )
+        possible = len(shape) > 2 and math.prod(shape) < _MOST_INFLATED * file.seek(0, os.SEEK_END)
+        text = f"has {' x '.join(map(str, shape))} voxels; one slice (w, h) or (w, h, 1) is needed"
+        raise RadiographError(text, "frames" if possible else "damaged")
     check_size(shape[1], shape[0])
     if image.get_data_dtype().kind not in "iuf":
         raise RadiographError(f"holds values of type {image.header.get_value_label('datatype')}; one number is needed")
     with refusing("the NIfTI data are damaged or cut short"):
         data = np.asanyarray(image.dataobj).reshape(shape[:2])
         source.read(_MAX_TRAILER)  # to the checksum of a compressed file
-    return _oriented(data, image, warnings)
+    with refusing("the NIfTI header is damaged"):
+        return _oriented(data, image, warnings)
 
 
 def build_nifti(pixels: NDArray[Any], spacing_mm: tuple[float, float] | None) -> "Nifti1Image":

@@ -1,5 +1,8 @@
 """PNG, JPEG and TIFF pictures through Pillow, with the grey levels that the file stores."""
 
+import os
+import struct
+import zlib
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -8,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import RadiographError
-from medseg.radiograph.image import check_size, merge_channels
+from medseg.radiograph.codestream import check_jpeg_length
+from medseg.radiograph.image import MAX_PIXELS, check_size, merge_channels
 from medseg.radiograph.source import copy_of, refusing
 
 if TYPE_CHECKING:
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
 _JPEG_TOLERANCE = 3
 _ORIENTATION = 0x0112
+_PNG_SIGNATURE, _PNG_AROUND = 8, 12  # bytes before the first chunk, and of length, name and checksum of each
 _TURN_BACK: dict[int | None, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: np.fliplr,
     3: lambda array: np.rot90(array, 2),
@@ -39,13 +44,21 @@ def read_raster(
     """
     from PIL import Image
 
+    length = file.seek(0, os.SEEK_END)
     file.seek(0)
-    with refusing(f"is not a readable {kind.upper()} file", Image.DecompressionBombError):
-        picture = Image.open(file, formats=[kind.upper()])
-        frames = getattr(picture, "n_frames", 1)
+    try:
+        with refusing(f"is not a readable {kind.upper()} file"):
+            picture = Image.open(file, formats=[kind.upper()])
+            frames = getattr(picture, "n_frames", 1)
+    except Image.DecompressionBombError:
+        raise RadiographError(f"claims more than the {MAX_PIXELS} pixels that are read", "size") from None
     check_size(picture.height, picture.width)
     if frames > 1 and kind != "jpeg":
-        raise RadiographError(f"has {frames} pages; a single one is needed", "frames")
+        raise RadiographError(f"has {frames} pages; a single one is needed", "frames" if frames < length else "damaged")
+    if kind == "png":
+        _check_png(file)
+    if kind == "jpeg":
+        check_jpeg_length(length, picture.height, picture.width)
     orientation = _orientation(picture)
     if orientation not in (None, 1):
         warnings.append("an orientation tag asks for the picture to be turned; it was read as it is stored")
@@ -56,6 +69,26 @@ def read_raster(
     if pixels.ndim == 2:
         return np.repeat(pixels[:, :, None], 3, axis=2) if colour else pixels
     return pixels if colour else merge_channels(pixels, _JPEG_TOLERANCE if kind == "jpeg" else 0)
+
+
+def _check_png(file: BinaryIO) -> None:
+    """Raise `RadiographError` where the pixels have another checksum than the file states (ISO 15948 5.3).
+
+    Pillow looks at those of other chunks only, and goes on with whatever damaged pixels unpack to.
+    """
+    before, at, size = file.tell(), _PNG_SIGNATURE, file.seek(0, os.SEEK_END)
+    while at + _PNG_AROUND <= size:
+        file.seek(at)
+        length, name = struct.unpack(">I4s", file.read(8))
+        if name == b"IDAT" and at + _PNG_AROUND + length <= size:
+            checksum, left = zlib.crc32(name), length
+            while left:
+                part = file.read(min(left, 1 << 20))
+                checksum, left = zlib.crc32(part, checksum), left - len(part)
+            if file.read(4) != checksum.to_bytes(4):
+                raise RadiographError("the PNG data are damaged (checksum)")
+        at += _PNG_AROUND + length
+    file.seek(before)
 
 
 def _pixels(picture: "Image", file: BinaryIO, indices: bool, warnings: list[str]) -> NDArray[Any]:
@@ -125,7 +158,8 @@ def _without_alpha(pixels: NDArray[Any], warnings: list[str]) -> NDArray[Any]:
 
 def _orientation(picture: "Image") -> int | None:
     """The TIFF or EXIF orientation tag, None where it is absent or unreadable."""
-    with refusing("the EXIF data are damaged"):
+    is_png = picture.format == "PNG"  # whose EXIF data may stand behind the pixels, which are decoded first
+    with refusing("the PNG data are damaged or cut short" if is_png else "the EXIF data are damaged"):
         tags = picture.tag_v2 if picture.format == "TIFF" else picture.getexif()  # type: ignore[attr-defined]
         value = tags.get(_ORIENTATION)
     return value if isinstance(value, int) else None

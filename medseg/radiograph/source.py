@@ -71,7 +71,7 @@ def refusing(reason: str, *others: type[Exception]) -> Iterator[None]:
         yield
     except (*BROKEN_BYTES, *others) as error:
         if isinstance(error, MemoryError):
-            raise RadiographError("needs more memory than there is for one file", "memory") from None
+            raise RadiographError("needs more memory than there is", "memory") from None
         cause = "nested too deep" if isinstance(error, RecursionError) else type(error).__name__
         raise RadiographError(f"{reason} ({cause})") from None
 

@@ -9,6 +9,7 @@ from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.loaders import CachedCases, CachedSplits, CaseFacts
 from medseg.model.checkpoint import Accepts, ModelCard, Range, Reading, check_components
 from medseg.model.config import InferenceConfig, ModelConfig
+from medseg.radiograph.terms import DEFINED
 
 
 def describe_model(
@@ -41,15 +42,18 @@ def describe_model(
 
 
 def describe_input(facts: Sequence[CaseFacts], data: DataConfig) -> Accepts:
-    """What `data` configures, else the tags of the training images, else CR and DX of anything."""
+    """What `data` configures, else the tags of the training images, else CR and DX of anything.
 
-    def seen(name: str, otherwise: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(sorted({value for f in facts if (value := getattr(f, name))})) or otherwise
+    Of tags only terms that the standard defines: a model file is given away, and other text may name a person.
+    """
+
+    def seen(name: str, otherwise: tuple[str, ...], keyword: str) -> tuple[str, ...]:
+        return tuple(sorted({v for f in facts if (v := getattr(f, name)) in DEFINED[keyword]})) or otherwise
 
     return Accepts(
-        modalities=seen("modality", ("CR", "DX")) if data.modalities is None else data.modalities,
-        body_parts=seen("body_part", ()) if data.body_parts is None else data.body_parts,
-        views=seen("view", ()) if data.views is None else data.views,
+        modalities=seen("modality", ("CR", "DX"), "Modality") if data.modalities is None else data.modalities,
+        body_parts=seen("body_part", (), "BodyPartExamined") if data.body_parts is None else data.body_parts,
+        views=seen("view", (), "ViewPosition") if data.views is None else data.views,
     )
 
 

@@ -4,11 +4,21 @@ import numpy as np
 import pytest
 import SimpleITK
 import torch
+from monai.data.meta_tensor import MetaTensor
 from scipy import ndimage
 
 from medseg.data.config import PreprocessConfig
 from medseg.data.phantom import draw_phantom
-from medseg.data.preprocess import fit, locate_pixels, measure_levels, restore, restore_probabilities, scale_intensity
+from medseg.data.preprocess import (
+    build_input,
+    fit,
+    locate_pixels,
+    measure_levels,
+    restore,
+    restore_probabilities,
+    scale_intensity,
+)
+from medseg.data.transforms import network_input
 
 PERCENTILES = PreprocessConfig()
 FIXED = PreprocessConfig(intensity="fixed", range=(10, 20))
@@ -109,6 +119,24 @@ def test_never_a_nan(kind):
     scaled = scale_intensity(pixels, None, PERCENTILES)
     assert np.isfinite(scaled).all()
     assert (scaled.min(), scaled.max()) == (0, 0 if kind == "flat" else 1) or kind == "tiny"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_input_of_the_network_is_what_the_transforms_of_training_make(chest, channels):
+    """Value for value; `padding` is left out of the levels in both."""
+    pixels = chest if channels == 1 else np.stack([chest, chest / 2, 4095 - chest], axis=2)
+    padding = np.zeros(chest.shape, bool)
+    padding[:40] = True
+    config = PreprocessConfig(size=(96, 64))
+    item = {
+        "image": MetaTensor(pixels[None] if channels == 1 else np.moveaxis(pixels, -1, 0), meta={"padding": padding})
+    }
+    expected = network_input(config)(item)["image"].as_tensor()
+    built = build_input(pixels, padding, config)
+    assert built.shape == (channels, 96, 64)
+    assert built.dtype == torch.float32
+    assert torch.equal(built, expected)
+    assert not torch.equal(built, build_input(pixels, None, config))
 
 
 def test_pad_keeps_the_aspect_ratio_and_centres():

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from medseg.errors import StorageError
 from medseg.inference.config import InputConfig
@@ -36,6 +37,10 @@ def hang():
 
 def allocate(gib):
     return len(np.ones(int(gib * 2**27), np.float64))
+
+
+def allocate_tensor(gib):
+    return len(torch.ones(int(gib * 2**28)))
 
 
 def fail_to_write():
@@ -78,9 +83,8 @@ def test_a_task_whose_process_was_killed_is_tried_again(workers, tmp_path):
 
 def test_memory_is_limited(workers):
     assert run(workers, allocate, 0.25) == 2**25
-    workers.submit("tag", allocate, 2)
-    with pytest.raises(MemoryError):
-        workers.wait()
+    assert run(workers, allocate, 2) == Lost("memory: needed more than 0.5 GiB")
+    assert run(workers, allocate_tensor, 2) == Lost("memory: needed more than 0.5 GiB")
 
 
 def test_what_cannot_be_written_is_raised(workers):

@@ -1,7 +1,7 @@
 import pytest
 from pydicom.uid import UID
 
-from medseg.inference.screen import list_doubts, screen
+from medseg.inference.screen import list_doubts, name_terms, screen
 from medseg.model.checkpoint import Accepts
 from medseg.radiograph import read_radiograph
 from medseg.radiograph.description import describe_dicom
@@ -36,6 +36,25 @@ def test_another_object_is_not(tags, reason, tmp_path):
     assert screened(write_dicom(tmp_path / "x", **tags)) == reason
 
 
+@pytest.mark.parametrize("text", ["DOE JANE", "Hand (left)", "HAND OF JANE DOE, BORN 1970"])
+def test_other_text_is_no_reason_to_take_a_picture_and_is_never_quoted(text, tmp_path):
+    """What a model is for is still compared with it: a site may have terms of its own."""
+    for keyword, code, known in (
+        ("Modality", "modality", "CR, DX"),
+        ("BodyPartExamined", "body-part", "CHEST"),
+        ("ViewPosition", "view", "PA"),
+    ):
+        path = write_dicom(tmp_path / "x", **{keyword: text})
+        reason = f"{code}: a term that the standard does not define is not accepted ({known})"
+        assert screened(path) == reason
+    own = Accepts(body_parts=(text.upper(),))
+    path = write_dicom(tmp_path / "x", BodyPartExamined=text)
+    assert screened(path, own) is None
+    with open_source(path) as file:
+        assert name_terms(describe_dicom(file), own)["body_part"] == text.upper()
+        assert name_terms(describe_dicom(file), ACCEPTS) == {"modality": "DX", "body_part": None, "view": "PA"}
+
+
 def test_modality_decides_not_the_sop_class(tmp_path):
     capture = UID("1.2.840.10008.5.1.4.1.1.7")
     assert screened(write_dicom(tmp_path / "x", SOPClassUID=capture, Modality="CR")) is None
@@ -52,7 +71,7 @@ def test_absent_tags_are_taken_with_a_warning(tmp_path):
     path = write_dicom(tmp_path / "x", Modality=None, BodyPartExamined=None, ViewPosition=None)
     assert screened(path) is None
     names = ("modality", "body part", "view")
-    assert list(list_doubts(read_radiograph(path), ())) == [f"{name} unknown: the tag is absent" for name in names]
+    assert list(list_doubts(read_radiograph(path), ())) == [f"{name} unknown" for name in names]
 
 
 def test_an_empty_list_accepts_anything(tmp_path):

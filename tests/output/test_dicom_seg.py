@@ -343,6 +343,11 @@ def test_a_lossy_source_is_told(tmp_path):
     made = build_segmentation(found, MASKS, CLASSES, MAKER)
     assert (made.LossyImageCompression, list(made.LossyImageCompressionRatio)) == ("01", [10, 2.5])
     assert "LossyImageCompressionMethod" not in made
+    methods = ["ISO_10918_1", "ISO_15444_1"]
+    found = reference(tmp_path, LossyImageCompression="01", LossyImageCompressionMethod=methods)
+    assert build_segmentation(found, MASKS, CLASSES, MAKER).LossyImageCompressionMethod == methods
+    found = reference(tmp_path, LossyImageCompression="01", LossyImageCompressionMethod="DOE JANE")
+    assert found.warnings == ("LossyImageCompressionMethod is not valid and was left empty in the SEG",)
     grey = phantom(31, 29).astype(np.uint8)
     path = write_dicom(tmp_path / "jpeg.dcm", grey, syntax=JPEGBaseline8Bit, frame=b"\xff\xd8\xff\xd9")
     assert build_segmentation(refer(path), MASKS, CLASSES, MAKER).LossyImageCompression == "01"

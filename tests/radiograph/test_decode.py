@@ -225,7 +225,7 @@ def test_several_fragments_are_one_picture(tmp_path, table):
         (JPEG2000Lossless, b"no codestream at all", "does not start like a JPEG 2000"),
         (RLELossless, bytes(64), "cannot be decoded"),
         (RLELossless, b"\x81\x00" * 40000, "RLE data are longer"),
-        (MPEG2MPML, b"\0" * 100, "transfer syntax MPEG2 .* is not supported"),
+        (MPEG2MPML, b"\0" * 100, "TransferSyntaxUID is MPEG2 .*, which is not supported"),
     ],
 )  # fmt: skip
 def test_codestream_that_contradicts_the_tags_is_refused(tmp_path, syntax, frame, reason):

@@ -36,3 +36,8 @@ def test_ranges_by_hand_leave_empty_masks_out() -> None:
     assert found.area == pytest.approx((1 / 32, 8 / 32))
     assert found.row == pytest.approx((0.125, 0.75))
     assert found.column == pytest.approx((0.0625, 0.75))
+
+
+def test_other_text_in_a_tag_does_not_go_into_the_model_file() -> None:
+    accepts = describe_input([facts("DX", "DOE JANE", "PA"), facts("DOE", "CHEST", "AP DOE")], DataConfig())
+    assert (accepts.modalities, accepts.body_parts, accepts.views) == (("DX",), ("CHEST",), ("PA",))
