@@ -7,6 +7,7 @@ MedsegError
 ├── CheckpointError    2   a model file is damaged or does not fit
 ├── OutputBusyError    2   another process writes into the same output folder
 ├── StorageError       1   a file could not be written (disk full, no permission)
+├── WorkerError        1   the processes that read files cannot be started
 └── TrainingError      1   training failed under way (a loss that is not a number)
 """
 
@@ -47,6 +48,12 @@ class OutputBusyError(MedsegError):
 
 class StorageError(MedsegError):
     """A file could not be written."""
+
+    exit_code = 1
+
+
+class WorkerError(MedsegError):
+    """The processes that read files cannot be started."""
 
     exit_code = 1
 

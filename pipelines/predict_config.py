@@ -42,7 +42,7 @@ class PredictDicomConfig(Section):
         if not self.input.dir.is_dir():
             raise ValueError(f"input.dir: {self.input.dir}: is a file; a folder is needed")
         folder, results = self.input.dir.resolve(), self.output.dir.resolve()
-        own = (results / name for name in ("", "png", "nifti", "seg", "overlay"))
+        own = (results / name for name in ("", "png", "nifti", "seg", "overlay", "earlier", ".scratch"))
         if any(folder == path or (path != results and path in folder.parents) for path in own):
             raise ValueError(f"output.dir: {self.output.dir} would write into input.dir; choose another folder")
         return self

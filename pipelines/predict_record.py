@@ -4,8 +4,7 @@ import hashlib
 import json
 import platform
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,9 @@ from medseg.inference.journal import Firsts
 from medseg.inference.models import LoadedModel
 from medseg.inference.progress import Progress, Tally
 from medseg.inference.walk import Entry, walk
+from medseg.inference.watch import watch
+from medseg.model.checkpoint import Accepts
+from medseg.output.folder import set_aside
 from medseg.output.report import Report, encode_path, hash_path, name_columns
 from medseg.tracking.store import RESEARCH_USE
 from medseg.training.interrupt import Interrupted, Pending
@@ -26,27 +28,28 @@ from pipelines.predict_config import PredictDicomConfig
 RESULTS = ("png/*", "nifti/*", "seg", "overlay")
 """Folders of results below the output folder."""
 
+_ROOT = b"input"  # the path under which the journal keeps which folder was predicted
 _PACKAGES = ("medseg", "torch", "pydicom", "highdicom", "SimpleITK", "nibabel", "numpy")
 
 
 def build_job(config: PredictDicomConfig, model: LoadedModel, backend: str, decision: Decision) -> Job:
     """What every file is treated with: the model's own settings, and what the command may choose."""
     given = {name: getattr(config.input, name) for name in ("modalities", "body_parts", "views")}
-    chosen = {name: tuple(v.upper() for v in values) for name, values in given.items() if values is not None}
+    chosen = {name: sorted(v.upper() for v in values) for name, values in given.items() if values is not None}
     return Job(
         root=bytes(config.input.dir.absolute()),
         folder=config.output.dir.absolute(),
         model=model.digest,
         backend=backend,
-        kinds=config.input.kinds,
+        kinds=tuple(sorted(config.input.kinds)),
         invert=config.input.invert,
         reading=model.card.reading,
-        accepts=model.card.accepts.model_copy(update=chosen),
+        accepts=Accepts(**{**model.card.accepts.model_dump(), **chosen}),
         orientations=model.card.orientations,
         ranges=model.card.ranges,
         decision=decision,
-        tta=model.card.inference.tta,
-        formats=config.output.formats,
+        tta=tuple(sorted(model.card.inference.tta)),
+        formats=tuple(sorted(config.output.formats)),
         burned_in=config.output.burned_in,
         uids=config.report.uids,
     )
@@ -57,18 +60,26 @@ def record_folder(config: PredictDicomConfig, prediction: FolderPrediction, fold
 
     Raises `Interrupted` after a signal, once the files under way are done and reported.
     """
-    seen: dict[bytes, tuple[int, ...]] = {}
-    while True:
-        entries = walk(config.input.dir, folder)
-        if config.input.watch:
-            entries = _settled(entries, prediction, seen)
-        tally = _record_pass(config, prediction, folder, entries, pending)
-        if pending.signum is None and config.input.watch:
-            _pause(config.input.poll_seconds, pending)
-        if pending.signum is not None:
-            raise Interrupted(pending.signum)
-        if not config.input.watch:
-            return tally
+    _claim_root(prediction, folder)
+    tally = Tally()
+    if not config.input.watch:
+        tally = _record_pass(config, prediction, folder, walk(config.input.dir, folder), pending)
+    else:
+        for entries in watch(lambda: walk(config.input.dir, folder), prediction.is_known, config.input, pending):
+            _record_pass(config, prediction, folder, entries, pending)
+    if pending.signum is not None:
+        raise Interrupted(pending.signum)
+    return tally
+
+
+def _claim_root(prediction: FolderPrediction, folder: Path) -> None:
+    """Set the report on another input folder aside."""
+    digest = hashlib.sha256(prediction.job.root).hexdigest()
+    earlier = prediction.journal.find(_ROOT)
+    if earlier is None or earlier["root"] != digest:
+        if earlier is not None:
+            set_aside(folder, ("report.csv", "report.jsonl", "summary.json"))
+        prediction.journal.append(_ROOT, {"root": digest})
 
 
 def _record_pass(
@@ -78,25 +89,33 @@ def _record_pass(
     job, tally = prediction.job, Tally()
     columns = name_columns(job.decision.classes, job.uids)
     with (
-        Progress(tally, lambda: walk(config.input.dir, folder)) as progress,
+        Progress(tally, lambda: walk(config.input.dir, folder), shown=not config.input.watch) as progress,
         Firsts() as firsts,
         Report(folder, columns) as report,
     ):
-        for entry, record in prediction.run(entries, lambda: pending.signum is not None):
+        for entry, record, fresh in prediction.run(entries, lambda: pending.signum is not None):
             report.write(_build_row(entry, record, job, firsts, config.report.paths == "hashed"))
             tally.add(record["status"], record["reason"])
-            if record["status"] == "rejected" and not config.input.watch:
+            if record["status"] == "rejected" and (fresh or not config.input.watch):
                 shown = record["id"] if config.report.paths == "hashed" else encode_path(entry.path)
                 print(f"rejected {shown}: {record['reason']}", file=sys.stderr)
             progress.show()
     tally.predicted = prediction.num_predicted
-    if report.changed or not (folder / "summary.json").exists():
-        summary = _summarize(config, job, tally, complete=pending.signum is None)
+    if report.changed or not _is_complete(folder / "summary.json"):
+        summary = _summarize(config, job, tally, prediction.complete)
         write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     if tally.predicted or not config.input.watch:
         report_path = Path("report.csv") if config.report.paths == "hashed" else folder / "report.csv"
         print(_describe(tally, report_path), flush=True)
     return tally
+
+
+def _is_complete(path: Path) -> bool:
+    """Whether a summary stands there, of a run that was not stopped."""
+    try:
+        return bool(json.loads(path.read_text())["complete"])
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def _build_row(entry: Entry, record: Record, job: Job, firsts: Firsts, hashed: bool) -> dict[str, Any]:
@@ -117,26 +136,6 @@ def _build_row(entry: Entry, record: Record, job: Job, firsts: Firsts, hashed: b
         "model": job.model,
         "seconds": record.get("seconds"),
     }
-
-
-def _settled(
-    entries: Iterable[Entry], prediction: FolderPrediction, seen: dict[bytes, tuple[int, ...]]
-) -> Iterator[Entry]:
-    """The files that were not touched since the last look; `seen` keeps the others until the next one."""
-    before = dict(seen)
-    seen.clear()
-    for entry in entries:
-        now = () if entry.stat is None else (entry.stat.st_size, entry.stat.st_mtime_ns)
-        if prediction.is_known(entry) or before.get(entry.path) == now:
-            yield entry
-        else:
-            seen[entry.path] = now
-
-
-def _pause(seconds: float, pending: Pending) -> None:
-    until = time.monotonic() + seconds
-    while pending.signum is None and (left := until - time.monotonic()) > 0:
-        time.sleep(min(left, 0.2))
 
 
 def _summarize(config: PredictDicomConfig, job: Job, tally: Tally, complete: bool) -> dict[str, Any]:

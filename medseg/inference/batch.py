@@ -22,6 +22,7 @@ from medseg.inference.write import Written, write_results
 
 _MAX_WAITING = 1000  # results that may wait for one that is slow
 _LIMITS = ("timeout", "memory", "crashed")  # reasons that another limit may remove
+_PASSING = ("changing", "unreadable", "killed")  # reasons that may be gone the next time
 
 Record = dict[str, Any]
 """What the journal keeps of a file: `id`, `status`, `reason`, `warnings`, `facts`, `seconds`, digests, `outputs`."""
@@ -38,6 +39,7 @@ class _Slot:
     seconds: float = 0.0
     date: datetime | None = None
     lost: bool = False
+    fresh: bool = False
 
 
 class FolderPrediction:
@@ -48,23 +50,25 @@ class FolderPrediction:
         self.predictor = predictor
         self.workers = workers
         self.journal = journal
-        self._key = job.key
+        self._key, self._configuration = job.key, job.configuration
         self._limits = [workers.timeout_seconds, workers.memory_gib]
         self._window = 2 * workers.number + 2 * predictor.batch_size
         self._slots: deque[_Slot] = deque()
         self._ready: list[_Slot] = []
         self._reading = self._writing = 0
         self.num_predicted = 0
+        self.complete = True
+        """Whether the last run was not stopped before its end."""
 
-    def run(self, entries: Iterable[Entry], stopped: Callable[[], bool]) -> Iterator[tuple[Entry, Record]]:
-        """The record of each entry, in order; once `stopped`, of those under way. Raises `StorageError`."""
-        self.num_predicted = 0
+    def run(self, entries: Iterable[Entry], stopped: Callable[[], bool]) -> Iterator[tuple[Entry, Record, bool]]:
+        """The record of each entry, in order, and whether it is new.
+
+        Once `stopped`, those of files under way and of those that an earlier run has dealt with. Raises `StorageError`.
+        """
+        self.num_predicted, self.complete = 0, True
         waiting = iter(entries)
         while True:
-            while self._has_room() and not stopped():
-                entry = next(waiting, None)
-                if entry is None:
-                    break
+            while self._has_room() and (entry := self._next(waiting, stopped)) is not None:
                 self._take(entry)
             if self._ready and (len(self._ready) >= self.predictor.batch_size or not self._reading):
                 self._predict()
@@ -73,11 +77,19 @@ class FolderPrediction:
             elif not self._slots:
                 return
             while self._slots and (record := self._slots[0].record) is not None:
-                yield self._slots.popleft().entry, record
+                slot = self._slots.popleft()
+                yield slot.entry, record, slot.fresh
 
     def is_known(self, entry: Entry) -> bool:
         """Whether a file has been dealt with and has not been touched since."""
         return entry.stat is None or self._find(entry)[1]
+
+    def _next(self, waiting: Iterator[Entry], stopped: Callable[[], bool]) -> Entry | None:
+        for entry in waiting:
+            if not stopped() or self.is_known(entry):
+                return entry
+            self.complete = False
+        return None
 
     def _has_room(self) -> bool:
         return self._reading + len(self._ready) + self._writing < self._window and len(self._slots) < _MAX_WAITING
@@ -98,7 +110,7 @@ class FolderPrediction:
 
     def _find(self, entry: Entry) -> tuple[Record | None, bool]:
         """The last record of a path, and whether it still holds: same file, same settings, outputs in place."""
-        record = self.journal.find(entry.path)
+        record = self.journal.find(self._name(entry))
         if record is None or entry.stat is None or not self._stands(record):
             return record, False
         return record, tuple(record["stat"]) == fingerprint(entry.stat)
@@ -115,7 +127,7 @@ class FolderPrediction:
             slot.found = result
             if result.status == "known" and slot.earlier is not None:
                 slot.record = {**slot.earlier, "stat": result.stat}
-                self.journal.append(slot.entry.path, slot.record)
+                self.journal.append(self._name(slot.entry), slot.record)
             elif result.status:
                 self._close(slot, result.status, result.reason)
             else:
@@ -150,14 +162,23 @@ class FolderPrediction:
     def _date(self, slot: _Slot) -> datetime:
         """The date of the results: the first time these were made, so that making them again changes no byte."""
         earlier, found = slot.earlier, slot.found
-        same = earlier and found and earlier["key"] == self._key and earlier["id"] == found.id and "date" in earlier
-        return datetime.fromisoformat(earlier["date"]) if earlier and same else _now()
+        same = found is not None and self._is_same(earlier, found)
+        return datetime.fromisoformat(earlier["date"]) if earlier and same and "date" in earlier else _now()
+
+    def _is_same(self, earlier: Record | None, found: Examined) -> bool:
+        """Whether an earlier record is of the same masks, whatever else was asked for."""
+        if earlier is None or earlier["id"] != found.id:
+            return False
+        return bool(earlier["configuration"] == self._configuration)
+
+    def _name(self, entry: Entry) -> bytes:
+        """What the journal knows a file by: two input folders may hold the same names."""
+        return self.job.root + b"\0" + entry.path
 
     def _close(self, slot: _Slot, status: str, reason: str, written: Written | None = None) -> None:
         """Record what became of a file, once all that was written for it is on the disk."""
         found = slot.found or Examined(identify_file(slot.entry.path))
-        outputs = written.outputs if written else {}
-        self._remove_stale(slot, found, outputs)
+        outputs = self._tidy(slot, found, written)
         record: Record = {
             "id": found.id,
             "status": status,
@@ -170,26 +191,38 @@ class FolderPrediction:
             "outputs": outputs,
             "stat": found.stat,
             "key": self._key,
+            "configuration": self._configuration,
         }
         code = reason.partition(":")[0]
         if slot.date is not None:
             record["date"] = slot.date.isoformat()
         if code in _LIMITS:
             record["limits"] = self._limits
-        if code in ("changing", "unreadable"):  # may be better the next time
+        if code in _PASSING:
             record["seconds"] = None
         else:
-            self.journal.append(slot.entry.path, record)
-        slot.record, slot.found = record, None
+            self.journal.append(self._name(slot.entry), record)
+        slot.record, slot.found, slot.fresh = record, None, True
 
-    def _remove_stale(self, slot: _Slot, found: Examined, outputs: dict[str, int]) -> None:
-        """Remove what an earlier run, or a process that died, left under this file's id and this one did not write."""
+    def _tidy(self, slot: _Slot, found: Examined, written: Written | None) -> dict[str, int]:
+        """The outputs that stand for a file, once all others of its path are removed.
+
+        What an earlier run made of the same picture in the same way stays, though its format is not asked for now. What
+        goes is of another content or model, or was left by a process that died.
+        """
+        outputs = dict(written.outputs) if written else {}
+        earlier = slot.earlier["outputs"] if slot.earlier is not None else {}
+        if written and self._is_same(slot.earlier, found):
+            outputs |= {name: size for name, size in earlier.items() if _size(self.job.folder / name) == size}
         names = set(name_outputs(("png", "nifti", "seg", "overlay"), self.job.decision.classes, found.id).values())
-        if slot.earlier is not None and slot.earlier["id"] == found.id:
-            names |= slot.earlier["outputs"].keys()
-        for name in names - outputs.keys():
+        for name in (names | earlier.keys()) - outputs.keys():
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 (self.job.folder / name).unlink()
+        if slot.date is not None and written is None:
+            for path in (self.job.folder / name for name in names):
+                for unfinished in path.parent.glob(f".{path.name}.*.tmp"):
+                    unfinished.unlink()
+        return outputs
 
 
 def _now() -> datetime:

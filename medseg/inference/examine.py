@@ -89,7 +89,7 @@ def examine_file(job: Job, path: bytes, known: str | None, lost: str | None = No
         if is_short_of_memory(error):
             _refuse(found, path, "memory", _SHORT_OF_MEMORY)
         else:
-            _refuse(found, path, "unexpected", _locate(error))
+            _refuse(found, path, "unexpected", locate(error))
     found.seconds = time.perf_counter() - started
     return found
 
@@ -166,7 +166,7 @@ def _keep(job: Job, picture: Radiograph, found: Examined) -> None:
         "spacing_source": picture.spacing_source,
         "lossy": picture.lossy,
     }
-    found.warnings += [*picture.warnings, *list_doubts(picture, job.orientations)]
+    found.warnings += [*picture.warnings, *list_doubts(picture, found.facts, job.orientations)]
     found.pixels = digest_pixels(picture.pixels)
     found.image = build_input(picture.pixels, picture.padding, job.decision.preprocess).numpy()
 
@@ -238,7 +238,7 @@ def _digest(file: BinaryIO, path: bytes) -> tuple[str, str]:
     return whole.hexdigest()[:16], content.hexdigest()
 
 
-def _locate(error: Exception) -> str:
+def locate(error: Exception) -> str:
     """The kind of an error and where it was raised: its words may hold values of the file."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -40,7 +40,7 @@ class Job:
     @property
     def configuration(self) -> str:
         """16 hex digits over the settings that decide the masks."""
-        return self._digest("model", "invert", "reading", "decision", "tta")
+        return self._digest("model", "backend", "invert", "reading", "decision", "tta")
 
     @property
     def key(self) -> str:

@@ -34,8 +34,12 @@ class Predictor:
         The mean over networks and over what test-time augmentation makes of the picture. A processor takes pictures one
         by one: it is no slower, and the result cannot depend on a picture's neighbours.
         """
-        batches = torch.split(images, 1 if self.device.type == "cpu" else len(images))
-        return torch.cat([self._mean(batch.to(self.device)).cpu() for batch in batches])
+        if self.device.type == "cpu":
+            return torch.cat([self._mean(image) for image in torch.split(images, 1)])
+        missing = -len(images) % self.batch_size  # always of one size, for which a GPU always takes the same way
+        filled = torch.cat([images, images.new_zeros(missing, *images.shape[1:])])
+        maps = [self._mean(batch.to(self.device)).cpu() for batch in torch.split(filled, self.batch_size)]
+        return torch.cat(maps)[: len(images)]
 
     def probabilities(self, predicted: Tensor, size: tuple[int, int]) -> Tensor:
         """One picture's probabilities `(class, *size)` at its original size."""

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
@@ -43,14 +43,16 @@ class Tally:
 class Progress:
     """Shows a tally; the number of all files is counted by a second walk at the same time. A context manager."""
 
-    def __init__(self, tally: Tally, files: Callable[[], Iterable[object]]) -> None:
+    def __init__(self, tally: Tally, files: Callable[[], Iterable[object]], shown: bool = True) -> None:
         self.tally = tally
+        self.shown = shown
         self._total: int | None = None
-        self._bar = tqdm(total=0, unit=" files", file=sys.stderr) if sys.stderr.isatty() else None
-        self._printed_at = time.monotonic()
+        self._bar = tqdm(total=0, unit=" files", file=sys.stderr) if shown and sys.stderr.isatty() else None
+        self._marks = deque([(tally.started, 0)], maxlen=7)  # the rate is that of the last lines: known files go faster
         self._leaving = False
         self._counter = threading.Thread(target=self._count, args=(files,), daemon=True)
-        self._counter.start()
+        if shown:
+            self._counter.start()
 
     def show(self) -> None:
         """Bring bar or lines up to date."""
@@ -58,14 +60,15 @@ class Progress:
             self._bar.total = self._total
             self._bar.set_postfix_str(f"{self.tally.rejected} rejected", refresh=False)
             self._bar.update(self.tally.statuses.total() - self._bar.n)
-        elif time.monotonic() - self._printed_at >= _SECONDS:
-            self._printed_at = time.monotonic()
+        elif self.shown and time.monotonic() - self._marks[-1][0] >= _SECONDS:
             print(self.describe(), file=sys.stderr, flush=True)
+            self._marks.append((time.monotonic(), self.tally.statuses.total()))
 
     def describe(self) -> str:
         """One line: files so far, rejects, rate, time left."""
         number = self.tally.statuses.total()
-        rate = number / max(self.tally.seconds, 1e-9)
+        since, before = self._marks[0]
+        rate = (number - before) / max(time.monotonic() - since, 1e-9)
         parts = [f"{number}{f' of {self._total}' if self._total is not None else ''} files"]
         parts += [f"{self.tally.rejected} rejected", f"{rate:.1f} files/s"]
         if self._total is not None and rate:
@@ -80,7 +83,8 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._leaving = True
-        self._counter.join()
+        if self.shown:
+            self._counter.join()
         if self._bar is not None:
             self.show()
             self._bar.close()

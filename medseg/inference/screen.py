@@ -1,6 +1,6 @@
 """Which pictures a model is for, and what is doubtful about those it takes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from medseg.model.checkpoint import Accepts
 from medseg.radiograph import Radiograph
@@ -24,7 +24,7 @@ def screen(found: Description, accepts: Accepts, colour: bool) -> str | None:
         ("view", found.view, accepts.views),
     ):
         if value is not None and accepted and value not in accepted:
-            term = shown[name] or "a term that the standard does not define"
+            term = shown[name] or "another one"
             return f"{name.replace('_', '-')}: {term} is not accepted ({', '.join(accepted)})"
     if found.enhanced:
         return "enhanced: the image keeps its attributes in functional groups, which are not read"
@@ -48,13 +48,13 @@ def name_terms(found: Description, accepts: Accepts) -> dict[str, str | None]:
     }
 
 
-def list_doubts(picture: Radiograph, orientations: tuple[str, ...]) -> Iterator[str]:
-    """Warnings on a picture that is taken: tags that are absent, another orientation, burned-in text."""
+def list_doubts(picture: Radiograph, terms: Mapping[str, str | None], orientations: tuple[str, ...]) -> Iterator[str]:
+    """Warnings on a picture that is taken: `terms` that are unknown, another orientation, burned-in text."""
     if picture.kind != "dicom":
         return
-    for name, value in (("modality", picture.modality), ("body part", picture.body_part), ("view", picture.view)):
-        if value is None:
-            yield f"{name} unknown"
+    for name in ("modality", "body_part", "view"):
+        if terms.get(name) is None:
+            yield f"{name.replace('_', ' ')} unknown"
     expected = orientations or _UPRIGHT
     if picture.orientation is not None and picture.orientation not in expected:
         yield f"orientation {picture.orientation} is not the model's ({', '.join(expected)})"

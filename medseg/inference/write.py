@@ -11,11 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medseg.inference.examine import Examined
+from medseg.errors import StorageError
+from medseg.inference.examine import Examined, locate
 from medseg.inference.job import Job, name_outputs
 from medseg.inference.measure import CardiothoracicRatio, find_empty, find_implausible, measure_areas, measure_ctr
+from medseg.inference.pool import Lost, is_short_of_memory
 from medseg.output.images import write_mask_nifti, write_mask_png
 from medseg.output.overlay import write_overlay
+
+_MAX_NIFTI = 32767
 
 
 @dataclass
@@ -29,11 +33,22 @@ class Written:
     seconds: float
 
 
-def write_results(job: Job, found: Examined, predicted: NDArray[np.float32], date: datetime) -> Written:
+def write_results(job: Job, found: Examined, predicted: NDArray[np.float32], date: datetime) -> Written | Lost:
     """Cut probabilities `(class, rows, columns)` of the network's size into masks; measure and write them.
 
-    Raises `StorageError` where a file cannot be written.
+    Raises `StorageError` where a file cannot be written, and what says that memory is short.
     """
+    try:
+        return _make_results(job, found, predicted, date)
+    except StorageError:
+        raise
+    except Exception as error:  # the batch goes on past a picture that a library cannot cope with
+        if is_short_of_memory(error):
+            raise
+        return Lost(f"unexpected: {locate(error)}")
+
+
+def _make_results(job: Job, found: Examined, predicted: NDArray[np.float32], date: datetime) -> Written:
     started = time.perf_counter()
     probabilities = torch.from_numpy(predicted)
     masks = job.decision.masks(probabilities, found.size).numpy()
@@ -42,7 +57,7 @@ def write_results(job: Job, found: Examined, predicted: NDArray[np.float32], dat
     warnings += find_implausible(job.decision.network_masks(probabilities).numpy(), classes, job.ranges)
     ratio = _measure_ctr(masks, classes, found.facts.get("view"), warnings)
     facts = {**measure_areas(masks, classes, found.spacing_mm), "ctr": ratio.value if ratio else None}
-    outputs = _write(job, found, masks, ratio, date)
+    outputs = _write(job, found, masks, ratio, date, warnings)
     return Written(facts, warnings, outputs, time.perf_counter() - started)
 
 
@@ -61,15 +76,23 @@ def _measure_ctr(
 
 
 def _write(
-    job: Job, found: Examined, masks: NDArray[np.bool_], ratio: CardiothoracicRatio | None, date: datetime
+    job: Job,
+    found: Examined,
+    masks: NDArray[np.bool_],
+    ratio: CardiothoracicRatio | None,
+    date: datetime,
+    warnings: list[str],
 ) -> dict[str, int]:
     classes = job.decision.classes
+    fits_nifti = max(found.size) <= _MAX_NIFTI
+    if "nifti" in job.formats and not fits_nifti:
+        warnings.append(f"no NIfTI: a side of more than {_MAX_NIFTI} pixels does not fit the format")
     written: dict[str, int] = {}
     for (kind, name), relative in name_outputs(job.formats, classes, found.id).items():
         path = job.folder / relative
         if kind == "png" and name is not None:
             write_mask_png(path, masks[classes.index(name)])
-        elif kind == "nifti" and name is not None:
+        elif kind == "nifti" and name is not None and fits_nifti:
             write_mask_nifti(path, masks[classes.index(name)], found.spacing_mm)
         elif kind == "overlay" and found.preview is not None:
             write_overlay(path, found.preview, masks, classes, ratio)

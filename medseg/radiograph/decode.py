@@ -53,6 +53,7 @@ _PLUGINS = {
 }
 """The pydicom plugin for each transfer syntax: named, so that what else is installed changes nothing."""
 
+_DECODER_BYTES = 16  # of memory that a pixel needs, no more than what comes after needs anyway
 _LOSSLESS_JPEG, _JPEG_LS = 0xC3, 0xF7
 _PROCESSES = {
     JPEGBaseline8Bit: (0xC0, 0xC1, 0xC2),
@@ -184,6 +185,7 @@ def _decode_frame(frame: bytes, form: PixelFormat) -> tuple[Cells, int]:
         form.transfer_syntax == JPEGExtended12Bit and precision > 8
     )
     with refusing(f"the {form.transfer_syntax.name} picture cannot be decoded"):
+        np.empty((_DECODER_BYTES, form.rows, form.columns), np.uint8)  # decoders take a lack of memory for damage
         pixels = _decode_by_gdcm(frame, form, precision) if by_gdcm else _decode_by_pydicom(frame, form, precision)
     if pixels.shape != (form.rows, form.columns):
         raise RadiographError("the decoded picture does not have the size that the tags state")

@@ -8,11 +8,21 @@ from pydicom.uid import UID
 
 from medseg.errors import RadiographError
 from medseg.radiograph.dicom import read_orientation
-from medseg.radiograph.header import integer, items, read_dataset, text, uid
+from medseg.radiograph.header import integer, items, read_dataset, text, texts, uid
+from medseg.radiograph.terms import name_code
 
 _KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "BodyPartExamined"),
-    *("ViewPosition", "PatientOrientation", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
+    *(
+        "AnatomicRegionSequence",
+        "ViewPosition",
+        "ViewCodeSequence",
+        "PatientOrientation",
+        "Rows",
+        "Columns",
+        "NumberOfFrames",
+        "SamplesPerPixel",
+    ),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 
@@ -57,8 +67,8 @@ def describe_dicom(file: BinaryIO) -> Description:
         sop_class=sop_class,
         sop_class_name=name if name and name != sop_class else None,
         modality=_stated(dataset, "Modality"),
-        body_part=_stated(dataset, "BodyPartExamined"),
-        view=_stated(dataset, "ViewPosition"),
+        body_part=_stated(dataset, "BodyPartExamined") or _coded(dataset, "BodyPartExamined", "AnatomicRegionSequence"),
+        view=_stated(dataset, "ViewPosition") or _coded(dataset, "ViewPosition", "ViewCodeSequence"),
         orientation=read_orientation(dataset),
         rows=_count(dataset, "Rows"),
         columns=_count(dataset, "Columns"),
@@ -72,7 +82,16 @@ def describe_dicom(file: BinaryIO) -> Description:
 
 
 def _stated(dataset: Dataset, keyword: str) -> str | None:
-    return (text(dataset, keyword) or "").upper() or None
+    return next((value.upper() for value in texts(dataset, keyword) if value), None)
+
+
+def _coded(dataset: Dataset, keyword: str, sequence: str) -> str | None:
+    """The term that the code in `sequence` stands for: DX images need have no other (PS3.3 C.8.11.2, C.8.11.5)."""
+    for item in items(dataset, sequence):
+        scheme, value = text(item, "CodingSchemeDesignator"), text(item, "CodeValue")
+        if scheme and value:
+            return name_code(keyword, scheme, value)
+    return None
 
 
 def _count(dataset: Dataset, keyword: str) -> int | None:

@@ -68,12 +68,15 @@ def _inflate(file: BinaryIO, start: int) -> BinaryIO:
     head = file.read(12)
     has_length = head[:8] == b"\x02\x00\x00\x00UL\x04\x00"
     meta = file.read(min(int.from_bytes(head[8:], "little"), _MAX_META) if has_length else 4096)
+    if has_length and file.read(8) == bytes(8):  # pydicom would go through them, as _ZEROS
+        raise RadiographError("holds zeros where its data set should start")
     if _DEFLATED not in meta:
         return file
     if not has_length:
         raise RadiographError("is deflated and has no FileMetaInformationGroupLength")
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     with refusing("the deflated data set is damaged"):
+        file.seek(start + len(head) + len(meta))
         data = inflater.decompress(file.read(), MAX_INFLATED)
     if inflater.unconsumed_tail:
         raise RadiographError(f"inflates to more than {MAX_INFLATED} bytes")

@@ -14,6 +14,7 @@ from medseg.radiograph.orientation import turn_to_picture
 from medseg.radiograph.source import copy_of, refusing
 
 _MAX_HEADER = 1 << 16
+_GZIP = ("gzip", "gz")
 _SPACING_FIELDS = ("elementspacing", "elementsize", "spacings", "spacedirections")
 
 
@@ -27,6 +28,8 @@ def read_itk(file: BinaryIO, kind: str, warnings: list[str]) -> tuple[NDArray[An
     header = _read_mha_header(file) if kind == "mha" else _read_nrrd_header(file)
     sizes = _sizes(header.get("dimsize") or header.get("sizes") or "")
     check_size(sizes[1], sizes[0])
+    if kind == "nrrd" and header.get("encoding", "").lower() not in ("raw", *_GZIP):  # ITK may crash on others
+        raise RadiographError("has an encoding other than raw and gzip")
     inflated = _inflated_length(file, kind, header)
     with refusing(f"is not a readable {kind.upper()} file"), copy_of(file, f".{kind}") as path:
         image = sitk.ReadImage(path)
@@ -71,7 +74,7 @@ def _inflated_length(file: BinaryIO, kind: str, header: dict[str, str]) -> int |
 
     Raises `RadiographError` where they do not match their checksum: ITK would go on with what is there.
     """
-    zipped = header.get("compresseddata", "").lower() == "true" or header.get("encoding", "").lower() in ("gzip", "gz")
+    zipped = header.get("compresseddata", "").lower() == "true" or header.get("encoding", "").lower() in _GZIP
     if not zipped:
         return None
     end, window = (rb"ElementDataFile[^\n]*\n", 15) if kind == "mha" else (rb"\n\r?\n", 31)

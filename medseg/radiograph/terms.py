@@ -36,3 +36,24 @@ DEFINED = {
     "ViewPosition": frozenset(_VIEWS.split()),
 }
 """Terms by keyword (PS3.3 C.7.3.1.1.1 with retired ones, PS3.16 annex L and THORAX, C.8.1.1.1, C.8.7.1, C.8.11.5)."""
+
+_OF_CODES = {
+    **{"AnteroPosterior": "AP", "PosteroAnterior": "PA", "LeftLateral": "LL", "RightLateral": "RL"},
+    **{"CervicalSpine": "CSPINE", "ThoracicSpine": "TSPINE", "LumbarSpine": "LSPINE", "HipJoint": "HIP"},
+    **{"AnkleJoint": "ANKLE", "ElbowJoint": "ELBOW", "WristJoint": "WRIST"},
+}
+_THORAX = (("SCT", "51185008"), ("SRT", "T-D3000"))  # how chest was coded before SNOMED CT had a code for the region
+
+
+def name_code(keyword: str, scheme: str, value: str) -> str | None:
+    """The term of `keyword`, BodyPartExamined or ViewPosition, that a code of SNOMED CT (CID 4009, 4010) stands for."""
+    from pydicom.sr.codedict import codes
+    from pydicom.sr.coding import Code
+
+    code = Code(value, scheme, "")
+    context = codes.cid4009 if keyword == "BodyPartExamined" else codes.cid4010
+    if (scheme, value) in _THORAX:
+        return "CHEST"
+    known = {name: found for name in context.dir() if isinstance(found := getattr(context, name), Code)}
+    names: list[str] = [name for name, found in known.items() if found == code]
+    return _OF_CODES.get(names[0], names[0].upper()) if names else None

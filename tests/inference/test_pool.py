@@ -1,4 +1,6 @@
+import contextlib
 import os
+import random
 import signal
 import time
 
@@ -14,7 +16,7 @@ from medseg.inference.pool import Lost, Workers
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("out")
-    limits = InputConfig(dir=folder, timeout_seconds=3, memory_gib=0.5)
+    limits = InputConfig(dir=folder, timeout_seconds=8, memory_gib=0.5)
     with Workers(2, limits, folder) as pool:
         yield pool
     assert list(folder.iterdir()) == []
@@ -29,6 +31,10 @@ def run(workers, function, *arguments):
 
 def double(number):
     return 2 * number
+
+
+def pad(number):
+    return number, bytes(3_000_000)
 
 
 def hang():
@@ -67,13 +73,13 @@ def test_results_come_with_their_tags(workers):
 
 
 def test_a_task_that_hangs_is_lost(workers):
-    assert run(workers, hang) == Lost("timeout: took more than 3 s")
+    assert run(workers, hang) == Lost("timeout: took more than 8 s")
     assert run(workers, double, 4) == 8
 
 
 def test_a_task_that_ends_its_process_is_lost(workers):
     assert run(workers, os.abort) == Lost("crashed: the process that read it was ended by SIGABRT")
-    assert run(workers, os._exit, 3) == Lost("crashed: the process that read it ended")
+    assert run(workers, os._exit, 3) == Lost("crashed: the process that read it ended with code 3")
     assert run(workers, double, 4) == 8
 
 
@@ -97,3 +103,18 @@ def test_what_codecs_print_is_not_seen(workers, capfd):
     assert run(workers, print_something) == os.devnull
     captured = capfd.readouterr()
     assert "SECRET" not in captured.out + captured.err
+
+
+def test_processes_killed_at_any_moment_lose_no_task(workers):
+    rng = random.Random(2)
+    waiting = set(range(60))
+    for number in waiting:
+        workers.submit(number, pad, number)
+    while waiting:
+        for worker in rng.sample(workers._workers, rng.choice((0, 0, 0, 1, 2))):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.process.pid, signal.SIGKILL)
+        tag, result = workers.wait()
+        waiting.remove(tag)
+        assert isinstance(result, Lost) or result[0] == tag
+        assert not isinstance(result, Lost) or result.reason.startswith("killed: ")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -195,6 +196,63 @@ def test_sigterm_finishes_what_is_under_way_and_the_rerun_the_rest(
     done = predict(*arguments, environment=EPOCH)
     assert done.returncode == 1
     assert lasting(output) == lasting(whole)
+
+
+def test_stopping_a_rerun_does_not_shorten_the_report(model: Path, folder: Path, tmp_path: Path) -> None:
+    root, output = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(folder, root)
+    arguments = (f"model={model}", f"input.dir={root}", f"output.dir={output}")
+    predict(*arguments)
+    for index in range(6):  # new files, first in the walk
+        write_dicom(root / f"!{index}.dcm", phantom(900, 800) + np.uint16(index), SOPInstanceUID=f"1.2.4.{index + 1}")
+    with subprocess.Popen(
+        predict_command(*arguments, "predict.batch_size=1", "predict.workers=1"), cwd=ROOT, stderr=subprocess.PIPE
+    ) as process:
+        wait_for(lambda: len(list((output / "seg").glob("*.dcm"))) > 20)
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 143
+    found = [row["path"] for row in rows(output)]
+    assert [path for path in found if not path.startswith("!")] == sorted(path.name for path in folder.iterdir())
+    predict(*arguments)
+    assert len(rows(output)) == len(list(root.iterdir()))
+    assert json.loads((output / "summary.json").read_text())["complete"]
+
+
+def test_results_of_content_that_is_gone_are_removed(model: Path, folder: Path, tmp_path: Path) -> None:
+    root, output = tmp_path / "in", tmp_path / "out"
+    root.mkdir()
+    arguments = (f"model={model}", f"input.dir={root}", f"output.dir={output}")
+    for name in ("01.dcm", "02.dcm"):
+        shutil.copy(folder / name, root / "x.dcm")
+        predict(*arguments)
+    assert [path.stem for path in (output / "seg").iterdir()] == [row["id"] for row in rows(output)]
+
+
+def test_what_was_made_in_other_formats_stays_and_is_not_remade(model: Path, folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    root = tmp_path / "in"
+    root.mkdir()
+    shutil.copy(folder / "01.dcm", root)
+    arguments = (f"model={model}", f"input.dir={root}", f"output.dir={output}")
+    predict(*arguments, "output.formats=[png,seg]")
+    (segmentation,) = (output / "seg").iterdir()
+    before = segmentation.read_bytes()
+    predict(*arguments, "output.formats=[overlay]")
+    assert segmentation.read_bytes() == before
+    assert len(list((output / "overlay").iterdir())) == 1
+    predict(*arguments, "output.formats=[seg,png]", "report.uids=true")
+    assert segmentation.read_bytes() == before  # the date of the first time
+
+
+def test_another_input_sets_the_report_aside_and_leaves_results(model: Path, folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    for index in (1, 2):
+        (tmp_path / str(index)).mkdir()
+        shutil.copy(folder / f"{index:02d}.dcm", tmp_path / str(index) / "x.dcm")
+        predict(f"model={model}", f"input.dir={tmp_path / str(index)}", f"output.dir={output}")
+    assert len(list((output / "seg").iterdir())) == 2
+    assert rows(output / "earlier" / "1")[0]["id"] != rows(output)[0]["id"]
 
 
 def test_a_watched_folder_takes_files_once_they_have_stopped_growing(model: Path, folder: Path, tmp_path: Path) -> None:

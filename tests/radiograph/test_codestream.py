@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from medseg.errors import RadiographError
-from medseg.radiograph.codestream import check_end, scan_jpeg, scan_jpeg2000
+from medseg.radiograph.codestream import check_end, check_jpeg_length, check_tiles, scan_jpeg, scan_jpeg2000
 
 from .coats import HTJ2K_FRAME, JPEG12_FRAME, encode_lossless_jpeg, phantom
 
@@ -65,3 +65,40 @@ def test_missing_end_is_refused():
     check_end(JPEG12_FRAME + b"\0\xff\0")
     with pytest.raises(RadiographError, match="cut short"):
         check_end(JPEG12_FRAME[:-3])
+
+
+def tiled():
+    """Twelve tiles."""
+    buffer = io.BytesIO()
+    Image.fromarray((phantom() >> 4).astype(np.uint8)).save(buffer, "JPEG2000", no_jp2=True, tile_size=(27, 24))
+    return buffer.getvalue()
+
+
+def test_tiles_that_are_all_there():
+    check_tiles(tiled())
+    check_tiles(HTJ2K_FRAME)
+    first = HTJ2K_FRAME.index(b"\xff\x90")
+    check_tiles(HTJ2K_FRAME[: first + 6] + bytes(4) + HTJ2K_FRAME[first + 10 :])  # a length of 0: up to the end
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.5, 0.9])
+def test_tiles_that_are_missing_or_cut_are_refused_whatever_the_end_says(keep):
+    data = tiled()
+    with pytest.raises(RadiographError, match=r"cut short .\d+ of 12 tiles"):
+        check_tiles(data[: int(keep * len(data))] + b"\xff\xd9")
+
+
+@pytest.mark.parametrize(("at", "value"), [(12, 97), (8, 82), (12, 0xFFFFFFFF), (24, 0), (24, 1)])
+def test_a_size_that_asks_for_other_tiles_is_refused(at, value):
+    # reference grid and tile size stand as columns and rows behind SOC, SIZ, Lsiz and Rsiz (ITU-T T.800 A.5.1)
+    data = tiled()
+    with pytest.raises(RadiographError, match=r"of \d+ tiles|header is damaged"):
+        check_tiles(data[:at] + struct.pack(">I", value) + data[at + 4 :])
+
+
+def test_jpeg_that_is_too_short_for_its_pixels_is_refused():
+    check_jpeg_length(1000, 800, 640)
+    check_jpeg_length(1000, 80, 100, lossless=True)
+    for length, lossless in ((999, False), (63999, True)):
+        with pytest.raises(RadiographError, match=f"has {length} bytes, too few for 800 x 640 pixels"):
+            check_jpeg_length(length, 800, 640, lossless=lossless)

@@ -22,6 +22,7 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
+    JPIPHTJ2KReferenced,
     RLELossless,
 )
 
@@ -278,3 +279,26 @@ def test_ybr_jpeg_becomes_rgb(tmp_path):
 def test_grey_is_repeated_where_colour_is_asked_for(tmp_path):
     pixels = read_radiograph(write_dicom(tmp_path / "a.dcm"), colour=True).pixels
     np.testing.assert_array_equal(pixels, np.stack([phantom()] * 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("syntax", "shown"),
+    [
+        (JPIPHTJ2KReferenced, "JPIP HTJ2K Referenced"),
+        ("1.2.840.10008.1.2.4.299", "1.2.840.10008.1.2.4.299"),
+        ("1.2.826.0.1.19700101000", "private"),
+    ],
+)
+def test_transfer_syntax_that_is_not_supported_is_named_unless_it_is_private(tmp_path, syntax, shown):
+    path = write_dicom(tmp_path / "a.dcm", syntax=JPIPHTJ2KReferenced, frame=b"1234")
+    path.write_bytes(path.read_bytes().replace(JPIPHTJ2KReferenced.encode(), syntax.encode()))
+    with pytest.raises(RadiographError, match=f"TransferSyntaxUID is {shown}, which is not supported"):
+        read_radiograph(path)
+
+
+def test_jpeg_whose_size_and_tags_tell_the_same_lie_is_refused_before_it_is_decoded(tmp_path):
+    frame = encode_lossless_jpeg(phantom(), 12)
+    lie = frame.replace(struct.pack(">HH", 96, 80), struct.pack(">HH", 9000, 9000), 1)
+    path = write_dicom(tmp_path / "a.dcm", syntax=JPEGLosslessSV1, frame=lie, Rows=9000, Columns=9000)
+    with pytest.raises(RadiographError, match="too few for 9000 x 9000 pixels"):
+        read_radiograph(path)

@@ -40,3 +40,37 @@ def test_what_is_not_dicom_is_refused(tmp_path):
     (tmp_path / "x").write_bytes(b"no DICOM, only text" * 30)
     with pytest.raises(RadiographError):
         describe(tmp_path / "x")
+
+
+def coded(scheme, value):
+    item = Dataset()
+    item.CodingSchemeDesignator, item.CodeValue, item.CodeMeaning = scheme, value, "Jones"
+    return [item]
+
+
+@pytest.mark.parametrize(
+    ("region", "body_part"),
+    [
+        (("SCT", "85562004"), "HAND"),
+        (("SRT", "T-D8700"), "HAND"),
+        (("SCT", "816094009"), "CHEST"),
+        (("SRT", "T-D3000"), "CHEST"),
+        (("SCT", "122494005"), "CSPINE"),
+        (("99LOCAL", "1"), None),
+    ],
+)
+def test_a_code_stands_in_for_an_absent_term(region, body_part, tmp_path):
+    path = write_dicom(tmp_path / "x", BodyPartExamined=None, AnatomicRegionSequence=coded(*region))
+    assert describe(path).body_part == body_part
+    stated = write_dicom(tmp_path / "y", BodyPartExamined="HIP", AnatomicRegionSequence=coded(*region))
+    assert describe(stated).body_part == "HIP"
+
+
+@pytest.mark.parametrize(("code", "view"), [("272479007", "PA"), ("399348003", "AP"), ("399173006", "LL")])
+def test_a_code_stands_in_for_an_absent_view(code, view, tmp_path):
+    path = write_dicom(tmp_path / "x", ViewPosition=None, ViewCodeSequence=coded("SCT", code))
+    assert describe(path).view == view
+
+
+def test_an_empty_first_value_does_not_hide_the_term(tmp_path):
+    assert describe(write_dicom(tmp_path / "x", BodyPartExamined=["", "HAND"])).body_part == "HAND"

@@ -227,3 +227,10 @@ def test_patient_id_with_a_backslash_stays_whole(tmp_path):
 def test_patient_of_a_file_that_is_not_dicom(tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert read_patient(tmp_path / "a.png") is None
+
+
+def test_unknown_photometric_interpretation_is_damage_not_colour(tmp_path):
+    for value, code in (("MONOCHROME3", "damaged"), ("PALETTE COLOR", "colour")):
+        with pytest.raises(RadiographError, match="PhotometricInterpretation is") as error:
+            read_radiograph(write_dicom(tmp_path / "a.dcm", PhotometricInterpretation=value))
+        assert error.value.code == code

@@ -1,13 +1,16 @@
 import math
+import time
 from io import BytesIO
 
 import numpy as np
 import pytest
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEG2000Lossless
 
 from medseg.errors import RadiographError
 from medseg.radiograph import header, read_radiograph
-from medseg.radiograph.header import integer, items, numbers, read_dataset, text, uid
+from medseg.radiograph.header import integer, items, numbers, read_dataset, read_pixel_format, text, texts, uid
+from medseg.radiograph.source import open_source
 
 from .coats import make_dataset, phantom, write_dicom
 
@@ -82,3 +85,74 @@ def test_deflated_data_that_end_early_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(RadiographError, match="deflated data set is cut short"):
         read_radiograph(path)
+
+
+@pytest.fixture
+def refused(tmp_path):
+    def read(data, pixels=True):
+        """The reason why the attributes of a file cannot be read."""
+        (tmp_path / "a").write_bytes(data)
+        with pytest.raises(RadiographError) as error, open_source(tmp_path / "a") as file:
+            read_dataset(file, ("Columns", "Modality"), pixels=pixels)
+        return error.value.reason
+
+    return read
+
+
+def written(syntax=ExplicitVRLittleEndian, **options):
+    write_dicom(file := BytesIO(), syntax=syntax, **options)
+    return file.getvalue()
+
+
+def test_value_that_is_cut_is_named_and_not_taken_for_a_shorter_one(refused):
+    data = written()
+    modality = data.index(b"CS\x02\0DX") + 4
+    assert refused(data[: modality + 1], pixels=False) == "Modality is cut short: 1 bytes, 2 expected"
+    assert refused(data[:modality], pixels=False) == "Modality is cut short: 0 bytes, 2 expected"
+    meta = data.index(b"\x02\0\x02\0UI") + 8
+    assert refused(data[: meta + 5]).startswith("MediaStorageSOPClassUID is cut short: 5 bytes")
+
+
+@pytest.mark.parametrize("cut", [1, 20, 2000])
+def test_compressed_pixel_data_that_are_cut_are_told_from_absent_ones(refused, cut):
+    data = written(JPEG2000Lossless, compress={})
+    assert refused(data[: -cut - 8]) == "is cut short or damaged before its pixel data"
+
+
+def test_zeros_behind_the_picture_are_padding():
+    with BytesIO(written() + bytes(10_000)) as file:
+        assert "Columns" in read_dataset(file, ("Columns", "PixelData"), pixels=True)
+
+
+def test_zeros_in_place_of_elements_are_not_gone_through(refused):
+    data, zeros = written(), bytes(64 << 20)
+    started = time.monotonic()
+    assert "no preamble" in refused(zeros)
+    assert "cut short or damaged" in refused(data[: data.index(b"\x08\0\x60\0CS")] + zeros)
+    assert "holds zeros" in refused(data[: data.index(b"\x08\0\x16\0UI")] + zeros)
+    assert time.monotonic() - started < 3
+
+
+def test_bytes_are_no_text_and_a_number_only_where_the_standard_leaves_it_open():
+    dataset = make_dataset(PixelPaddingValue=5)
+    dataset.add_new("Modality", "OB", b"DX")
+    dataset.add_new("RescaleSlope", "OB", b"1 ")
+    dataset.add_new("LargestImagePixelValue", "US or SS", b"\x05\0")
+    assert text(dataset, "Modality") is None
+    assert math.isnan(numbers(dataset, "RescaleSlope")[0])
+    assert numbers(dataset, "LargestImagePixelValue") == (5,)
+
+
+def test_items_are_no_text():
+    dataset = make_dataset(Modality=None)
+    dataset.add_new("Modality", "SQ", [Dataset()])
+    assert texts(dataset, "Modality") == ()
+
+
+def test_texts_are_all_values_stripped():
+    assert texts(make_dataset(ImageType=["ORIGINAL ", "", "AXIAL"]), "ImageType") == ("ORIGINAL", "", "AXIAL")
+
+
+def test_samples_that_do_not_exist_are_refused():
+    with pytest.raises(RadiographError, match="SamplesPerPixel is 5; 1, 3 and 4 exist"):
+        read_pixel_format(make_dataset(SamplesPerPixel=5), [])

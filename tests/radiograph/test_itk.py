@@ -1,3 +1,6 @@
+import gzip
+import zlib
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -118,3 +121,24 @@ def test_name_that_is_not_utf8(tmp_path):
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mha")
     os.rename(write(tmp_path / "a.mha"), path)  # noqa: PTH104
     np.testing.assert_array_equal(read_radiograph(path).pixels, phantom())
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.nrrd"])
+@pytest.mark.parametrize("more", [-1000, 1000])
+def test_data_that_inflate_to_another_size_are_refused(tmp_path, name, more):
+    # ITK reads such an MHA without complaint: the picture is memory that nothing was written into
+    path = write(tmp_path / name, compress=True)
+    head = path.read_bytes().partition(b"LOCAL\n" if name == "a.mha" else b"\n\n")
+    data = bytes(phantom().nbytes + more)
+    path.write_bytes(b"".join(head[:2]) + (zlib.compress(data) if name == "a.mha" else gzip.compress(data)))
+    with pytest.raises(RadiographError, match=f"compressed data have {len(data)} bytes, 15360 expected|not a readable"):
+        read_radiograph(path)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "hex", "bzip2", ""])
+def test_other_encodings_of_a_nrrd_are_refused(tmp_path, encoding):
+    (tmp_path / "a.nrrd").write_text(
+        f"NRRD0004\ntype: uint8\ndimension: 2\nencoding: {encoding}\nsizes: 2 2\n\n1 2 3 4"
+    )
+    with pytest.raises(RadiographError, match="encoding other than raw and gzip"):
+        read_radiograph(tmp_path / "a.nrrd")

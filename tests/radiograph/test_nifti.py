@@ -1,4 +1,5 @@
 import gzip
+import struct
 
 import nibabel
 import numpy as np
@@ -168,3 +169,21 @@ def test_header_that_claims_too_much_is_refused_before_it_is_inflated(tmp_path):
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(bytes(raw)))
     with pytest.raises(RadiographError, match="claims 30000 x 30000 pixels"):
         read_radiograph(tmp_path / "a.nii.gz")
+
+
+def test_unknown_units_code_is_damage(tmp_path):
+    data = bytearray(build_nifti(phantom(), SPACING).to_bytes())
+    data[123] = 99  # xyzt_units
+    (tmp_path / "a.nii").write_bytes(data)
+    with pytest.raises(RadiographError, match="NIfTI header is damaged"):
+        read_radiograph(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize(("shape", "code"), [((3, 80, 96), "frames"), ((32767,) * 3, "damaged"), ((80,), "damaged")])
+def test_a_stack_is_told_from_a_lie(tmp_path, shape, code):
+    data = bytearray(build_nifti(np.zeros((96, 80, 3), np.uint16), None).to_bytes())
+    data[40:56] = struct.pack("<8h", *(len(shape), *shape, 1, 1, 1, 1, 1, 1)[:8])
+    (tmp_path / "a.nii").write_bytes(data)
+    with pytest.raises(RadiographError, match="voxels; one slice") as error:
+        read_radiograph(tmp_path / "a.nii")
+    assert error.value.code == code

@@ -1,5 +1,6 @@
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -43,8 +44,6 @@ def write_tiff(path, pixels, bits, sample_format=1, photometric=1, order="<", or
 
 def write_png(path, pixels, bits, colour_type, **chunks):
     """A PNG by the book (ISO 15948) of any bit depth and colour type, since Pillow writes few of its kinds."""
-    import zlib
-
     rows, columns = pixels.shape[:2]
     if bits < 8:
         planes = (pixels[:, :, None] >> np.arange(bits - 1, -1, -1)) & 1
@@ -104,8 +103,6 @@ def test_grey_palette_png_gives_its_colours(tmp_path):
 
 def test_interlaced_png(tmp_path):
     # Pillow cannot write one; SimpleITK cannot either: seven passes by hand (ISO 15948, 8.2)
-    import zlib
-
     passes = [(0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1)]
     data = b"".join(b"\0" + line.tobytes() for r, dr, c, dc in passes for line in EIGHT[r::dr, c::dc])
     header = struct.pack(">IIBBBBB", 80, 96, 8, 0, 0, 0, 1)
@@ -213,8 +210,6 @@ def test_bombs_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     path = write_png(tmp_path / "a.png", np.arange(4).reshape(2, 2), 8, 0)
     raw = bytearray(path.read_bytes())
     raw[16:24] = struct.pack(">II", 60000, 60000)
-    import zlib
-
     raw[29:33] = struct.pack(">I", zlib.crc32(raw[12:29]))
     path.write_bytes(raw)
     with pytest.raises(RadiographError, match="claims more than the 100000000 pixels"):
@@ -273,3 +268,23 @@ def test_constant_picture_is_refused(tmp_path):
 )
 def test_invert(pixels, expected):
     np.testing.assert_array_equal(invert(pixels), expected)
+
+
+def test_pages_that_no_file_can_have_are_damage(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(EIGHT).save(buffer, "PNG")
+    control = b"acTL" + struct.pack(">II", (1 << 30) - 1, 0)
+    control = struct.pack(">I", 8) + control + struct.pack(">I", zlib.crc32(control))
+    (tmp_path / "a.png").write_bytes(buffer.getvalue()[:33] + control + buffer.getvalue()[33:])
+    with pytest.raises(RadiographError, match="has 1073741824 pages") as error:
+        read_radiograph(tmp_path / "a.png")
+    assert error.value.code == "damaged"
+
+
+def test_jpeg_that_claims_more_than_it_can_hold_is_refused(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(EIGHT).save(buffer, "JPEG")
+    lie = buffer.getvalue().replace(struct.pack(">HH", 96, 80), struct.pack(">HH", 9000, 9000), 1)
+    (tmp_path / "a.jpg").write_bytes(lie)
+    with pytest.raises(RadiographError, match="too few for 9000 x 9000 pixels"):
+        read_radiograph(tmp_path / "a.jpg")

@@ -102,3 +102,17 @@ def test_copy_has_a_plain_name_and_is_alone(tmp_path):
         with open(copy, "rb") as copied:  # noqa: PTH123
             assert copied.read() == b"content"
     assert not os.path.exists(copy)  # noqa: PTH110
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "code"),
+    [
+        (MemoryError(), "needs more memory than there is", "memory"),
+        (RecursionError(), "is damaged (nested too deep)", "damaged"),
+        (ValueError("a value"), "is damaged (ValueError)", "damaged"),
+    ],
+)
+def test_errors_of_libraries_become_reasons(error, reason, code):
+    with pytest.raises(RadiographError) as raised, refusing("is damaged"):
+        raise error
+    assert (raised.value.reason, raised.value.code) == (reason, code)
