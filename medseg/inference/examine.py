@@ -207,11 +207,9 @@ def _read_shown(job: Job, file: BinaryIO, picture: Radiograph, found: Examined) 
 
 def _refuse(found: Examined, path: bytes, code: str, reason: str) -> None:
     """Reject the file; skip what neither by name nor by content promised to be an image."""
-    promised = found.certain or promises_image(path)
-    found.status = "rejected" if promised or code in ("unreadable", "changing") else "skipped"
-    found.reason = f"{code}: {reason}" if promised else f"not-an-image: {reason}"
-    if code in ("frames", "colour", "intent", "object"):
-        found.status = "skipped"
+    counts = found.certain or promises_image(path) or code in ("unreadable", "changing")
+    found.status = "rejected" if counts and code not in ("frames", "colour", "intent", "object") else "skipped"
+    found.reason = f"{code if counts else 'not-an-image'}: {reason}"
     found.image = found.preview = found.reference = None
 
 

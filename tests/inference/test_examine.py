@@ -185,3 +185,8 @@ def test_an_error_nobody_thought_of_costs_one_file_and_tells_no_value(tmp_path, 
     found = examine("x")
     assert found.status == "rejected"
     assert found.reason.startswith("unexpected: KeyError in test_examine.py:")
+
+
+def test_a_file_that_is_gone_is_rejected_whatever_its_name(examine):
+    found = examine("README.txt")
+    assert (found.status, found.reason) == ("rejected", "unreadable: No such file or directory")
