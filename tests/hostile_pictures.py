@@ -37,9 +37,18 @@ def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def png(columns: int, rows: int, depth: int = 8, colour: int = 0, data: bytes = ZEROS, extra: bytes = b"") -> bytes:
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, depth, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + extra + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+def png(
+    columns: int, rows: int, depth: int = 8, colour: int = 0, data: bytes = ZEROS, interlaced: bool = False
+) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, depth, colour, 0, 0, interlaced))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def _passes() -> bytes:
+    """The phantom in the seven passes of an interlaced PNG (ISO 15948, 8.2), each row behind its filter type."""
+    steps = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    passes = (phantom().astype(">u2")[row::down, column::right] for row, column, down, right in steps)
+    return zlib.compress(b"".join(b"\0" + line.tobytes() for lines in passes for line in lines))
 
 
 def pngs() -> Iterator[Case]:
@@ -48,6 +57,8 @@ def pngs() -> Iterator[Case]:
     yield "no-extension", PNG, "done"
     yield "grey8.png", _saved(GREY, "PNG"), "close"
     yield "named.dcm", PNG, "done"
+    yield "interlaced.png", png(80, 96, 16, data=_passes(), interlaced=True), "done"
+    yield "interlaced-cut.png", png(80, 96, 16, data=_passes()[:5000], interlaced=True), "rejected"
     for mode in ("RGB", "RGBA", "LA", "P"):
         yield f"grey-{mode}.png", _saved(GREY.convert(mode), "PNG"), "close"
     for image in (RGB, RGB.convert("P"), RGB.convert("RGBA")):

@@ -24,7 +24,7 @@ def screen(found: Description, accepts: Accepts, colour: bool) -> str | None:
         ("view", found.view, accepts.views),
     ):
         if value is not None and accepted and value not in accepted:
-            term = shown[name] or "another one"
+            term = shown[name] or "another term"
             return f"{name.replace('_', '-')}: {term} is not accepted ({', '.join(accepted)})"
     if found.enhanced:
         return "enhanced: the image keeps its attributes in functional groups, which are not read"

@@ -37,6 +37,9 @@ BROKEN_BYTES: tuple[type[Exception], ...] = (
 )
 """What the format libraries have been seen to raise on damaged bytes."""
 
+_CAUSES = {RecursionError: "nested too deep", struct.error: "struct.error", zlib.error: "zlib.error"}
+"""Where the name of an error alone would say nothing."""
+
 
 Source = str | os.PathLike[str] | BinaryIO
 """A path, or a regular file that is open already and stays so."""
@@ -72,8 +75,7 @@ def refusing(reason: str, *others: type[Exception]) -> Iterator[None]:
     except (*BROKEN_BYTES, *others) as error:
         if isinstance(error, MemoryError):
             raise RadiographError("needs more memory than there is", "memory") from None
-        cause = "nested too deep" if isinstance(error, RecursionError) else type(error).__name__
-        raise RadiographError(f"{reason} ({cause})") from None
+        raise RadiographError(f"{reason} ({_CAUSES.get(type(error), type(error).__name__)})") from None
 
 
 @contextmanager

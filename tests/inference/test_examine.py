@@ -190,3 +190,22 @@ def test_an_error_nobody_thought_of_costs_one_file_and_tells_no_value(tmp_path, 
 def test_a_file_that_is_gone_is_rejected_whatever_its_name(examine):
     found = examine("README.txt")
     assert (found.status, found.reason) == ("rejected", "unreadable: No such file or directory")
+
+
+def test_an_overlay_is_drawn_though_the_window_leaves_nothing_to_be_seen(tmp_path, examine):
+    write_dicom(tmp_path / "x", RescaleSlope=-1, RescaleIntercept=0, WindowCenter=2048, WindowWidth=4096)
+    found = examine("x", formats=("overlay",))
+    assert found.preview is not None
+    assert any(w.startswith("overlay without the VOI step, through which every pixel is") for w in found.warnings)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_a_picture_that_needs_too_much_memory_is_said_to(error, tmp_path, examine, monkeypatch):
+    write_dicom(tmp_path / "x")
+
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr("medseg.inference.examine.build_input", fail)
+    found = examine("x")
+    assert (found.status, found.reason) == ("rejected", "memory: needs more than input.memory_gib")

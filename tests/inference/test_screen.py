@@ -45,7 +45,7 @@ def test_other_text_is_no_reason_to_take_a_picture_and_is_never_quoted(text, tmp
         ("ViewPosition", "view", "PA"),
     ):
         path = write_dicom(tmp_path / "x", **{keyword: text})
-        reason = f"{code}: another one is not accepted ({known})"
+        reason = f"{code}: another term is not accepted ({known})"
         assert screened(path) == reason
     own = Accepts(body_parts=(text.upper(),))
     path = write_dicom(tmp_path / "x", BodyPartExamined=text)

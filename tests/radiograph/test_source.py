@@ -2,6 +2,7 @@ import logging
 import os
 import threading
 import warnings
+import zlib
 
 import pytest
 
@@ -110,6 +111,7 @@ def test_copy_has_a_plain_name_and_is_alone(tmp_path):
         (MemoryError(), "needs more memory than there is", "memory"),
         (RecursionError(), "is damaged (nested too deep)", "damaged"),
         (ValueError("a value"), "is damaged (ValueError)", "damaged"),
+        (zlib.error("a value"), "is damaged (zlib.error)", "damaged"),
     ],
 )
 def test_errors_of_libraries_become_reasons(error, reason, code):
