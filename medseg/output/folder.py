@@ -1,7 +1,7 @@
 """The folder of a command's results, for one process at a time."""
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -13,16 +13,14 @@ from medseg.errors import OutputBusyError, StorageError
 def claim_folder(folder: Path, results: Collection[str] = ()) -> Iterator[Path]:
     """`folder`, made if new, which no other process can claim until the block ends or this process dies.
 
-    Removes what a killed process was writing, there and in the folders below it that the patterns `results` match.
+    At both ends what a killed process was writing is removed, there and in folders below that `results`, patterns, match.
     Raises `OutputBusyError` where another process has it, `StorageError` where it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=0)
         lock.acquire()
-        for place in (folder, *(found for pattern in results for found in folder.glob(pattern))):
-            for unfinished in place.glob(".*.tmp"):
-                unfinished.unlink()
+        _sweep(folder, results)
     except Timeout as error:
         raise OutputBusyError(f"{folder}: another process writes into this folder; give another output.dir") from error
     except OSError as error:
@@ -30,7 +28,15 @@ def claim_folder(folder: Path, results: Collection[str] = ()) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        with suppress(OSError):  # it does no harm
+            _sweep(folder, results)
         lock.release()
+
+
+def _sweep(folder: Path, results: Collection[str]) -> None:
+    for place in (folder, *(found for pattern in results for found in folder.glob(pattern))):
+        for unfinished in place.glob(".*.tmp"):
+            unfinished.unlink(missing_ok=True)
 
 
 def set_aside(folder: Path, names: tuple[str, ...]) -> Path | None:

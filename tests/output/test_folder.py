@@ -48,3 +48,17 @@ def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".last.pt.0a1b2c3d.tmp").write_bytes(b"half")
     with claim_folder(tmp_path):
         assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_what_a_killed_process_was_writing_is_gone_at_both_ends(tmp_path):
+    (tmp_path / "png" / "heart").mkdir(parents=True)
+    places = (tmp_path, tmp_path / "png" / "heart")
+    for place in places:
+        (place / ".x.png.12345678.tmp").touch()
+        (place / "x.png").touch()
+    with claim_folder(tmp_path, ("png/*",)):
+        assert not list(tmp_path.rglob("*.tmp"))
+        for place in places:
+            (place / ".y.png.12345678.tmp").touch()
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert len(list(tmp_path.rglob("x.png"))) == 2
