@@ -13,7 +13,7 @@ from medseg.errors import OutputBusyError, StorageError
 def claim_folder(folder: Path, results: Collection[str] = ()) -> Iterator[Path]:
     """`folder`, made if new, which no other process can claim until the block ends or this process dies.
 
-    At both ends what a killed process was writing is removed, there and in folders below that `results`, patterns, match.
+    At both ends what a killed process was writing is removed, there and in the folders below that `results` match.
     Raises `OutputBusyError` where another process has it, `StorageError` where it cannot be made.
     """
     try:
