@@ -178,7 +178,8 @@ class FolderPrediction:
     def _close(self, slot: _Slot, status: str, reason: str, written: Written | None = None) -> None:
         """Record what became of a file, once all that was written for it is on the disk."""
         found = slot.found or Examined(identify_file(slot.entry.path))
-        outputs = self._tidy(slot, found, written)
+        code = reason.partition(":")[0]
+        outputs = {} if code in _PASSING else self._tidy(slot, found, written)
         record: Record = {
             "id": found.id,
             "status": status,
@@ -193,7 +194,6 @@ class FolderPrediction:
             "key": self._key,
             "configuration": self._configuration,
         }
-        code = reason.partition(":")[0]
         if slot.date is not None:
             record["date"] = slot.date.isoformat()
         if code in _LIMITS:
@@ -227,8 +227,8 @@ class FolderPrediction:
 
 def _now() -> datetime:
     """The present second, or SOURCE_DATE_EPOCH where builds shall be reproducible."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
     return moment.astimezone().replace(microsecond=0)
 
 
