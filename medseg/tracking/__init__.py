@@ -1,7 +1,8 @@
-"""The record of a training in MLflow, which nothing outside this package knows."""
+"""The record of trainings and evaluations in MLflow, which nothing outside this package knows."""
 
 from medseg.tracking.config import TrackingConfig
+from medseg.tracking.lifecycle import start_run
 from medseg.tracking.logged_model import download_model_checkpoint
-from medseg.tracking.run import Run, start_run
+from medseg.tracking.run import Run
 
 __all__ = ["Run", "TrackingConfig", "download_model_checkpoint", "start_run"]

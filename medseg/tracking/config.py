@@ -1,9 +1,9 @@
 """Where a run is recorded and what it is called."""
 
 import warnings
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import StringConstraints
+from pydantic import StringConstraints, model_validator
 
 from medseg.config import Section
 
@@ -38,3 +38,31 @@ with warnings.catch_warnings():  # `register` is also a method of ABCMeta, which
 
         system_metrics: bool = True
         """Record the use of processor, memory, disk, network and GPU every few seconds."""
+
+    class EvaluateTrackingConfig(StoreConfig):
+        """Where MLflow records the evaluation."""
+
+        experiment: Name = "medseg"
+        """MLflow experiment of the run, created if new, where the store does not know the run that trained the model;
+        else that run's."""
+
+        run_name: Name | None = None
+        """Name of the run. Null: the data set's, after that of the run that trained the model."""
+
+        description: str | None = None
+        """What this evaluation is for, in Markdown, on top of its page. Null: the command that started it."""
+
+        register: Name | None = None
+        """Name of the registered model that has the evaluated one among its versions; tracking.promote needs it."""
+
+        record: bool = True
+        """Record metrics, report, per-case table and the worst cases in a run below the one that trained the model."""
+
+        promote: bool = False
+        """Make the model champion of the registered model tracking.register, where it beats the champion there is."""
+
+        @model_validator(mode="after")
+        def _check(self) -> Self:
+            if self.promote and not (self.register and self.record):
+                raise ValueError("tracking.promote=true needs tracking.register=NAME and tracking.record=true")
+            return self

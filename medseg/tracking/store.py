@@ -102,8 +102,10 @@ def open_store(store: Store) -> Iterator["MlflowClient"]:
             client.search_experiments(max_results=1)
         yield client
     finally:
-        mlflow.set_tracking_uri(None)
-        if before is not None:
+        mlflow.set_tracking_uri(None)  # so that the environment decides, where an outer block may have set it
+        if before is None:
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
+        else:
             os.environ["MLFLOW_TRACKING_URI"] = before
 
 

@@ -120,6 +120,16 @@ def test_pictures_make_a_series_from_step_0_and_the_newest_stands_alone(tracking
     assert list_files(tracking, run.id, "val") == ["val/strips.png"]
 
 
+def test_a_table_is_recorded_once_and_shown(tracking: TrackingConfig) -> None:
+    with start_run(tracking, parameters={}) as run:
+        for _ in range(2):
+            run.log_table({"case": ["a", "b"], "dice": [0.5, float("nan")]}, "per_case.json")
+    found = read(tracking, run.id)
+    expected = {"columns": ["case", "dice"], "data": [["a", 0.5], ["b", None]]}
+    assert json.loads(read_file(found, "per_case.json")) == expected
+    assert json.loads(found.data.tags["mlflow.loggedArtifacts"]) == [{"path": "per_case.json", "type": "table"}]
+
+
 def test_credentials_are_masked_wherever_text_is_recorded(tracking: TrackingConfig) -> None:
     secret = "http://joe:hunter2@server/x"
     config = tracking.model_copy(update={"description": f"see {secret}"})

@@ -1,30 +1,24 @@
 """The MLflow UI and server, looked at from outside: needs seconds to start, hence marked `browser`."""
 
-import os
-import shlex
-import shutil
-import signal
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow_ui import SHOWN, open_ui
+from stores import copy_store
 
 from medseg.tracking import Run, TrackingConfig, download_model_checkpoint, start_run
 from medseg.tracking.pictures import draw_strip
 
-from .conftest import copy_store
 from .test_logged_model import build_network
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 pytestmark = pytest.mark.browser
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
 @pytest.fixture(scope="module")
@@ -46,55 +40,29 @@ def runs(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> list
 
 @pytest.fixture(scope="module")
 def server(runs: list[Run], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the UI, started by the line that a training prints."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path_factory.mktemp("server")
-    command = [*shlex.split(runs[0].ui_command), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment, start_new_session=True)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_ready(address, process, folder / "log")
+    with open_ui(runs[0].ui_command, tmp_path_factory.mktemp("server")) as address:
         yield address
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)  # the group that this process leads
-        process.wait()
 
 
-def wait_until_ready(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    end = time.monotonic() + 45
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    pytest.fail(f"the MLflow UI did not start: {log.read_text()[-2000:]}")
+@pytest.fixture
+def page(browser: "Browser") -> "Iterator[Page]":
+    page = browser.new_page(viewport={"width": 1700, "height": 1200})
+    page.set_default_timeout(120_000)  # a slow machine is given
+    yield page
+    page.close()
 
 
-def render(page: str, folder: Path, height: int, budget_ms: int) -> str:
-    """The page as a browser builds it: `budget_ms` of the browser's own clock after the last request."""
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium")
-    options = [f"--user-data-dir={folder}", f"--window-size=1700,{height}", f"--virtual-time-budget={budget_ms}"]
-    command = [CHROMIUM, *FLAGS, "--disable-component-update", *options, "--dump-dom", page]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+def test_the_list_shows_both_runs_and_what_the_experiment_is(server: str, runs: list[Run], page: "Page") -> None:
+    page.goto(f"{server}/#/experiments/1/runs")
+    for text in (*(run.name for run in runs), "Segmentation of radiographs. Research use only. Not for clinical use."):
+        page.get_by_text(text).first.wait_for()
 
 
-def test_the_list_shows_both_runs_and_what_the_experiment_is(server: str, runs: list[Run], tmp_path: Path) -> None:
-    page = render(f"{server}/#/experiments/1/runs", tmp_path, 1200, 20_000)
-    assert all(run.name in page for run in runs)
-    assert "Research use only. Not for clinical use." in page
-
-
-def test_the_page_of_a_run_shows_metrics_and_a_picture(server: str, runs: list[Run], tmp_path: Path) -> None:
-    page = render(f"{server}/#/experiments/1/runs/{runs[0].id}/model-metrics", tmp_path, 4000, 120_000)
-    assert all(f"({name})" in page for name in ("train/loss", "val/dice", "val/miou"))
-    assert "val/strips" in page
-    assert "get-artifact?path=images%2Fval~strips%2Bstep%2B0" in page
+def test_the_page_of_a_run_shows_metrics_and_a_picture(server: str, runs: list[Run], page: "Page") -> None:
+    page.goto(f"{server}/#/experiments/1/runs/{runs[0].id}/model-metrics")
+    for name in ("val/strips", "loss", "dice", "miou"):
+        page.get_by_text(name, exact=True).first.scroll_into_view_if_needed()
+    page.wait_for_function(f"{SHOWN}('val~strips%2Bstep%2B0')")
 
 
 def test_a_run_is_recorded_through_a_server(server: str, tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""The MLflow UI in a process of its own, on loopback."""
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+SHOWN = "(key => [...document.images].some(image => image.src.includes(key) && image.naturalWidth > 0))"
+"""Whether a page shows an image whose address holds the key."""
+SECONDS = 120
+"""A slow machine is given to start it."""
+
+
+@contextmanager
+def open_ui(command: str, folder: Path) -> Iterator[str]:
+    """The address of the UI that `command`, the line a training prints, opens; it is stopped after the block."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = [*shlex.split(command), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    log = folder / "mlflow_ui.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            arguments, stdout=file, stderr=file, cwd=folder, env=environment, start_new_session=True
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait_until_ready(address, process, log)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)  # the group that this process leads
+        process.wait()
+
+
+def _wait_until_ready(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    pytest.fail(f"the MLflow UI did not start: {log.read_text()[-2000:]}")
