@@ -3,11 +3,12 @@
 import os
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from omegaconf import OmegaConf
@@ -20,6 +21,9 @@ from medseg.errors import ConfigError
 
 class Section(BaseModel):
     """A frozen group of described, constrained settings. A field's docstring is its line in `--help`."""
+
+    recipe: ClassVar["type[Section] | None"] = None
+    """Of a whole configuration: another one whose files it takes too; what it has no use for is skipped in them."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, protected_namespaces=()
@@ -50,16 +54,18 @@ def parse_args(config: type[S], argv: Sequence[str] | None = None) -> S:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if {"-h", "--help"} & set(arguments):
-        print(format_help(config))
+        with suppress(BrokenPipeError):  # nobody reads on, as behind `| head`
+            print(format_help(config), flush=True)
         raise SystemExit(0)
     keys = {key: field for key, field, _ in leaf_fields(config)}
+    skipped = [key for key, *_ in leaf_fields(config.recipe) if key not in keys] if config.recipe else []
     problems: list[str] = []
-    layers = [_read_argument(argument, keys, problems) for argument in arguments]
+    layers = [_read_argument(argument, keys, skipped, problems) for argument in arguments]
     merged = OmegaConf.to_container(OmegaConf.merge({}, *layers))
     try:
         parsed = config.model_validate(merged)
     except ValidationError as error:
-        raise _listed(problems + _describe(error, keys)) from error
+        raise _listed(problems + _describe(error, keys, skipped)) from error
     except OSError as error:  # a validator that looks at a path no system can have
         raise _listed([*problems, f"{error.filename}: {error.strerror}"]) from error
     if problems:
@@ -113,7 +119,7 @@ def format_help(config: type[Section]) -> str:
     return "\n".join(lines)
 
 
-def _describe(error: ValidationError, keys: Mapping[str, FieldInfo]) -> list[str]:
+def _describe(error: ValidationError, keys: Mapping[str, FieldInfo], skipped: Collection[str]) -> list[str]:
     """One line on each key that pydantic refuses: the value, what was expected, the nearest valid key."""
     lines: dict[str, str] = {}  # what is said of a key -> what it should be; one line for all members of a union
     for problem in error.errors():
@@ -122,7 +128,9 @@ def _describe(error: ValidationError, keys: Mapping[str, FieldInfo]) -> list[str
         message = problem["msg"].removeprefix("Value error, ").rstrip(".")
         expected = message.removeprefix("Input should be ")
         if problem["type"] in ("extra_forbidden", "invalid_key"):
-            lines[f"unknown key '{key}'{_nearest(key, keys)}"] = ""
+            section = problem["input"] if _is_section(key, skipped) else None
+            names = [f"{key}.{name}" for name in section] if isinstance(section, dict) else [key]
+            lines.update({f"unknown key '{name}'{_nearest(name, [*keys, *skipped])}": "" for name in names})
         elif problem["type"] == "missing":
             wanted = [key] if key in keys else [k for k in keys if k.startswith(f"{key}.") and keys[k].is_required()]
             lines.update({f"{name}: required, not given": "" for name in wanted})
@@ -136,7 +144,7 @@ def _describe(error: ValidationError, keys: Mapping[str, FieldInfo]) -> list[str
     return [said + expected for said, expected in lines.items()]
 
 
-def _nearest(key: str, keys: Mapping[str, object]) -> str:
+def _nearest(key: str, keys: Collection[str]) -> str:
     """A hint at the key that was probably meant: the same or a like name, first in the same section, then in any."""
     section, _, name = key.rpartition(".")
     names = {known.rpartition(".")[2]: known for known in list(keys)[::-1]}
@@ -147,7 +155,9 @@ def _nearest(key: str, keys: Mapping[str, object]) -> str:
     return f"; did you mean '{near[0]}'?" if near else "; --help lists the keys"
 
 
-def _read_argument(argument: str, keys: Mapping[str, FieldInfo], problems: list[str]) -> dict[Any, Any]:
+def _read_argument(
+    argument: str, keys: Mapping[str, FieldInfo], skipped: Collection[str], problems: list[str]
+) -> dict[Any, Any]:
     """The tree of settings that one word of the command line stands for; empty where it is a problem."""
     key, equals, text = argument.partition("=")
     if any("\ud800" <= character <= "\udfff" for character in argument):
@@ -155,7 +165,7 @@ def _read_argument(argument: str, keys: Mapping[str, FieldInfo], problems: list[
         return {}
     is_file = not equals or (argument.endswith((".yaml", ".yml")) and os.path.isfile(argument))  # noqa: PTH113
     if is_file or key.startswith("-"):
-        return _read_yaml(argument, keys, problems)
+        return _read_yaml(argument, keys, skipped, problems)
     if key not in keys and not _is_section(key, keys):
         problems.append(f"unknown key '{key}'{_nearest(key, keys)}")
         return {}
@@ -184,8 +194,13 @@ def _read_value(text: str, field: FieldInfo | None) -> Any:
     return text if takes_text and (isinstance(value, str) or type(value) not in accepted) else value
 
 
-def _read_yaml(path: str, keys: Mapping[str, FieldInfo], problems: list[str]) -> dict[Any, Any]:
-    """The settings of a YAML file without its empty sections; empty, with a problem, where it cannot be read."""
+def _read_yaml(
+    path: str, keys: Mapping[str, FieldInfo], skipped: Collection[str], problems: list[str]
+) -> dict[Any, Any]:
+    """The settings of a YAML file, but for those to be `skipped` and empty sections.
+
+    Empty, with a problem, where it cannot be read.
+    """
     usage = "arguments are [FILE.yaml] [section.key=value ...]"
     if path.startswith("-"):
         problems.append(f"unknown option '{path}'; {usage}")
@@ -193,7 +208,9 @@ def _read_yaml(path: str, keys: Mapping[str, FieldInfo], problems: list[str]) ->
     try:
         loaded = OmegaConf.to_container(OmegaConf.load(path))
         if isinstance(loaded, dict):
-            return {key: v for key, v in loaded.items() if v is not None or not _is_section(str(key), keys)}
+            known = {*keys, *skipped}
+            given = {key: v for key, v in loaded.items() if v is not None or not _is_section(str(key), known)}
+            return _leave_out(given, skipped)
         problems.append(f"{path}: not a mapping of sections")
     except FileNotFoundError:
         problems.append(f"{path}: no such file; {usage}")
@@ -207,7 +224,20 @@ def _read_yaml(path: str, keys: Mapping[str, FieldInfo], problems: list[str]) ->
     return {}
 
 
-def _is_section(key: str, keys: Mapping[str, object]) -> bool:
+def _leave_out(tree: Mapping[Any, Any], skipped: Collection[str], prefix: str = "") -> dict[Any, Any]:
+    """`tree` without the settings whose dotted keys are `skipped`; a section of which nothing is left goes too."""
+    kept = {}
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict) and _is_section(key, skipped):
+            if left := _leave_out(value, skipped, f"{key}."):
+                kept[name] = left
+        elif key not in skipped:
+            kept[name] = value
+    return kept
+
+
+def _is_section(key: str, keys: Collection[str]) -> bool:
     return any(known.startswith(f"{key}.") for known in keys)
 
 

@@ -6,12 +6,12 @@ Without data.root it trains on synthetic phantoms. Writes best.pt, last.pt, summ
 """
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import NonNegativeInt, model_validator
 
 from medseg.config import Section
-from medseg.data.config import AugmentConfig, DataConfig, PhantomConfig, PreprocessConfig, SplitConfig
+from medseg.data.config import AugmentConfig, DataConfig, PhantomConfig, PreprocessConfig, SplitConfig, share_seed
 from medseg.inference.config import PredictConfig
 from medseg.model.config import InferenceConfig, ModelConfig
 from medseg.output.config import OutputConfig
@@ -49,17 +49,7 @@ class TrainConfig(Section):
     tracking: TrackingConfig = TrackingConfig()
     output: TrainOutputConfig = TrainOutputConfig()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _share_seed(cls, given: Any) -> Any:
-        """The split's seed is the run's, unless it has its own."""
-        if (
-            isinstance(given, dict)
-            and isinstance(split := given.get("split") or {}, dict)
-            and split.get("seed") is None
-        ):
-            return {**given, "split": {**split, "seed": given.get("seed", 0)}}
-        return given
+    _share_seed = model_validator(mode="before")(share_seed)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,3 +1,4 @@
+import os
 import random
 import subprocess
 import sys
@@ -282,6 +283,62 @@ def test_help_is_quick_and_light():
     )
     assert done.stdout.splitlines()[-1] == "[]"
     assert time.perf_counter() - began < 5  # alone on the machine: 0.4 s
+
+
+@pytest.mark.parametrize("module", ["train_xray", "check_data"])
+def test_help_that_nobody_reads_on_ends_quietly(module):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", f"pipelines.{module}", "--help"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+class Look(Section):
+    """A look at what `Job` would read."""
+
+    recipe = Job
+
+    class OwnData(Section):
+        """What is looked at."""
+
+        root: Path | None = None
+        """Where the data lie."""
+
+    seed: int = 0
+    """Decides all."""
+
+    data: OwnData = OwnData()
+
+
+def test_what_only_the_other_job_has_is_skipped_in_a_file(tmp_path):
+    path = write(tmp_path / "job.yaml", "seed: 3\nsteps: 5\ndata: {root: here, folds: 4}\noptim: {rate: 1}\n")
+    assert parse_args(Look, [path]) == Look(seed=3, data=Look.OwnData(root=Path("here")))
+    assert parse_args(Look, [write(tmp_path / "empty.yaml", "optim:\ndata: {folds: 2}\n")]) == Look()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("optim: {rte: 1, kind: sgd}", "unknown key 'optim.rte'; did you mean 'optim.rate'?"),
+        ("data: {folds: 4, rot: x}", "unknown key 'data.rot'; did you mean 'data.root'?"),
+        ("optima: {rate: 1}", "unknown key 'optima'"),
+        ("optim: 3", "unknown key 'optim'"),
+    ],
+)
+def test_typos_are_found_in_what_is_skipped(tmp_path, text, expected):
+    with pytest.raises(ConfigError) as caught:
+        parse_args(Look, [write(tmp_path / "job.yaml", text)])
+    assert str(caught.value).startswith(f"configuration: {expected}")
+
+
+@pytest.mark.parametrize("key", ["steps", "data.folds", "optim.rate"])
+def test_what_a_file_may_hold_stays_unknown_on_the_command_line(key):
+    with pytest.raises(ConfigError, match=f"unknown key '{key}'"):
+        parse_args(Look, [f"{key}=1"])
 
 
 def test_any_text_ends_in_a_configuration_or_in_a_problem(tmp_path):

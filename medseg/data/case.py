@@ -1,11 +1,9 @@
-"""The nouns of a data set: a case, where its masks stand, what is wrong with it, which files count."""
+"""The nouns of a data set: a case, where its masks stand, which files count."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from medseg.errors import DataError
 
 _EXTENSIONS = re.compile(r"\.(nii\.gz|nii|png|jpe?g|tiff?|bmp|dcm|dicom|dic|ima|mha|seg\.nrrd|nrrd)$", re.IGNORECASE)
 
@@ -45,27 +43,6 @@ class CaseSet:
 
     cases: tuple[Case, ...]
     classes: tuple[str, ...]
-
-
-class Problems:
-    """What is wrong with a data set, gathered so that one message lists it all."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._names: dict[str, list[str]] = {}
-
-    def add(self, reason: str, name: str) -> None:
-        """Remember that `reason` holds for `name`."""
-        self._names.setdefault(reason, []).append(as_text(name))
-
-    def check(self) -> None:
-        """Raise `DataError` that lists the first 10 names of each problem and the count, if there is any."""
-        if self._names:
-            lines = [f"{as_text(self.root)}: this data set cannot be used as it stands"]
-            for reason, names in self._names.items():
-                shown = "\n    ".join(names[:10]) + (f"\n    and {len(names) - 10} more" if len(names) > 10 else "")
-                lines.append(f"  {reason} ({len(names)}):\n    {shown}")
-            raise DataError("\n".join(lines))
 
 
 def case_id(path: Path) -> str:

@@ -2,17 +2,19 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from medseg.data import layouts
-from medseg.data.case import Case, CaseSet, Problems, as_text
-from medseg.data.config import DataConfig
+from medseg.data.case import Case, CaseSet, as_text
+from medseg.data.config import DataSetConfig
+from medseg.data.findings import Findings
+from medseg.data.rules import Severity
 from medseg.errors import DataError, RadiographError
 from medseg.radiograph.dicom import read_patient
 
-_CLASS_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_CLASS_NAME = re.compile(r"(?!.*_ci95$)[A-Za-z0-9_-]{1,32}")
 _MEANS_NOBODY = re.compile(
     r"(anon(ym(ous|i[sz]ed?)?)?|de-?identified|unknown|none|null|no|n/?a|test|patient|dummy|default|removed|x+|0+|[\W_]*)"
     r"([ _]?(patient|id))?",
@@ -20,75 +22,89 @@ _MEANS_NOBODY = re.compile(
 )
 
 
-def find_cases(config: DataConfig) -> CaseSet:
+def find_cases(config: DataSetConfig) -> CaseSet:
     """All cases of `config.root`, ordered by id.
 
     Raises `DataError` with one message that lists every problem: an empty folder, an image without a mask, a mask
     without an image, an unknown class, two images of one name.
     """
+    findings = Findings(config.root)
+    found = list_cases(config, findings)
+    findings.check()
+    return found
+
+
+def list_cases(config: DataSetConfig, findings: Findings) -> CaseSet:
+    """All images of `config.root` as cases, ordered by id, and in `findings` what is wrong with them.
+
+    Raises `DataError` where there is no data set at all.
+    """
     root = config.root
     if root is None:
         raise DataError("data.root is not given")
-    problems = Problems(root)
     try:
-        cases, classes = _read_layout(root, config, problems)
+        cases, classes = _read_layout(root, config, findings)
     except OSError as error:
         raise DataError(f"{as_text(error.filename or root)}: cannot be read ({error.strerror})") from error
-    _check_names(cases, classes, problems)
-    for case in cases:
+    _check_names(cases, classes, findings)
+    for case in () if config.colour else cases:
         lacking = [name for name in classes if name not in case.masks]
-        if lacking and not config.colour and (config.missing == "error" or len(lacking) == len(classes)):
-            what = "without a mask" if len(lacking) == len(classes) else f"without the class {', '.join(lacking)}"
-            problems.add(f"images {what}", case.image.name)
-    problems.check()
+        if lacking and len(lacking) == len(classes):
+            findings.add("image_without_mask", case.id, case.image.name)
+        elif lacking:
+            what = f"images without the class {', '.join(lacking)}"
+            severity: Severity | None = None if config.missing == "error" else "warning"
+            findings.add("class_missing", case.id, case.image.name, what=what, severity=severity)
     if not cases:
+        findings.check()
         raise DataError(f"{as_text(root)}: no images found")
     ordered = sorted(cases, key=lambda case: case.id)
-    return CaseSet(tuple(_with_patients(ordered)), tuple(classes))
+    return CaseSet(tuple(_with_patients(ordered, findings.cases("missing_file"))), tuple(classes))
 
 
-def check_patients(cases: Iterable[Case]) -> None:
-    """Raise `DataError` where an empty or placeholder DICOM PatientID is shared by many: it groups nobody."""
-    counts = Counter(case.patient for case in cases)
-    for patient, count in counts.items():
+def check_patients(cases: Iterable[Case], findings: Findings) -> None:
+    """Note the cases that share an empty or placeholder DICOM PatientID: it groups nobody."""
+    members: dict[str, list[Case]] = {}
+    for case in cases:
+        members.setdefault(case.patient, []).append(case)
+    for patient, shared in members.items():
         identifier = patient.rpartition("\0")[2]
-        if count > 1 and _MEANS_NOBODY.fullmatch(identifier):
-            raise DataError(
-                f"{count} images share an empty or placeholder PatientID, so that patients cannot be kept apart; "
-                "give a manifest with a 'patient' column, or split.patients=image if each image is another patient"
-            )
+        if len(shared) > 1 and _MEANS_NOBODY.fullmatch(identifier):
+            for case in shared:
+                findings.add("placeholder_patients", case.id)
 
 
-def _read_layout(root: Path, config: DataConfig, problems: Problems) -> tuple[list[Case], tuple[str, ...]]:
+def _read_layout(root: Path, config: DataSetConfig, findings: Findings) -> tuple[list[Case], tuple[str, ...]]:
     if root.is_dir() and (root / "images").is_dir():
-        return layouts.read_folder(root, config, problems)
+        return layouts.read_folder(root, config, findings)
     description = root / "dataset.json" if root.is_dir() else root
     if description.suffix.lower() == ".json" and description.is_file():
-        return layouts.read_dataset_json(description, config, problems)
+        return layouts.read_dataset_json(description, config, findings)
     if root.is_file():
-        return layouts.read_manifest(root, config, problems)
+        return layouts.read_manifest(root, config, findings)
     raise DataError(f"{as_text(root)}: no images/ folder and no dataset.json in it, and it is no CSV manifest")
 
 
-def _check_names(cases: Sequence[Case], classes: Sequence[str], problems: Problems) -> None:
+def _check_names(cases: Sequence[Case], classes: Sequence[str], findings: Findings) -> None:
     for name, count in Counter(classes).items():
         if count > 1:
-            problems.add("classes named twice", name)
+            findings.add("class_name", "", name, what="classes named twice")
         if not _CLASS_NAME.fullmatch(name):
-            problems.add("names that no class may have (letters, digits, _ and -, 32 at most)", name)
+            what = "names that no class may have (letters, digits, _ and -, 32 at most, not ending in _ci95)"
+            findings.add("class_name", "", name, what=what)
     for name, count in Counter(case.id for case in cases).items():
         if count > 1:
-            problems.add("names that several images have", name)
+            findings.add("layout", name, what="names that several images have")
 
 
-def _with_patients(cases: Sequence[Case]) -> Iterable[Case]:
+def _with_patients(cases: Sequence[Case], missing: Collection[str]) -> Iterable[Case]:
     """The cases with a patient each: as given, else PatientID with its issuer from DICOM, else the case's id."""
     for case in cases:
         if case.patient:
             yield case
             continue
         try:
-            known = read_patient(case.image)
+            known = None if case.id in missing else read_patient(case.image)
         except RadiographError:
             known = None  # reading the image will say what is wrong with it
         patient = f"\0{case.id}" if known is None else f"{known[1]}\0{known[0]}"

@@ -1,6 +1,6 @@
 """The settings of data sets, splits, preprocessing and augmentation."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -19,11 +19,11 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Size = Annotated[int, Field(ge=16, le=8192)]
 
 
-class DataConfig(Section):
-    """Which radiographs and masks, and how they are read."""
+class CasesConfig(Section):
+    """Which radiographs and masks."""
 
     root: ExistingPath | None = None
-    """A folder (images/, masks/), a CSV manifest or a dataset.json; null draws synthetic phantoms (not clinical)."""
+    """A folder (images/, masks/), a CSV manifest or a dataset.json."""
 
     classes: tuple[ClassName, ...] | None = None
     """Classes in channel order; null takes the sorted mask folders, mask columns or labels."""
@@ -31,17 +31,28 @@ class DataConfig(Section):
     missing: Literal["error", "ignore"] = "error"
     """A case without one of the classes: an error, or that class of that case left out of loss and metrics."""
 
+    invert: bool = False
+    """PNG, JPEG, TIFF and NIfTI images have bright air and dark bone; DICOM says so itself."""
+
+
+class DataSetConfig(CasesConfig):
+    """Which radiographs and masks, and how they are read."""
+
     presentation: Literal["stored", "voi"] = "stored"
     """What the network sees of a DICOM file: modality values, or the picture through its VOI LUT or window."""
 
     presentation_intent: tuple[Literal["FOR PRESENTATION", "FOR PROCESSING"], ...] = ("FOR PRESENTATION",)
     """Accepted values of PresentationIntentType; a file without the tag is accepted."""
 
-    invert: bool = False
-    """PNG, JPEG, TIFF and NIfTI images have bright air and dark bone; DICOM says so itself."""
-
     colour: bool = False
     """Read RGB (three channels) and learn the RGB picture targets/<id>.* instead of masks (the article's section 3)."""
+
+
+class DataConfig(DataSetConfig):
+    """Which radiographs and masks, how they are read, and what the model will be for."""
+
+    root: ExistingPath | None = None
+    """A folder (images/, masks/), a CSV manifest or a dataset.json; null draws synthetic phantoms (not clinical)."""
 
     modalities: tuple[str, ...] | None = None
     """Modalities the model accepts at prediction; null takes those of the training images, else CR and DX."""
@@ -54,6 +65,16 @@ class DataConfig(Section):
 
     cache_gib: PositiveFloat = 4.0
     """Memory for preprocessed cases, GiB; a larger set is cached in a file below output.dir."""
+
+
+class EvaluateDataConfig(CasesConfig):
+    """On which radiographs and masks a model is evaluated; how they are read the model file says."""
+
+    root: ExistingPath
+    """A folder (images/, masks/), a CSV manifest or a dataset.json."""
+
+    subset: Literal["unseen", "all"] = "unseen"
+    """Cases that the model was neither trained nor validated on, by their pixels; or all, as every table then says."""
 
 
 class PhantomConfig(Section):
@@ -100,6 +121,13 @@ class SplitConfig(Section):
         if self.folds is not None and self.fold >= self.folds:
             raise ValueError(f"split.fold={self.fold} must be below split.folds={self.folds}")
         return self
+
+
+def share_seed(given: Any) -> Any:
+    """A command's settings with its `seed` as that of `split`, unless that has its own."""
+    if isinstance(given, dict) and isinstance(split := given.get("split") or {}, dict) and split.get("seed") is None:
+        return {**given, "split": {**split, "seed": given.get("seed", 0)}}
+    return given
 
 
 class PreprocessConfig(Section):

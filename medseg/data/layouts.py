@@ -9,8 +9,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from medseg.data.case import Case, MaskSource, Problems, as_text, case_id, list_files, list_folders
-from medseg.data.config import DataConfig
+from medseg.data.case import Case, MaskSource, as_text, case_id, list_files, list_folders
+from medseg.data.config import DataSetConfig
+from medseg.data.findings import Findings
 from medseg.errors import DataError, RadiographError
 from medseg.radiograph.header import read_dataset, uid
 from medseg.radiograph.kind import identify
@@ -22,39 +23,39 @@ _SPLITS = ("train", "validation", "test")
 _COLOURS = ("red", "green", "blue")
 
 
-def read_folder(root: Path, config: DataConfig, problems: Problems) -> Found:
+def read_folder(root: Path, config: DataSetConfig, findings: Findings) -> Found:
     """Cases of `images/<id>.*` with `masks/<class>/<id>.*`, `masks/<id>.*` or DICOM SEG objects in `masks/`."""
-    images = _by_id(list_files(root / "images"), problems)
+    images = _by_id(list_files(root / "images"), findings)
     if not images:
         raise DataError(f"{as_text(root / 'images')}: no images found; they lie in this folder itself, not below it")
     folder = root / ("targets" if config.colour else "masks")
     if not folder.is_dir():
         raise DataError(f"{as_text(root)}: no {folder.name}/ folder beside images/")
     if config.colour:
-        targets = _by_id(list_files(folder), problems)
-        _compare(images, targets, "targets without an image", problems)
-        _compare(targets, images, "images without a target", problems)
+        targets = _by_id(list_files(folder), findings)
+        _compare(images, targets, "mask_without_image", "targets without an image", findings)
+        _compare(targets, images, "image_without_mask", "images without a target", findings)
         return [Case(name, path, {}, target=targets.get(name)) for name, path in images.items()], _COLOURS
     folders, files = list_folders(folder), list_files(folder)
     if folders and files:
-        problems.add("files beside the class folders in masks/", files[0].name)
+        findings.add("layout", "", files[0].name, what="files beside the class folders in masks/")
     for lost in (path for place in (root / "images", *folders) for path in list_folders(place)):
-        problems.add("folders where only files are read", lost.relative_to(root).as_posix())
+        findings.add("layout", "", lost.relative_to(root).as_posix(), what="folders where only files are read")
     if folders:
-        return _read_class_folders(images, {path.name: path for path in folders}, config, problems)
+        return _read_class_folders(images, {path.name: path for path in folders}, config, findings)
     if files and all(is_segmentation(path) for path in files):
-        return _read_segmentations(images, files, config, problems)
-    masks = _by_id(files, problems)
-    _compare(images, masks, "masks without an image", problems)
+        return _read_segmentations(images, files, config, findings)
+    masks = _by_id(files, findings)
+    _compare(images, masks, "mask_without_image", "masks without an image", findings)
     classes = config.classes or ("foreground",)
     return [
         Case(name, path, _label_map(masks[name], classes) if name in masks else {}) for name, path in images.items()
     ], classes
 
 
-def read_manifest(path: Path, config: DataConfig, problems: Problems) -> Found:
+def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Found:
     """Cases of a CSV with `image` and `mask` or `mask_<class>`..., optionally `patient` and `split`."""
-    columns, rows = _read_rows(path, problems)
+    columns, rows = _read_rows(path, findings)
     mask_columns = {c.removeprefix("mask_"): c for c in columns if c.startswith("mask_")}
     if "image" not in columns or (
         "target" not in columns if config.colour else ("mask" in columns) == bool(mask_columns)
@@ -66,30 +67,31 @@ def read_manifest(path: Path, config: DataConfig, problems: Problems) -> Found:
         )
     classes = config.classes or tuple(sorted(mask_columns)) or ("foreground",)
     if mask_columns:
-        _unknown(classes, mask_columns, problems)
+        _unknown(classes, mask_columns, findings)
     splits_given = any(row.get("split") for row in rows)
     cases = []
     for row, name in zip(rows, _unique_names([row["image"] for row in rows]), strict=True):
         masks = {
-            key: MaskSource(_existing(path, row[column], "masks", problems))
+            key: MaskSource(_existing(path, row[column], "masks", name, findings))
             for key, column in mask_columns.items()
             if key in classes and row[column]
         }
         if row.get("mask") and not config.colour:
-            masks = _label_map(_existing(path, row["mask"], "masks", problems), classes)
+            masks = _label_map(_existing(path, row["mask"], "masks", name, findings), classes)
         split = row.get("split", "").lower() or None
         if splits_given and split not in _SPLITS:
-            problems.add(f"rows whose split is not one of {', '.join(_SPLITS)}", f"{name}: {split or '(empty)'}")
-        target = _existing(path, row["target"], "targets", problems) if config.colour else None
+            what = f"rows whose split is not one of {', '.join(_SPLITS)}"
+            findings.add("manifest", name, f"{name}: {split or '(empty)'}", what=what)
+        target = _existing(path, row["target"], "targets", name, findings) if config.colour else None
         known = {"image", "mask", "target", "patient", "split", *mask_columns.values()}
         metadata = {key: value for key, value in row.items() if key not in known}
-        image = _existing(path, row["image"], "images", problems)
+        image = _existing(path, row["image"], "images", name, findings)
         patient = f"manifest\0{row['patient']}" if row.get("patient") else ""
         cases.append(Case(name, image, masks, patient, split, target, metadata))
     return cases, _COLOURS if config.colour else classes
 
 
-def read_dataset_json(path: Path, config: DataConfig, problems: Problems) -> Found:
+def read_dataset_json(path: Path, config: DataSetConfig, findings: Findings) -> Found:
     """Cases of nnU-Net's raw layout (`channel_names`, `file_ending`) or Decathlon's (`training` lists the files)."""
     if config.colour:
         raise DataError(f"{as_text(path)}: data.colour=true learns pictures, of which a dataset.json knows nothing")
@@ -101,31 +103,31 @@ def read_dataset_json(path: Path, config: DataConfig, problems: Problems) -> Fou
         raise DataError(f"{as_text(path)}: not a dataset.json of nnU-Net or Decathlon ({reason})") from error
     classes = config.classes or tuple(labels)
     known = tuple(sorted({value for values in labels.values() for value in values}))
-    _unknown(classes, labels, problems)
+    _unknown(classes, labels, findings)
     if isinstance(described.get("training"), list):
         pairs = [_decathlon_pair(path, item) for item in described["training"]]
     else:
         channels = described.get("channel_names", described.get("modality", {"0": ""}))
         if len(channels) != 1:
             raise DataError(f"{as_text(path)}: {len(channels)} channels; a radiograph has one")
-        pairs = _nnunet_pairs(path.parent, str(described.get("file_ending", ".nii.gz")), problems)
+        pairs = _nnunet_pairs(path.parent, str(described.get("file_ending", ".nii.gz")), findings)
     cases = []
     for name, image, mask in pairs:
         for kind, file in (("images", image), ("masks", mask)):
             if not file.is_file():
-                problems.add(f"{kind} that are missing", file.name)
+                findings.add("missing_file", name, file.name, what=f"{kind} that are missing")
         cases.append(Case(name, image, {c: MaskSource(mask, labels[c], known) for c in classes if c in labels}))
     return cases, classes
 
 
 def _read_class_folders(
-    images: Mapping[str, Path], folders: Mapping[str, Path], config: DataConfig, problems: Problems
+    images: Mapping[str, Path], folders: Mapping[str, Path], config: DataSetConfig, findings: Findings
 ) -> Found:
     classes = config.classes or tuple(sorted(folders))
-    _unknown(classes, folders, problems)
-    masks = {name: _by_id(list_files(folders[name]), problems) for name in classes if name in folders}
+    _unknown(classes, folders, findings)
+    masks = {name: _by_id(list_files(folders[name]), findings) for name in classes if name in folders}
     for name, files in masks.items():
-        _compare(images, files, f"masks of {name} without an image", problems)
+        _compare(images, files, "mask_without_image", f"masks of {name} without an image", findings)
     return [
         Case(key, path, {name: MaskSource(files[key]) for name, files in masks.items() if key in files})
         for key, path in images.items()
@@ -133,7 +135,7 @@ def _read_class_folders(
 
 
 def _read_segmentations(
-    images: Mapping[str, Path], files: Sequence[Path], config: DataConfig, problems: Problems
+    images: Mapping[str, Path], files: Sequence[Path], config: DataSetConfig, findings: Findings
 ) -> Found:
     """DICOM SEG objects, each matched to the image whose SOP instance it references."""
     by_uid = {uid: name for name, path in images.items() if (uid := _instance_uid(path))}
@@ -142,19 +144,21 @@ def _read_segmentations(
         try:
             segmentation = read_segmentation(file)
         except RadiographError as error:
-            problems.add("masks that cannot be read", str(error))
+            findings.add("unreadable", "", str(error), what="masks that cannot be read")
             continue
         named = [by_uid[uid] for uid in segmentation.source_uids if uid in by_uid]
         if not named:
-            problems.add("DICOM SEG objects that reference no image of this data set", file.name)
+            what = "DICOM SEG objects that reference no image of this data set"
+            findings.add("mask_without_image", "", file.name, what=what)
         for name in named:
             for label in segmentation.masks:
                 if (key := _class_name(label)) in masks[name]:
-                    problems.add("images with several masks of one class", f"{name}: {key}")
+                    what = "images with several masks of one class"
+                    findings.add("layout", name, f"{name}: {key}", what=what)
                 masks[name][key] = MaskSource(file, segment=label)
     found = sorted({label for sources in masks.values() for label in sources})
     classes = config.classes or tuple(found)
-    _unknown(classes, found, problems)
+    _unknown(classes, found, findings)
     return [
         Case(name, path, {c: masks[name][c] for c in classes if c in masks[name]}) for name, path in images.items()
     ], classes
@@ -200,15 +204,15 @@ def _decathlon_pair(path: Path, item: Mapping[str, str]) -> tuple[str, Path, Pat
     return case_id(image), image, mask
 
 
-def _nnunet_pairs(folder: Path, ending: str, problems: Problems) -> list[tuple[str, Path, Path]]:
+def _nnunet_pairs(folder: Path, ending: str, findings: Findings) -> list[tuple[str, Path, Path]]:
     images = [path for path in _list(folder / "imagesTr") if path.name.endswith(f"_0000{ending}")]
     names = {path.name.removesuffix(f"_0000{ending}"): path for path in images}
     labels = {p.name.removesuffix(ending): p for p in _list(folder / "labelsTr") if p.name.endswith(ending)}
-    _compare(names, labels, "masks without an image", problems)
+    _compare(names, labels, "mask_without_image", "masks without an image", findings)
     return [(name, path, folder / "labelsTr" / f"{name}{ending}") for name, path in names.items()]
 
 
-def _read_rows(path: Path, problems: Problems) -> tuple[list[str], list[dict[str, str]]]:
+def _read_rows(path: Path, findings: Findings) -> tuple[list[str], list[dict[str, str]]]:
     """The columns of a CSV file and its rows but for the empty ones, every value stripped."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -221,7 +225,8 @@ def _read_rows(path: Path, problems: Problems) -> tuple[list[str], list[dict[str
         raise DataError(f"{as_text(path)}: two columns have one name; found {columns}")
     for number, line in lines:
         if any(line) and len(line) != len(columns):
-            problems.add(f"lines that have not {len(columns)} values", f"line {number}: {len(line)}")
+            what = f"lines that have not {len(columns)} values"
+            findings.add("manifest", "", f"line {number}: {len(line)}", what=what)
     return columns, [dict(zip_longest(columns, line[: len(columns)], fillvalue="")) for _, line in lines if any(line)]
 
 
@@ -233,32 +238,34 @@ def _list(folder: Path) -> list[Path]:
     return list_files(folder) if folder.is_dir() else []
 
 
-def _by_id(files: Iterable[Path], problems: Problems) -> dict[str, Path]:
+def _by_id(files: Iterable[Path], findings: Findings) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in files:
         if (name := case_id(path)) in found:
-            problems.add("files that differ in their extension alone", f"{found[name].name}, {path.name}")
+            both = f"{found[name].name}, {path.name}"
+            findings.add("layout", name, both, what="files that differ in their extension alone")
         found[name] = path
     return found
 
 
-def _compare(files: Mapping[str, Path], others: Mapping[str, Path], reason: str, problems: Problems) -> None:
+def _compare(files: Mapping[str, Path], others: Mapping[str, Path], code: str, what: str, findings: Findings) -> None:
     """Note each of `others` that none of `files` belongs to."""
     for name in sorted(others.keys() - files.keys()):
-        problems.add(reason, others[name].name)
+        findings.add(code, name, others[name].name, what=what)
 
 
-def _unknown(classes: Sequence[str], known: Iterable[str], problems: Problems) -> None:
+def _unknown(classes: Sequence[str], known: Iterable[str], findings: Findings) -> None:
     listed = sorted(known)
     for name in classes:
         if name not in listed:
-            problems.add(f"unknown classes; there are {', '.join(listed) or 'none'}", name)
+            what = f"unknown classes; there are {', '.join(listed) or 'none'}"
+            findings.add("class_name", "", name, what=what)
 
 
-def _existing(manifest: Path, name: str, kind: str, problems: Problems) -> Path:
+def _existing(manifest: Path, name: str, kind: str, case: str, findings: Findings) -> Path:
     path = manifest.parent / name
     if not path.is_file():
-        problems.add(f"{kind} that are missing", name or "(empty)")
+        findings.add("missing_file", case, name or "(empty)", what=f"{kind} that are missing")
     return path
 
 

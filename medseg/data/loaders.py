@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,15 @@ from monai.transforms.compose import Compose
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from medseg.data.case import Case, Problems
-from medseg.data.config import DataConfig, PreprocessConfig, SplitConfig
-from medseg.data.splits import Splits, find_duplicates
-from medseg.data.transforms import (
-    Fitd,
-    LoadMasksd,
-    LoadRadiographd,
-    apply_transforms,
-    as_item,
-    check_sizes,
-    network_input,
-)
-from medseg.errors import DataError, RadiographError, StorageError
+from medseg.data.case import Case
+from medseg.data.config import DataConfig, DataSetConfig, PreprocessConfig, SplitConfig
+from medseg.data.duplicates import check_copies, take_fingerprint
+from medseg.data.findings import Findings
+from medseg.data.masks import check_classes, check_sizes
+from medseg.data.splits import Splits
+from medseg.data.threads import map_in_threads
+from medseg.data.transforms import Fitd, LoadMasksd, LoadRadiographd, apply_transforms, as_item, network_input
+from medseg.errors import RadiographError, StorageError
 from medseg.radiograph.image import digest_pixels
 
 
@@ -117,7 +112,7 @@ def build_validation_loader(cached: CachedCases, batch_size: int) -> DataLoader[
     )
 
 
-def build_case_transform(data: DataConfig, preprocess: PreprocessConfig, classes: Sequence[str]) -> Compose:
+def build_case_transform(data: DataSetConfig, preprocess: PreprocessConfig, classes: Sequence[str]) -> Compose:
     """From a case's item to its tensors, with `digest` and `label_digest` of what was read."""
     if data.colour:
         return Compose(
@@ -150,10 +145,11 @@ def cache_splits(splits: Splits, data: DataConfig, preprocess: PreprocessConfig,
     for cases in (splits.train, splits.validation, splits.test):
         part = slice(first, first := first + len(cases))
         parts.append(CachedCases(cached.facts[part], cached.images[part], cached.labels[part], cached.present[part]))
-    shown = parts[0].labels.flatten(2).any(dim=2).any(dim=0).tolist()
-    empty = [name for name, seen in zip(splits.classes, shown, strict=True) if not seen]
-    if empty:
-        raise DataError(f"{data.root}: every training mask of {', '.join(empty)} is empty; nothing to learn")
+    findings = Findings(data.root)
+    training = [name == "train" for name, cases in splits.items() for _ in cases]
+    shown = cached.labels.flatten(2).any(dim=2).tolist()
+    check_classes([case.id for case in everything], training, splits.classes, shown, findings)
+    findings.check()
     return CachedSplits(*parts)
 
 
@@ -164,13 +160,9 @@ def check_duplicates(cached: CachedSplits, config: SplitConfig) -> None:
     names = [facts.id for _, part in cached.items() for facts in part.facts]
     splits = [name for name, part in cached.items() for _ in part.facts]
     images = (image.mean(dim=0).numpy() for _, part in cached.items() for image in part.images)
-    found = find_duplicates(names, splits, images)
-    if found:
-        shown = "; ".join(found[:10]) + (f"; and {len(found) - 10} more" if len(found) > 10 else "")
-        raise DataError(
-            f"near-identical images in different splits: {shown}. A test set must not overlap the training set: remove "
-            "them, give them one patient in a manifest, or set split.allow_duplicates=true"
-        )
+    findings = Findings()
+    check_copies(names, splits, [take_fingerprint(image) for image in images], False, findings)
+    findings.check()
 
 
 def cache_cases(
@@ -202,12 +194,12 @@ def cache_cases(
             present[index] = item["present"]
         return _facts(item)
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        results = list(pool.map(read, range(len(cases))))
-    problems = Problems(data.root or folder)
-    for error in (result for result in results if isinstance(result, RadiographError)):
-        problems.add("files that cannot be used", str(error))
-    problems.check()
+    results = list(map_in_threads(read, range(len(cases))))
+    findings = Findings(data.root)
+    for case, result in zip(cases, results, strict=True):
+        if isinstance(result, RadiographError):
+            findings.add_error(case.id, result)
+    findings.check()
     return CachedCases(tuple(r for r in results if isinstance(r, CaseFacts)), images, labels, present)
 
 

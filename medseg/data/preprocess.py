@@ -37,7 +37,7 @@ def measure_levels(
     valid = np.ones(sampled.shape[:2], np.bool_) if padding is None else ~padding[::step, ::step]
     if not valid.any():
         sampled, valid = pixels.astype(np.float64), np.ones(pixels.shape[:2], np.bool_)
-    inside = _find_field(sampled.mean(axis=2) if sampled.ndim == 3 else sampled, valid)
+    inside = find_field(sampled.mean(axis=2) if sampled.ndim == 3 else sampled, valid)
     levels = sampled[inside][valid[inside]]
     low, high = np.percentile(levels if levels.size else sampled[valid], percentiles)
     if low == high:
@@ -45,8 +45,8 @@ def measure_levels(
     return float(low), float(high)
 
 
-def _find_field(grey: NDArray[np.float64], valid: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The rows and the columns of a picture inside its flat borders."""
+def find_field(grey: NDArray[np.float64], valid: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The rows and the columns of a picture inside its flat borders; what is not `valid` is padding."""
     step = max(1, 2 * min(grey.shape) // _SAMPLES)
     grey, valid = grey[::step, ::step], valid[::step, ::step]
     if not valid.any():

@@ -1,7 +1,6 @@
 """MONAI dictionary transforms from a case's files to the network's input, and to masks at their own size."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medseg.data.case import Case, MaskSource
-from medseg.data.config import DataConfig, PreprocessConfig
+from medseg.data.config import DataSetConfig, PreprocessConfig
+from medseg.data.masks import check_sizes, read_masks
 from medseg.data.preprocess import fit, locate_pixels, scale_intensity
 from medseg.errors import RadiographError
 from medseg.radiograph.image import Radiograph
-from medseg.radiograph.mask import LabelImage, binarize, read_label_image
 from medseg.radiograph.read import read_radiograph
-from medseg.radiograph.seg import Segmentation, is_segmentation, read_segmentation
 
 _META = (
     *(
@@ -45,7 +43,7 @@ class LoadRadiographd(MapTransform):
     `burned_in`, `warnings` and `padding`; nothing of the patient. Raises `RadiographError`.
     """
 
-    def __init__(self, keys: Sequence[str], config: DataConfig) -> None:
+    def __init__(self, keys: Sequence[str], config: DataSetConfig) -> None:
         super().__init__(keys)
         self.config = config
 
@@ -135,7 +133,7 @@ class Fitd(MapTransform):
         return fitted
 
 
-def build_preprocessing(data: DataConfig, preprocess: PreprocessConfig) -> Compose:
+def build_preprocessing(data: DataSetConfig, preprocess: PreprocessConfig) -> Compose:
     """From `{"image": path}` to `{"image": float32 (channel, *size)}`: what training and prediction share."""
     return Compose([LoadRadiographd(["image"], data), *network_input(preprocess).transforms])
 
@@ -157,35 +155,6 @@ def apply_transforms(transforms: Compose, item: Mapping[str, Any]) -> dict[str, 
         if isinstance(cause, RadiographError):
             raise cause from None
         raise
-
-
-def read_masks(sources: Mapping[str, MaskSource], classes: Sequence[str]) -> tuple[NDArray[np.uint8], list[str]]:
-    """Masks uint8 `(class, rows, columns)` of 0 and 1 at their own size, and warnings. Raises `RadiographError`."""
-    warnings: list[str] = []
-    read: dict[Path, Segmentation | LabelImage] = {}
-    masks: dict[str, NDArray[np.bool_]] = {}
-    for name, source in sources.items():
-        if source.path not in read:
-            segmented = is_segmentation(source.path)
-            read[source.path] = read_segmentation(source.path) if segmented else read_label_image(source.path)
-        masks[name] = _mask_of(read[source.path], source, warnings)
-    shapes = {mask.shape for mask in masks.values()}
-    if len(shapes) != 1:
-        listed = ", ".join(f"{source.path} {masks[name].shape}" for name, source in sources.items())
-        raise RadiographError(f"masks of one image differ in size: {listed}")
-    stacked = np.zeros((len(classes), *shapes.pop()), np.uint8)
-    for name, mask in masks.items():
-        stacked[classes.index(name)] = mask
-    return stacked, warnings
-
-
-def check_sizes(image: Path, image_size: Sequence[int], mask: Path, mask_size: Sequence[int]) -> None:
-    """Raise `RadiographError` naming both files unless the sizes of an image and its mask or target have one ratio."""
-    if image_size[0] * mask_size[1] != image_size[1] * mask_size[0]:
-        raise RadiographError(
-            f"{mask}: has {mask_size[0]} x {mask_size[1]} pixels, its image {image} "
-            f"{image_size[0]} x {image_size[1]}; rows and columns must have the same ratio"
-        )
 
 
 def build_meta_tensor(radiograph: Radiograph) -> MetaTensor:
@@ -210,20 +179,3 @@ def as_item(case: Case) -> dict[str, Any]:
 def _channel_first(pixels: NDArray[np.float32]) -> Tensor:
     channels = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
     return torch.from_numpy(np.ascontiguousarray(channels))
-
-
-def _mask_of(content: Segmentation | LabelImage, source: MaskSource, warnings: list[str]) -> NDArray[np.bool_]:
-    if isinstance(content, Segmentation):
-        labels = list(content.masks)
-        if source.segment is None and len(labels) != 1:
-            raise RadiographError(f"{source.path}: has {len(labels)} segments where a mask of one class was expected")
-        return content.masks[source.segment or labels[0]]
-    if not source.values:
-        return binarize(content, warnings)
-    meant = np.isin(content.values, (0, *source.known))
-    if not meant.all():
-        unknown = np.unique(content.values[~meant])[:10].tolist()
-        raise RadiographError(
-            f"{source.path}: label values {unknown} belong to no class; declared are {list(source.known)} and 0"
-        )
-    return np.isin(content.values, source.values)

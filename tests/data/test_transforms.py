@@ -20,7 +20,6 @@ from medseg.data.transforms import (
     as_item,
     build_meta_tensor,
     build_preprocessing,
-    read_masks,
 )
 from medseg.errors import RadiographError
 from medseg.radiograph.nifti import build_nifti
@@ -160,37 +159,6 @@ def test_mask_of_another_shape_names_both_files(tmp_path, shape):
     transform = build_case_transform(DataConfig(), PREPROCESS, ("a",))
     with pytest.raises(RadiographError, match=rf"outline\.png: has {shape[0]} x {shape[1]}.*picture\.png 96 x 80"):
         apply_transforms(transform, as_item(Case("a", image, {"a": MaskSource(mask)})))
-
-
-def test_masks_of_different_sizes(tmp_path):
-    sources = {
-        name: MaskSource(write_png(tmp_path / f"{name}.png", np.eye(size, dtype=np.uint8)))
-        for name, size in {"a": 8, "b": 9}.items()
-    }
-    with pytest.raises(
-        RadiographError, match=r"masks of one image differ in size: .*a\.png \(8, 8\), .*b\.png \(9, 9\)"
-    ):
-        read_masks(sources, ("a", "b"))
-
-
-def test_label_map_by_value(tmp_path):
-    path = write_png(tmp_path / "m.png", np.array([[0, 1], [2, 3]], np.uint8))
-    masks, warnings = read_masks(
-        {"a": MaskSource(path, (1, 3), (1, 2, 3)), "b": MaskSource(path, (2,), (1, 2, 3))}, "ab"
-    )
-    assert masks.tolist() == [[[0, 1], [0, 1]], [[0, 0], [1, 0]]]
-    assert warnings == []
-    with pytest.raises(
-        RadiographError, match=r"m\.png: label values \[3\] belong to no class; declared are \[1, 2\] and 0"
-    ):
-        read_masks({"a": MaskSource(path, (1,), (1, 2))}, "a")
-
-
-def test_soft_mask_is_cut_at_half_with_a_warning(tmp_path):
-    path = write_png(tmp_path / "m.png", np.array([[0, 100], [140, 255]], np.uint8))
-    masks, warnings = read_masks({"a": MaskSource(path)}, "a")
-    assert masks.tolist() == [[[0, 0], [1, 1]]]
-    assert "a mask with more than two grey levels" in warnings[0]
 
 
 @pytest.mark.parametrize("broken", ["image", "mask"])

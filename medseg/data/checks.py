@@ -1,0 +1,58 @@
+"""All checks of a data set: before a case is read, one look at each, and after."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from medseg.data.case import CaseSet
+from medseg.data.config import DataSetConfig, PreprocessConfig, SplitConfig
+from medseg.data.duplicates import check_copies
+from medseg.data.findings import Findings
+from medseg.data.likeness_checks import check_likeness
+from medseg.data.mask_checks import check_masks
+from medseg.data.masks import check_classes
+from medseg.data.outliers import check_outliers
+from medseg.data.picture_checks import check_pictures
+from medseg.data.splits import draw_splits
+from medseg.data.survey import CaseSurvey, survey_cases
+
+
+def check_cases(
+    found: CaseSet, data: DataSetConfig, split: SplitConfig, preprocess: PreprocessConfig, findings: Findings
+) -> tuple[list[CaseSurvey], dict[str, str]]:
+    """Look at every case once and note what is wrong with it, or with the set; the surveys, and each case's split."""
+    splits = {case.id: name for case, name in zip(found.cases, draw_splits(found, split, findings), strict=True)}
+    classes = () if data.colour else found.classes
+    surveys = survey_cases(found.cases, classes, data, preprocess, findings)
+    drawn = [survey for survey in surveys if survey.masks]
+    shown = [[label in survey.masks and survey.masks[label].area > 0 for label in classes] for survey in drawn]
+    training = [splits[survey.id] == "train" for survey in drawn]
+    check_classes([survey.id for survey in drawn], training, classes, shown, findings)
+    names, prints = [survey.id for survey in surveys], [survey.fingerprint for survey in surveys]
+    check_copies(names, [splits[name] for name in names], prints, split.allow_duplicates, findings)
+    check_pictures(surveys, findings)
+    check_masks(surveys, classes, findings)
+    check_likeness(surveys, classes, findings)
+    check_outliers(surveys, classes, findings)
+    return surveys, splits
+
+
+def describe_set(found: CaseSet, surveys: Sequence[CaseSurvey], splits: Mapping[str, str]) -> dict[str, Any]:
+    """Counts of a data set, by what its images are; nothing of a patient."""
+    return {
+        "cases": len(found.cases),
+        "read": len(surveys),
+        "patients": len({case.patient for case in found.cases}),
+        "splits": {name: list(splits.values()).count(name) for name in ("train", "validation", "test")},
+        "classes": {label: sum(label in case.masks for case in found.cases) for label in found.classes},
+        "formats": _count(survey.kind for survey in surveys),
+        "sizes": _count(f"{survey.shape[0]} x {survey.shape[1]}" for survey in surveys),
+        "bits": _count(str(survey.levels.bits) for survey in surveys),
+        "spacing_sources": _count(survey.spacing_source for survey in surveys),
+        "orientations": _count(survey.orientation or "unknown" for survey in surveys),
+    }
+
+
+def _count(values: Iterable[str]) -> dict[str, int]:
+    """The ten commonest values and how many have them."""
+    return dict(Counter(values).most_common(10))

@@ -1,0 +1,103 @@
+"""What is wrong with a data set, gathered so that one message, one table or one page lists it all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medseg.data.case import as_text
+from medseg.data.rules import RULES, SEVERITIES, Severity
+from medseg.errors import DataError, RadiographError
+
+_SHOWN = 10
+_CODES = {"content": "no_content", "shape": "size_mismatch", "labels": "unknown_label"}
+"""Code of a `RadiographError` -> code of a rule; any other is `unreadable`."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of fault and where it was met."""
+
+    code: str
+    severity: Severity
+    cases: tuple[str, ...]
+    """Ids, ordered; empty where it is about no case."""
+    remedy: str
+    what: str
+    reasons: Mapping[str, str]
+    """Case, or "" -> what was found there."""
+
+
+@dataclass
+class _Notes:
+    """What was noted under one code and heading: names of files or sentences, and the cases they belong to."""
+
+    severity: Severity
+    names: list[str] = field(default_factory=list)
+    cases: list[str] = field(default_factory=list)
+
+
+class Findings:
+    """Faults by the codes of `rules.RULES`."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root
+        self._notes: dict[tuple[str, str], _Notes] = {}
+
+    def add(
+        self, code: str, case: str, name: str = "", *, what: str | None = None, severity: Severity | None = None
+    ) -> None:
+        """Note a fault of `case` ("": of none); `name` is the file it is about or a sentence on what was found.
+
+        `what` and `severity` stand in for those of the rule.
+        """
+        rule = RULES[code]
+        notes = self._notes.setdefault((code, what or rule.what), _Notes(severity or rule.severity))
+        notes.names.append(as_text(name or case))
+        notes.cases.append(case)
+
+    def add_error(self, case: str, error: RadiographError) -> None:
+        """Note that a file of `case` cannot be used."""
+        self.add(_CODES.get(error.code, "unreadable"), case, str(error))
+
+    def cases(self, code: str) -> set[str]:
+        """The cases noted under `code` so far."""
+        return {case for (known, _), notes in self._notes.items() if known == code for case in notes.cases if case}
+
+    def check(self) -> None:
+        """Raise `DataError` that lists the first 10 names of each error, the count and the remedy, if there is any."""
+        fatal = {key: notes for key, notes in self._notes.items() if notes.severity == "error"}
+        if fatal:
+            where = f"{as_text(self.root)}: " if self.root else ""
+            lines = [f"{where}this data set cannot be used as it stands"]
+            for (code, what), notes in fatal.items():
+                names = list(dict.fromkeys(notes.names))
+                more = [f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+                shown = "\n    ".join(names[:_SHOWN] + more)
+                lines.append(f"  {what} ({len(names)}):\n    {shown}\n    -> {RULES[code].remedy}")
+            raise DataError("\n".join(lines))
+
+    def listed(self) -> list[Finding]:
+        """One finding a code: the gravest first, then in the order of the rules."""
+        by_code: dict[str, list[tuple[str, _Notes]]] = {}
+        for (code, what), notes in self._notes.items():
+            by_code.setdefault(code, []).append((what, notes))
+        order = [code for code in RULES if code in by_code]
+        found = [_merge(code, by_code[code]) for code in order]
+        return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def _merge(code: str, groups: list[tuple[str, _Notes]]) -> Finding:
+    """One finding of all that was noted under `code`."""
+    rule = RULES[code]
+    said: dict[str, dict[str, None]] = {}  # a dictionary as an ordered set
+    for what, notes in groups:
+        for case, name in zip(notes.cases, notes.names, strict=True):
+            said.setdefault(case, {})[name if what == rule.what else f"{what}: {name}"] = None
+    return Finding(
+        code=code,
+        severity=min((notes.severity for _, notes in groups), key=SEVERITIES.index),
+        cases=tuple(sorted(case for case in said if case)),
+        remedy=rule.remedy,
+        what=rule.what,
+        reasons={case: "; ".join(texts) for case, texts in sorted(said.items())},
+    )

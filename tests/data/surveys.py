@@ -1,0 +1,47 @@
+"""Surveys of cases that were never on a disk."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from medseg.data.duplicates import Fingerprint
+from medseg.data.grey_levels import GreyLevels
+from medseg.data.survey import CaseSurvey, MaskSurvey
+
+LEVELS = GreyLevels(count=200, bits=8, gaps=0, jumps=0, darkest=0, brightest=0)
+MASK = MaskSurvey(
+    shape=(100, 80),
+    levels=(0, 255),
+    area=0.2,
+    border=0.0,
+    centre=(0.5, 0.5),
+    intensity=0.5,
+    clipped=0.0,
+    agreement=np.zeros(8),
+)
+
+
+def make_survey(
+    name: str, levels: dict[str, Any] | None = None, mask: dict[str, Any] | None = None, **changes: Any
+) -> CaseSurvey:
+    """The survey of an ordinary case, but for what is changed."""
+    survey = CaseSurvey(
+        id=name,
+        kind="png",
+        shape=(100, 80),
+        spacing_mm=None,
+        spacing_source="none",
+        view=("CHEST", "PA"),
+        orientation=None,
+        burned_in=False,
+        warnings=(),
+        levels=replace(LEVELS, **(levels or {})),
+        fingerprint=Fingerprint(np.ones(64, np.float32), np.zeros(4, np.float16)),
+        thumbnail=np.zeros((32, 32), np.float32),
+        inside=np.zeros((32, 32), np.float32),
+        outlines=np.zeros((1, 32, 32), np.float32),
+        masks={"lungs": replace(MASK, **(mask or {}))},
+        preview=None,
+    )
+    return replace(survey, **changes)

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from medseg.data.case import MaskSource
+from medseg.data.findings import Findings
+from medseg.data.masks import check_classes, check_sizes, read_mask_files, read_masks
+from medseg.errors import RadiographError
+
+
+def write_picture(path, pixels):
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_masks_of_different_sizes(tmp_path):
+    sources = {
+        name: MaskSource(write_picture(tmp_path / f"{name}.png", np.eye(size, dtype=np.uint8)))
+        for name, size in {"a": 8, "b": 9}.items()
+    }
+    with pytest.raises(
+        RadiographError, match=r"masks of one image differ in size: .*a\.png \(8, 8\), .*b\.png \(9, 9\)"
+    ):
+        read_masks(sources, ("a", "b"))
+
+
+def test_label_map_by_value(tmp_path):
+    path = write_picture(tmp_path / "m.png", np.array([[0, 1], [2, 3]], np.uint8))
+    masks, warnings = read_masks(
+        {"a": MaskSource(path, (1, 3), (1, 2, 3)), "b": MaskSource(path, (2,), (1, 2, 3))}, "ab"
+    )
+    assert masks.tolist() == [[[0, 1], [0, 1]], [[0, 0], [1, 0]]]
+    assert warnings == []
+    with pytest.raises(
+        RadiographError, match=r"m\.png: label values \[3\] belong to no class; declared are \[1, 2\] and 0"
+    ):
+        read_masks({"a": MaskSource(path, (1,), (1, 2))}, "a")
+
+
+def test_soft_mask_is_cut_at_half_with_a_warning(tmp_path):
+    path = write_picture(tmp_path / "m.png", np.array([[0, 100], [140, 255]], np.uint8))
+    masks, warnings = read_masks({"a": MaskSource(path)}, "a")
+    assert masks.tolist() == [[[0, 0], [1, 1]]]
+    assert "a mask with more than two grey levels" in warnings[0]
+
+
+def test_file_of_one_class_keeps_its_levels(tmp_path):
+    levels = np.array([[0, 7], [7, 0]], np.uint8)
+    path = write_picture(tmp_path / "m.png", levels)
+    read = read_mask_files({"a": MaskSource(path)}, [])["a"]
+    assert read.values is not None
+    assert np.array_equal(read.values, levels)
+    assert np.array_equal(read.mask, levels == 7)
+    assert read_mask_files({"a": MaskSource(path, (7,), (7,))}, [])["a"].values is None
+
+
+@pytest.mark.parametrize("size", [(4, 5), (8, 10), (2, 2.5)])
+def test_sizes_of_one_ratio_fit(tmp_path, size):
+    check_sizes(tmp_path, (4, 5), tmp_path, size)
+
+
+def test_sizes_of_another_ratio_do_not(tmp_path):
+    with pytest.raises(RadiographError, match=r"b: has 5 x 4 pixels, its image .*a 4 x 5") as caught:
+        check_sizes(tmp_path / "a", (4, 5), tmp_path / "b", (5, 4))
+    assert caught.value.code == "shape"
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ([[1, 1], [1, 0], [0, 0]], None),
+        ([[1, 0], [1, 0], [0, 1]], ("a", "b")),  # the test case shows it, but training never sees it
+        ([[1, 0], [1, 0], [0, 0]], ("a", "b", "c")),
+    ],
+)
+def test_class_that_training_never_shows(shown, expected):
+    findings = Findings()
+    check_classes("abc", [True, True, False], ("heart", "lungs"), shown, findings)
+    assert [finding.cases for finding in findings.listed()] == ([expected] if expected else [])
