@@ -3,7 +3,8 @@
 MedsegError
 ├── ConfigError        2   a key, a value or a configuration file is wrong
 ├── DataError          2   a data set cannot be trained on as it stands
-│   └── RadiographError    one file cannot be read; the message names it and the reason
+│   ├── RadiographError    one file cannot be read; the message names it and the reason
+│   └── IncomparableError  two models share no case or no class
 ├── CheckpointError    2   a model file is damaged or does not fit
 ├── OutputBusyError    2   another process writes into the same output folder
 ├── StorageError       1   a file could not be written (disk full, no permission)
@@ -36,6 +37,10 @@ class RadiographError(DataError):
         super().__init__(f"{path}: {reason}" if path else reason)
         self.reason = reason
         self.code = code
+
+
+class IncomparableError(DataError):
+    """Two models share no case or no class."""
 
 
 class CheckpointError(MedsegError):

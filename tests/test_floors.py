@@ -18,8 +18,9 @@ FLOORS = {
     "training": 5,
     "output": 5,
     "inference": 6,
+    "evaluation": 7,
 }
-PIPELINES = 7
+PIPELINES = 8
 MODULES = sorted(path for folder in ("medseg", "pipelines") for path in (ROOT / folder).rglob("*.py"))
 
 

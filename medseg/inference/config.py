@@ -17,7 +17,7 @@ class PredictConfig(Section):
     """Pictures in a step of the network."""
 
 
-class FolderPredictConfig(PredictConfig):
+class ModelPredictConfig(PredictConfig):
     """How probabilities become masks, and on what."""
 
     tta: tuple[Literal["mirror", "gamma"], ...] | None = None
@@ -29,6 +29,19 @@ class FolderPredictConfig(PredictConfig):
     fill_holes: bool | None = None
     """Holes in masks are filled; null as the model file says."""
 
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the network runs; auto takes a GPU where there is one."""
+
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """bfloat16 autocast; auto takes bf16 where the processor or the GPU has it."""
+
+    channels_last: bool = True
+    """Memory layout of pictures and weights: channels innermost, faster on most hardware."""
+
+
+class FolderPredictConfig(ModelPredictConfig):
+    """How probabilities become masks, on what, and with how many processes."""
+
     workers: PositiveInt | None = None
     """Processes that decode and write; null takes one a processor core."""
 
@@ -37,9 +50,6 @@ class FolderPredictConfig(PredictConfig):
 
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """bfloat16 autocast; auto takes what the journal says, else bf16 where the processor or the GPU has it."""
-
-    channels_last: bool = True
-    """Memory layout of pictures and weights: channels innermost, faster on most hardware."""
 
 
 class InputConfig(Section):

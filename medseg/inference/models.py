@@ -9,7 +9,7 @@ from torch import device, nn
 
 from medseg.config import flatten
 from medseg.errors import CheckpointError
-from medseg.inference.config import FolderPredictConfig
+from medseg.inference.config import ModelPredictConfig
 from medseg.model.checkpoint import Accepts, ModelCard, Range, check_components, load_model
 from medseg.tracking.config import StoreConfig
 
@@ -27,7 +27,7 @@ class LoadedModel:
 
 
 def load_models(
-    addresses: Sequence[str], tracking: StoreConfig, predict: FolderPredictConfig, where: device
+    addresses: Sequence[str], tracking: StoreConfig, predict: ModelPredictConfig, where: device
 ) -> LoadedModel:
     """The model at `addresses`, with what `predict` changes of its card; several are an ensemble, whatever their order.
 
@@ -42,7 +42,7 @@ def load_models(
     return LoadedModel(_adjust(_merge(cards), predict), networks, digest[:16])
 
 
-def _adjust(card: ModelCard, predict: FolderPredictConfig) -> ModelCard:
+def _adjust(card: ModelCard, predict: ModelPredictConfig) -> ModelCard:
     """The card with the inference settings that the user gave instead of its own."""
     given = {
         name: value for name in ("tta", "components", "fill_holes") if (value := getattr(predict, name)) is not None
@@ -64,12 +64,22 @@ def _find(addresses: Sequence[str], tracking: StoreConfig) -> list[Path]:
             folds = sorted(Path(address).glob("fold*/best.pt")) or list(Path(address).glob("best.pt"))
             if not folds:
                 raise CheckpointError(f"{address}: holds neither best.pt nor fold<k>/best.pt")
+            _check_finished(Path(address), folds)
             found += folds
         elif Path(address).is_file():
             found.append(Path(address))
         else:
             raise CheckpointError(f"{address}: no such model file")
     return found
+
+
+def _check_finished(folder: Path, models: Sequence[Path]) -> None:
+    """Raise `CheckpointError` where `folder` is a cross-validation that goes on, or was stopped."""
+    written = {path.name for path in folder.iterdir()}
+    if models[0].parent != folder and "config.yaml" in written and "summary.json" not in written:
+        raise CheckpointError(
+            f"{folder}: this cross-validation is not finished; run it again to go on, or name the models of its folds"
+        )
 
 
 def _digest(path: Path) -> str:
@@ -86,7 +96,10 @@ def _check_alike(path: Path, card: ModelCard, first: ModelCard) -> None:
 
 
 def _merge(cards: Sequence[ModelCard]) -> ModelCard:
-    """The card of an ensemble: accepted is what every model is for, ranges are the widest, thresholds the mean."""
+    """The card of an ensemble: accepted is what every model is for, ranges are the widest, thresholds the mean.
+
+    Seen is what any of the models has seen; no training run is its own.
+    """
     first = cards[0]
     if len(cards) == 1:
         return first
@@ -96,6 +109,11 @@ def _merge(cards: Sequence[ModelCard]) -> ModelCard:
     return first.model_copy(
         update={
             "accepts": accepts,
+            "run_id": None,
+            **{
+                name: tuple(sorted({digest for card in cards for digest in getattr(card, name)}))
+                for name in ("train_digests", "validation_digests")
+            },
             "orientations": tuple(sorted({value for card in cards for value in card.orientations})),
             "thresholds": {
                 name: sum(card.thresholds.get(name, 0.5) for card in cards) / len(cards) for name in first.classes

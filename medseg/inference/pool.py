@@ -34,7 +34,6 @@ def start_server(formats: Collection[str]) -> None:
     """Start the process that workers are forked from. It imports what they need while this one goes on."""
     from multiprocessing import forkserver
 
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin would take the workers' cores
     preload = ["medseg.inference.write", *(["medseg.output.dicom_seg"] if "seg" in formats else [])]
     _context.set_forkserver_preload(preload)
     forkserver.ensure_running()

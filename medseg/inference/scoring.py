@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from medseg.data.case import Case
-from medseg.data.config import DataConfig
+from medseg.data.config import DataSetConfig
 from medseg.data.loaders import CachedCases
-from medseg.data.transforms import LoadRadiographd, ScaleRadiographd, read_masks
+from medseg.data.masks import read_masks
+from medseg.data.transforms import LoadRadiographd, ScaleRadiographd
 from medseg.inference.predictor import Predictor
 from medseg.training.metrics import SegmentationScores, ThresholdSearch
 
@@ -16,7 +17,7 @@ Keep = Callable[[Case, Tensor], None]
 
 
 def score_cases(
-    predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataConfig, keep: Keep | None = None
+    predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataSetConfig, keep: Keep | None = None
 ) -> dict[str, float]:
     """The scores of `SegmentationScores` over `cases`; `cached` holds their network input, in the same order.
 
@@ -32,7 +33,7 @@ def score_cases(
 
 
 def search_thresholds(
-    predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataConfig
+    predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataSetConfig
 ) -> dict[str, float]:
     """The threshold of each class whose mean Dice over `cases` is best."""
     search = ThresholdSearch(predictor.card.classes)
@@ -42,7 +43,7 @@ def search_thresholds(
 
 
 def _predictions(
-    predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataConfig
+    predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataSetConfig
 ) -> Iterator[tuple[Case, Tensor, Tensor, Tensor]]:
     """Each case with its network-size probabilities, its reference at its own size, and which classes it knows."""
     for first in range(0, len(cases), predictor.batch_size):
@@ -52,7 +53,7 @@ def _predictions(
             yield case, predicted, _reference(case, predictor, data), present
 
 
-def _reference(case: Case, predictor: Predictor, data: DataConfig) -> Tensor:
+def _reference(case: Case, predictor: Predictor, data: DataSetConfig) -> Tensor:
     """Masks, bool `(class, rows, columns)`, at the reference's own size; of an RGB target where it is at least half."""
     if case.target is None:
         return torch.from_numpy(read_masks(case.masks, predictor.card.classes)[0]).bool()

@@ -9,6 +9,35 @@ from monai.metrics import compute_dice, compute_iou
 from torch import Tensor
 
 
+def measure_overlap(prediction: Tensor, reference: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Dice and IoU, float32 `(batch, class)` and NaN where a class is not known, and the pixels that `mean_iou` wants.
+
+    Masks are bool `(batch, class, rows, columns)`, `present` is bool `(batch, class)`. Both masks empty count 1, one of
+    them empty 0. The pixels, float64 `(batch, class, 3)`: in both masks, in either, in the picture; 0 of an unknown
+    class. All on the CPU.
+    """
+    unknown = torch.where(present, 0.0, torch.nan).cpu()
+    dice = compute_dice(prediction.float(), reference.float(), include_background=True, ignore_empty=False)
+    iou = compute_iou(prediction.float(), reference.float(), include_background=True, ignore_empty=False)
+    known = present[:, :, None, None]
+    both, either = prediction & reference & known, (prediction | reference) & known
+    pixels = present * (prediction.shape[-2] * prediction.shape[-1])
+    counts = torch.stack([both.sum(dim=(2, 3)), either.sum(dim=(2, 3)), pixels], dim=2).double().cpu()
+    return dice.reshape(unknown.shape).cpu() + unknown, iou.reshape(unknown.shape).cpu() + unknown, counts
+
+
+def mean_iou(counts: Tensor) -> Tensor:
+    """The article's mIoU `(...)` from pixels `(..., class, 3)`, those of `measure_overlap` added up over cases.
+
+    The mean of foreground and background IoU, then over the classes that have pixels; NaN without one.
+    """
+    both, either, pixels = counts.unbind(dim=-1)
+    foreground = torch.where(either > 0, both / either, 1.0)
+    outside_both, outside_either = pixels - either, pixels - both
+    background = torch.where(outside_either > 0, outside_both / outside_either, 1.0)
+    return torch.where(pixels > 0, (foreground + background) / 2, torch.nan).nanmean(dim=-1)
+
+
 class SegmentationScores(Metric):
     """`dice`, `iou`, `miou`, `dice_<class>` and `iou_<class>` over all cases seen.
 
@@ -26,30 +55,19 @@ class SegmentationScores(Metric):
         """Forget all cases."""
         self._dice: list[Tensor] = []
         self._iou: list[Tensor] = []
-        self._confusion = torch.zeros(len(self.classes), 3, dtype=torch.float64)
+        self._counts = torch.zeros(len(self.classes), 3, dtype=torch.float64)
 
     def update(self, output: tuple[Tensor, Tensor, Tensor]) -> None:
         """Add cases: prediction and reference, bool `(batch, class, rows, columns)`; present, bool `(batch, class)`."""
-        prediction, reference, present = (tensor.detach() for tensor in output)
-        unknown = torch.where(present, 0.0, torch.nan).cpu()
-        dice = compute_dice(prediction.float(), reference.float(), include_background=True, ignore_empty=False)
-        iou = compute_iou(prediction.float(), reference.float(), include_background=True, ignore_empty=False)
-        self._dice.append(dice.reshape(unknown.shape).cpu() + unknown)
-        self._iou.append(iou.reshape(unknown.shape).cpu() + unknown)
-        known = present[:, :, None, None]
-        both, either = prediction & reference & known, (prediction | reference) & known
-        pixels = present.sum(dim=0) * prediction.shape[-2] * prediction.shape[-1]
-        counts = torch.stack([both.sum(dim=(0, 2, 3)), either.sum(dim=(0, 2, 3)), pixels], dim=1)
-        self._confusion += counts.cpu()
+        dice, iou, counts = measure_overlap(*(tensor.detach() for tensor in output))
+        self._dice.append(dice)
+        self._iou.append(iou)
+        self._counts += counts.sum(dim=0)
 
     def compute(self) -> dict[str, float]:
         """The scores by name; classes that no case knows are not among them."""
-        both, either, pixels = self._confusion.T
-        foreground = torch.where(either > 0, both / either, 1.0)
-        outside_both, outside_either = pixels - either, pixels - both
-        background = torch.where(outside_either > 0, outside_both / outside_either, 1.0)
-        known = pixels > 0
-        scores = {"miou": float(((foreground + background) / 2)[known].mean())}
+        known = self._counts[:, 2] > 0
+        scores = {"miou": float(mean_iou(self._counts))}
         for name, values in (("dice", self._dice), ("iou", self._iou)):
             means = torch.cat(values).nanmean(dim=0)
             scores |= {f"{name}_{c}": float(m) for c, m, k in zip(self.classes, means, known, strict=True) if k}

@@ -46,6 +46,16 @@ def test_a_folder_of_folds_is_an_ensemble(tmp_path):
     assert len(load(tmp_path).networks) == 3
 
 
+def test_a_cross_validation_that_is_not_finished_is_no_ensemble(tmp_path):
+    (tmp_path / "fold0").mkdir()
+    write_model(tmp_path / "fold0" / "best.pt")
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(CheckpointError, match="not finished; run it again"):
+        load(tmp_path)
+    (tmp_path / "summary.json").touch()
+    assert load(tmp_path).digest == load(tmp_path / "fold0").digest
+
+
 def test_a_folder_of_a_training_is_its_best_model(tmp_path):
     write_model(tmp_path / "best.pt")
     assert load(tmp_path).digest == load(tmp_path / "best.pt").digest
@@ -109,3 +119,13 @@ def test_a_damaged_model_is_named(tmp_path: Path):
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(CheckpointError, match=r"a\.pt: damaged"):
         load(path)
+
+
+def test_an_ensemble_has_seen_what_any_of_its_models_has(tmp_path: Path):
+    seen = [("b", "a"), ("c", "a")]
+    paths = [
+        write_model(tmp_path / f"{i}.pt", seed=i, train_digests=d, validation_digests=d[:1], run_id=str(i))
+        for i, d in enumerate(seen)
+    ]
+    card = load(*paths).card
+    assert (card.train_digests, card.validation_digests, card.run_id) == (("a", "b", "c"), ("b", "c"), None)

@@ -1,0 +1,207 @@
+"""The whole evaluation of one model: measure every case once, then sum up."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from medseg.data.case import Case, CaseSet
+from medseg.data.cases import check_patients
+from medseg.data.config import EvaluateDataConfig
+from medseg.data.findings import Findings
+from medseg.errors import ConfigError, DataError, IncomparableError
+from medseg.evaluation.compare import compare_cases, pair_cases, warn_of_few
+from medseg.evaluation.config import EvaluationConfig
+from medseg.evaluation.per_case import CaseMeasurement, measure_case
+from medseg.evaluation.result import CaseResult, Comparison, Evaluation, digest_cases
+from medseg.evaluation.stress_pass import measure_stress
+from medseg.evaluation.subject import ReadCase, Subject, map_cases
+from medseg.evaluation.summary import compare_thresholds, find_unit, list_counts, sum_up
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One model's measurements of the cases of a data set."""
+
+    cases: tuple[CaseMeasurement, ...]
+    left_out: int
+    """Cases that are not among them because a model has seen them."""
+    test_set: str
+    """As `Evaluation.test_set`."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The per-case table of another evaluation."""
+
+    name: str
+    cases: tuple[CaseResult, ...]
+
+
+def evaluate_model(
+    subject: Subject,
+    found: CaseSet,
+    data: EvaluateDataConfig,
+    config: EvaluationConfig,
+    other: Subject | Earlier | None = None,
+) -> Evaluation:
+    """All that `config` asks for, of the cases in `data.subset`.
+
+    Raises `ConfigError` for a column or a stress that the data do not allow, `DataError` where no case is left or one
+    cannot be read.
+    """
+    started = time.monotonic()
+    check_request(found, data, config, subject)
+    done = measure_cases(subject, found, data, config.by, other if isinstance(other, Subject) else None)
+    comparison, notes = (None, []) if other is None else _compare(subject, done, found, data, other, config.seed)
+    cut = subject.predictor.decision.thresholds
+    evaluation = sum_up(
+        done.cases,
+        subject.classes,
+        config,
+        model=subject.digest,
+        data=data.root.resolve().stem,
+        subset=data.subset,
+        moved=[case for case, *_ in comparison.moved] if comparison else [],
+    )
+    return replace(
+        evaluation,
+        left_out=done.left_out,
+        test_set=done.test_set,
+        thresholds=compare_thresholds(done.cases, subject.classes, subject.card.thresholds),
+        stress=measure_stress(subject, found.cases, done.cases, config.stress_cases) if config.stress else (),
+        comparison=comparison,
+        warnings=[
+            *_list_warnings(subject, found, evaluation),
+            *notes,
+            *evaluation.warnings,
+        ],
+        seconds=time.monotonic() - started,
+        cut={name: cut[channel] for name, channel in zip(subject.classes, subject.channels, strict=True)},
+    )
+
+
+def check_request(found: CaseSet, data: EvaluateDataConfig, config: EvaluationConfig, subject: Subject) -> None:
+    """Raise `ConfigError` for a column that the manifest has not, or stress of pictures in colour."""
+    columns = sorted({column for case in found.cases for column in _read_columns(case)})
+    unknown = [column for column in config.by if column not in columns]
+    if unknown:
+        there = ", ".join(columns) or "none (a manifest may have them)"
+        raise ConfigError(f"by: no column {', '.join(unknown)} in {data.root}; there are {there}")
+    if config.stress and subject.data.colour:
+        raise ConfigError("stress=true spoils grey radiographs; the model reads colour")
+
+
+def measure_cases(
+    subject: Subject, found: CaseSet, data: EvaluateDataConfig, by: Sequence[str] = (), other: Subject | None = None
+) -> Pass:
+    """Every case with one of the subject's classes measured, in the order of `found`.
+
+    Of `unseen` ones those that the subject or `other` has seen are left out. Raises `DataError` where none is left,
+    `IncomparableError` where that is because of `other`.
+    """
+    scored = _find_scored(subject, found)
+    patients = number_patients(found.cases)
+    groups = {case.id: {column: _read_columns(case).get(column) or "(empty)" for column in by} for case in scored}
+    left_out: list[str] = []
+    digests: list[str] = []
+
+    def wanted(read: ReadCase) -> bool:
+        digests.append(read.digest)
+        seen = subject.tell_seen(read) or (other is not None and other.tell_seen(read))
+        if seen and data.subset == "unseen":
+            left_out.append(subject.tell_seen(read))
+        return not seen or data.subset == "all"
+
+    def measure(read: ReadCase, predicted: Tensor) -> CaseMeasurement:
+        return measure_case(subject, read, predicted, patients[read.case.id], groups[read.case.id])
+
+    cases = tuple(map_cases(subject, scored, measure, wanted))
+    if not cases:
+        kind = DataError if all(left_out) else IncomparableError
+        raise kind(
+            f"{data.root}: {'the model was' if other is None else 'the models were'} trained or validated on all "
+            f"{len(left_out)} cases; data.subset=all evaluates on them nevertheless"
+        )
+    return Pass(cases, len(left_out), digest_cases(digests))
+
+
+def _find_scored(subject: Subject, found: CaseSet) -> list[Case]:
+    """The cases with a reference for at least one class that is scored."""
+    return [case for case in found.cases if case.target or set(case.masks) & set(subject.classes)]
+
+
+def _read_columns(case: Case) -> dict[str, str]:
+    """What the manifest says of a case that is no file and no patient."""
+    return {**case.metadata, **({"split": case.split} if case.split else {})}
+
+
+def number_patients(cases: Sequence[Case]) -> dict[str, str]:
+    """A number such as `p001` for the patient of each case, in their order; who shares a placeholder is one alone."""
+    nameless = _find_nameless(cases)
+    patients = {case.id: f"\0{case.id}" if case.id in nameless else case.patient for case in cases}
+    numbers = {patient: f"p{number:03d}" for number, patient in enumerate(dict.fromkeys(patients.values()), 1)}
+    return {case: numbers[patient] for case, patient in patients.items()}
+
+
+def _find_nameless(cases: Sequence[Case]) -> set[str]:
+    """The cases that share an empty or placeholder PatientID."""
+    findings = Findings()
+    check_patients(cases, findings)
+    return findings.cases("placeholder_patients")
+
+
+def _compare(
+    subject: Subject, done: Pass, found: CaseSet, data: EvaluateDataConfig, other: Subject | Earlier, seed: int
+) -> tuple[Comparison, list[str]]:
+    """The other model on the cases that neither has seen, and what a reader of that should know.
+
+    Raises `IncomparableError` where there is none, or one cannot be read for the other model.
+    """
+    if isinstance(other, Earlier):
+        name, theirs = other.name, other.cases
+    else:
+        name, theirs = other.digest, _measure_other(other, found, data)
+    ours = [case.result for case in done.cases]
+    pairs, notes = pair_cases(ours, theirs, name, data.subset, same_files=isinstance(other, Subject))
+    known = {column for case in theirs for column in case.scores}
+    classes = [name for name in subject.classes if f"dice_{name}" in known]
+    if not pairs or not classes:
+        lacking = "class" if pairs else "case"
+        raise IncomparableError("; ".join([f"compare: {name} has no {lacking} in common with this evaluation", *notes]))
+    comparison = compare_cases(pairs, classes, find_unit(done.cases), name, seed)
+    return comparison, notes + warn_of_few(comparison)
+
+
+def _measure_other(other: Subject, found: CaseSet, data: EvaluateDataConfig) -> tuple[CaseResult, ...]:
+    try:
+        return tuple(case.result for case in measure_cases(other, found, data).cases)
+    except DataError as error:
+        raise IncomparableError(f"compare: {other.digest}: {error}") from error
+
+
+def _list_warnings(subject: Subject, found: CaseSet, evaluation: Evaluation) -> list[str]:
+    """What a reader of the numbers should know beside what the files themselves warn of."""
+    ours, theirs, cases = subject.card.classes, found.classes, evaluation.cases
+    warnings = [f"class {name} of the model is not in the data" for name in ours if name not in subject.classes]
+    warnings += [f"class {name} of the data is not in the model" for name in theirs if name not in ours]
+    if len({case.patient for case in cases}) < 2:
+        warnings.append("no intervals: all cases are of one patient")
+    nameless = _find_nameless(found.cases)
+    counts = {
+        "an empty or placeholder PatientID is shared: each image counts as a patient of its own, which makes intervals "
+        "too narrow where a patient has several": sum(case.case in nameless for case in cases),
+        "without a mask of a class that is scored": len(found.cases) - len(_find_scored(subject, found)),
+        f"surface distances not in {evaluation.unit}, left out of their means": sum(
+            case.unit != evaluation.unit for case in cases
+        ),
+        **{
+            f"no surface distances of {name}, since one of its masks is empty": sum(
+                math.isfinite(case.scores[f"dice_{name}"]) and math.isnan(case.scores[f"hd95_{name}"]) for case in cases
+            )
+            for name in subject.classes
+        },
+    }
+    return warnings + list_counts(counts)

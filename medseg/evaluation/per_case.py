@@ -1,0 +1,138 @@
+"""What is measured of one case."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medseg.data.preview import Preview, make_preview
+from medseg.evaluation.calibration import CalibrationCurve, measure_calibration
+from medseg.evaluation.result import CaseResult
+from medseg.evaluation.subject import ReadCase, Subject
+from medseg.evaluation.surface import measure_surface
+from medseg.inference.measure import measure_ctr
+from medseg.training.metrics import measure_overlap
+
+OVERLAP = ("dice", "iou")
+SURFACE = ("hd95", "assd", "nsd")
+RATIO = ("ctr_reference", "ctr_prediction", "ctr_error")
+PREVIEW = 512
+"""The greatest number of rows or columns of a case's picture in the report."""
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class CaseMeasurement:
+    """A case's result, and what only makes sense added up over cases."""
+
+    result: CaseResult
+    """Without its pictures."""
+    counts: NDArray[np.float64]
+    """What `mean_iou` wants, `(class, 3)`."""
+    calibration: tuple[CalibrationCurve, ...]
+    """One a class."""
+    thresholds: NDArray[np.float64]
+    """Dice at the model's stored best thresholds and at 0.5, `(2, class)`; NaN where it has none, or no reference."""
+    spacing_source: str
+    warnings: tuple[str, ...]
+    preview: Preview | None = field(default=None, repr=False)
+    """The picture with reference and prediction; None where BurnedInAnnotation is YES."""
+
+    def show(self) -> CaseResult:
+        """The result with its pictures."""
+        if self.preview is None:
+            return self.result
+        reference, prediction = np.split(self.preview.masks(), 2)
+        return replace(self.result, picture=self.preview.picture(), reference=reference, prediction=prediction)
+
+
+def name_scores(classes: Sequence[str]) -> list[str]:
+    """The scores of a case, as columns."""
+    names = [f"{metric}_{name}" for name in classes for metric in (*OVERLAP, *SURFACE)]
+    return names + [f"area_error_{name}" for name in classes] + [*(RATIO if {"lungs", "heart"} <= set(classes) else ())]
+
+
+def write_score(value: float) -> str:
+    """A score as text; what is measured has no more digits, so that it is the same when the text is read again."""
+    return f"{value:.8g}"
+
+
+def measure_case(
+    subject: Subject, read: ReadCase, predicted: Tensor, patient: str, groups: Mapping[str, str]
+) -> CaseMeasurement:
+    """Everything that is measured of one case, given the network's probabilities `(model's class, *size)`."""
+    size = (int(read.reference.shape[-2]), int(read.reference.shape[-1]))
+    masks = subject.predictor.masks(predicted, size)[subject.channels]
+    dice, iou, counts = measure_overlap(masks[None], read.reference[None], read.present[None])
+    scores = {f"dice_{name}": value for name, value in zip(subject.classes, dice[0].tolist(), strict=True)}
+    scores |= {f"iou_{name}": value for name, value in zip(subject.classes, iou[0].tolist(), strict=True)}
+    prediction, reference = masks.numpy(), read.reference.numpy()
+    scores |= _measure_shapes(subject.classes, prediction, reference, read)
+    probabilities = subject.predictor.probabilities(predicted, size)[subject.channels].numpy()
+    result = CaseResult(
+        case=read.case.id,
+        patient=patient,
+        unit="px" if read.spacing_mm is None else "mm",
+        scores={name: float(write_score(scores[name])) for name in name_scores(subject.classes)},
+        groups=groups,
+        digest=read.digest[:16],
+        seen=subject.tell_seen(read),
+    )
+    shown = not read.image.meta["burned_in"]
+    return CaseMeasurement(
+        result,
+        counts[0].numpy(),
+        tuple(
+            measure_calibration(probability, mask if known else np.zeros_like(mask))
+            for probability, mask, known in zip(probabilities, reference, read.present.tolist(), strict=True)
+        ),
+        _measure_thresholds(subject, read, predicted, size, dice[0]),
+        read.image.meta["spacing_source"],
+        (*read.warnings, *([] if shown else ["burned-in annotation: no picture in the report"])),
+        make_preview(read.view.mean(dim=0).numpy(), np.concatenate([reference, prediction]), PREVIEW)
+        if shown
+        else None,
+    )
+
+
+def _measure_shapes(classes: Sequence[str], prediction: Mask, reference: Mask, read: ReadCase) -> dict[str, float]:
+    """Surface distances, area errors and the error of the cardiothoracic ratio; NaN where there is none."""
+    scores: dict[str, float] = {}
+    present = dict(zip(classes, read.present.tolist(), strict=True))
+    pairs = dict(zip(classes, zip(prediction, reference, strict=True), strict=True))
+    for name, (predicted, true) in pairs.items():
+        distances = measure_surface(predicted, true, read.spacing_mm) if present[name] else None
+        for metric in SURFACE:
+            scores[f"{metric}_{name}"] = math.nan if distances is None else getattr(distances, metric)
+        area = np.count_nonzero(true)
+        error = np.count_nonzero(predicted) / area - 1 if area and present[name] else math.nan
+        scores[f"area_error_{name}"] = error
+    if {"lungs", "heart"} <= set(classes):
+        known = present["lungs"] and present["heart"]
+        predicted, true = (
+            math.nan if ratio is None or not known else ratio.value
+            for ratio in map(measure_ctr, pairs["lungs"], pairs["heart"])
+        )
+        scores |= dict(zip(RATIO, (true, predicted, predicted - true), strict=True))
+    return scores
+
+
+def _measure_thresholds(
+    subject: Subject, read: ReadCase, predicted: Tensor, size: tuple[int, int], scored: Tensor
+) -> NDArray[np.float64]:
+    """Dice at the stored best thresholds and at 0.5, `(2, class)`; `scored` is that of the masks `(class,)`."""
+    best = tuple(subject.card.thresholds.get(name, math.nan) for name in subject.card.classes)
+    stored = torch.tensor([not math.isnan(best[channel]) for channel in subject.channels])
+    rows = []
+    for thresholds in (best, (0.5,) * len(best)) if stored.any() else ():
+        dice = scored
+        if thresholds != subject.predictor.decision.thresholds:
+            masks = replace(subject.predictor.decision, thresholds=thresholds).masks(predicted, size)[subject.channels]
+            dice = measure_overlap(masks[None], read.reference[None], read.present[None])[0][0]
+        rows.append(torch.where(stored, dice.double(), torch.nan).numpy())
+    return np.stack(rows) if rows else np.full((2, len(subject.classes)), np.nan)

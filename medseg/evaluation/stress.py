@@ -1,0 +1,212 @@
+"""What a radiograph may suffer before a model sees it, in steps: geometry, exposure, noise, things in the picture."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from medseg.data.preprocess import measure_levels
+
+Pixels = NDArray[np.float32]
+Masks = NDArray[np.bool_]
+StressName = Literal[
+    "rotation", "shift", "exposure", "gamma", "noise", "blur", "inversion", "collimation", "marker", "resolution"
+]
+
+
+@dataclass(frozen=True)
+class Stress:
+    """One way to spoil a picture, and how far each level goes; level 0 is the picture as it is."""
+
+    name: StressName
+    unit: str
+    levels: tuple[float, ...]
+
+
+# The contrast is that between the 1st and the 99th percentile inside flat borders, the side the picture's shorter one,
+# so that a level means the same for any size and any grey scale.
+STRESSES = (
+    Stress("rotation", "degrees, either way", (5, 10, 15, 20, 30)),
+    Stress("shift", "% of the side, any direction", (2, 5, 10, 15, 20)),
+    Stress("exposure", "% of the contrast, over (+) or under (-), cut off", (-30, -20, -10, 20, 40)),
+    Stress("gamma", "doublings of the exponent; + is darker", (-2, -1, -0.5, 1, 2)),
+    Stress("noise", "standard deviation, % of the contrast", (2, 5, 10, 20, 40)),
+    Stress("blur", "standard deviation, % of the side", (0.2, 0.4, 0.8, 1.2, 1.6)),
+    Stress("inversion", "% of the contrast turned over, from its bright end", (5, 10, 20, 50, 100)),
+    Stress("collimation", "width of each border, % of the side", (2, 4, 6, 8, 10)),
+    Stress("marker", "height of a letter, % of the side", (5, 10, 20, 30, 40)),
+    Stress("resolution", "width of a pixel, % of the side", (0.5, 1, 2, 3, 4)),
+)
+
+_TRUNCATE = 3
+"""Standard deviations at which the Gaussian of a blur ends."""
+_MARGIN = 0.03
+"""Distance of a marker from the picture's edges, as a share of the shorter side."""
+_LETTERS = {
+    "L": ("#....", "#....", "#....", "#....", "#....", "#....", "#####"),
+    "R": ("####.", "#...#", "#...#", "####.", "#.#..", "#..#.", "#...#"),
+}
+
+
+def apply_stress(name: StressName, level: float, pixels: Pixels, masks: Masks, rng: Generator) -> tuple[Pixels, Masks]:
+    """A picture `(rows, columns)` under one level of a stress, and its masks `(class, rows, columns)`.
+
+    `pixels` are modality values as a file holds them, before preprocessing. Rotation and shift move the masks with the
+    picture, what comes in from outside is the picture's least value and no class; the others leave the masks alone.
+    The same `rng` state gives the same side, direction or noise pattern at every level. Nothing is changed in place.
+    """
+    if level == 0:
+        return pixels, masks
+    if name in _MOVES:
+        return _MOVES[name](level, pixels, masks, rng)
+    return _CHANGES[name](level, pixels, rng).astype(np.float32, copy=False), masks
+
+
+def _rotate(degrees: float, pixels: Pixels, masks: Masks, rng: Generator) -> tuple[Pixels, Masks]:
+    """Turned about the centre, this way or that; linear, masks by the nearest pixel."""
+    angle = math.radians(degrees) * rng.choice((-1, 1))
+    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    centre = (np.array(pixels.shape) - 1) / 2
+    offset = centre - turn @ centre
+    turned = ndimage.affine_transform(pixels, turn, offset, order=1, mode="grid-constant", cval=float(pixels.min()))
+    moved = np.empty_like(masks)
+    for mask, target in zip(masks, moved, strict=True):
+        ndimage.affine_transform(
+            mask.view(np.uint8), turn, offset, output=target.view(np.uint8), order=0, mode="grid-constant"
+        )
+    return turned, moved
+
+
+def _shift(percent: float, pixels: Pixels, masks: Masks, rng: Generator) -> tuple[Pixels, Masks]:
+    """Moved by whole pixels in a direction drawn from all."""
+    angle = rng.uniform(0, 2 * math.pi)
+    distance = _share_of_side(percent, pixels)
+    steps = round(distance * math.sin(angle)), round(distance * math.cos(angle))
+    target = tuple(slice(max(0, step), size + min(0, step)) for step, size in zip(steps, pixels.shape, strict=True))
+    source = tuple(slice(max(0, -step), size - max(0, step)) for step, size in zip(steps, pixels.shape, strict=True))
+    shifted, moved = np.full_like(pixels, pixels.min()), np.zeros_like(masks)
+    shifted[target] = pixels[source]
+    moved[:, *target] = masks[:, *source]
+    return shifted, moved
+
+
+def _expose(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
+    """Darker by more exposure, brighter by less, cut off at the ends of the contrast as by a detector out of range."""
+    low, span = _measure_contrast(pixels)
+    exposed: Pixels = np.clip(pixels - span * np.float32(percent / 100), low, low + span)
+    return exposed
+
+
+def _bend(octaves: float, pixels: Pixels, rng: Generator) -> Pixels:
+    """Gamma: the contrast, as 0 to 1, to the power of 2 ** octaves; what lies outside it stays."""
+    low, span = _measure_contrast(pixels)
+    inside = np.clip(pixels, low, low + span)
+    bent: Pixels = ((inside - low) / span) ** np.float32(2**octaves) * span + low
+    return bent + (pixels - inside)
+
+
+def _add_noise(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
+    """White Gaussian noise."""
+    noise = rng.standard_normal(pixels.shape, np.float32)
+    noise *= np.float32(percent / 100) * _measure_contrast(pixels)[1]
+    return noise + pixels
+
+
+def _blur(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
+    """Gaussian blur; beyond its edges the picture goes on as it ends."""
+    blurred: Pixels = ndimage.gaussian_filter(
+        pixels, _share_of_side(percent, pixels), mode="nearest", truncate=_TRUNCATE
+    )
+    return blurred
+
+
+def _invert(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
+    """The bright end of the contrast folded back over the rest; at 100 % the negative.
+
+    Of v, the contrast as 0 to 1, and the fold t = 1 - percent / 100: min(v, 2 t - v) + max(0, 1 - 2 t), which stays in
+    0 to 1, is as steep as v everywhere, is v at t = 1 and 1 - v at t = 0.
+    """
+    low, span = _measure_contrast(pixels)
+    fold = np.float32(1 - percent / 100)
+    values = (pixels - low) / span
+    folded: Pixels = np.minimum(values, 2 * fold - values) + max(np.float32(0), 1 - 2 * fold)
+    return folded * span + low
+
+
+def _collimate(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
+    """Four borders, white as where no ray came or black as under a shutter."""
+    border = pixels.max() if rng.random() < 0.5 else pixels.min()
+    width = round(_share_of_side(percent, pixels))
+    collimated = np.full_like(pixels, border)
+    field = tuple(slice(width, size - width) for size in pixels.shape)
+    collimated[field] = pixels[field]
+    return collimated
+
+
+def _mark(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
+    """A letter as bright as the picture's brightest pixel, in the upper left (R) or the upper right (L) corner."""
+    letter = "R" if rng.random() < 0.5 else "L"
+    pattern = np.array([[dot == "#" for dot in row] for row in _LETTERS[letter]])
+    height = max(1, round(_share_of_side(percent, pixels)))
+    rows = np.arange(height) * pattern.shape[0] // height
+    width = max(1, round(height * pattern.shape[1] / pattern.shape[0]))
+    columns = np.arange(width) * pattern.shape[1] // width
+    margin = round(_MARGIN * min(pixels.shape))
+    left = margin if letter == "R" else pixels.shape[1] - margin - width
+    marked = pixels.copy()
+    box = marked[margin : margin + height, left : left + width]
+    box[pattern[np.ix_(rows, columns)][: box.shape[0], : box.shape[1]]] = pixels.max()
+    return marked
+
+
+def _coarsen(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
+    """Means over larger pixels, brought back to the size by linear interpolation."""
+    size = _share_of_side(percent, pixels)
+    rows, columns = (min(length, max(1, round(length / size))) for length in pixels.shape)
+    steps = np.array([pixels.shape[0] / rows, pixels.shape[1] / columns])
+    coarse = _average(_average(pixels, rows).T, columns).T
+    fine: Pixels = ndimage.affine_transform(
+        coarse, 1 / steps, 0.5 / steps - 0.5, output_shape=pixels.shape, output=np.float32, order=1, mode="nearest"
+    )
+    return fine
+
+
+def _average(pixels: NDArray[Any], rows: int) -> NDArray[np.float64]:
+    """The means over `rows` equal lengths of each column, `(rows, columns)`; lengths need not be whole pixels."""
+    sums = np.concatenate([np.zeros((1, pixels.shape[1])), np.cumsum(pixels, axis=0, dtype=np.float64)])
+    edges = np.linspace(0, len(pixels), rows + 1)
+    before = np.minimum(edges.astype(np.intp), len(pixels) - 1)
+    sums_at_edges = sums[before] + (edges - before)[:, None] * pixels[before]
+    means: NDArray[np.float64] = np.diff(sums_at_edges, axis=0) * (rows / len(pixels))
+    return means
+
+
+def _share_of_side(percent: float, pixels: Pixels) -> float:
+    return percent / 100 * float(min(pixels.shape))
+
+
+def _measure_contrast(pixels: Pixels) -> tuple[np.float32, np.float32]:
+    """The low end of the contrast and how far it reaches."""
+    low, high = measure_levels(pixels, None, (1, 99))
+    return np.float32(low), np.float32(high - low)
+
+
+_MOVES: dict[str, Callable[[float, Pixels, Masks, Generator], tuple[Pixels, Masks]]] = {
+    "rotation": _rotate,
+    "shift": _shift,
+}
+_CHANGES: dict[str, Callable[[float, Pixels, Generator], Pixels]] = {
+    "exposure": _expose,
+    "gamma": _bend,
+    "noise": _add_noise,
+    "blur": _blur,
+    "inversion": _invert,
+    "collimation": _collimate,
+    "marker": _mark,
+    "resolution": _coarsen,
+}

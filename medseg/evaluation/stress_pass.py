@@ -1,0 +1,93 @@
+"""A model under stress: how its Dice falls as radiographs are spoilt."""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from monai.data.meta_tensor import MetaTensor
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from medseg.data.case import Case
+from medseg.data.threads import map_in_threads
+from medseg.evaluation.per_case import CaseMeasurement
+from medseg.evaluation.result import StressCurve
+from medseg.evaluation.stress import STRESSES, Stress, apply_stress
+from medseg.evaluation.subject import ReadCase, Subject
+from medseg.training.metrics import measure_overlap
+
+
+def measure_stress(
+    subject: Subject, cases: Sequence[Case], measured: Sequence[CaseMeasurement], number: int
+) -> list[StressCurve]:
+    """The curves over `number` of the cases that were `measured`, those with the least digests.
+
+    Level 0 is what was measured. Every level of a case has the same side, direction or noise pattern.
+    """
+    chosen = sorted(measured, key=lambda case: case.result.digest)[:number]
+    by_id = {case.id: case for case in cases}
+    shown = tqdm(chosen, unit=" cases under stress", file=sys.stderr, disable=None)
+    dice = torch.stack([_measure_levels(subject, subject.read(by_id[case.result.case])) for case in shown])
+    before = [[case.result.scores[f"dice_{name}"] for name in subject.classes] for case in chosen]
+    start = torch.tensor(before, dtype=torch.float64).nanmean(dim=0).tolist()
+    means = dice.double().nanmean(dim=0).numpy()
+    return [
+        StressCurve(
+            stress.name,
+            stress.unit,
+            (0, *stress.levels),
+            {name: (start[i], *means[row, :, i].tolist()) for i, name in enumerate(subject.classes)},
+            len(chosen),
+        )
+        for row, stress in enumerate(STRESSES)
+    ]
+
+
+def _measure_levels(subject: Subject, read: ReadCase) -> Tensor:
+    """The Dice of one case `(stress, level, class)`."""
+    rows = []
+    for stress in STRESSES:
+        spoilt = list(map_in_threads(partial(_spoil, read, stress), stress.levels))
+        predicted = subject.predict([subject.prepare(image)[1] for image, _ in spoilt])
+        rows.append(
+            torch.cat(
+                [
+                    measure_overlap(
+                        subject.predictor.masks(maps, (reference.shape[-2], reference.shape[-1]))[subject.channels][
+                            None
+                        ],
+                        reference[None],
+                        read.present[None],
+                    )[0]
+                    for maps, (_, reference) in zip(predicted, spoilt, strict=True)
+                ]
+            )
+        )
+    return torch.stack(rows)
+
+
+def _spoil(read: ReadCase, stress: Stress, level: float) -> tuple[MetaTensor, Tensor]:
+    """The radiograph under one level of a stress, and its reference; padding moves with the picture."""
+    pixels, padding = read.image.as_tensor()[0].numpy(), read.image.meta["padding"]
+    masks = read.reference.numpy()
+    moves = stress.name in ("rotation", "shift")
+    if moves:
+        masks = _sample(masks, (pixels.shape[0], pixels.shape[1]))
+        masks = masks if padding is None else np.concatenate([masks, padding[None]])
+    seed = hashlib.sha256(f"{read.digest} {stress.name}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(seed[:8]))
+    changed, moved = apply_stress(stress.name, level, pixels, masks, rng)
+    if moves and padding is not None:
+        moved, padding = moved[:-1], moved[-1]
+    image = MetaTensor(torch.from_numpy(changed)[None], meta={**read.image.meta, "padding": padding})
+    return image, torch.from_numpy(moved)
+
+
+def _sample(masks: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Masks `(class, rows, columns)` at another size, each pixel that of the nearest place."""
+    rows, columns = (np.arange(n) * m // n for n, m in zip(size, masks.shape[1:], strict=True))
+    return masks[:, rows[:, None], columns]

@@ -1,0 +1,206 @@
+"""One model on one data set: how cases are read for it, what it predicts, and which of them it has seen."""
+
+import os
+import sys
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import torch
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms.compose import Compose
+from torch import Tensor
+from tqdm import tqdm
+
+from medseg.data.case import Case, CaseSet
+from medseg.data.config import CasesConfig, DataSetConfig
+from medseg.data.findings import Findings
+from medseg.data.masks import check_sizes
+from medseg.data.threads import map_in_threads
+from medseg.data.transforms import Fitd, LoadMasksd, LoadRadiographd, ScaleRadiographd, apply_transforms, as_item
+from medseg.errors import DataError, RadiographError
+from medseg.inference.models import LoadedModel
+from medseg.inference.predictor import Predictor
+from medseg.model.checkpoint import ModelCard
+from medseg.radiograph.image import digest_pixels
+
+T = TypeVar("T")
+
+_IN_MEMORY = 16
+_TAGS = {"modalities": "modality", "body_parts": "body_part", "views": "view"}
+
+
+@dataclass(frozen=True, eq=False)
+class ReadCase:
+    """One case in memory: read once for the network, the scores and the preview."""
+
+    case: Case
+    image: MetaTensor = field(repr=False)
+    """Modality values, `(channel, rows, columns)`, with what the file says of them in `meta`."""
+    view: Tensor = field(repr=False)
+    """What the network sees, `(channel, rows, columns)` in [0, 1], at the radiograph's size."""
+    input: Tensor = field(repr=False)
+    """The network's input, `(channel, *size)`."""
+    reference: Tensor = field(repr=False)
+    """Bool `(class, rows, columns)`, at its own size."""
+    present: Tensor
+    """Bool `(class,)`: which classes are known."""
+    digest: str
+    negative: str
+    """The digest of the radiograph with dark and bright exchanged; empty where the file states its polarity."""
+    warnings: tuple[str, ...]
+
+    @property
+    def spacing_mm(self) -> tuple[float, float] | None:
+        """Of the reference's pixels, `(row, column)`; None where the radiograph does not say."""
+        known = self.image.meta["spacing_mm"]
+        if known is None:
+            return None
+        row, column = (n / m for n, m in zip(self.image.shape[-2:], self.reference.shape[-2:], strict=True))
+        return known[0] * row, known[1] * column
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model, and how a data set is read for it."""
+
+    digest: str
+    """16 hex digits of the model."""
+    predictor: Predictor
+    data: DataSetConfig
+    classes: tuple[str, ...]
+    """Those that are scored: the model's that the data set has, in the model's order."""
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model says of itself."""
+        return self.predictor.card
+
+    @cached_property
+    def channels(self) -> list[int]:
+        """Where the model's maps hold `classes`."""
+        return [self.card.classes.index(name) for name in self.classes]
+
+    @cached_property
+    def _seen(self) -> dict[str, str]:
+        return dict.fromkeys(self.card.validation_digests, "validation") | dict.fromkeys(
+            self.card.train_digests, "training"
+        )
+
+    def tell_seen(self, read: ReadCase) -> str:
+        """`training` or `validation` where the model has seen the radiograph, in either polarity, else empty."""
+        return self._seen.get(read.digest) or self._seen.get(read.negative, "")
+
+    def read(self, case: Case) -> ReadCase:
+        """The case, read as in training, with its reference at its own size. Raises `RadiographError`."""
+        masks = {name: source for name, source in case.masks.items() if name in self.classes}
+        item = apply_transforms(self._load, as_item(replace(case, masks=masks)))
+        image = item["image"]
+        if self.data.colour:
+            check_sizes(item["image_path"], image.shape[-2:], item["target_path"], item["target"].shape[-2:])
+            loaded: dict[Hashable, Any] = {"target": item["target"]}
+            target = ScaleRadiographd(["target"], self.card.preprocess)(loaded)["target"].as_tensor()
+            reference, present = target[self.channels] >= 0.5, torch.ones(len(self.classes), dtype=torch.bool)
+        else:
+            reference, present = item["mask"].bool(), item["present"]
+        view, fitted = self.prepare(image)
+        warnings = (*image.meta["warnings"], *item.get("mask_warnings", ()), *self._judge(image))
+        digest = digest_pixels(image.as_tensor().numpy())
+        return ReadCase(
+            case, image, view, fitted, reference, present, digest, self._digest_negative(case, image), warnings
+        )
+
+    def prepare(self, image: MetaTensor) -> tuple[Tensor, Tensor]:
+        """What the network sees of a radiograph, in [0, 1] at its size, and the network's input."""
+        loaded: dict[Hashable, Any] = {"image": image}
+        scaled = ScaleRadiographd(["image"], self.card.preprocess)(loaded)
+        fitted = Fitd(["image"], self.card.preprocess, binary=False)(scaled)
+        return scaled["image"].as_tensor(), fitted["image"].as_tensor()
+
+    def predict(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Probabilities `(case, model's class, *size)` of network inputs, by `predict.batch_size`."""
+        batches = [
+            self.predictor.predict(torch.stack(list(inputs[first : first + self.predictor.batch_size])))
+            for first in range(0, len(inputs), self.predictor.batch_size)
+        ]
+        return torch.cat(batches)
+
+    @cached_property
+    def _load(self) -> Compose:
+        if self.data.colour:
+            return Compose([LoadRadiographd(["image", "target"], self.data)])
+        return Compose([LoadRadiographd(["image"], self.data), LoadMasksd(["mask"], self.classes)])
+
+    def _digest_negative(self, case: Case, image: MetaTensor) -> str:
+        """What the digest of `image` would be had `data.invert` been another one, as perhaps in training."""
+        if image.meta["kind"] == "dicom":
+            return ""
+        inverted = self.data.model_copy(update={"invert": not self.data.invert})
+        negative = LoadRadiographd(["image"], inverted)({"image": case.image})["image"]
+        return digest_pixels(negative.as_tensor().numpy())
+
+    def _judge(self, image: MetaTensor) -> list[str]:
+        """What the radiograph's tags say that the model is not for."""
+        return [
+            f"{tag} is none that the model is for ({', '.join(accepted)})"
+            for name, tag in _TAGS.items()
+            if (accepted := getattr(self.card.accepts, name)) and image.meta[tag] not in (None, *accepted)
+        ]
+
+
+def read_as(card: ModelCard, data: CasesConfig) -> DataSetConfig:
+    """The settings of the data set, with radiographs read as the model was trained."""
+    given = {name: getattr(data, name) for name in CasesConfig.model_fields}
+    return DataSetConfig(**given, **card.reading.model_dump())
+
+
+def build_subject(model: LoadedModel, predictor: Predictor, data: DataSetConfig, found: CaseSet) -> Subject:
+    """The model on the cases `found`; `data` as by `read_as`. Raises `DataError` where they share no class."""
+    known = set(found.classes)
+    if not data.colour:
+        known &= {name for case in found.cases for name in case.masks}
+    classes = tuple(name for name in model.card.classes if name in known)
+    if not classes:
+        raise DataError(
+            f"{data.root}: has masks of {', '.join(found.classes)}, the model of {', '.join(model.card.classes)}: "
+            "no class in common; data.classes names the classes of label maps"
+        )
+    return Subject(model.digest, predictor, data, classes)
+
+
+def map_cases(
+    subject: Subject,
+    cases: Sequence[Case],
+    work: Callable[[ReadCase, Tensor], T],
+    wanted: Callable[[ReadCase], bool] = lambda read: True,
+) -> list[T]:
+    """`work` on each case that is `wanted` and its probabilities `(class, *size)`, in the order of `cases`.
+
+    At most 16 cases, or a batch, are in memory at a time: files are read in threads, the network runs in batches.
+    Raises `DataError` that lists every case which cannot be read.
+    """
+    findings, results, failed = Findings(subject.data.root), list[T](), False
+
+    def read(case: Case) -> ReadCase | RadiographError:
+        try:
+            return subject.read(case)
+        except RadiographError as error:
+            return error
+
+    step = max(subject.predictor.batch_size, min(2 * len(os.sched_getaffinity(0)), _IN_MEMORY))
+    with tqdm(total=len(cases), unit=" cases", file=sys.stderr, disable=None) as progress:
+        for first in range(0, len(cases), step):
+            chosen: list[ReadCase] = []
+            chunk = cases[first : first + step]
+            for case, found in zip(chunk, map_in_threads(read, chunk), strict=True):
+                if isinstance(found, RadiographError):
+                    findings.add_error(case.id, found)
+                    failed = True
+                elif wanted(found):
+                    chosen.append(found)
+            if chosen and not failed:
+                results += map(work, chosen, subject.predict([case.input for case in chosen]))
+            progress.update(len(chunk))
+    findings.check()
+    return results
