@@ -29,6 +29,8 @@ from pipelines.train_config import TrainConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
+MASKS = ("masks/*",)
+"""Folders of results below that of a training."""
 RESULTS = (
     "best.pt",
     "best.previous.pt",
@@ -45,7 +47,7 @@ def describe_run(config: TrainConfig, data: DataConfig, resumed: dict[str, Any] 
     """The arguments of `start_run` beside the tracking section: parameters, tags and the run to continue."""
     return {
         "parameters": flatten(config),
-        "tags": {"medseg.data": _name(config, data), "medseg.synthetic": str(config.data.root is None).lower()},
+        "tags": {"medseg.data": name_data(config, data), "medseg.synthetic": str(config.data.root is None).lower()},
         "resume_run_id": None if resumed is None else resumed["card"]["run_id"],
     }
 
@@ -62,7 +64,7 @@ def record_start(
     run.log_text(to_yaml(rerun), "config.yaml")
     for name, part in cached.items():
         context = "training" if name == "train" else name
-        run.log_input(f"{_name(config, data)}-{name}", context, _digest(part), str(data.root), len(part))
+        run.log_input(f"{name_data(config, data)}-{name}", context, _digest(part), str(data.root), len(part))
         print(f"{name}: {len(part)} cases", file=sys.stderr)
     warnings = Counter(warning for _, part in cached.items() for facts in part.facts for warning in facts.warnings)
     for warning, count in warnings.most_common(20):
@@ -77,8 +79,8 @@ def finish_run(
     cached: CachedSplits,
     fitted: Fitted,
     folder: Path,
-) -> None:
-    """Score the best model at the original size, write `summary.json`, record all of it, say where to look."""
+) -> dict[str, Any]:
+    """The content of `summary.json`: the best model, scored at the original size. All of it is recorded."""
     path = folder / "best.pt"
     card, network = load_model(path, choose_device(config.train))
     inferer = build_inferer(config.train, choose_device(config.train))
@@ -104,16 +106,21 @@ def finish_run(
         "thresholds": card.thresholds,
         "research_use": card.research_use,
     }
-    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     run.log_metrics({f"{s}/{name}": v for s, values in scores.items() for name, v in values.items()}, fitted.epochs)
     run.log_dict(summary, "summary.json")
     example = np.zeros((2, network.in_channels, *card.preprocess.size), np.float32)
     metadata = {"classes": ", ".join(card.classes), "use": card.research_use}
     run.log_model(network.cpu(), example, path, metadata, config.tracking.register)
+    return summary
+
+
+def write_summary(summary: dict[str, Any], run: Run, folder: Path) -> None:
+    """Write `summary.json`, by whose presence all is done and recorded, and say where to look."""
+    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     print(_describe(summary, run))
 
 
-def _name(config: TrainConfig, data: DataConfig) -> str:
+def name_data(config: TrainConfig, data: DataConfig) -> str:
     """What the data set is called in MLflow."""
     return "phantom" if config.data.root is None or data.root is None else data.root.resolve().stem
 

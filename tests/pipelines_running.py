@@ -19,22 +19,27 @@ TINY = (
 )
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "pipelines.train_xray", *TINY, *map(str, arguments)]
+def command(*arguments: object, module: str = "train_xray") -> list[str]:
+    return [sys.executable, "-m", f"pipelines.{module}", *TINY, *map(str, arguments)]
 
 
-def train(*arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False)
+def train(*arguments: object, module: str = "train_xray", timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments, module=module), cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False
+    )
 
 
-def stop_after(line_start: str, signum: signal.Signals, *arguments: object) -> int:
-    """Send a signal to a training once it printed such a line; its exit code."""
+def stop_after(line_starts: str, signum: signal.Signals, *arguments: object, module: str = "train_xray") -> int:
+    """Send a signal to a training once it printed such a line, or several of them (`a|b`) in that order."""
     with subprocess.Popen(
-        command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command(*arguments, module=module), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
+        awaited = line_starts.split("|")
         for line in process.stderr:
-            if line.startswith(line_start):
+            if line.startswith(awaited[0]):
+                awaited.pop(0)
+            if not awaited:
                 break
         os.kill(process.pid, signum)
         process.communicate(timeout=60)

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 from pipelines_running import train
 from shapes import write_png_folder
+from stores import copy_store
 
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One MLflow store for the module: a new one takes seconds."""
-    return f"sqlite:///{tmp_path_factory.mktemp('mlruns') / 'mlflow.db'}"
+def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> str:
+    """One MLflow store for all of them."""
+    return f"sqlite:///{copy_store(empty_database, tmp_path_factory.mktemp('pipelines') / 'mlruns')}"
 
 
 @pytest.fixture(scope="session")

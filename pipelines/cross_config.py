@@ -1,0 +1,67 @@
+"""Train one U-Net a fold and score every case by the one that has not seen it. Research use only. Not for clinical use.
+
+usage: python -m pipelines.cross_validate [FILE.yaml] [split.folds=5] [section.key=value ...]
+
+Everything is as for train_xray, once a fold: fold k is what split.folds=5 split.fold=k trains, and the budgets
+train.minutes and train.epochs are those of each fold. Writes fold<k>/ (best.pt, last.pt, summary.json, ...) and
+summary.json, whose `test` has the scores over all cases with 95 % intervals by patient, to output.dir, which is itself
+a model: `model=DIR` of predict_dicom and evaluate_xray takes all folds as an ensemble.
+Run it again to go on where it was stopped: finished folds stay, an unfinished one goes on from its last.pt. Where
+settings that decide the result have changed it stops and names them; train.resume=false begins anew.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from medseg.data.config import SplitConfig
+from medseg.training.config import TrainingConfig
+from pipelines.train_config import TrainConfig, TrainOutputConfig
+
+
+class CrossSplitConfig(SplitConfig):
+    """Which patients train, validate and test."""
+
+    folds: Annotated[int, Field(ge=2, le=100)] = 5
+    """Number of folds; each patient, by a hash of seed and patient, is tested in one of them."""
+
+    fold: Annotated[int, Field(ge=0, le=0)] = 0
+    """Each fold is the test set in turn; nothing to choose."""
+
+
+class CrossTrainingConfig(TrainingConfig):
+    """How long each fold is trained, on what, and what is saved on the way."""
+
+    epochs: PositiveInt | None = None
+    """Budget of each fold in passes over its training set; null for train.minutes alone, or 30 if neither is given."""
+
+    minutes: PositiveFloat | None = None
+    """Budget of each fold in minutes from its first step, validation included; whichever of the two ends first."""
+
+    resume: bool = True
+    """Go on with what these settings began in output.dir; false begins anew, what is there goes to earlier/."""
+
+
+class CrossOutputConfig(TrainOutputConfig):
+    """Where results are written."""
+
+    dir: Path = Path("output/cross_validate")
+    """The folder of this command's results; one process at a time writes into it."""
+
+    masks: bool = True
+    """Write each case's masks, by the model that has not seen it, to fold<k>/masks/<class>/<case>.png, 0 and 255."""
+
+
+class CrossValidateConfig(TrainConfig):
+    """One cross-validation."""
+
+    split: CrossSplitConfig = CrossSplitConfig()
+    train: CrossTrainingConfig = CrossTrainingConfig()
+    output: CrossOutputConfig = CrossOutputConfig()
+
+    @model_validator(mode="after")
+    def _check_register(self) -> Self:
+        if self.tracking.register is not None:
+            raise ValueError("tracking.register: a cross-validation registers no model; train_xray does")
+        return self

@@ -1,0 +1,141 @@
+"""The folds of a cross-validation: one training each, and every case scored by the model that has not seen it."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from medseg.data.case import CaseSet
+from medseg.data.config import DataConfig
+from medseg.data.duplicates import find_copies, take_fingerprint
+from medseg.data.findings import Findings
+from medseg.data.loaders import cache_cases
+from medseg.data.masks import check_classes
+from medseg.data.splits import Splits, name_patients, split_by_patient
+from medseg.errors import CheckpointError
+from medseg.evaluation.evaluate import number_patients
+from medseg.evaluation.per_case import CaseMeasurement, measure_case
+from medseg.evaluation.subject import ReadCase, build_subject, map_cases
+from medseg.inference.config import ModelPredictConfig
+from medseg.inference.models import load_models
+from medseg.inference.predictor import Predictor
+from medseg.model.checkpoint import load_checkpoint
+from medseg.output.folder import claim_folder
+from medseg.tracking.run import Run
+from medseg.training.precision import build_inferer, choose_device
+from pipelines.cross_config import CrossValidateConfig
+from pipelines.train_once import train_once
+from pipelines.train_record import MASKS
+
+FOLD = "fold"
+"""The column of the tables that says by which fold's model a case was scored."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One training of a cross-validation."""
+
+    number: int
+    config: CrossValidateConfig
+    """That of the training: `split.fold` is its number, `output.dir` its folder."""
+    splits: Splits
+
+    @property
+    def folder(self) -> Path:
+        """Where its results are."""
+        return self.config.output.dir
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has been trained and scored."""
+        return (self.folder / "summary.json").is_file() and (self.folder / "best.pt").is_file()
+
+    def find_splits(self, names: list[str]) -> list[str]:
+        """The split of each case."""
+        split = {case.id: name for name, cases in self.splits.items() for case in cases}
+        return [split[name] for name in names]
+
+
+def build_folds(found: CaseSet, config: CrossValidateConfig) -> list[Fold]:
+    """Every fold. Raises `DataError` where a split of one is empty."""
+    folds = []
+    for number in range(config.split.folds):
+        split = config.split.model_copy(update={"fold": number})
+        output = config.output.model_copy(update={"dir": config.output.dir / f"fold{number}"})
+        own = config.model_copy(update={"split": split, "output": output})
+        folds.append(Fold(number, own, split_by_patient(found, split)))
+    return folds
+
+
+def check_folds(folds: list[Fold], found: CaseSet, data: DataConfig, resumed: bool) -> None:
+    """Read every case once, so that what is wrong with the data comes out before the first fold is trained.
+
+    Raises `DataError` where `train_xray` would of one of the folds; `CheckpointError` where finished folds, that are
+    `resumed`, were trained on other cases than now.
+    """
+    config = folds[0].config
+    cached = cache_cases(found.cases, found.classes, data, config.preprocess, folds[0].folder.parent)
+    names = [case.id for case in found.cases]
+    shown = cached.labels.flatten(2).any(dim=2).tolist()
+    findings = Findings(data.root)
+    splits = [fold.find_splits(names) for fold in folds]
+    for split in splits:
+        check_classes(names, [name == "train" for name in split], found.classes, shown, findings)
+    if not config.split.allow_duplicates:
+        for i, j in find_copies([take_fingerprint(image.mean(dim=0).numpy()) for image in cached.images]):
+            torn = [str(fold.number) for fold, split in zip(folds, splits, strict=True) if split[i] != split[j]]
+            for case in (names[i], names[j]) if torn else ():
+                findings.add("copies_across_splits", case, f"{names[i]} and {names[j]} (fold {', '.join(torn)})")
+    findings.check()
+    digests = {facts.id: facts.digest for facts in cached.facts}
+    for fold in folds if resumed else ():
+        _check_finished(fold, digests)
+
+
+def train_fold(fold: Fold, data: DataConfig, parent: Run) -> None:
+    """Train the fold as `train_xray` does, or the rest of it; nothing where it is finished."""
+    print(f"fold {fold.number} (0 to {fold.config.split.folds - 1})", file=sys.stderr)
+    if fold.is_finished:
+        print(f"finished before: {fold.folder}", file=sys.stderr)
+        return
+    with claim_folder(fold.folder, MASKS) as folder:
+        train = fold.config.train.model_copy(update={"resume": (folder / "last.pt").exists()})
+        tracking = fold.config.tracking.model_copy(update={"run_name": f"{parent.name} fold {fold.number}"})
+        config = fold.config.model_copy(update={"train": train, "tracking": tracking})
+        train_once(config, data, fold.splits, folder, parent.id)
+
+
+def measure_folds(folds: list[Fold], found: CaseSet, data: DataConfig) -> list[CaseMeasurement]:
+    """Every case, in the order of `found`, measured by the model that has not seen it; `fold` says which that is."""
+    patients = number_patients(name_patients(found.cases, folds[0].config.split))
+    measured = [case for fold in folds for case in _measure_fold(fold, found, data, patients)]
+    return sorted(measured, key=lambda case: case.result.case)
+
+
+def _measure_fold(fold: Fold, found: CaseSet, data: DataConfig, patients: dict[str, str]) -> list[CaseMeasurement]:
+    """The cases that the fold tests; `patients` has the number of each case's."""
+    config, groups = fold.config, {FOLD: str(fold.number)}
+    device = choose_device(config.train)
+    model = load_models((str(fold.folder / "best.pt"),), config.tracking, ModelPredictConfig(), device)
+    predictor = Predictor(model.card, model.networks, build_inferer(config.train, device), config.predict)
+    subject = build_subject(model, predictor, data, found)
+
+    def measure(read: ReadCase, predicted: Tensor) -> CaseMeasurement:
+        return measure_case(subject, read, predicted, patients[read.case.id], groups)
+
+    return map_cases(subject, fold.splits.test, measure)
+
+
+def _check_finished(fold: Fold, digests: dict[str, str]) -> None:
+    """Raise `CheckpointError` where the fold is finished and was trained on other radiographs than now."""
+    if not fold.is_finished:
+        return
+    card, _ = load_checkpoint(fold.folder / "best.pt")
+    known = {"train": card.train_digests, "validation": card.validation_digests}
+    for name, cases in fold.splits.items():
+        if name in known and {digests[case.id] for case in cases} != set(known[name]):
+            raise CheckpointError(
+                f"{fold.folder}: was trained on other {name} cases than the data and the split give now; "
+                "train.resume=false begins anew"
+            )
