@@ -1,0 +1,38 @@
+import os
+
+import pytest
+
+from medseg.errors import ConfigError
+from pipelines.command import run_command
+
+
+def fail():
+    raise ConfigError("train.minutes: too few")
+
+
+@pytest.mark.parametrize(("result", "code"), [(None, 0), (0, 0), (1, 1)])
+def test_what_main_returns_is_the_exit_code(result, code):
+    with pytest.raises(SystemExit) as ended:
+        run_command(lambda: result)
+    assert ended.value.code == code
+
+
+def test_an_error_is_one_line_on_stderr(capsys):
+    with pytest.raises(SystemExit) as ended:
+        run_command(fail)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: train.minutes: too few\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)]
+)
+def test_threads_soon_sleep_unless_the_user_says_otherwise(monkeypatch, given, spins):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that what `run_command` sets is undone
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        run_command(lambda: 0)
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
