@@ -20,7 +20,7 @@ train: $(READY)  ## train on synthetic phantoms: minutes on two cores
 	$(RUN)/python -m pipelines.train_xray configs/train_xray.yaml
 
 test: check      ## the checks, then all tests
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY)  ## ruff, format, mypy --strict
 	$(RUN)/ruff check .

@@ -7,7 +7,7 @@ from medseg.tracking import TrackingConfig, start_run
 
 
 def test_runs_within_a_run_are_nested_and_leave_it_as_it_was(tracking: TrackingConfig) -> None:
-    client = MlflowClient(tracking.uri)
+    client, before = MlflowClient(tracking.uri), os.environ.get("MLFLOW_TRACKING_URI")
     with start_run(tracking, parameters={}) as parent:
         for fold in range(2):
             with start_run(tracking, parameters={"fold": fold}, parent_run_id=parent.id) as child:
@@ -18,7 +18,7 @@ def test_runs_within_a_run_are_nested_and_leave_it_as_it_was(tracking: TrackingC
         assert client.get_run(parent.id).info.status == "RUNNING"
     assert client.get_run(parent.id).info.status == "FINISHED"
     assert client.get_run(parent.id).data.metrics == {"test/dice": 0.25}
-    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert os.environ.get("MLFLOW_TRACKING_URI") == before
 
 
 def test_an_error_within_is_that_of_both(tracking: TrackingConfig) -> None:
