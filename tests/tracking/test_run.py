@@ -80,7 +80,8 @@ def test_run_records_what_it_is_given(tracking: TrackingConfig, tmp_path: Path) 
     assert list_files(tracking, run.id, "more") == ["more/notes.txt"]
 
 
-def test_run_says_where_it_comes_from(tracking: TrackingConfig) -> None:
+def test_run_says_where_it_comes_from(tracking: TrackingConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "pipelines.train_xray", "seed=1"])
     with start_run(tracking, parameters={}, tags={"medseg.data": "chest_xray"}) as run:
         pass
     found = read(tracking, run.id)
@@ -88,7 +89,7 @@ def test_run_says_where_it_comes_from(tracking: TrackingConfig) -> None:
     assert run.name.startswith("chest_xray-20")
     assert found.data.tags["medseg.use"] == "Research use only. Not for clinical use."
     assert found.data.tags["mlflow.note.content"].endswith("Research use only. Not for clinical use.")
-    assert "pytest" in found.data.tags["mlflow.note.content"]
+    assert "-m pipelines.train_xray seed=1`" in found.data.tags["mlflow.note.content"]
     assert environment["packages"]["mlflow"].startswith("3.")
     assert environment["num_cores"] >= 1
     assert run.ui_command.endswith(f"mlflow ui --backend-store-uri {tracking.uri}")
