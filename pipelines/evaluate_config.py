@@ -9,13 +9,13 @@ Exit code 0; 1: failed under way; 2: bad configuration, data or model; 130, 143:
 """
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from medseg.data.config import EvaluateDataConfig
 from medseg.evaluation.config import EvaluationConfig
-from medseg.inference.config import ModelPredictConfig
+from medseg.inference.config import Addresses, ModelPredictConfig
 from medseg.output.config import OutputConfig
 from medseg.tracking.config import EvaluateTrackingConfig
 
@@ -33,10 +33,10 @@ class EvaluateOutputConfig(OutputConfig):
 class EvaluateConfig(EvaluationConfig):
     """One evaluation."""
 
-    model: tuple[str, ...]
+    model: Addresses
     """The model, or the models of an ensemble: files, folders, MLflow addresses."""
 
-    compare: tuple[str, ...] = ()
+    compare: Addresses = ()
     """Another model, as `model` names one, or another evaluation: its folder, its per_case.csv, the id of its MLflow
     run, or runs:/<id>/per_case.csv there. Paired by case."""
 
@@ -44,11 +44,6 @@ class EvaluateConfig(EvaluationConfig):
     predict: ModelPredictConfig = ModelPredictConfig()
     tracking: EvaluateTrackingConfig = EvaluateTrackingConfig()
     output: EvaluateOutputConfig = EvaluateOutputConfig()
-
-    @field_validator("model", "compare", mode="before")
-    @classmethod
-    def _as_list(cls, given: Any) -> Any:
-        return (given,) if isinstance(given, str) else given
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -8,12 +8,12 @@ summary.json, and the masks. Run it again to go on where it was stopped.
 Exit code 0: all done or skipped; 1: some rejected, or failed under way; 2: could not start; 130, 143: stopped.
 """
 
-from typing import Any, Self
+from typing import Self
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from medseg.config import Section
-from medseg.inference.config import FolderPredictConfig, InputConfig
+from medseg.inference.config import Addresses, FolderPredictConfig, InputConfig
 from medseg.output.config import PredictOutputConfig, ReportConfig
 from medseg.tracking.config import StoreConfig
 
@@ -21,7 +21,7 @@ from medseg.tracking.config import StoreConfig
 class PredictDicomConfig(Section):
     """One prediction of a folder."""
 
-    model: tuple[str, ...]
+    model: Addresses
     """The model, or the models of an ensemble: files, folders, MLflow addresses."""
 
     input: InputConfig
@@ -29,11 +29,6 @@ class PredictDicomConfig(Section):
     output: PredictOutputConfig = PredictOutputConfig()
     report: ReportConfig = ReportConfig()
     tracking: StoreConfig = StoreConfig()
-
-    @field_validator("model", mode="before")
-    @classmethod
-    def _as_list(cls, given: Any) -> Any:
-        return (given,) if isinstance(given, str) else given
 
     @model_validator(mode="after")
     def _check(self) -> Self:

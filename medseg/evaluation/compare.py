@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from medseg.evaluation.per_case import OVERLAP, SURFACE
 from medseg.evaluation.result import CaseResult, Comparison
-from medseg.evaluation.statistics import LEVEL, Paired, adjust_holm, compare_paired, count_needed
+from medseg.evaluation.statistics import LEVEL, Paired, adjust_holm, compare_paired, count_needed, divide
 from medseg.evaluation.summary import list_counts
 
 _MOVED = 12
@@ -98,5 +98,4 @@ def _average(values: Values) -> Values:
     """The mean over the classes that each case knows, `(cases, 1)`."""
     known = np.isfinite(values)
     sums, numbers = np.where(known, values, 0).sum(axis=1, keepdims=True), known.sum(axis=1, keepdims=True)
-    means: Values = np.divide(sums, numbers, out=np.full(sums.shape, np.nan), where=numbers > 0)
-    return means
+    return divide(sums, numbers)

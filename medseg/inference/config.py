@@ -1,10 +1,18 @@
 """The settings of prediction."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
 
 from medseg.config import ExistingPath, Section
+
+
+def _as_list(given: Any) -> Any:
+    return (given,) if isinstance(given, str) else given
+
+
+Addresses = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+"""Models by file, folder or MLflow address; one may stand without brackets."""
 
 
 class PredictConfig(Section):
