@@ -11,6 +11,8 @@ FLOORS = {
     "errors": 0,
     "atomic": 1,
     "config": 1,
+    "cache": 1,
+    "processors": 1,
     "radiograph": 2,
     "tracking": 2,
     "data": 3,
@@ -19,8 +21,9 @@ FLOORS = {
     "output": 5,
     "inference": 6,
     "evaluation": 7,
+    "benchmark": 8,
 }
-PIPELINES = 8
+PIPELINES = 9
 MODULES = sorted(path for folder in ("medseg", "pipelines") for path in (ROOT / folder).rglob("*.py"))
 
 
