@@ -9,6 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medseg.model.config import ModelConfig
+from medseg.model.reflect import ReflectConv2d
+
+_COLOURS = 3
+"""Channels of a picture, which are padded for next to nothing, and whose borders in bfloat16 are more exact so."""
 
 
 class ConvBlock(nn.Module):
@@ -91,8 +95,10 @@ def crop_centre(x: Tensor, like: Tensor) -> Tensor:
 
 
 def _conv(in_channels: int, out_channels: int, config: ModelConfig, padding: int, stride: int = 1) -> nn.Conv2d:
-    mode = config.padding_mode
-    return nn.Conv2d(in_channels, out_channels, 3, stride, padding, padding_mode=mode, bias=config.bias)
+    mode = config.padding_mode if padding else "zeros"
+    mended = mode == "reflect" and in_channels > _COLOURS
+    kind = ReflectConv2d if mended else nn.Conv2d
+    return kind(in_channels, out_channels, 3, stride, padding, padding_mode=mode, bias=config.bias)
 
 
 def _normalise(channels: int, config: ModelConfig) -> list[nn.Module]:

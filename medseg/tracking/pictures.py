@@ -4,7 +4,6 @@ No picture names a case. Colours are those of Okabe and Ito (2008), which colour
 """
 
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,13 +35,10 @@ _MEANS = {"val/dice": ("mean Dice", "#1a1a1a"), "val/miou": ("mIoU", "#8c8c8c")}
 _HEADINGS = ("image", "reference", "prediction")
 
 
-def write_png(
-    path: Path, picture: NDArray[np.uint8], text: Mapping[str, str] | None = None, *, flat: bool = False
-) -> None:
+def write_png(path: Path, picture: NDArray[np.uint8], text: Mapping[str, str] | None = None) -> None:
     """Write a picture, `(rows, columns)` or `(rows, columns, 3)`, whole or not at all. Raises `StorageError`.
 
-    `text` goes into the file by its keywords. A `flat` picture, one of few large areas, is packed three times smaller
-    by run lengths.
+    `text` goes into the file by its keywords.
     """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
@@ -50,9 +46,8 @@ def write_png(
     notes = PngInfo()
     for keyword, value in (text or {}).items():
         notes.add_text(keyword, value)
-    strategy = zlib.Z_RLE if flat else zlib.Z_DEFAULT_STRATEGY
     with open_atomically(path) as file:
-        Image.fromarray(picture).save(file, format="PNG", pnginfo=notes, compress_level=1, compress_type=strategy)
+        Image.fromarray(picture).save(file, format="PNG", pnginfo=notes, compress_level=1)
 
 
 def draw_strip(

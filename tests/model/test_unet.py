@@ -215,12 +215,12 @@ def test_article_network_has_its_shape_at_every_level():
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_network_is_the_articles_in_output_and_gradients(train, channels):
-    network = seeded(ModelConfig(width=4, **ARTICLE), channels, channels).train(train)
-    article = ArticleUNet(4, channels).train(train)
+    network = seeded(ModelConfig(width=4, **ARTICLE), channels, channels).train(train).double()
+    article = ArticleUNet(4, channels).train(train).double()
     for name, block in article_names(network).items():
         getattr(article, name).load_state_dict(block.state_dict())
-    x = torch.rand(2, channels, 48, 64)
-    target = (x > 0.5).float()
+    x = torch.rand(2, channels, 48, 64, dtype=torch.float64)
+    target = (x > 0.5).double()
 
     torch.manual_seed(1)
     logits = network(x)
@@ -231,11 +231,11 @@ def test_network_is_the_articles_in_output_and_gradients(train, channels):
     loss.backward()
     article_loss.backward()
 
-    torch.testing.assert_close(logits.sigmoid(), probabilities, rtol=0, atol=0)
+    torch.testing.assert_close(logits.sigmoid(), probabilities, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(loss, article_loss)
     for name, block in article_names(network).items():
         for ours, theirs in zip(block.parameters(), getattr(article, name).parameters(), strict=True):
-            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-9, atol=1e-12)
 
 
 # The paper's network
