@@ -39,6 +39,9 @@ class CrossTrainingConfig(TrainingConfig):
     minutes: PositiveFloat | None = None
     """Budget of each fold in minutes from its first step, validation included; whichever of the two ends first."""
 
+    batch_size: PositiveInt = 4
+    """Pictures in a step of the network, the same in every fold."""
+
     resume: bool = True
     """Go on with what these settings began in output.dir; false begins anew, what is there goes to earlier/."""
 

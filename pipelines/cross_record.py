@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from medseg.atomic import write_text
 from medseg.config import flatten, to_yaml
 from medseg.data.config import DataConfig
@@ -34,7 +32,7 @@ STATE = "cross_validation.json"
 _RESULTS = (STATE, "summary.json", "config.yaml", METRICS, PER_CASE, REPORT)
 _ANY = (
     *("output.", "tracking.", "data.cache_gib", "split.allow_duplicates", "predict.batch_size"),
-    *("train.device", "train.channels_last", "train.strips_every", "train.num_strips"),
+    *("train.device", "train.channels_last", "train.compile", "train.strips_every", "train.num_strips"),
     *("train.save_seconds", "train.resume"),
 )
 """Settings that may change between two parts of one cross-validation: they say where, how fast and what is shown."""
@@ -130,7 +128,7 @@ def _pool(
 ) -> Evaluation:
     """All cases as one evaluation, whose model is the ensemble of the folds."""
     paths = tuple(str(fold.folder / "best.pt") for fold in folds)
-    model = load_models(paths, config.tracking, ModelPredictConfig(), torch.device("cpu"))
+    model = load_models(paths, config.tracking, ModelPredictConfig())
     classes, threshold = folds[0].splits.classes, config.predict.threshold
     evaluation = sum_up(
         measured,

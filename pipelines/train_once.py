@@ -6,6 +6,7 @@ from medseg.data.config import DataConfig
 from medseg.data.loaders import cache_splits, check_duplicates
 from medseg.data.splits import Splits
 from medseg.tracking.lifecycle import start_run
+from medseg.training.batch_size import settle_batch_size
 from medseg.training.card import describe_model
 from medseg.training.engines import seed_everything
 from medseg.training.fit import find_resumed, fit_network
@@ -25,6 +26,8 @@ def train_once(
     check_duplicates(cached, config.split)
     card = describe_model(splits.classes, cached, data, config.preprocess, config.model, config.inference)
     resumed = find_resumed(config.train, card, folder)
+    train = settle_batch_size(config.train, card, len(cached.train), resumed)
+    config = config.model_copy(update={"train": train})
     with start_run(config.tracking, **describe_run(config, data, resumed), parent_run_id=parent_run_id) as run:
         record_start(run, config, data, cached, folder, fresh=resumed is None)
         sections = config.train, config.optim, config.loss, config.augment

@@ -52,8 +52,11 @@ class TrainingConfig(Section):
     minutes: PositiveFloat | None = None
     """Budget in minutes from the first step, validation included; whichever of the two ends first."""
 
-    batch_size: PositiveInt = 4
-    """Pictures in a step of the network."""
+    batch_size: PositiveInt | None = None
+    """Pictures in a step of the network; null takes 4 on a processor, on a GPU up to 64, as memory and cases allow."""
+
+    compile: bool = False
+    """Compile the network (torch.compile): a minute at first, then kept; worth a try on a GPU, slower on processors."""
 
     coarse: Annotated[float, Field(ge=0, lt=1)] = 0.4
     """Share of the budget, from its start, at half the resolution, where a step costs a quarter; 0 for small sizes."""

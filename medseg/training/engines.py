@@ -1,6 +1,5 @@
 """The one place where MONAI's engines are wired: what a training step and a validation step are."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -17,9 +16,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from medseg.data.augment import Augment
-from medseg.errors import TrainingError
 from medseg.training.config import OptimConfig, TrainingConfig
-from medseg.training.handlers import Budget
+from medseg.training.handlers import Budget, check_losses
 from medseg.training.losses import MaskedLoss
 from medseg.training.metrics import SegmentationScores
 from medseg.training.precision import build_inferer
@@ -38,7 +36,8 @@ def build_trainer(
     """An Ignite engine whose step is: to the device, augment, forward, loss, backward, clip, update.
 
     The first `train.coarse` of the budget goes by at half the resolution. Stops with `TrainingError`, naming the batch,
-    before the backward pass of a loss that is not finite.
+    before the backward pass of a loss that is not finite; on a GPU, which a look at each loss would keep waiting,
+    `Validation` and `Saving` look before anything is validated or saved.
     """
     train, optim = budget.train, budget.optim
 
@@ -64,7 +63,8 @@ def build_trainer(
         accumulation_steps=train.accumulate,
     )
     trainer.logger.disabled = True  # what goes wrong is raised
-    trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, _check_loss, loader.dataset)
+    if device.type == "cpu":
+        trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, _check_loss)
     if optim.gradient_clip:
         trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, _clip, train.accumulate, optim.gradient_clip)
     return trainer
@@ -154,11 +154,6 @@ def _clip(trainer: SupervisedTrainer, accumulate: int, norm: float) -> None:
         nn.utils.clip_grad_norm_(trainer.network.parameters(), norm)
 
 
-def _check_loss(trainer: SupervisedTrainer, cached: Any) -> None:
-    loss = trainer.state.output[CommonKeys.LOSS].item()
-    if not math.isfinite(loss):
-        names = ", ".join(cached.facts[int(index)].id for index in trainer.state.batch["index"])
-        raise TrainingError(
-            f"the loss is {loss} in epoch {trainer.state.epoch}, iteration {trainer.state.iteration}, batch: {names}; "
-            "a lower optim.learning_rate or train.precision=fp32 may help"
-        )
+def _check_loss(trainer: SupervisedTrainer) -> None:
+    loss = trainer.state.output[CommonKeys.LOSS].detach()
+    check_losses(trainer, trainer.state.iteration, [loss], [trainer.state.batch["index"]])

@@ -8,21 +8,25 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from monai.engines import SupervisedTrainer
+from torch import nn
 
 from medseg.data.augment import Augment
 from medseg.data.config import AugmentConfig
-from medseg.data.loaders import CachedSplits, EpochSampler, build_train_loader, build_validation_loader
+from medseg.data.loaders import CachedCases, CachedSplits, EpochSampler, build_train_loader, build_validation_loader
 from medseg.errors import CheckpointError
 from medseg.model.checkpoint import ModelCard, load_checkpoint, load_training, save_checkpoint
 from medseg.model.unet import smallest_size
 from medseg.tracking.pictures import draw_learning_curves
 from medseg.tracking.run import Run
+from medseg.training.compiler import prepare_compiler
 from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
 from medseg.training.engines import build_ema, build_evaluator, build_trainer
 from medseg.training.handlers import Budget, Progress, Scores, Validation, end_on_signal
 from medseg.training.interrupt import Interrupted, signals_deferred
 from medseg.training.losses import MaskedLoss
 from medseg.training.precision import build_inferer, choose_device
+from medseg.training.processor import keep_freed_memory, limit_threads
 from medseg.training.saving import Saving
 from medseg.training.strips import Strips
 
@@ -35,6 +39,17 @@ class Fitted:
     seconds: float
     images_per_second: float
     best_epoch: int
+
+
+@dataclass(frozen=True)
+class Wired:
+    """A training that is ready to begin."""
+
+    trainer: SupervisedTrainer
+    budget: Budget
+    sampler: EpochSampler
+    average: nn.Module
+    """The moving average of the weights, which is what a training is after."""
 
 
 def fit_network(
@@ -52,19 +67,14 @@ def fit_network(
     number raises `TrainingError`; a full disk raises `StorageError`.
     """
     train, optim, loss, augment = sections
-    if min(card.preprocess.size) // 2 < smallest_size(card.model):
-        train = train.model_copy(update={"coarse": 0.0})
     device = choose_device(train)
-    network = card.build_network().to(device)
-    if train.channels_last:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loader = build_train_loader(cached.train, train.batch_size, seed)
-    sampler = cast(EpochSampler, loader.sampler)
-    budget = Budget(train, optim)
-    trainer = build_trainer(network, loader, MaskedLoss(loss), Augment(augment, seed, device), budget, device)
-    ema = build_ema(network, budget, trainer)
+    if device.type == "cpu":
+        keep_freed_memory()
+        limit_threads()
+    wired = wire_training(card, cached.train, (train, optim, loss), Augment(augment, seed, device), seed, device)
+    trainer, budget, sampler, ema = wired.trainer, wired.budget, wired.sampler, wired.average
     evaluator = build_evaluator(
-        ema, build_validation_loader(cached.validation, train.batch_size), card.classes, train, device
+        ema, build_validation_loader(cached.validation, sampler.batch_size), card.classes, train, device
     )
     inferer = build_inferer(train, device)
     strips = Strips(ema, cached.validation, card.classes, train, inferer, run, folder / "strips")
@@ -102,6 +112,30 @@ def fit_network(
         trainer.state.iteration * sampler.batch_size / seconds,
         int(validation.best["epoch"]),
     )
+
+
+def wire_training(
+    card: ModelCard,
+    cached: CachedCases,
+    sections: tuple[TrainingConfig, OptimConfig, LossConfig],
+    augment: Augment,
+    seed: int,
+    device: torch.device,
+) -> Wired:
+    """A fresh network of `card` and the engine that trains it on `cached`; the batch size is settled."""
+    train, optim, loss = sections
+    if min(card.preprocess.size) // 2 < smallest_size(card.model):
+        train = train.model_copy(update={"coarse": 0.0})
+    network = card.build_network().to(device)
+    if train.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if train.compile and prepare_compiler(device):
+        network.compile(dynamic=False)
+    assert train.batch_size is not None
+    loader = build_train_loader(cached, train.batch_size, seed)
+    budget = Budget(train, optim)
+    trainer = build_trainer(network, loader, MaskedLoss(loss), augment, budget, device)
+    return Wired(trainer, budget, cast(EpochSampler, loader.sampler), build_ema(network, budget, trainer))
 
 
 def find_resumed(train: TrainingConfig, card: ModelCard, folder: Path) -> dict[str, Any] | None:

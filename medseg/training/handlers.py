@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from ignite.engine import Events
@@ -12,10 +12,13 @@ from monai.utils.enums import CommonKeys
 from torch import Tensor
 from tqdm import tqdm
 
+from medseg.errors import TrainingError
 from medseg.training.config import OptimConfig, TrainingConfig
 from medseg.training.interrupt import Pending
 
 Scores = dict[str, float]
+_CHECK_EVERY = 20
+"""Steps after which the losses are looked at; a GPU has to be waited for then."""
 
 
 class Budget:
@@ -102,6 +105,8 @@ class Validation:
         self.validations = 0
         self.stale = 0
         self._losses: list[Tensor] = []
+        self._batches: list[Tensor] = []
+        self._num_checked = 0
         self._images = 0
         self._epoch_start = 0.0
         self.validated_at = -1
@@ -117,6 +122,7 @@ class Validation:
         """Validate now, unless these weights were; record, keep the best, count towards early stopping."""
         if self.validated_at == trainer.state.iteration:
             return
+        self.check(trainer)
         figures = self.figures(trainer)
         start = time.monotonic()
         self.evaluator.run()
@@ -134,11 +140,21 @@ class Validation:
             self.show(trainer.state.epoch)
         self.budget.validation_seconds = time.monotonic() - start
 
+    def check(self, trainer: SupervisedTrainer) -> None:
+        """Raise `TrainingError` that names the first batch of the epoch whose loss was not finite."""
+        first = trainer.state.iteration - len(self._losses) + self._num_checked + 1
+        check_losses(trainer, first, self._losses[self._num_checked :], self._batches[self._num_checked :])
+        self._num_checked = len(self._losses)
+
     def _begin(self) -> None:
-        self._losses, self._images, self._epoch_start = [], 0, time.monotonic()
+        self._losses, self._batches, self._num_checked = [], [], 0
+        self._images, self._epoch_start = 0, time.monotonic()
 
     def _follow(self, trainer: SupervisedTrainer) -> None:
         self._losses.append(trainer.state.output[CommonKeys.LOSS].detach())
+        self._batches.append(trainer.state.batch["index"])
+        if len(self._losses) - self._num_checked >= _CHECK_EVERY:
+            self.check(trainer)
         self._images += len(trainer.state.output[CommonKeys.IMAGE])
         if (
             self.validations == 0
@@ -198,16 +214,34 @@ class Progress:
         return "  ".join(parts)
 
     def _show(self, trainer: SupervisedTrainer) -> None:
-        if self.bar is not None:
+        if self.bar is not None and time.monotonic() - self._printed_at >= 0.5:
+            self._printed_at = time.monotonic()
             self.bar.n = int(1000 * self.budget.spent(trainer, trainer.state.iteration))
             self.bar.set_description_str(self.describe(trainer))
-        elif time.monotonic() - self._printed_at >= 30:
+        elif self.bar is None and time.monotonic() - self._printed_at >= 30:
             self._print(trainer)
 
     def _print(self, trainer: SupervisedTrainer) -> None:
         if self.bar is None:
             print(self.describe(trainer), file=sys.stderr, flush=True)
             self._printed_at = time.monotonic()
+
+
+def check_losses(
+    trainer: SupervisedTrainer, iteration: int, losses: Sequence[Tensor], batches: Sequence[Tensor]
+) -> None:
+    """Raise `TrainingError` for the first of `losses`, from `iteration` on, that is not finite; its batch named."""
+    if not losses:
+        return
+    values = torch.stack([*losses]).tolist()
+    for number, (loss, batch) in enumerate(zip(values, batches, strict=True)):
+        if not math.isfinite(loss):
+            facts = trainer.state.dataloader.dataset.facts
+            names = ", ".join(facts[int(index)].id for index in batch)
+            raise TrainingError(
+                f"the loss is {loss} in epoch {trainer.state.epoch}, iteration {iteration + number}, batch: {names}; "
+                "a lower optim.learning_rate or train.precision=fp32 may help"
+            )
 
 
 def end_on_signal(trainer: SupervisedTrainer, pending: Pending, accumulate: int) -> None:

@@ -9,11 +9,15 @@ from torch import Tensor
 from medseg.errors import ConfigError
 
 
-class Hardware(Protocol):
-    """The settings that say what a network runs on: `train` and `predict` have them."""
+class Placed(Protocol):
+    """The setting that says where a network runs: `train` and `predict` have it."""
 
     @property
     def device(self) -> Literal["auto", "cpu", "cuda"]: ...  # noqa: D102
+
+
+class Hardware(Placed, Protocol):
+    """The settings that say what a network runs on in training."""
 
     @property
     def precision(self) -> Literal["auto", "bf16", "fp32"]: ...  # noqa: D102
@@ -44,7 +48,7 @@ def build_inferer(hardware: Hardware, device: torch.device) -> AutocastInferer:
     return AutocastInferer(enabled=enabled, channels_last=hardware.channels_last)
 
 
-def choose_device(hardware: Hardware) -> torch.device:
+def choose_device(hardware: Placed) -> torch.device:
     """The device that is asked for; auto takes a GPU where there is one. Raises `ConfigError`."""
     if hardware.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

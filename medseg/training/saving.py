@@ -44,7 +44,8 @@ class Saving:
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._save_within_epoch)
 
     def save_now(self, trainer: SupervisedTrainer) -> None:
-        """Write the state of this moment."""
+        """Write the state of this moment. Raises `TrainingError` where a loss it comes from was not finite."""
+        self.validation.check(trainer)
         start = time.monotonic()
         self.save(self.state(trainer))
         self._saved_at, self._took = time.monotonic(), time.monotonic() - start
@@ -57,6 +58,7 @@ class Saving:
             "optim": self.budget.optim.name,
             "iteration": trainer.state.iteration,
             "epoch_length": trainer.state.epoch_length,
+            "batch_size": self.sampler.batch_size,
             "seconds": self.budget.seconds,
             "history": self.validation.history,
             "best": self.validation.best,

@@ -1,9 +1,14 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
+from monai.utils.enums import CommonKeys
 
+from medseg.data.loaders import EpochSampler
+from medseg.errors import TrainingError
 from medseg.training.config import OptimConfig, TrainingConfig
-from medseg.training.handlers import Budget
+from medseg.training.handlers import Budget, Validation
+from medseg.training.saving import Saving
 
 
 def budget(**optim: object) -> Budget:
@@ -51,3 +56,35 @@ def test_whichever_budget_ends_first() -> None:
 def test_neither_epochs_nor_minutes_is_30_epochs() -> None:
     assert TrainingConfig().num_epochs == 30
     assert TrainingConfig(minutes=2).num_epochs is None
+
+
+def followed(losses: list[float]) -> tuple[Validation, SimpleNamespace]:
+    """A validation that has seen these losses, as on a GPU nobody looks at each; batch i is case i."""
+    train = TrainingConfig()
+    validation = Validation(None, 1, train, budget(), print, print, print)  # type: ignore[arg-type]
+    facts = [SimpleNamespace(id=f"case{i}") for i in range(len(losses))]
+    state = SimpleNamespace(epoch=1, epoch_length=100, dataloader=SimpleNamespace(dataset=SimpleNamespace(facts=facts)))
+    engine = SimpleNamespace(state=state)
+    for index, loss in enumerate(losses):
+        state.iteration = index + 1
+        state.output = {CommonKeys.LOSS: torch.tensor(loss), CommonKeys.IMAGE: torch.zeros(1)}
+        state.batch = {"index": torch.tensor([index])}
+        validation._follow(engine)  # type: ignore[arg-type]
+    return validation, engine
+
+
+def test_weights_behind_a_loss_that_is_not_finite_are_neither_validated_nor_saved() -> None:
+    validation, engine = followed([1.0, 1.0, float("nan"), 1.0])
+    engine.state.iteration = 4
+    written: list[object] = []
+    saving = Saving(written.append, TrainingConfig(), torch.nn.Identity(), EpochSampler(4, 1, 0), validation, budget())
+    with pytest.raises(TrainingError, match=r"loss is nan in epoch 1, iteration 3, batch: case2;"):
+        saving.save_now(engine)  # type: ignore[arg-type]
+    with pytest.raises(TrainingError, match="case2"):
+        validation.validate(engine)  # type: ignore[arg-type]
+    assert written == []
+
+
+def test_losses_are_looked_at_now_and_then() -> None:
+    with pytest.raises(TrainingError, match=r"iteration 25, batch: case24;"):
+        followed([1.0] * 24 + [float("inf")] + [1.0] * 30)

@@ -1,0 +1,68 @@
+"""How many pictures a training step takes where nobody said."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from medseg.model.checkpoint import ModelCard
+from medseg.training.config import TrainingConfig
+from medseg.training.precision import build_inferer, choose_device
+
+_PROCESSOR = 4  # a step of more gives hardly more pictures a second, and an epoch fewer steps
+_GPU = 64
+_STEPS = 16  # least number of steps of an epoch that is worth a larger batch
+_SHARE = 0.5  # of the memory that is free
+_STATES = 4  # weights, gradients, two moments; float32
+_PASSES = 3  # what is kept for the backward pass, gradients of the like, and what a convolution needs beside
+
+
+def settle_batch_size(
+    train: TrainingConfig, card: ModelCard, num_cases: int, resumed: Mapping[str, Any] | None
+) -> TrainingConfig:
+    """`train` with a batch size: its own, else that of the training which is `resumed`, else one for this hardware."""
+    if train.batch_size is not None:
+        return train
+    if resumed is not None:
+        return train.model_copy(update={"batch_size": resumed["training"].get("batch_size", _PROCESSOR)})
+    device = choose_device(train)
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    size = _choose(device.type, num_cases, (_SHARE * free - _count_bytes(card)) / count_picture_bytes(card, train))
+    print(f"train.batch_size={size}, chosen for {device.type}", file=sys.stderr)
+    return train.model_copy(update={"batch_size": size})
+
+
+def count_picture_bytes(card: ModelCard, train: TrainingConfig) -> int:
+    """About how much memory a picture takes in a training step: what every layer of the network gives, a few times."""
+    with torch.device("meta"):
+        network = card.build_network()
+        picture = torch.empty(1, network.in_channels, *card.preprocess.size)
+    numbers = 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal numbers
+        numbers += output.numel()
+
+    for module in network.modules():
+        if not list(module.children()):
+            module.register_forward_hook(count)
+    network.eval()(picture)
+    return _PASSES * numbers * (2 if build_inferer(train, choose_device(train)).enabled else 4)
+
+
+def _count_bytes(card: ModelCard) -> int:
+    """The memory that weights and optimiser take, whatever the batch."""
+    with torch.device("meta"):
+        return sum(4 * _STATES * parameter.numel() for parameter in card.build_network().parameters())
+
+
+def _choose(kind: str, num_cases: int, fitting: float) -> int:
+    """A power of two, of at most `fitting` pictures: 4 on a processor; on a GPU as many as leave an epoch its steps."""
+    wanted = _PROCESSOR if kind == "cpu" else min(_GPU, max(_PROCESSOR, num_cases // _STEPS))
+    size = 1
+    while 2 * size <= min(wanted, fitting):
+        size *= 2
+    return size

@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+from medseg.data.config import PreprocessConfig
+from medseg.model.checkpoint import ModelCard
+from medseg.model.config import ModelConfig
+from medseg.training.batch_size import _choose, count_picture_bytes, settle_batch_size
+from medseg.training.config import TrainingConfig
+
+
+def card(side: int = 64) -> ModelCard:
+    return ModelCard(
+        classes=("a",), model=ModelConfig(width=4, depth=2), preprocess=PreprocessConfig(size=(side, side))
+    )
+
+
+def test_what_is_given_is_taken() -> None:
+    given = TrainingConfig(batch_size=7)
+    assert settle_batch_size(given, card(), 1000, {"training": {"batch_size": 3}}) is given
+
+
+def test_a_resumed_training_keeps_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert settle_batch_size(TrainingConfig(), card(), 1000, {"training": {"batch_size": 3}}).batch_size == 3
+    assert capsys.readouterr().err == ""
+
+
+def test_on_a_processor_it_is_four_and_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert settle_batch_size(TrainingConfig(device="cpu"), card(), 1000, None).batch_size == 4
+    assert capsys.readouterr().err == "train.batch_size=4, chosen for cpu\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "num_cases", "fitting", "size"),
+    [
+        ("cpu", 10**6, 3.9, 2),
+        ("cpu", 10**6, -5.0, 1),
+        ("cuda", 10**6, 1000.0, 64),
+        ("cuda", 10**6, 33.0, 32),
+        ("cuda", 300, 1000.0, 16),
+        ("cuda", 20, 1000.0, 4),
+    ],
+)
+def test_a_gpu_takes_what_fits_and_leaves_an_epoch_its_steps(kind: str, num_cases: int, fitting: float, size: int):
+    assert _choose(kind, num_cases, fitting) == size
+
+
+def test_the_estimate_counts_what_layers_give() -> None:
+    fp32, bf16 = (count_picture_bytes(card(), TrainingConfig(device="cpu", precision=p)) for p in ("fp32", "bf16"))
+    assert fp32 == 2 * bf16
+    assert count_picture_bytes(card(128), TrainingConfig(device="cpu", precision="fp32")) == 4 * fp32
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_a_step_of_that_size_fits() -> None:
+    found = settle_batch_size(TrainingConfig(device="cuda"), card(256), 10**6, None)
+    assert found.batch_size is not None
+    assert found.batch_size >= 4
