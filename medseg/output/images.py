@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from medseg.atomic import open_atomically
 from medseg.errors import StorageError
+from medseg.output.png import encode_mask
 from medseg.radiograph.nifti import build_nifti
-from medseg.tracking.pictures import write_png
 from medseg.tracking.store import RESEARCH_USE
 
 OWN_SOFTWARE = "medseg"
@@ -31,7 +31,9 @@ def write_mask_png(path: Path, mask: NDArray[np.bool_]) -> None:
 
     The same mask makes the same bytes. Raises `StorageError`.
     """
-    write_png(path, mask.astype(np.uint8) * 255, OWN_TEXT, flat=True)
+    content = encode_mask(mask, OWN_TEXT)
+    with open_atomically(path) as file:
+        file.write(content)
 
 
 def write_mask_nifti(path: Path, mask: NDArray[np.bool_], spacing_mm: tuple[float, float] | None) -> None:

@@ -71,8 +71,8 @@ Cells = NDArray[np.integer[Any]]
 def decode_stored(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> NDArray[np.integer[Any]]:
     """The stored values `(rows, columns)` of a grey picture, overlay bits masked off and the sign extended.
 
-    Raises `RadiographError` for a transfer syntax that cannot be read, a codestream that contradicts the tags, and data
-    that end early.
+    Unsigned ones may be the bytes of the file themselves. Raises `RadiographError` for a transfer syntax that cannot be
+    read, a codestream that contradicts the tags, and data that end early.
     """
     _check_syntax(form.transfer_syntax)
     if form.transfer_syntax in _NATIVE:
@@ -80,11 +80,13 @@ def decode_stored(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> N
     else:
         cells, precision = _decode_frame(_frame(dataset, form), form)
         shift = form.high_bit + 1 - form.stored if precision > form.stored else 0
-    values: NDArray[Any] = cells.astype("int64" if form.allocated > 16 else "int32")
-    values, mask = values >> shift, (1 << form.stored) - 1
-    if not form.signed and values.max() > mask:
-        warnings.append("bits above BitsStored were set and masked off")
-    stored: NDArray[Any] = values & mask
+    if form.signed:
+        cells = cells.astype("int64" if form.allocated > 16 else "int32")
+    stored, mask = cells >> shift if shift else cells, (1 << form.stored) - 1
+    if form.stored < 8 * stored.itemsize:
+        if not form.signed and stored.max() > mask:
+            warnings.append("bits above BitsStored were set and masked off")
+        stored = stored & mask
     return stored - ((stored >> (form.stored - 1)) << form.stored) if form.signed else stored
 
 

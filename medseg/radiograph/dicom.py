@@ -95,7 +95,8 @@ def read_stored(
     form = read_pixel_format(dataset, warnings)
     _check_grey(form)
     lossy = form.transfer_syntax in LOSSY or text(dataset, "LossyImageCompression") == "01"
-    return decode_stored(dataset, form, warnings), read_spacing(dataset, warnings)[0], lossy
+    stored = decode_stored(dataset, form, warnings).astype("int64" if form.allocated > 16 else "int32")
+    return stored, read_spacing(dataset, warnings)[0], lossy
 
 
 def read_patient(path: str | os.PathLike[str]) -> tuple[str, str] | None:
@@ -168,13 +169,30 @@ def _grey_pixels(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
     _check_grey(form)
     stored = decode_stored(dataset, form, warnings)
-    grey = apply_modality(stored, form.stored_range, dataset, warnings)
+    least, greatest = form.stored_range
+    tabled = greatest - least < stored.size
+    levels = np.arange(least, greatest + 1) if tabled else stored
+    grey = apply_modality(levels, form.stored_range, dataset, warnings)
     if presentation == "voi":
         grey = apply_voi(grey, dataset, warnings)
     if is_inverse(form.photometric, dataset, warnings):
         grey = grey.inverted()
     with np.errstate(over="ignore"):
-        return grey.values.astype(np.float32), _padding(stored, form, dataset, warnings)
+        values = grey.values.astype(np.float32)
+    pixels = _look_up(stored, levels, values) if tabled else values
+    return pixels, _padding(stored, form, dataset, warnings)
+
+
+def _look_up(
+    stored: NDArray[np.integer[Any]], levels: NDArray[np.integer[Any]], values: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The value of each stored one; `values` are those of `levels`, which follow each other."""
+    if np.array_equal(levels, values):
+        return stored.astype(np.float32)
+    pixels = np.empty(stored.shape, np.float32)
+    for row, found in zip(pixels, stored, strict=True):  # by row, since an index has 8 bytes
+        np.take(values, found - levels[0], out=row, mode="clip")
+    return pixels
 
 
 def _colour_pixels(dataset: Dataset, form: PixelFormat, colour: bool) -> NDArray[np.float32]:

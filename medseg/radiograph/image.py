@@ -1,6 +1,7 @@
 """One radiograph in memory, and what every format must fulfil before it becomes one."""
 
 import hashlib
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -53,12 +54,14 @@ def check_size(rows: int, columns: int) -> None:
 
 def check_content(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None = None) -> None:
     """Raise `RadiographError` where `pixels` hold NaN or infinity, or nothing but one value outside `padding`."""
-    if not np.isfinite(pixels).all():
+    low, high = float(pixels.min()), float(pixels.max())
+    if not math.isfinite(low) or not math.isfinite(high):
         raise RadiographError(f"{int((~np.isfinite(pixels)).sum())} pixels are NaN or infinite", "content")
-    picture = pixels if padding is None else pixels[~padding]
-    if picture.size == 0:
-        raise RadiographError("every pixel is padding; nothing to segment", "content")
-    low, high = float(picture.min()), float(picture.max())
+    if padding is not None:
+        picture = pixels[~padding]
+        if picture.size == 0:
+            raise RadiographError("every pixel is padding; nothing to segment", "content")
+        low, high = float(picture.min()), float(picture.max())
     if low == high:
         raise RadiographError(f"every pixel is {low:g}; nothing to segment", "content")
 

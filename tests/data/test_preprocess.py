@@ -17,6 +17,7 @@ from medseg.data.preprocess import (
     restore,
     restore_probabilities,
     scale_intensity,
+    take_percentiles,
 )
 from medseg.data.transforms import network_input
 
@@ -209,6 +210,24 @@ def test_probabilities_of_linear_restoring_are_what_is_cut():
     config = PreprocessConfig(size=(32, 32))
     maps = torch.rand(2, 32, 32, generator=torch.Generator().manual_seed(0))
     assert torch.equal(restore(maps, (90, 70), 0.3, config), restore_probabilities(maps, (90, 70), config) >= 0.3)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 5), (60, 41), (333, 90)])
+def test_percentiles_of_float32_are_numpys_of_float64(shape, axis):
+    rng = np.random.default_rng(0)
+    for values in (rng.normal(0, 1e4, shape), rng.integers(0, 9, shape)):
+        found = take_percentiles(values.astype(np.float32), (1, 10, 37.5, 99), axis)
+        assert np.array_equal(found, np.percentile(values.astype(np.float32).astype(float), (1, 10, 37.5, 99), axis))
+        line = take_percentiles(values.astype(np.float32).ravel(), (5, 95), 0)
+        assert np.array_equal(line, np.percentile(values.astype(np.float32).astype(float), (5, 95)))
+
+
+def test_a_picture_is_scaled_by_parts_as_in_one():
+    pixels = np.random.default_rng(0).normal(1000, 300, (700, 650)).astype(np.float32)
+    low, high = measure_levels(pixels, None, PERCENTILES.percentiles)
+    expected = np.clip((pixels.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)
+    assert np.array_equal(scale_intensity(pixels, None, PERCENTILES), expected)
 
 
 def test_large_picture_takes_a_fraction_of_a_second():
