@@ -9,7 +9,8 @@ MedsegError
 ├── OutputBusyError    2   another process writes into the same output folder
 ├── StorageError       1   a file could not be written (disk full, no permission)
 ├── WorkerError        1   the processes that read files cannot be started
-└── TrainingError      1   training failed under way (a loss that is not a number)
+├── TrainingError      1   training failed under way (a loss that is not a number)
+└── QuantizationError  1   a network loses too much in int8
 """
 
 
@@ -65,5 +66,11 @@ class WorkerError(MedsegError):
 
 class TrainingError(MedsegError):
     """Training failed under way."""
+
+    exit_code = 1
+
+
+class QuantizationError(MedsegError):
+    """A network loses too much in int8."""
 
     exit_code = 1

@@ -17,13 +17,13 @@ from medseg.errors import CheckpointError
 from medseg.evaluation.evaluate import number_patients
 from medseg.evaluation.per_case import CaseMeasurement, measure_case
 from medseg.evaluation.subject import ReadCase, build_subject, map_cases
+from medseg.inference.backends import build_training_backend
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
-from medseg.inference.predictor import Predictor
+from medseg.inference.predictor import build_predictor
 from medseg.model.checkpoint import load_checkpoint
 from medseg.output.folder import claim_folder
 from medseg.tracking.run import Run
-from medseg.training.precision import build_inferer, choose_device
 from pipelines.cross_config import CrossValidateConfig
 from pipelines.train_once import train_once
 from pipelines.train_record import MASKS
@@ -116,10 +116,9 @@ def measure_folds(folds: list[Fold], found: CaseSet, data: DataConfig) -> list[C
 def _measure_fold(fold: Fold, found: CaseSet, data: DataConfig, patients: dict[str, str]) -> list[CaseMeasurement]:
     """The cases that the fold tests; `patients` has the number of each case's."""
     config, groups = fold.config, {FOLD: str(fold.number)}
-    device = choose_device(config.train)
-    model = load_models((str(fold.folder / "best.pt"),), config.tracking, ModelPredictConfig(), device)
-    predictor = Predictor(model.card, model.networks, build_inferer(config.train, device), config.predict)
-    subject = build_subject(model, predictor, data, found)
+    backend = build_training_backend(config.train)
+    model = load_models((str(fold.folder / "best.pt"),), config.tracking, ModelPredictConfig())
+    subject = build_subject(model, build_predictor(model, backend, config.predict), data, found)
 
     def measure(read: ReadCase, predicted: Tensor) -> CaseMeasurement:
         return measure_case(subject, read, predicted, patients[read.case.id], groups)

@@ -6,8 +6,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import torch
-
 from medseg.atomic import write_text
 from medseg.data.case import CaseSet
 from medseg.errors import CheckpointError, IncomparableError, MedsegError
@@ -15,12 +13,12 @@ from medseg.evaluation.evaluate import Earlier, evaluate_model
 from medseg.evaluation.files import METRICS, PER_CASE, REPORT, build_metrics, format_per_case, read_per_case
 from medseg.evaluation.result import Evaluation, Summary
 from medseg.evaluation.subject import Subject, build_subject, read_as
+from medseg.inference.backends import build_backend
 from medseg.inference.models import LoadedModel, load_models
-from medseg.inference.predictor import Predictor
+from medseg.inference.predictor import build_predictor
 from medseg.tracking.artifacts import download_file, is_run
 from medseg.tracking.config import EvaluateTrackingConfig
 from medseg.tracking.store import RESEARCH_USE, find_store, open_store
-from medseg.training.precision import build_inferer
 from pipelines.evaluate_config import EvaluateConfig
 
 
@@ -31,26 +29,24 @@ def check_store(tracking: EvaluateTrackingConfig) -> None:
             pass
 
 
-def place_model(model: LoadedModel, config: EvaluateConfig, found: CaseSet, device: torch.device) -> Subject:
+def place_model(model: LoadedModel, config: EvaluateConfig, found: CaseSet) -> Subject:
     """The model on the cases of `data`. Raises `DataError` where they have no class in common."""
-    predictor = Predictor(model.card, model.networks, build_inferer(config.predict, device), config.predict)
+    predictor = build_predictor(model, build_backend(config.predict, model), config.predict)
     return build_subject(model, predictor, read_as(model.card, config.data), found)
 
 
-def find_other(
-    config: EvaluateConfig, model: LoadedModel, found: CaseSet, device: torch.device
-) -> Subject | Earlier | None:
+def find_other(config: EvaluateConfig, model: LoadedModel, found: CaseSet) -> Subject | Earlier | None:
     """What `compare` names: another model on the same data, or an earlier evaluation; else the champion to beat.
 
     None where neither is there, or the champion cannot be compared, which is said.
     """
     if config.compare:
-        return _find_table(config) or _place_other(config.compare, config, model, found, device)
+        return _find_table(config) or _place_other(config.compare, config, model, found)
     address = _find_champion(config, model)
     if address is None:
         return None
     try:
-        other = _place_other((address,), config, model, found, device)
+        other = _place_other((address,), config, model, found)
     except MedsegError as error:
         _say_uncompared(error)
         return None
@@ -97,13 +93,11 @@ def _find_table(config: EvaluateConfig) -> Earlier | None:
     return Earlier(table.parent.name if table.name == PER_CASE else table.stem, tuple(read_per_case(table)))
 
 
-def _place_other(
-    addresses: tuple[str, ...], config: EvaluateConfig, model: LoadedModel, found: CaseSet, device: torch.device
-) -> Subject:
-    other = load_models(addresses, config.tracking, config.predict, device)
+def _place_other(addresses: tuple[str, ...], config: EvaluateConfig, model: LoadedModel, found: CaseSet) -> Subject:
+    other = load_models(addresses, config.tracking, config.predict)
     if other.card.reading.colour != model.card.reading.colour:
         raise CheckpointError(f"{addresses[0]}: reads colour and the evaluated model does not, or the other way round")
-    return place_model(other, config, found, device)
+    return place_model(other, config, found)
 
 
 def _find_champion(config: EvaluateConfig, model: LoadedModel) -> str | None:

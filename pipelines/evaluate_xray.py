@@ -14,14 +14,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     from medseg.evaluation.subject import read_as
     from medseg.inference.models import load_models
     from medseg.output.folder import claim_folder
-    from medseg.training.precision import choose_device
     from pipelines.evaluate_record import check_store, evaluate, find_other, find_run, place_model, record_evaluation
 
-    device = choose_device(config.predict)
-    model = load_models(config.model, config.tracking, config.predict, device)
+    model = load_models(config.model, config.tracking, config.predict)
     found = find_cases(read_as(model.card, config.data))
-    subject = place_model(model, config, found, device)
-    other = find_other(config, model, found, device)
+    subject = place_model(model, config, found)
+    other = find_other(config, model, found)
     check_store(config.tracking)
     with claim_folder(config.output.dir) as folder:
         evaluation = evaluate(subject, found, config, other)

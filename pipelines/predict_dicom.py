@@ -18,15 +18,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     from medseg.inference.journal import JOURNAL_NAME, Journal
     from medseg.inference.models import load_models
     from medseg.inference.pool import Workers
-    from medseg.inference.predictor import Predictor
+    from medseg.inference.predictor import build_predictor
     from medseg.output.folder import claim_folder
     from medseg.training.interrupt import signals_deferred
     from pipelines.predict_record import RESULTS, build_job, record_folder
 
     with claim_folder(config.output.dir, RESULTS) as folder, Journal(folder / JOURNAL_NAME) as journal:
-        backend = build_backend(config.predict, journal)
-        model = load_models(config.model, config.tracking, config.predict, backend.device)
-        predictor = Predictor(model.card, model.networks, backend.inferer, config.predict)
+        model = load_models(config.model, config.tracking, config.predict)
+        backend = build_backend(config.predict, model, journal)
+        predictor = build_predictor(model, backend, config.predict)
         job = build_job(config, model, backend.name, predictor.decision)
         with Workers(config.predict.workers, config.input, folder) as workers, signals_deferred() as pending:
             prediction = FolderPrediction(job, predictor, workers, journal)

@@ -5,6 +5,8 @@ import json
 import platform
 import sys
 from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -92,8 +94,9 @@ def _record_pass(
         Progress(tally, lambda: walk(config.input.dir, folder), shown=not config.input.watch) as progress,
         Firsts() as firsts,
         Report(folder, columns) as report,
+        closing(prediction.run(entries, lambda: pending.signum is not None)) as results,
     ):
-        for entry, record, fresh in prediction.run(entries, lambda: pending.signum is not None):
+        for entry, record, fresh in results:
             report.write(_build_row(entry, record, job, firsts, config.report.paths == "hashed"))
             tally.add(record["status"], record["reason"])
             if record["status"] == "rejected" and (fresh or not config.input.watch):
@@ -102,7 +105,7 @@ def _record_pass(
             progress.show()
     tally.predicted = prediction.num_predicted
     if report.changed or not _is_complete(folder / "summary.json"):
-        summary = _summarize(config, job, tally, prediction.complete)
+        summary = _summarize(config, prediction, tally)
         write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     if tally.predicted or not config.input.watch:
         report_path = Path("report.csv") if config.report.paths == "hashed" else folder / "report.csv"
@@ -138,14 +141,15 @@ def _build_row(entry: Entry, record: Record, job: Job, firsts: Firsts, hashed: b
     }
 
 
-def _summarize(config: PredictDicomConfig, job: Job, tally: Tally, complete: bool) -> dict[str, Any]:
+def _summarize(config: PredictDicomConfig, prediction: FolderPrediction, tally: Tally) -> dict[str, Any]:
+    job, seconds = prediction.job, tally.seconds
     settings = config.model_dump(mode="json")
     if config.report.paths == "hashed":
         for section in ("input", "output"):
             settings[section]["dir"] = hashlib.sha256(settings[section]["dir"].encode()).hexdigest()[:16]
     return {
         "files": tally.statuses.total(),
-        "complete": complete,
+        "complete": prediction.complete,
         "status": dict(sorted(tally.statuses.items())),
         "reasons": dict(sorted(tally.reasons.items())),
         "model": job.model,
@@ -153,8 +157,9 @@ def _summarize(config: PredictDicomConfig, job: Job, tally: Tally, complete: boo
         "backend": job.backend,
         "config": settings,
         "predicted": tally.predicted,
-        "seconds": round(tally.seconds, 3),
-        "images_per_second": round(tally.predicted / tally.seconds, 3),
+        "seconds": round(seconds, 3),
+        "images_per_second": round(tally.predicted / seconds, 3),
+        "shares": {name: round(spent / seconds, 3) for name, spent in asdict(prediction.steps.seconds).items()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "research_use": RESEARCH_USE,
     }

@@ -16,6 +16,7 @@ from medseg.data.case import Case
 from medseg.data.config import DataConfig
 from medseg.data.loaders import CachedCases, CachedSplits
 from medseg.data.splits import Splits
+from medseg.inference.backends import build_training_backend
 from medseg.inference.predictor import Predictor
 from medseg.inference.scoring import score_cases, search_thresholds
 from medseg.model.checkpoint import load_model, store_thresholds
@@ -23,7 +24,6 @@ from medseg.output.folder import set_aside
 from medseg.output.images import write_mask_png
 from medseg.tracking.run import Run
 from medseg.training.fit import Fitted
-from medseg.training.precision import build_inferer, choose_device
 from pipelines.train_config import TrainConfig
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ RESULTS = (
     "config.yaml",
     "strips",
     "masks",
+    "int8.pt",
+    "quantization.json",
 )
 
 
@@ -82,11 +84,12 @@ def finish_run(
 ) -> dict[str, Any]:
     """The content of `summary.json`: the best model, scored at the original size. All of it is recorded."""
     path = folder / "best.pt"
-    card, network = load_model(path, choose_device(config.train))
-    inferer = build_inferer(config.train, choose_device(config.train))
-    undecided = Predictor(card, [network], inferer, config.predict)
+    backend = build_training_backend(config.train)
+    card, network = load_model(path)
+    forwards = [backend.load(network, card.preprocess.size)]
+    undecided = Predictor(card, forwards, config.predict, backend.device)
     card = store_thresholds(path, search_thresholds(undecided, splits.validation, cached.validation, data))
-    predictor = Predictor(card, [network], inferer, config.predict)
+    predictor = Predictor(card, forwards, config.predict, backend.device)
 
     def keep(case: Case, masks: "Tensor") -> None:
         for name, mask in zip(splits.classes, masks.numpy(), strict=True):
@@ -110,7 +113,7 @@ def finish_run(
     run.log_dict(summary, "summary.json")
     example = np.zeros((2, network.in_channels, *card.preprocess.size), np.float32)
     metadata = {"classes": ", ".join(card.classes), "use": card.research_use}
-    run.log_model(network.cpu(), example, path, metadata, config.tracking.register)
+    run.log_model(network, example, path, metadata, config.tracking.register)
     return summary
 
 

@@ -32,7 +32,7 @@ Expected = dict[bytes, str]
 GOOD = b"headers/good/native.dcm"
 """The phantom as a plain DICOM file."""
 HUGE = b"sizes/valid.dcm"
-"""A picture that is right and takes more than 1.5 GiB to read."""
+"""A picture that is right and takes more than 0.6 GiB to read."""
 
 _NATIVE = COATS["native"]
 _NAMES = (

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from models import write_model
 from PIL import Image
 
@@ -13,22 +12,22 @@ from medseg.data.cases import find_cases
 from medseg.data.config import EvaluateDataConfig
 from medseg.evaluation.result import CaseResult
 from medseg.evaluation.subject import Subject, build_subject, read_as
+from medseg.inference.backends import build_backend
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
-from medseg.inference.predictor import Predictor
+from medseg.inference.predictor import build_predictor
 from medseg.tracking.config import StoreConfig
-from medseg.training.precision import build_inferer
 
 CLASSES = ("box", "disc")
 
 
 def place(path: Path, data: EvaluateDataConfig, **predict: Any) -> tuple[Subject, CaseSet]:
     """The model file on the data set, as the command does it."""
-    config = ModelPredictConfig(device="cpu", precision="fp32", **predict)
-    model = load_models([str(path)], StoreConfig(), config, torch.device("cpu"))
+    config = ModelPredictConfig(backend="torch", device="cpu", precision="fp32", **predict)
+    model = load_models([str(path)], StoreConfig(), config)
     reading = read_as(model.card, data)
     found = find_cases(reading)
-    predictor = Predictor(model.card, model.networks, build_inferer(config, torch.device("cpu")), config)
+    predictor = build_predictor(model, build_backend(config, model), config)
     return build_subject(model, predictor, reading, found), found
 
 

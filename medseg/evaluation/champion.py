@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
 from medseg.errors import CheckpointError, ConfigError
 from medseg.evaluation.result import Comparison, Evaluation
 from medseg.evaluation.statistics import LEVEL, count_needed
@@ -150,6 +148,6 @@ def _find_version(registry: Registry, run_id: str | None, model: str) -> str:
 
 
 def _read_champion(registry: Registry, config: StoreConfig, version: str) -> Champion:
-    model = load_models((f"models:/{registry.name}/{version}",), config, ModelPredictConfig(), torch.device("cpu"))
+    model = load_models((f"models:/{registry.name}/{version}",), config, ModelPredictConfig())
     seen = frozenset((*model.card.train_digests, *model.card.validation_digests))
     return Champion(version, model.digest, model.card.classes, seen)

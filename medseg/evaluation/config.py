@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator
 
 from medseg.config import Section
 
@@ -30,3 +30,19 @@ class EvaluationConfig(Section):
     @classmethod
     def _split(cls, given: Any) -> Any:
         return tuple(name.strip() for name in given.split(",")) if isinstance(given, str) else given
+
+
+class QuantizationConfig(Section):
+    """What int8 is measured on, and what it may lose."""
+
+    num_images: PositiveInt = 100
+    """Training images that the ranges of activations are measured on, at most."""
+
+    max_dice_loss: NonNegativeFloat = 0.002
+    """Largest mean loss of Dice of a class, against the references."""
+
+    max_case_loss: NonNegativeFloat = 0.03
+    """Largest loss of Dice of a class in one case."""
+
+    max_ctr_difference: NonNegativeFloat = 0.01
+    """Largest mean absolute difference of the cardiothoracic ratio."""

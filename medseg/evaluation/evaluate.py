@@ -68,6 +68,7 @@ def evaluate_model(
     )
     return replace(
         evaluation,
+        backend=subject.predictor.backend,
         left_out=done.left_out,
         test_set=done.test_set,
         thresholds=compare_thresholds(done.cases, subject.classes, subject.card.thresholds),

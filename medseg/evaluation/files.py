@@ -77,6 +77,7 @@ def build_metrics(evaluation: Evaluation) -> dict[str, Any]:
     """The content of `metrics.json`; numbers that are not known are None."""
     metrics: dict[str, Any] = {
         "model": evaluation.model,
+        "backend": evaluation.backend,
         "data": evaluation.data,
         "subset": evaluation.subset,
         "cases": len(evaluation.cases),

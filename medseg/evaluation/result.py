@@ -107,6 +107,8 @@ class Evaluation:
     """Class -> the threshold that the masks were cut at."""
     spacing: Mapping[str, int] = field(default_factory=dict)
     """Where the spacing of the radiographs came from (`detector`, ..., `none`) -> how many."""
+    backend: str = ""
+    """What the network ran on, as `openvino/cpu/bf16`; empty where several did."""
     shown: int = 6
     """How many pictures of the worst, of median and of the best cases were asked for, each."""
     test_set: str = ""

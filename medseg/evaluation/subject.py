@@ -1,6 +1,5 @@
 """One model on one data set: how cases are read for it, what it predicts, and which of them it has seen."""
 
-import os
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from medseg.errors import DataError, RadiographError
 from medseg.inference.models import LoadedModel
 from medseg.inference.predictor import Predictor
 from medseg.model.checkpoint import ModelCard
+from medseg.processors import count_cores
 from medseg.radiograph.image import digest_pixels
 
 T = TypeVar("T")
@@ -188,7 +188,7 @@ def map_cases(
         except RadiographError as error:
             return error
 
-    step = max(subject.predictor.batch_size, min(2 * len(os.sched_getaffinity(0)), _IN_MEMORY))
+    step = max(subject.predictor.batch_size, min(2 * count_cores(), _IN_MEMORY))
     with tqdm(total=len(cases), unit=" cases", file=sys.stderr, disable=None) as progress:
         for first in range(0, len(cases), step):
             chosen: list[ReadCase] = []

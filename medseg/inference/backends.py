@@ -1,53 +1,132 @@
-"""What a network runs on, chosen once for an output folder."""
+"""What a network runs on: one interface to PyTorch, PyTorch compiled and OpenVINO, and the choice between them."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from medseg.inference.config import FolderPredictConfig
+from medseg.errors import ConfigError
+from medseg.inference.config import ModelPredictConfig
+from medseg.inference.fastest import pick_fastest
 from medseg.inference.journal import Journal
-from medseg.training.precision import AutocastInferer, build_inferer, choose_device, has_bf16
+from medseg.inference.models import LoadedModel
+from medseg.inference.openvino_runtime import OpenVinoRuntime, convert, is_installed, read_quantized
+from medseg.inference.torch_runtime import TorchRuntime
+from medseg.model.checkpoint import QuantizedNetwork
+from medseg.model.unet import UNet
+from medseg.training.compiler import prepare_compiler
+from medseg.training.config import TrainingConfig
+from medseg.training.precision import build_inferer, choose_device, has_bf16
+from medseg.training.processor import limit_threads
+
+Forward = Callable[[Tensor], Tensor]
+"""Logits, float32 `(batch, class, rows, columns)`, of images float32 `(batch, channel, rows, columns)`."""
 
 _RUN = b""  # the path under which the journal keeps what concerns no single file
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A device and a precision."""
+    """A library, a device and a precision."""
 
+    library: str
+    """`torch`, `inductor` (PyTorch compiled) or `openvino`."""
     device: torch.device
-    inferer: AutocastInferer
+    precision: str
+    """`fp32`, `bf16` or `int8`."""
+    channels_last: bool = True
 
     @property
     def name(self) -> str:
         """As `torch/cpu/bf16`."""
-        return f"torch/{self.device.type}/{'bf16' if self.inferer.enabled else 'fp32'}"
+        return f"{self.library}/{self.device.type}/{self.precision}"
+
+    def load(self, network: UNet, size: tuple[int, int], quantized: QuantizedNetwork | None = None) -> Forward:
+        """The forward pass of `network` on pictures of `size`, `(rows, columns)`; int8 wants it quantised."""
+        if self.library == "openvino":
+            if self.precision == "int8":
+                assert quantized is not None  # as list_backends sees to
+                return OpenVinoRuntime(read_quantized(quantized, network, size), self.precision)
+            return OpenVinoRuntime(convert(network, size, self.precision), self.precision)
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return TorchRuntime(network, self.device, self.precision, layout, compiled=self.library == "inductor")
+
+    def load_all(self, model: LoadedModel) -> list[Forward]:
+        """The forward passes of a model, one a network."""
+        size = model.card.preprocess.size
+        return [self.load(network, size, own) for network, own in zip(model.networks, model.quantized, strict=True)]
 
 
-def build_backend(config: FolderPredictConfig, journal: Journal) -> Backend:
-    """The backend that `config` asks for; where it leaves the choice, the journal's, else the best of this machine.
+def build_backend(config: ModelPredictConfig, model: LoadedModel, journal: Journal | None = None) -> Backend:
+    """The backend that `config` asks for; where it leaves the choice, the journal's, else the fastest, which is said.
 
-    Masks of one folder thus come from one backend. Raises `ConfigError` for a device that is not there.
+    Masks of one folder thus come from one backend. Raises `ConfigError` for what this machine or the model has not.
     """
-    earlier = journal.find(_RUN)
-    name = earlier["backend"] if earlier else ""
-    asked = config
-    if name:
-        _, device, precision = name.split("/")
-        recorded = {"device": device, "precision": precision}
-        asked = config.model_copy(update={key: v for key, v in recorded.items() if getattr(config, key) == "auto"})
-        if not _is_here(asked):
-            print(f"{name}, which the journal says, is not to be had on this machine", file=sys.stderr)
-            asked = config
-    device = choose_device(asked)
-    backend = Backend(device, build_inferer(asked, device))
-    if backend.name != name:
+    earlier = journal.find(_RUN) if journal is not None else None
+    recorded = earlier["backend"] if earlier else ""
+    candidates = _list_recorded(config, model, recorded) if recorded else []
+    candidates = candidates or list_backends(config, model)
+    if candidates[0].device.type == "cpu":
+        limit_threads()
+    backend, reason = pick_fastest(candidates, model)
+    print(f"backend {backend.name}: {reason}", file=sys.stderr)
+    if journal is not None and backend.name != recorded:
         journal.append(_RUN, {"backend": backend.name})
     return backend
 
 
-def _is_here(asked: FolderPredictConfig) -> bool:
-    if asked.device == "cuda" and not torch.cuda.is_available():
-        return False
-    return asked.precision != "bf16" or has_bf16(torch.device("cpu" if asked.device == "auto" else asked.device))
+def list_backends(config: ModelPredictConfig, model: LoadedModel) -> list[Backend]:
+    """The backends that `config` allows and this machine has, the plainest first. Raises `ConfigError` without one."""
+    asked = config
+    if asked.backend == "openvino" and asked.device == "auto":
+        asked = asked.model_copy(update={"device": "cpu"})
+    device = choose_device(asked)
+    has_openvino, is_quantized = device.type == "cpu" and is_installed(), None not in model.quantized
+    if asked.backend == "openvino" and not has_openvino:
+        raise ConfigError(
+            "predict.backend=openvino runs on processors: predict.device=auto"
+            if device.type != "cpu"
+            else "predict.backend=openvino: it is not installed; pip install 'medseg[openvino]'"
+        )
+    if asked.precision == "int8":
+        if not has_openvino or asked.backend not in ("auto", "openvino"):
+            raise ConfigError("predict.precision=int8 needs OpenVINO, pip install 'medseg[openvino]', on a processor")
+        if not is_quantized:
+            raise ConfigError(
+                "predict.precision=int8: the model is not quantised; python -m pipelines.quantize_xray does it"
+            )
+    if asked.backend == "inductor" and not prepare_compiler(device):
+        asked = asked.model_copy(update={"backend": "torch"})
+    libraries = ["torch", *(["openvino"] if has_openvino else [])] if asked.backend == "auto" else [asked.backend]
+    usual = "bf16" if has_bf16(device) else "fp32"
+    precisions = [usual, *(["int8"] if is_quantized else [])] if asked.precision == "auto" else [asked.precision]
+    return [
+        Backend(library, device, precision, asked.channels_last)
+        for library in libraries
+        for precision in precisions
+        if precision != "int8" or library == "openvino"
+    ]
+
+
+def build_training_backend(train: TrainingConfig) -> Backend:
+    """PyTorch on the device and in the precision of a training."""
+    device = choose_device(train)
+    precision = "bf16" if build_inferer(train, device).enabled else "fp32"
+    return Backend("torch", device, precision, train.channels_last)
+
+
+def _list_recorded(config: ModelPredictConfig, model: LoadedModel, recorded: str) -> list[Backend]:
+    """The backend that the journal says, unless `config` says otherwise; empty, which is said, where it is gone."""
+    fields = dict(zip(("backend", "device", "precision"), recorded.split("/"), strict=True))
+    asked = config.model_copy(update={key: v for key, v in fields.items() if getattr(config, key) == "auto"})
+    try:
+        found = list_backends(asked, model)
+    except ConfigError as error:
+        print(f"not {recorded}, which the journal says: {error}", file=sys.stderr)
+        return []
+    if found[0].precision == "bf16" != config.precision and not has_bf16(found[0].device):
+        print(f"not {recorded}, which the journal says: this machine has no bfloat16", file=sys.stderr)
+        return []
+    return found

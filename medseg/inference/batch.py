@@ -2,21 +2,22 @@
 
 import contextlib
 import os
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from medseg.inference.examine import Examined, examine_file, fingerprint, identify_file
 from medseg.inference.job import Job, name_outputs
 from medseg.inference.journal import Journal
 from medseg.inference.pool import Lost, Workers
 from medseg.inference.predictor import Predictor
+from medseg.inference.steps import Steps
 from medseg.inference.walk import Entry
 from medseg.inference.write import Written, write_results
 
@@ -43,7 +44,11 @@ class _Slot:
 
 
 class FolderPrediction:
-    """Reads in worker processes, predicts here, writes in worker processes, and keeps the journal."""
+    """Reads in worker processes, predicts here, writes in worker processes, and keeps the journal.
+
+    The network has the thread that calls `run` for itself. Another one takes what workers have made and gives them new
+    tasks meanwhile, so that neither waits for the other.
+    """
 
     def __init__(self, job: Job, predictor: Predictor, workers: Workers, journal: Journal) -> None:
         self.job = job
@@ -52,37 +57,48 @@ class FolderPrediction:
         self.journal = journal
         self._key, self._configuration = job.key, job.configuration
         self._limits = [workers.timeout_seconds, workers.memory_gib]
-        self._window = 2 * workers.number + 2 * predictor.batch_size
+        self._window = 2 * workers.number + 3 * predictor.batch_size  # two steps of the network and one that fills
         self._slots: deque[_Slot] = deque()
         self._ready: list[_Slot] = []
-        self._reading = self._writing = 0
+        self._reading = self._predicting = self._writing = 0
+        self.steps: Steps[_Slot] = Steps(predictor)
         self.num_predicted = 0
         self.complete = True
         """Whether the last run was not stopped before its end."""
 
-    def run(self, entries: Iterable[Entry], stopped: Callable[[], bool]) -> Iterator[tuple[Entry, Record, bool]]:
+    def run(self, entries: Iterable[Entry], stopped: Callable[[], bool]) -> Generator[tuple[Entry, Record, bool]]:
         """The record of each entry, in order, and whether it is new.
 
-        Once `stopped`, those of files under way and of those that an earlier run has dealt with. Raises `StorageError`.
+        Once `stopped`, those of files under way and of those that an earlier run has dealt with. To be closed if it is
+        not iterated to its end. Raises `StorageError`.
         """
         self.num_predicted, self.complete = 0, True
-        waiting = iter(entries)
-        while True:
-            while self._has_room() and (entry := self._next(waiting, stopped)) is not None:
-                self._take(entry)
-            if self._ready and (len(self._ready) >= self.predictor.batch_size or not self._reading):
-                self._predict()
-            elif self._reading or self._writing:
-                self._advance(*self.workers.wait())
-            elif not self._slots:
-                return
-            while self._slots and (record := self._slots[0].record) is not None:
-                slot = self._slots.popleft()
-                yield slot.entry, record, slot.fresh
+        self.steps = Steps(self.predictor)
+        with contextlib.closing(self.steps.run(lambda: self._feed(iter(entries), stopped), self.workers.wake)) as slots:
+            for slot in slots:
+                assert slot.record is not None
+                yield slot.entry, slot.record, slot.fresh
 
     def is_known(self, entry: Entry) -> bool:
         """Whether a file has been dealt with and has not been touched since."""
         return entry.stat is None or self._find(entry)[1]
+
+    def _feed(self, waiting: Iterator[Entry], stopped: Callable[[], bool]) -> Iterator[_Slot]:
+        """The slots that are done, in order: the work of the other thread."""
+        while not self.steps.abandoned:
+            while self._has_room() and (entry := self._next(waiting, stopped)) is not None:
+                self._take(entry)
+            for slot, maps, seconds in self.steps.take():
+                self._write(slot, maps, seconds)
+            while self.steps.has_room and self._can_fill_step():
+                self._start_step()
+            if self._reading or self._writing or self.steps.num_steps:
+                if (ended := self.workers.wait()) is not None:
+                    self._advance(*ended)
+            elif not self._slots:
+                return
+            while self._slots and self._slots[0].record is not None:
+                yield self._slots.popleft()
 
     def _next(self, waiting: Iterator[Entry], stopped: Callable[[], bool]) -> Entry | None:
         for entry in waiting:
@@ -92,7 +108,8 @@ class FolderPrediction:
         return None
 
     def _has_room(self) -> bool:
-        return self._reading + len(self._ready) + self._writing < self._window and len(self._slots) < _MAX_WAITING
+        under_way = self._reading + len(self._ready) + self._predicting + self._writing
+        return under_way < self._window and len(self._slots) < _MAX_WAITING
 
     def _take(self, entry: Entry) -> None:
         slot = _Slot(entry)
@@ -124,6 +141,7 @@ class FolderPrediction:
         """Take what a worker made of a file to its next station."""
         if isinstance(result, Examined):
             self._reading -= 1
+            self.steps.seconds.decode += result.seconds
             slot.found = result
             if result.status == "known" and slot.earlier is not None:
                 slot.record = {**slot.earlier, "stat": result.stat}
@@ -134,6 +152,7 @@ class FolderPrediction:
                 self._ready.append(slot)
         elif isinstance(result, Written):
             self._writing -= 1
+            self.steps.seconds.write += result.seconds
             self._close(slot, "done", "", result)
             self.num_predicted += 1
         elif slot.found is not None:
@@ -146,18 +165,22 @@ class FolderPrediction:
             self._reading -= 1
             self._close(slot, "rejected", result.reason)
 
-    def _predict(self) -> None:
+    def _can_fill_step(self) -> bool:
+        return bool(self._ready) and (len(self._ready) >= self.predictor.batch_size or not self._reading)
+
+    def _start_step(self) -> None:
         chosen = self._ready[: self.predictor.batch_size]
         del self._ready[: len(chosen)]
-        started = time.perf_counter()
+        self._predicting += len(chosen)
         images = [slot.found.image for slot in chosen if slot.found is not None and slot.found.image is not None]
-        predicted = self.predictor.predict(torch.stack([torch.from_numpy(image) for image in images])).numpy()
-        seconds = (time.perf_counter() - started) / len(chosen)
-        for slot, maps in zip(chosen, predicted, strict=True):
-            assert slot.found is not None
-            slot.seconds, slot.found.image, slot.date = seconds, None, self._date(slot)
-            self.workers.submit(slot, write_results, self.job, slot.found, maps.copy(), slot.date)
-            self._writing += 1
+        self.steps.start(chosen, images)
+
+    def _write(self, slot: _Slot, maps: NDArray[np.float32], seconds: float) -> None:
+        assert slot.found is not None
+        slot.seconds, slot.found.image, slot.date = seconds, None, self._date(slot)
+        self.workers.submit(slot, write_results, self.job, slot.found, maps, slot.date)
+        self._predicting -= 1
+        self._writing += 1
 
     def _date(self, slot: _Slot) -> datetime:
         """The date of the results: the first time these were made, so that making them again changes no byte."""

@@ -40,11 +40,16 @@ class ModelPredictConfig(PredictConfig):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network runs; auto takes a GPU where there is one."""
 
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """bfloat16 autocast; auto takes bf16 where the processor or the GPU has it."""
+    backend: Literal["auto", "torch", "inductor", "openvino"] = "auto"
+    """Runs the network: PyTorch, PyTorch compiled (a minute at first, then kept), OpenVINO (medseg[openvino]); auto
+    takes torch on a GPU, else the faster of torch and openvino by a short measurement, kept for the next time."""
+
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """auto takes bf16 where the processor or the GPU has it; int8 where quantize_xray made the model, if faster;
+    else fp32."""
 
     channels_last: bool = True
-    """Memory layout of pictures and weights: channels innermost, faster on most hardware."""
+    """Memory layout of PyTorch's pictures and weights: channels innermost, faster on most hardware."""
 
 
 class FolderPredictConfig(ModelPredictConfig):
@@ -56,8 +61,14 @@ class FolderPredictConfig(ModelPredictConfig):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network runs; auto takes what the output folder's journal says, else a GPU where there is one."""
 
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """bfloat16 autocast; auto takes what the journal says, else bf16 where the processor or the GPU has it."""
+    backend: Literal["auto", "torch", "inductor", "openvino"] = "auto"
+    """Runs the network: PyTorch, PyTorch compiled (a minute at first, then kept), OpenVINO (medseg[openvino]); auto
+    takes what the journal says, else torch on a GPU, else the faster of torch and openvino by a short measurement, kept
+    for the next time."""
+
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """auto takes what the journal says, else bf16 where the processor or the GPU has it; int8 where quantize_xray made
+    the model, if that is faster; else fp32."""
 
 
 class InputConfig(Section):

@@ -48,7 +48,7 @@ class Examined:
     """Whether the content is that of an image format, whatever the name says."""
     stat: tuple[int, ...] = ()
     content: str = ""
-    """SHA-256 of the file."""
+    """SHA-256 of the file, for a SEG; else empty."""
     pixels: str = ""
     """SHA-256 of the pixels."""
     instance: str = ""
@@ -72,7 +72,7 @@ def examine_file(job: Job, path: bytes, known: str | None, lost: str | None = No
     try:
         with open(os.fsdecode(os.path.join(job.root, path)), "rb", opener=_open_quietly) as file:  # noqa: PTH118
             found.stat = fingerprint(os.fstat(file.fileno()))
-            found.id, found.content = _digest(file, path)
+            found.id, found.content = _digest(file, path, "seg" in job.formats)
             if lost is not None:
                 found.status, found.reason = "rejected", lost
             elif found.id == known:
@@ -227,13 +227,14 @@ def fingerprint(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _digest(file: BinaryIO, path: bytes) -> tuple[str, str]:
-    """The id of the file, 16 hex digits of SHA-256 over path and content, and the SHA-256 of its content."""
+def _digest(file: BinaryIO, path: bytes, with_content: bool) -> tuple[str, str]:
+    """The id of the file, 16 hex digits of SHA-256 over path and content, and, if asked for, that of its content."""
     whole, content = hashlib.sha256(path + b"\0"), hashlib.sha256()
-    while chunk := file.read(1 << 20):
+    while chunk := file.read(1 << 18):
         whole.update(chunk)
-        content.update(chunk)
-    return whole.hexdigest()[:16], content.hexdigest()
+        if with_content:
+            content.update(chunk)
+    return whole.hexdigest()[:16], content.hexdigest() if with_content else ""
 
 
 def locate(error: Exception) -> str:

@@ -11,6 +11,9 @@ from medseg.config import Section
 from medseg.inference.decision import Decision
 from medseg.model.checkpoint import Accepts, Range, Reading
 
+_ARITHMETIC = 2
+"""Raised where a backend or the restoring of masks computes otherwise than before under the same name."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -48,7 +51,8 @@ class Job:
         return self._digest(*(field.name for field in fields(self) if field.name not in ("root", "folder")))
 
     def _digest(self, *names: str) -> str:
-        text = json.dumps({name: getattr(self, name) for name in names}, default=_plain, sort_keys=True)
+        values = {name: getattr(self, name) for name in names} | {"arithmetic": _ARITHMETIC}
+        text = json.dumps(values, default=_plain, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

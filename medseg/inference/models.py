@@ -5,12 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import device, nn
-
 from medseg.config import flatten
 from medseg.errors import CheckpointError
 from medseg.inference.config import ModelPredictConfig
-from medseg.model.checkpoint import Accepts, ModelCard, Range, check_components, load_model
+from medseg.model.checkpoint import (
+    Accepts,
+    ModelCard,
+    QuantizedNetwork,
+    Range,
+    build_network,
+    check_components,
+    load_checkpoint,
+    read_quantized,
+)
+from medseg.model.unet import UNet
 from medseg.tracking.config import StoreConfig
 
 _MLFLOW = ("runs:/", "models:/")
@@ -21,25 +29,32 @@ class LoadedModel:
     """Networks that share one card."""
 
     card: ModelCard
-    networks: tuple[nn.Module, ...]
+    networks: tuple[UNet, ...]
+    quantized: tuple[QuantizedNetwork | None, ...]
+    """Each network in int8, where its file has it."""
     digest: str
     """16 hex digits of the SHA-256 of the model file, or of those of all files of an ensemble."""
 
 
-def load_models(
-    addresses: Sequence[str], tracking: StoreConfig, predict: ModelPredictConfig, where: device
-) -> LoadedModel:
+def load_models(addresses: Sequence[str], tracking: StoreConfig, predict: ModelPredictConfig) -> LoadedModel:
     """The model at `addresses`, with what `predict` changes of its card; several are an ensemble, whatever their order.
+
+    On the CPU, from where a backend takes its copy.
 
     Raises `CheckpointError` for what is missing, damaged, or of other classes, preprocessing or reading than the rest.
     """
-    loaded = {_digest(path): (path, *load_model(path, where)) for path in _find(addresses, tracking)}
+    loaded = {_digest(path): (path, *_load(path)) for path in _find(addresses, tracking)}
     digests = sorted(loaded)
-    paths, cards, networks = zip(*(loaded[digest] for digest in digests), strict=True)
+    paths, cards, networks, quantized = zip(*(loaded[digest] for digest in digests), strict=True)
     for path, card in zip(paths, cards, strict=True):
         _check_alike(path, card, cards[0])
     digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    return LoadedModel(_adjust(_merge(cards), predict), networks, digest[:16])
+    return LoadedModel(_adjust(_merge(cards), predict), networks, quantized, digest[:16])
+
+
+def _load(path: Path) -> tuple[ModelCard, UNet, QuantizedNetwork | None]:
+    card, content = load_checkpoint(path)
+    return card, build_network(path, card, content), read_quantized(path, content)
 
 
 def _adjust(card: ModelCard, predict: ModelPredictConfig) -> ModelCard:

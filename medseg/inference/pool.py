@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from medseg.errors import StorageError, WorkerError
 from medseg.inference.config import InputConfig
+from medseg.processors import count_cores
 
 _ATTEMPTS = 3  # a process that is killed may have been killed for another's sake
 _STILLBORN = 10  # processes in a row that end before they are ready
@@ -79,7 +80,7 @@ class Workers:
 
     def __init__(self, number: int | None, limits: InputConfig, folder: Path) -> None:
         """`number` processes, None for one a core, that keep temporary files in `folder`. Raises `StorageError`."""
-        self.number = number or len(os.sched_getaffinity(0))
+        self.number = number or count_cores()
         self.timeout_seconds = limits.timeout_seconds
         self.memory_gib = limits.memory_gib
         self._scratch = folder / ".scratch"
@@ -89,6 +90,7 @@ class Workers:
         except OSError as error:
             raise StorageError(f"{self._scratch}: could not be made: {error.strerror}") from error
         self._waiting: deque[_Task] = deque()
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stillborn = 0
         self._workers = [self._start() for _ in range(self.number)]
 
@@ -97,11 +99,22 @@ class Workers:
         self._waiting.append(_Task(tag, function, arguments))
         self._dispatch()
 
-    def wait(self) -> tuple[Any, Any]:
-        """The tag and the result of the next task that ends, or `Lost`; what the task raised is raised."""
+    def wake(self) -> None:
+        """Have `wait`, or the next call of it, come back without a result. Any thread may ask for it."""
+        os.eventfd_write(self._bell, 1)
+
+    def wait(self) -> tuple[Any, Any] | None:
+        """The tag and the result of the next task that ends, or `Lost`; None after `wake`.
+
+        What the task raised is raised.
+        """
         while True:
             left = min(worker.deadline for worker in self._workers) - time.monotonic()
-            connection.wait([worker.pipe for worker in self._workers], None if left == float("inf") else max(left, 0))
+            pipes = [worker.pipe for worker in self._workers]
+            called = connection.wait([*pipes, self._bell], None if left == float("inf") else max(left, 0))
+            if self._bell in called:
+                os.eventfd_read(self._bell)
+                return None
             for index, worker in enumerate(self._workers):
                 ended = self._receive(worker) if worker.pipe.poll() else self._check_time(worker)
                 if worker.process.exitcode is not None:
@@ -119,6 +132,7 @@ class Workers:
     ) -> None:
         for worker in self._workers:
             worker.end()
+        os.close(self._bell)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _start(self) -> _Worker:

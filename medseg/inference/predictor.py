@@ -3,28 +3,36 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from medseg.data.preprocess import restore_probabilities
+from medseg.inference.backends import Backend, Forward
 from medseg.inference.config import PredictConfig
 from medseg.inference.decision import build_decision
+from medseg.inference.models import LoadedModel
 from medseg.model.checkpoint import ModelCard
-from medseg.training.precision import AutocastInferer
 
 _GAMMAS = (0.8, 1.25)
+_CPU = torch.device("cpu")
 
 
 class Predictor:
     """A model with its preprocessing and thresholds; several networks of one card are an ensemble."""
 
     def __init__(
-        self, card: ModelCard, networks: Sequence[nn.Module], inferer: AutocastInferer, config: PredictConfig
+        self,
+        card: ModelCard,
+        forwards: Sequence[Forward],
+        config: PredictConfig,
+        device: torch.device = _CPU,
+        backend: str = "",
     ) -> None:
+        """`forwards` are what a backend of that name loads on `device`."""
         self.card = card
-        self.networks = [network.eval() for network in networks]
-        self.inferer = inferer
+        self.forwards = forwards
         self.batch_size = config.batch_size
-        self.device = next(networks[0].parameters()).device
+        self.device = device
+        self.backend = backend
         self.decision = build_decision(card, config)
 
     @torch.inference_mode()
@@ -51,7 +59,7 @@ class Predictor:
 
     def _mean(self, images: Tensor) -> Tensor:
         views = list(self._views(images))
-        maps = [undo(self.inferer(view, network).sigmoid()) for network in self.networks for view, undo in views]
+        maps = [undo(forward(view).sigmoid()) for forward in self.forwards for view, undo in views]
         return torch.stack(maps).mean(dim=0) if len(maps) > 1 else maps[0]
 
     def _views(self, images: Tensor) -> Iterator[tuple[Tensor, Callable[[Tensor], Tensor]]]:
@@ -62,6 +70,11 @@ class Predictor:
         if "gamma" in self.card.inference.tta:
             for gamma in _GAMMAS:
                 yield images.clamp(0, 1) ** gamma, _same
+
+
+def build_predictor(model: LoadedModel, backend: Backend, config: PredictConfig) -> Predictor:
+    """The model on `backend`."""
+    return Predictor(model.card, backend.load_all(model), config, backend.device, backend.name)
 
 
 def _same(maps: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import pickle
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +53,31 @@ class Range(Section):
     """Centre of gravity, 0 left to 1 right."""
 
 
+@dataclass(frozen=True)
+class QuantizedNetwork:
+    """A network whose convolutions are int8: the two files of OpenVINO's intermediate representation, as bytes."""
+
+    graph: Tensor = field(repr=False)
+    """XML, uint8 `(bytes,)`."""
+    weights: Tensor = field(repr=False)
+    """uint8 `(bytes,)`."""
+
+
+class QuantizationLoss(Section):
+    """What a network loses in int8, on cases that it was not trained on."""
+
+    images: int
+    """Training images that the ranges of activations were measured on."""
+    cases: int
+    """Cases that the loss was measured on."""
+    dice: dict[str, float]
+    """By class: mean Dice against the reference in float32, minus that in int8."""
+    worst: dict[str, float]
+    """By class: the greatest such difference of one case."""
+    ctr: float | None = None
+    """Mean absolute difference of the cardiothoracic ratio; None without lungs and heart."""
+
+
 class ModelCard(Section):
     """What a model file says of the model beside its weights."""
 
@@ -71,6 +97,8 @@ class ModelCard(Section):
     validation_digests: tuple[str, ...] = ()
     metrics: dict[str, float] = Field(default_factory=dict)
     """Validation scores of these weights."""
+    quantization: QuantizationLoss | None = None
+    """What int8 costs, where the file has the network so."""
     run_id: str | None = None
     research_use: str = RESEARCH_USE
 
@@ -87,15 +115,21 @@ def check_components(inference: InferenceConfig, classes: Sequence[str]) -> None
 
 
 def save_checkpoint(
-    path: Path, card: ModelCard, weights: Mapping[str, Tensor], training: Mapping[str, Any] | None = None
+    path: Path,
+    card: ModelCard,
+    weights: Mapping[str, Tensor],
+    training: Mapping[str, Any] | None = None,
+    quantized: QuantizedNetwork | None = None,
 ) -> None:
     """Write a model file, whole or not at all; the one before stays as `<stem>.previous.pt`.
 
-    `training` is the state to go on from. Raises `StorageError`.
+    `training` is the state to go on from, `quantized` the same network in int8. Raises `StorageError`.
     """
     content: dict[str, Any] = {"format": FORMAT, "card": card.model_dump(mode="json"), "weights": _plain(weights)}
     if training is not None:
         content["training"] = dict(training)
+    if quantized is not None:
+        content["int8"] = {"graph": quantized.graph, "weights": quantized.weights}
     with open_atomically(path, keep_previous=previous_path(path)) as file:
         torch.save(content, file)
 
@@ -127,12 +161,28 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[Mod
 def load_model(path: Path, device: torch.device | str = "cpu") -> tuple[ModelCard, UNet]:
     """The card and the network, in evaluation mode on `device`. Raises `CheckpointError`."""
     card, content = load_checkpoint(path, device)
+    return card, build_network(path, card, content, device)
+
+
+def build_network(path: Path, card: ModelCard, content: Mapping[str, Any], device: torch.device | str = "cpu") -> UNet:
+    """The network in the content of the file at `path`, in evaluation mode. Raises `CheckpointError`."""
     network = card.build_network().to(device)
     try:
         network.load_state_dict(content["weights"])
     except RuntimeError as error:
         raise CheckpointError(f"{path}: its weights do not fit its architecture: {error}") from error
-    return card, network.eval()
+    return network.eval()
+
+
+def read_quantized(path: Path, content: Mapping[str, Any]) -> QuantizedNetwork | None:
+    """The quantised network in the content of the file at `path`, None where it has none. Raises `CheckpointError`."""
+    if "int8" not in content:
+        return None
+    stored = content["int8"] if isinstance(content["int8"], dict) else {}
+    parts: list[Any] = [stored.get(name) for name in ("graph", "weights")]
+    if not all(isinstance(part, Tensor) and part.dtype == torch.uint8 and part.dim() == 1 for part in parts):
+        raise CheckpointError(f"{path}: damaged (its int8 network)")
+    return QuantizedNetwork(*parts)
 
 
 def store_thresholds(path: Path, thresholds: Mapping[str, float]) -> ModelCard:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from mlflow import MlflowClient
 from models import write_model
 
@@ -126,7 +125,7 @@ def register(tracking: TrackingConfig, folder: Path, seed: int, times: int = 1, 
     """A run with a model that is registered so many times; its id, and the 16 digits of the model."""
     with start_run(tracking, parameters={}) as run:
         path = write_model(folder / f"{seed}" / "best.pt", seed=seed, run_id=run.id, **card)
-        model = load_models((str(path),), tracking, ModelPredictConfig(), torch.device("cpu"))
+        model = load_models((str(path),), tracking, ModelPredictConfig())
         for _ in range(times):
             run.log_model(model.networks[0], np.zeros((2, 1, 32, 32), np.float32), path, {}, "chest")
     return run.id, model.digest

@@ -179,6 +179,7 @@ def test_what_could_not_be_written_is_once_there_is_room(path: Path) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert path.read_bytes() == HEADER
         wait_for_lines(path, 2)
+        time.sleep(1.2)  # until they are on the disk too
         journal.append(b"b", {"n": 2})
     with Journal(path) as journal:
         assert journal.find(b"a") == {"text": "x" * 200_000}

@@ -5,24 +5,24 @@ import torch
 
 from medseg.data.config import PreprocessConfig
 from medseg.errors import CheckpointError, ConfigError
+from medseg.inference.backends import Backend
 from medseg.inference.config import FolderPredictConfig, PredictConfig
 from medseg.inference.models import load_models
-from medseg.inference.predictor import Predictor
+from medseg.inference.predictor import build_predictor
 from medseg.model.checkpoint import Accepts, Range
 from medseg.model.config import InferenceConfig
 from medseg.tracking.config import StoreConfig
-from medseg.training.precision import AutocastInferer
 from tests.models import write_model
 
 
 def load(*addresses, **settings):
     names = [str(address) for address in addresses]
-    return load_models(names, StoreConfig(), FolderPredictConfig(**settings), torch.device("cpu"))
+    return load_models(names, StoreConfig(), FolderPredictConfig(**settings))
 
 
 def predict(model, images):
-    inferer = AutocastInferer(enabled=False, channels_last=False)
-    return Predictor(model.card, model.networks, inferer, PredictConfig()).predict(images)
+    backend = Backend("torch", torch.device("cpu"), "fp32")
+    return build_predictor(model, backend, PredictConfig()).predict(images)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ import contextlib
 import os
 import random
 import signal
+import threading
 import time
 
 import numpy as np
@@ -66,6 +67,13 @@ def test_results_come_with_their_tags(workers):
     for number in range(5):
         workers.submit(number, double, number)
     assert sorted(workers.wait() for _ in range(5)) == [(n, 2 * n) for n in range(5)]
+
+
+def test_another_thread_can_wake_the_one_that_waits(workers):
+    workers.submit("tag", time.sleep, 0.5)
+    threading.Timer(0.05, workers.wake).start()
+    assert workers.wait() is None
+    assert workers.wait() == ("tag", None)
 
 
 def test_a_task_that_hangs_is_lost(tmp_path):

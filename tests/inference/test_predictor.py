@@ -10,7 +10,6 @@ from medseg.inference.config import PredictConfig
 from medseg.inference.predictor import Predictor
 from medseg.model.checkpoint import ModelCard
 from medseg.model.config import InferenceConfig, ModelConfig
-from medseg.training.precision import AutocastInferer
 
 
 class Constant(nn.Module):
@@ -31,8 +30,7 @@ def predictor(probabilities: torch.Tensor, threshold: float | str = 0.5, **prepr
         preprocess=PreprocessConfig(size=(16, 16), **preprocess),  # type: ignore[arg-type]
         thresholds={"a": 0.3},
     )
-    inferer = AutocastInferer(enabled=False, channels_last=False)
-    return Predictor(card, [Constant(probabilities)], inferer, PredictConfig(threshold=threshold))  # type: ignore[arg-type]
+    return Predictor(card, [Constant(probabilities)], PredictConfig(threshold=threshold))  # type: ignore[arg-type]
 
 
 def test_probabilities_are_the_sigmoid_of_the_logits() -> None:
@@ -86,8 +84,7 @@ def augmented(images: torch.Tensor, *tta: str) -> torch.Tensor:
         preprocess=PreprocessConfig(size=(16, 16)),
         inference=InferenceConfig(tta=tta),  # type: ignore[arg-type]
     )
-    inferer = AutocastInferer(enabled=False, channels_last=False)
-    return Predictor(card, [Ramp()], inferer, PredictConfig()).predict(images)
+    return Predictor(card, [Ramp()], PredictConfig()).predict(images)
 
 
 def test_test_time_augmentation_is_a_mean_of_maps_taken_back() -> None:

@@ -16,7 +16,6 @@ from medseg.inference.predictor import Predictor
 from medseg.inference.scoring import score_cases, search_thresholds
 from medseg.model.checkpoint import ModelCard
 from medseg.model.config import ModelConfig
-from medseg.training.precision import AutocastInferer
 
 
 class Brightness(nn.Module):
@@ -37,8 +36,7 @@ def test_scores_are_those_at_the_references_own_size(tmp_path: Path) -> None:
     found = find_cases(data)
     cached = cache_cases(found.cases, found.classes, data, preprocess, tmp_path)
     card = ModelCard(classes=found.classes, model=ModelConfig(), preprocess=preprocess)
-    inferer = AutocastInferer(enabled=False, channels_last=False)
-    predictor = Predictor(card, [Brightness()], inferer, PredictConfig(threshold=0.55))
+    predictor = Predictor(card, [Brightness()], PredictConfig(threshold=0.55))
     kept = {}
     scores = score_cases(
         predictor, found.cases, cached, data, lambda case, masks: kept.update({case.id: masks.numpy()})

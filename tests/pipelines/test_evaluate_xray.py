@@ -20,7 +20,6 @@ from medseg.evaluation.evaluate import Earlier
 from medseg.evaluation.subject import Subject, read_as
 from medseg.inference.models import load_models
 from medseg.tracking import TrackingConfig, start_run
-from medseg.training.precision import choose_device
 from pipelines.evaluate_config import EvaluateConfig
 from pipelines.evaluate_record import find_other
 from pipelines.evaluate_xray import main
@@ -31,7 +30,7 @@ Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 
 def evaluate(*arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pipelines.evaluate_xray", *map(str, arguments)],
+        [sys.executable, "-m", "pipelines.evaluate_xray", "predict.backend=torch", *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -153,9 +152,8 @@ def test_a_folder_with_a_model_is_that_model_not_its_table(name: str, kind: type
     shutil.copy(model, folder / name)
     (folder / "per_case.csv").write_text("case,patient,unit,dice_box\ncase00,p001,px,0.5\n")
     config = parse_args(EvaluateConfig, [f"model={model}", f"data.root={root}", f"compare={folder}"])
-    device = choose_device(config.predict)
-    loaded = load_models(config.model, config.tracking, config.predict, device)
-    assert isinstance(find_other(config, loaded, find_cases(read_as(loaded.card, config.data)), device), kind)
+    loaded = load_models(config.model, config.tracking, config.predict)
+    assert isinstance(find_other(config, loaded, find_cases(read_as(loaded.card, config.data))), kind)
 
 
 def test_columns_and_models_are_taken_as_text_or_list(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from medseg.radiograph import description, dicom
 
 LIMIT_SECONDS = 240
 LIMIT_BYTES = 3e9
-MEMORY_GIB = 1.5
+MEMORY_GIB = 0.6
 
 
 @dataclass

@@ -176,7 +176,7 @@ def test_network_sees_in_prediction_what_it_saw_in_training(
     path = write_model(tmp_path / "model.pt", preprocess=preprocess)
     arguments = [f"model={path}", f"input.dir={wardrobe}", f"output.dir={tmp_path / 'out'}", KINDS]
     config = parse_args(PredictDicomConfig, arguments)
-    loaded = load_models(config.model, config.tracking, config.predict, torch.device("cpu"))
+    loaded = load_models(config.model, config.tracking, config.predict)
     job = build_job(config, loaded, "torch/cpu/fp32", build_decision(loaded.card, config.predict))
     training = build_preprocessing(DataConfig(), preprocess)
     for picture, coats in PICTURES.items():

@@ -122,6 +122,11 @@ def test_summary(done: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     assert summary["model"] == rows(done[0])[0]["model"]
     assert summary["versions"]["pydicom"]
     assert summary["seconds"] > 0
+    shares = summary["shares"]
+    assert shares.keys() == {"start", "predict", "waiting", "decode", "write"}
+    assert min(shares.values()) >= 0
+    assert shares["start"] > 0
+    assert shares["start"] + shares["predict"] + shares["waiting"] <= 1.001
 
 
 def test_paths_may_be_hashed_and_uids_added(model: Path, folder: Path, tmp_path: Path) -> None:

@@ -103,7 +103,8 @@ def test_another_model_or_configuration_makes_all_anew(model: Path, folder: Path
 
 def test_twenty_kills_and_a_rerun_leave_the_same_files(model: Path, folder: Path, whole: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    arguments = [f"model={model}", f"input.dir={folder}", f"output.dir={output}", FORMATS, "predict.workers=1"]
+    arguments = [f"model={model}", f"input.dir={folder}", f"output.dir={output}", FORMATS]
+    arguments += ["predict.workers=1", "predict.backend=torch"]
     reference = lasting(whole)
     script = Path(__file__).with_name("killed_prediction.py")
     with subprocess.Popen(

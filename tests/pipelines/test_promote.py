@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from mlflow import MlflowClient
 from models import write_model
 from shapes import write_png_folder
@@ -25,7 +24,7 @@ def register(
 ) -> Path:
     with start_run(tracking, parameters={}) as run:
         write_model(path, classes, seed, run_id=run.id, **card)
-        (network,) = load_models((str(path),), tracking, ModelPredictConfig(), torch.device("cpu")).networks
+        (network,) = load_models((str(path),), tracking, ModelPredictConfig()).networks
         run.log_model(network, np.zeros((2, 1, 32, 32), np.float32), path, {}, "shapes")
     return path
 

@@ -1,0 +1,82 @@
+"""Which backend is the fastest here: a short measurement, kept for the next time."""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from medseg.atomic import write_text
+from medseg.cache import cache_folder
+from medseg.errors import StorageError
+from medseg.inference.models import LoadedModel
+from medseg.processors import count_cores, name_processor
+
+if TYPE_CHECKING:
+    from medseg.inference.backends import Backend
+
+_ROUNDS = 3
+_WORTH = 0.95  # of the time of a plainer one: a smaller difference is noise
+
+
+def pick_fastest(candidates: Sequence["Backend"], model: LoadedModel) -> tuple["Backend", str]:
+    """The fastest of `candidates`, the plainest first, with networks of such a model, and why it was picked.
+
+    What was measured is kept in the user's cache folder, by the processor, the libraries and the architecture.
+    """
+    if len(candidates) == 1:
+        return candidates[0], "the only one that the settings and this machine leave"
+    path = cache_folder() / "fastest" / f"{_describe(candidates, model)}.json"
+    seconds = _read(path)
+    when = "measured earlier"
+    if set(seconds) != {backend.name for backend in candidates}:
+        seconds, when = measure_backends(candidates, model), "measured now"
+        with suppress(StorageError):  # a cache folder that cannot be written
+            write_text(path, json.dumps(seconds) + "\n")
+    picked = candidates[0]
+    for backend in candidates[1:]:
+        if seconds[backend.name] < _WORTH * seconds[picked.name]:
+            picked = backend
+    shown = ", ".join(f"{backend.name} {1000 * seconds[backend.name]:.3g} ms" for backend in candidates)
+    return picked, f"{when} for a picture: {shown}"
+
+
+def measure_backends(candidates: Sequence["Backend"], model: LoadedModel) -> dict[str, float]:
+    """Seconds that the model's first network takes for a picture by name of backend; in turn, the least of three."""
+    size, network = model.card.preprocess.size, model.networks[0]
+    picture = torch.rand(1, network.in_channels, *size, generator=torch.Generator().manual_seed(0))
+    forwards = {backend.name: backend.load(network, size, model.quantized[0]) for backend in candidates}
+    for forward in forwards.values():
+        forward(picture)
+    seconds = dict.fromkeys(forwards, float("inf"))
+    for _ in range(_ROUNDS):
+        for name, forward in forwards.items():
+            started = time.perf_counter()
+            forward(picture)
+            seconds[name] = min(seconds[name], time.perf_counter() - started)
+    return seconds
+
+
+def _describe(candidates: Sequence["Backend"], model: LoadedModel) -> str:
+    """16 hex digits over all that the speed depends on."""
+    libraries = {backend.library for backend in candidates} & {"openvino"} | {"torch"}
+    known = {
+        "backends": [(backend.name, backend.channels_last) for backend in candidates],
+        "versions": [f"{name} {metadata.version(name)}" for name in sorted(libraries)],
+        "processor": [name_processor(), count_cores()],
+        "model": model.card.model.model_dump(mode="json"),
+        "shape": [model.networks[0].in_channels, *model.card.preprocess.size, len(model.card.classes)],
+    }
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _read(path: Path) -> dict[str, float]:
+    try:
+        return {str(name): float(seconds) for name, seconds in json.loads(path.read_bytes()).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}

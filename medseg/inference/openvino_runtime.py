@@ -1,0 +1,110 @@
+"""OpenVINO as what a network runs on, on processors; the extra `openvino`."""
+
+import contextlib
+import importlib.util
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medseg.errors import CheckpointError
+from medseg.inference.prepare import fold, split_first, split_images
+from medseg.model.checkpoint import QuantizedNetwork
+from medseg.model.unet import UNet
+from medseg.processors import count_cores
+
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+
+
+def is_installed(package: str = "openvino") -> bool:
+    """Whether a package of the extra is there."""
+    return importlib.util.find_spec(package) is not None
+
+
+def import_openvino() -> Any:
+    """The library, which without this would report its use to its maker over the network, unasked."""
+    for name in ("openvino_telemetry", "openvino_telemetry.backend"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # as where it is not installed
+    return import_module("openvino")
+
+
+class OpenVinoRuntime:
+    """Gives logits, float32, of images `(batch, channel, rows, columns)`, float32, one by one on all cores."""
+
+    def __init__(self, model: Any, precision: str) -> None:
+        """`model` is what `convert` gives for that precision, or `read_quantized` for int8."""
+        self.splits = precision == "bf16"
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": count_cores(),
+        }
+        self._request = import_openvino().Core().compile_model(model, "CPU", settings).create_infer_request()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The logits."""
+        pictures = np.ascontiguousarray((split_images(images) if self.splits else images).numpy())
+        return torch.from_numpy(np.concatenate([self._request.infer({0: picture[None]})[0] for picture in pictures]))
+
+
+def convert(network: UNet, size: tuple[int, int], precision: str) -> Any:
+    """The network as an `openvino.Model` of one picture of `size`, `(rows, columns)`."""
+    openvino = import_openvino()
+    prepared = split_first(fold(network)) if precision == "bf16" else fold(network)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch.export's own
+        picture = torch.zeros(1, prepared.in_channels, *size)
+        model = openvino.convert_model(torch.export.export(prepared, (picture,)))
+    model.reshape(list(picture.shape))
+    return model
+
+
+def quantize(network: UNet, images: Sequence[Tensor]) -> QuantizedNetwork:
+    """The network with convolutions in int8, by NNCF's post-training quantisation, which the extra `openvino` brings.
+
+    The ranges of activations are measured on `images`, each `(channel, rows, columns)`. The first convolution, which
+    would leave 8 bits of a picture, stays float32.
+    """
+    openvino = import_openvino()
+    nncf: Any = import_module("nncf")
+    nncf.set_log_level("ERROR")
+    model = convert(network, (int(images[0].shape[-2]), int(images[0].shape[-1])), "int8")
+    first = next(node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution")
+    with contextlib.redirect_stdout(sys.stderr):  # its progress
+        quantized = nncf.quantize(
+            model,
+            nncf.Dataset([image[None].numpy() for image in images]),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(images),
+            ignored_scope=nncf.IgnoredScope(names=[first.get_friendly_name()]),
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        graph, weights = Path(folder) / "graph.xml", Path(folder) / "graph.bin"
+        openvino.serialize(quantized, graph, weights)
+        return QuantizedNetwork(_read(graph), _read(weights))
+
+
+def read_quantized(quantized: QuantizedNetwork, network: UNet, size: tuple[int, int]) -> Any:
+    """The `openvino.Model` of a quantised `network`. Raises `CheckpointError` where it is damaged, or of another."""
+    openvino = import_openvino()
+    weights = openvino.Tensor(quantized.weights.numpy())
+    try:
+        model = openvino.Core().read_model(quantized.graph.numpy().tobytes(), weights)
+        shapes = [port.get_partial_shape() for port in (model.input(), model.output())]
+    except RuntimeError as error:
+        raise CheckpointError("the int8 network of the model file is damaged") from error
+    wanted = [openvino.PartialShape([1, channels, *size]) for channels in (network.in_channels, network.out_channels)]
+    if not all(shape.compatible(own) for shape, own in zip(shapes, wanted, strict=True)):
+        raise CheckpointError("the int8 network of the model file has other pictures or classes than its card")
+    return model
+
+
+def _read(path: Path) -> Tensor:
+    return torch.from_numpy(np.frombuffer(path.read_bytes(), np.uint8).copy())

@@ -1,0 +1,37 @@
+"""PyTorch as what a network runs on."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from medseg.inference.prepare import fold, split_first, split_images
+from medseg.model.unet import UNet
+
+
+class TorchRuntime:
+    """A copy of a network that gives logits, float32, of images `(batch, channel, rows, columns)`, float32.
+
+    Compiled, that happens at the first picture, on a GPU into a CUDA graph.
+    """
+
+    def __init__(
+        self, network: UNet, device: torch.device, precision: str, layout: torch.memory_format, *, compiled: bool
+    ) -> None:
+        """`precision` is `fp32` or `bf16`."""
+        self.device, self.layout, self.splits = device, layout, precision == "bf16"
+        self.dtype = torch.bfloat16 if self.splits else torch.float32
+        prepared = split_first(fold(network)) if self.splits else fold(network)
+        prepared = prepared.to(device, self.dtype).to(memory_format=layout)  # type: ignore[call-overload]
+        self.network: Callable[[Tensor], Tensor] = prepared
+        if compiled:
+            self.network = torch.compile(
+                prepared, options={"triton.cudagraphs": True} if device.type == "cuda" else {"freezing": True}
+            )
+
+    @torch.inference_mode(False)  # which compilation with frozen weights does not know
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """The logits."""
+        pictures = split_images(images) if self.splits else images
+        return self.network(pictures.to(self.device, self.dtype, memory_format=self.layout)).float()

@@ -1,0 +1,76 @@
+import json
+
+import pytest
+import torch
+from models import write_model
+
+from medseg.inference.backends import Backend
+from medseg.inference.config import ModelPredictConfig
+from medseg.inference.fastest import measure_backends, pick_fastest
+from medseg.inference.models import load_models
+from medseg.tracking.config import StoreConfig
+
+PLAIN, OTHER = (Backend("torch", torch.device("cpu"), precision) for precision in ("fp32", "bf16"))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "medseg" / "fastest"
+
+
+@pytest.fixture
+def model(tmp_path):
+    return load_models((str(write_model(tmp_path / "model.pt")),), StoreConfig(), ModelPredictConfig())
+
+
+def keep(folder, plain: float, other: float) -> None:
+    (path,) = folder.iterdir()
+    path.write_text(json.dumps({PLAIN.name: plain, OTHER.name: other}))
+
+
+def test_one_candidate_is_not_measured(model, folder):
+    assert pick_fastest([OTHER], model)[0] is OTHER
+    assert not folder.exists()
+
+
+def test_what_was_measured_is_kept_and_decides(model, folder):
+    picked, why = pick_fastest([PLAIN, OTHER], model)
+    assert picked in (PLAIN, OTHER)
+    assert why.startswith("measured now")
+    for plain, other, wanted in ((2.0, 1.0, OTHER), (1.0, 2.0, PLAIN), (1.0, 0.97, PLAIN)):  # 3 % is noise
+        keep(folder, plain, other)
+        picked, why = pick_fastest([PLAIN, OTHER], model)
+        assert picked is wanted
+        assert why.startswith(f"measured earlier for a picture: {PLAIN.name} {1000 * plain:.3g} ms")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"torch/cpu/fp32": "x"}', '{"torch/cpu/fp32": 1.0}'])
+def test_a_damaged_file_is_measured_anew(model, folder, content):
+    pick_fastest([PLAIN, OTHER], model)
+    (path,) = folder.iterdir()
+    path.write_text(content)
+    assert pick_fastest([PLAIN, OTHER], model)[1].startswith("measured now")
+    assert set(json.loads(path.read_text())) == {PLAIN.name, OTHER.name}
+
+
+def test_another_architecture_is_measured_on_its_own(model, folder, tmp_path):
+    from medseg.data.config import PreprocessConfig
+
+    pick_fastest([PLAIN, OTHER], model)
+    path = write_model(tmp_path / "larger.pt", preprocess=PreprocessConfig(size=(48, 48)))
+    larger = load_models((str(path),), StoreConfig(), ModelPredictConfig())
+    assert pick_fastest([PLAIN, OTHER], larger)[1].startswith("measured now")
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_cache_folder_that_cannot_be_written_is_no_error(model, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert pick_fastest([PLAIN, OTHER], model)[1].startswith("measured now")
+
+
+def test_every_candidate_is_measured(model):
+    seconds = measure_backends([PLAIN, OTHER], model)
+    assert list(seconds) == [PLAIN.name, OTHER.name]
+    assert all(0 < value < 60 for value in seconds.values())

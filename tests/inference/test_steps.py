@@ -1,0 +1,120 @@
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from medseg.inference.steps import Steps
+
+IMAGE = np.ones((1, 2, 2), np.float32)
+
+
+class Bell:
+    """What wakes the other thread."""
+
+    def __init__(self) -> None:
+        self._rung = threading.Semaphore(0)
+        self.wake = self._rung.release
+
+    def wait(self) -> None:
+        assert self._rung.acquire(timeout=30)
+
+
+def build_steps(predict):
+    return Steps(SimpleNamespace(predict=predict))
+
+
+def test_pictures_come_back_with_their_tags():
+    steps, bell = build_steps(lambda images: images * 2), Bell()
+
+    def feed():
+        for tag in range(6):
+            steps.start([tag, -tag], [IMAGE * tag, IMAGE])
+            while not steps.has_room:
+                bell.wait()
+                yield from ((tag, float(maps.mean()), maps.shape) for tag, maps, _ in steps.take())
+        while steps.num_steps:
+            bell.wait()
+            yield from ((tag, float(maps.mean()), maps.shape) for tag, maps, _ in steps.take())
+
+    found = sorted(steps.run(feed, bell.wake))
+    assert found == sorted(
+        (sign * tag, value, IMAGE.shape) for tag in range(6) for sign, value in ((1, 2 * tag), (-1, 2))
+    )
+
+
+def test_the_network_runs_in_the_thread_that_asks_and_all_else_beside_it():
+    """A step goes on while the other thread works: each waits for the other here."""
+    met, threads = threading.Barrier(2, timeout=30), []
+
+    def predict(images):
+        threads.append(threading.current_thread())
+        met.wait()
+        return images
+
+    steps = build_steps(predict)
+
+    def feed():
+        steps.start(["a"], [IMAGE])
+        threads.append(threading.current_thread())
+        met.wait()
+        yield "b"
+
+    assert list(steps.run(feed, lambda: None)) == ["b"]
+    assert threading.main_thread() in threads
+    assert len(set(threads)) == 2
+
+
+def test_seconds_tell_predicting_from_waiting():
+    steps, bell = build_steps(lambda images: (bell.wait(), images)[1]), Bell()
+
+    def feed():
+        for _ in range(2):
+            threading.Timer(0.1, bell.wake).start()
+            steps.start(["a"], [IMAGE])
+            while not list(steps.take()):
+                if steps.abandoned:
+                    return
+            threading.Event().wait(0.2)
+        yield "end"
+
+    assert list(steps.run(feed, lambda: None)) == ["end"]
+    assert steps.seconds.predict >= 0.2
+    assert 0.2 <= steps.seconds.waiting < 5
+    assert steps.seconds.start < 5
+
+
+@pytest.mark.parametrize("where", ["network", "other"])
+def test_what_either_thread_raises_is_raised(where):
+    def predict(images):
+        raise KeyError("network")
+
+    steps, bell = build_steps(predict), Bell()
+
+    def feed():
+        if where == "other":
+            raise KeyError("other")
+        steps.start(["a"], [IMAGE])
+        while not steps.abandoned:
+            bell.wait()
+        yield "never"
+
+    with pytest.raises(KeyError, match=where):
+        list(steps.run(feed, bell.wake))
+
+
+def test_the_other_thread_ends_where_nobody_asks_any_more():
+    steps, bell, ended = build_steps(torch.clone), Bell(), threading.Event()
+
+    def feed():
+        for number in range(10_000_000):
+            if steps.abandoned:
+                break
+            yield number
+        ended.set()
+
+    results = steps.run(feed, bell.wake)
+    assert next(results) == 0
+    results.close()
+    assert ended.is_set()
