@@ -1,0 +1,196 @@
+"""The article's network and its two loops, as published: what this project is measured against.
+
+http://baikelwang.github.io/2025/07/04/Unet神经网络图像分割研究与应用/, section 3.1 (network), 3.2 (training), 4 (test).
+Departures, all of them:
+  The class UNet is not printed there. Assembled as its blocks demand: c1 d1 c2 d2 c3 d3 c4 d4 c5 u1 c6 u2 c7 u3 c8 u4
+    c9 out, channels 64 to 1024, a 3x3 convolution and, since nn.BCELoss wants it, a sigmoid at the end.
+  `width`, `size` and the number of steps can be chosen; the article has 64, 512 and 689 epochs.
+  `train` is a generator, so that whoever runs it can stop after any step; its lines go to a file, not to the terminal.
+    It loads no weights at the start. Given no folder, it saves neither weights nor strips.
+  Label and output are cut to the picture's channels for the strip: of several classes it shows the first.
+  `predict` has no progress bar and is given the network.
+  The data set class is not printed either; any loader of (picture, label) will do.
+  Pillow does what cv2 and torchvision do there: neither is needed for anything else. Its BILINEAR, unlike cv2's
+    INTER_LINEAR, averages over more pixels where it shrinks; its grey weighs red, green and blue as RGB.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn, optim
+
+_GAP = 2  # black pixels around each picture of `save_image`, as in torchvision
+
+
+class Conv_Block(nn.Module):  # noqa: N801
+    """Section 3.1, 1.1."""
+
+    def __init__(self, in_channel: int, out_channel: int) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(
+            nn.Conv2d(in_channel, out_channel, 3, 1, 1, padding_mode="reflect", bias=False),
+            nn.BatchNorm2d(out_channel),
+            nn.Dropout2d(0.3),
+            nn.LeakyReLU(),
+            nn.Conv2d(out_channel, out_channel, 3, 1, 1, padding_mode="reflect", bias=False),
+            nn.BatchNorm2d(out_channel),
+            nn.Dropout2d(0.3),
+            nn.LeakyReLU(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Section 3.1, 1.4."""
+        return self.layer(x)  # type: ignore[no-any-return]
+
+
+class DownSample(nn.Module):
+    """Section 3.1, 1.3."""
+
+    def __init__(self, channel: int) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(
+            nn.Conv2d(channel, channel, 3, 2, 1, padding_mode="reflect", bias=False),
+            nn.BatchNorm2d(channel),
+            nn.LeakyReLU(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Section 3.1, 1.4."""
+        return self.layer(x)  # type: ignore[no-any-return]
+
+
+class UpSample(nn.Module):
+    """Section 3.1, 1.2."""
+
+    def __init__(self, channel: int) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(channel, channel // 2, 1, 1)
+
+    def forward(self, x: Tensor, feature_map: Tensor) -> Tensor:
+        """Section 3.1, 1.4."""
+        up = F.interpolate(x, scale_factor=2, mode="nearest")
+        out = self.layer(up)
+        return torch.cat((out, feature_map), dim=1)
+
+
+class UNet(nn.Module):
+    """Probabilities `(batch, n_classes, rows, columns)` of pictures `(batch, n_channels, rows, columns)`."""
+
+    def __init__(self, n_channels: int = 1, n_classes: int = 1, width: int = 64) -> None:
+        super().__init__()
+        self.c1 = Conv_Block(n_channels, width)
+        self.d1 = DownSample(width)
+        self.c2 = Conv_Block(width, 2 * width)
+        self.d2 = DownSample(2 * width)
+        self.c3 = Conv_Block(2 * width, 4 * width)
+        self.d3 = DownSample(4 * width)
+        self.c4 = Conv_Block(4 * width, 8 * width)
+        self.d4 = DownSample(8 * width)
+        self.c5 = Conv_Block(8 * width, 16 * width)
+        self.u1 = UpSample(16 * width)
+        self.c6 = Conv_Block(16 * width, 8 * width)
+        self.u2 = UpSample(8 * width)
+        self.c7 = Conv_Block(8 * width, 4 * width)
+        self.u3 = UpSample(4 * width)
+        self.c8 = Conv_Block(4 * width, 2 * width)
+        self.u4 = UpSample(2 * width)
+        self.c9 = Conv_Block(2 * width, width)
+        self.out = nn.Conv2d(width, n_classes, 3, 1, 1)
+        self.Th = nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Probabilities."""
+        r1 = self.c1(x)
+        r2 = self.c2(self.d1(r1))
+        r3 = self.c3(self.d2(r2))
+        r4 = self.c4(self.d3(r3))
+        r5 = self.c5(self.d4(r4))
+        o1 = self.c6(self.u1(r5, r4))
+        o2 = self.c7(self.u2(o1, r3))
+        o3 = self.c8(self.u3(o2, r2))
+        o4 = self.c9(self.u4(o3, r1))
+        return self.Th(self.out(o4))  # type: ignore[no-any-return]
+
+
+def train(
+    net: nn.Module,
+    data_loader: Iterable[tuple[Tensor, Tensor]],
+    device: torch.device,
+    folder: Path | None,
+    log: TextIO,
+) -> Iterator[int]:
+    """The loop of section 3.2; after each step the number of steps so far. Weights and strips go to `folder`."""
+    opt = optim.Adam(net.parameters())
+    loss_fun = nn.BCELoss()
+    epoch, steps = 1, 0
+    while epoch <= 689:
+        for i, (image, label) in enumerate(data_loader):
+            image, label = image.to(device), label.to(device)
+
+            out_image = net(image)
+            train_loss = loss_fun(out_image, label)
+
+            opt.zero_grad()
+            train_loss.backward()
+            opt.step()
+
+            if i % 5 == 0:
+                print(f"{epoch}--{i}-train_loss===>>{train_loss.item()}", file=log)
+
+            if i % 10 == 0 and folder is not None:
+                torch.save(net.state_dict(), folder / "weights.pth")
+
+            _image = image[0]
+            _label = label[0, : len(_image)]
+            _out_image = out_image[0, : len(_image)]
+
+            img = torch.stack([_image, _label, _out_image], dim=0)
+            if folder is not None:
+                save_image(img, folder / f"{i}.png")
+            steps += 1
+            yield steps
+
+        epoch = epoch + 1
+
+
+def predict(
+    net: Callable[[Tensor], Tensor], device: torch.device, test_dir: Path, pred_dir: Path, size: int = 512
+) -> None:
+    """The loop of section 4 over the JPEG files of `test_dir`; `net` is in test mode. A PNG each in `pred_dir`."""
+    if not os.path.exists(pred_dir):  # noqa: PTH110
+        os.makedirs(pred_dir)  # noqa: PTH103
+    img_names = os.listdir(test_dir)  # noqa: PTH208
+    image_ids = [image_name.split(".")[0] for image_name in img_names]
+    for image_id in image_ids:
+        image_path = os.path.join(test_dir, image_id + ".jpg")  # noqa: PTH118
+        img = np.asarray(Image.open(image_path).convert("RGB"))
+        origin_shape = img.shape
+        img = np.asarray(Image.fromarray(img).convert("L"))
+        img = np.array(Image.fromarray(img).resize((size, size), Image.Resampling.BILINEAR))
+        img = img.reshape(1, 1, img.shape[0], img.shape[1])
+        img_tensor = torch.from_numpy(img)
+        img_tensor = img_tensor.to(device=device, dtype=torch.float32)
+        pred_tensor = net(img_tensor)
+        pred = np.array(pred_tensor.data.cpu()[0].numpy())[0]
+        pred[pred >= 0.5] = 255
+        pred[pred < 0.5] = 0
+        mask = Image.fromarray(pred.astype(np.uint8))
+        mask = mask.resize((origin_shape[1], origin_shape[0]), Image.Resampling.NEAREST)
+        mask.save(os.path.join(pred_dir, image_id + ".png"))  # noqa: PTH118
+
+
+def save_image(pictures: Tensor, path: Path) -> None:
+    """What torchvision's `save_image` writes of `(picture, channel, rows, columns)`, up to eight beside each other."""
+    rows, columns = pictures.shape[-2:]
+    grid = torch.zeros(3, rows + 2 * _GAP, len(pictures) * (columns + _GAP) + _GAP)
+    for index, picture in enumerate(pictures.detach().cpu()):
+        left = _GAP + index * (columns + _GAP)
+        grid[:, _GAP : _GAP + rows, left : left + columns] = picture
+    bytes_ = grid.mul(255).add_(0.5).clamp_(0, 255).permute(1, 2, 0).to(torch.uint8)
+    Image.fromarray(bytes_.numpy()).save(path)

@@ -1,0 +1,12 @@
+import torch
+
+from medseg.benchmark import prediction
+from medseg.inference.backends import Backend
+
+
+def test_where_nothing_can_be_compiled_the_row_says_so(monkeypatch):
+    monkeypatch.setattr(prediction, "_can_compile", lambda device: False)
+    backend = Backend("inductor", torch.device("cpu"), "fp32")
+    assert prediction._why_not(backend) == "not measured: torch.compile does not work here"
+    monkeypatch.setattr(prediction, "_can_compile", lambda device: True)
+    assert prediction._why_not(backend) == ""

@@ -1,0 +1,36 @@
+from medseg.benchmark.alternation import Times
+from medseg.benchmark.result import Comparison, Row
+from medseg.benchmark.table import format_table
+
+
+def test_lines_are_aligned_and_say_what_is_missing():
+    rows = (
+        Row("article", Times((2.0, 2.0, 4.0)), gflop=400.0, details={"loop_seconds": 2.5}),
+        Row("openvino/cpu/bf16", Times((0.5, 0.5, 0.5)), gflop=400.0, details={"dice": {"lungs": 0.99871}}),
+        Row("openvino/cpu/int8", note="nncf not installed"),
+    )
+    limit = Row("bf16 product", Times((0.5,)), gflop=500.0)
+    lines = format_table(Comparison("prediction", "width 64, 512 x 512", rows, "article", limit)).splitlines()
+    assert lines[0] == "Prediction: the network alone, width 64, 512 x 512"
+    assert [" ".join(line.split()) for line in lines[1:]] == [
+        "s/image quartiles images/s GFLOP/s of bf16 ratio",
+        "article 2 2 .. 3 0.5 200 0.20 1.00 whole loop 2.5 s",
+        "openvino/cpu/bf16 0.5 0.5 .. 0.5 2 800 0.80 4.00 Dice with fp32: lungs 0.9987",
+        "openvino/cpu/int8 - nncf not installed",
+    ]
+    end = lines[1].index("ratio") + len("ratio")
+    assert (lines[2][:end][-4:], lines[3][:end][-4:]) == ("1.00", "4.00")
+
+
+def test_a_lower_bound_is_said():
+    rows = (Row("article", at_least=90.0, note="not reached in 1.5 minutes"), Row("medseg", Times((30.0,))))
+    text = format_table(Comparison("time_to_dice", "Dice 0.95", rows, "article", unit="training"))
+    assert "not reached in 1.5 minutes" in text
+    assert "more than 3.00" in text
+
+
+def test_shares_that_are_sums_over_processes_are_marked():
+    details = {"shares": {"predict": 0.9, "decode": 1.3}}
+    rows = (Row("network alone", Times((1.0,))), Row("DICOM to PNG", Times((1.1,)), details=details))
+    text = format_table(Comparison("folder", "width 64", rows, "network alone"))
+    assert "predict 90%, decode 130% (sum of processes)" in text

@@ -1,0 +1,47 @@
+import pytest
+import torch
+
+from medseg.benchmark.alternation import Times
+from medseg.benchmark.config import BenchmarkSettings
+from medseg.benchmark.time_to_dice import Logit, Racer, cap_minutes, describe_racer
+from medseg.training.config import TrainingConfig
+
+SETTINGS = BenchmarkSettings(dice=0.9)
+
+
+def race(scores: list[float], minutes: float) -> Racer:
+    """A training of one second a step, looked at every three."""
+    looks = iter(scores)
+    racer = Racer("ours", lambda: 1.0, lambda: next(looks), lambda: racer.seconds >= 60 * minutes)
+    while not racer.is_over() and racer.reached(0.9) is None:
+        racer.advance(2.5)
+    return racer
+
+
+def test_only_steps_count_and_the_first_look_that_has_it_decides():
+    racer = race([0.2, 0.85, 0.93, 0.99], minutes=10)
+    assert racer.curve == [(3.0, 0.2), (6.0, 0.85), (9.0, 0.93)]
+    row = describe_racer(racer, SETTINGS)
+    assert row.times == Times((9.0,))
+    assert (row.details["steps"], row.details["best_dice"]) == (9, 0.93)
+
+
+def test_minutes_bound_it():
+    racer = race([0.1, 0.3, 0.2, 0.1], minutes=0.1)
+    assert racer.seconds == 6.0
+    row = describe_racer(racer, SETTINGS)
+    assert row.times is None
+    assert row.at_least == 6.0
+    assert row.note == "not reached in 0.1 minutes"
+    assert row.details["best_dice"] == 0.3
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_half_is_where_logits_change_sign(probability):
+    logit = Logit()(torch.tensor([probability]))
+    assert bool(logit >= 0) == (probability >= 0.5)
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, 1.5), (1.0, 1.0), (60.0, 1.5)])
+def test_the_schedule_fits_into_the_minutes(own, expected):
+    assert cap_minutes(TrainingConfig(minutes=own), 1.5).minutes == expected

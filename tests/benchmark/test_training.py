@@ -1,0 +1,91 @@
+"""A session trains as the real trainer does, and knows where its time goes."""
+
+import time
+
+import pytest
+import torch
+
+from medseg.benchmark.session import Session
+from medseg.benchmark.training import SHARES, measure_shares
+from medseg.data.augment import Augment
+from medseg.data.config import PreprocessConfig
+from medseg.data.loaders import CachedCases, CaseFacts, build_train_loader
+from medseg.model.checkpoint import ModelCard
+from medseg.model.config import ModelConfig
+from medseg.training.engines import build_ema, build_trainer, seed_everything
+from medseg.training.handlers import Budget
+from medseg.training.losses import MaskedLoss
+from pipelines.benchmark_config import BenchmarkConfig
+
+CARD = ModelCard(
+    classes=("spots",),
+    model=ModelConfig(width=2, depth=2, dropout=0.3),
+    preprocess=PreprocessConfig(size=(32, 32)),
+)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def cached() -> CachedCases:
+    generator = torch.Generator().manual_seed(0)
+    facts = [CaseFacts(f"case-{i}", "", "", None, None, None, None, None, ()) for i in range(6)]
+    images = torch.rand(6, 1, 32, 32, generator=generator)
+    return CachedCases(tuple(facts), images, (images > 0.5).byte(), torch.ones(6, 1, dtype=torch.bool))
+
+
+def build_recipe(**train: object) -> BenchmarkConfig:
+    settings = {"minutes": None, "epochs": 3, "batch_size": 2, "precision": "fp32", "coarse": 0.4, **train}
+    return BenchmarkConfig.model_validate({"train": settings})
+
+
+def test_step_by_step_is_the_same_training(cached):
+    recipe = build_recipe()
+    seed_everything(0)
+    session = Session(recipe, CARD, recipe.train, cached, CPU)
+    steps = 0
+    while not session.is_over:
+        session.step()
+        steps += 1
+    assert steps == 9
+
+    seed_everything(0)
+    network = CARD.build_network().to(memory_format=torch.channels_last)
+    budget = Budget(recipe.train, recipe.optim)
+    augment, loss = Augment(recipe.augment, recipe.seed, CPU), MaskedLoss(recipe.loss)
+    trainer = build_trainer(network, build_train_loader(cached, 2, 0), loss, augment, budget, CPU)
+    average = build_ema(network, budget, trainer)
+    budget.attach(trainer)
+    trainer.run()
+    for ours, theirs in ((session.trainer.network, network), (session.average, average)):
+        for name, weight in ours.state_dict().items():
+            torch.testing.assert_close(weight, theirs.state_dict()[name], msg=name)
+
+
+def test_the_clock_stands_still_between_steps(cached):
+    recipe = build_recipe(minutes=10.0, epochs=None)
+    session = Session(recipe, CARD, recipe.train, cached, CPU)
+    start = time.monotonic()
+    session.step()
+    time.sleep(0.5)
+    session.step()
+    assert session.budget.seconds <= time.monotonic() - start - 0.5
+
+
+def test_what_happens_between_steps_does_not_end_it(cached):
+    recipe = build_recipe(minutes=0.04, epochs=None)
+    session = Session(recipe, CARD, recipe.train, cached, CPU)
+    session.step()
+    time.sleep(2.5)
+    session.step()
+    assert not session.is_over
+
+
+def test_shares_add_up(cached):
+    recipe = build_recipe(epochs=100)
+    session = Session(recipe, CARD, recipe.train, cached, CPU)
+    session.step()
+    shares = measure_shares(session, CPU)
+    assert tuple(shares) == SHARES
+    assert sum(shares.values()) == pytest.approx(1)
+    assert all(share > 0 for share in shares.values())
+    assert shares["forward"] + shares["backward"] > shares["data"]
