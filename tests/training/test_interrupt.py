@@ -1,34 +1,52 @@
-import os
 import signal
-import time
+import subprocess
+import sys
 
 import pytest
 
+from medseg.training.interrupt import Interrupted
+
+AT_ONCE = """
+import os, signal, sys, time
+from medseg.training.interrupt import Interrupted, signals_raised
+signum = int(sys.argv[1])
+before = signal.getsignal(signum)
+try:
+    with signals_raised():
+        os.kill(os.getpid(), signum)
+        time.sleep(5)
+except Interrupted as caught:
+    print(caught.signum == signum, signal.getsignal(signum) is before)
+"""
+DEFERRED = """
+import os, signal, time
 from medseg.training.interrupt import Interrupted, signals_deferred, signals_raised
+with signals_raised(), signals_deferred() as pending:
+    print(pending.signum is None)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.1)
+    print(pending.signum == signal.SIGTERM)
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+    except Interrupted:
+        print(True)
+"""
 
 
-def send(signum: signal.Signals) -> None:
-    """To this process, of whose threads another one may take it: the first one acts on it a moment later."""
-    os.kill(os.getpid(), signum)
-    time.sleep(0.5)
+def run(script: str, *arguments: int) -> str:
+    """What it prints, in a process of its own: a signal that comes late would end the one that runs the tests."""
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_raised_at_once(signum: signal.Signals) -> None:
-    before = signal.getsignal(signum)
-    with pytest.raises(Interrupted) as caught, signals_raised():
-        send(signum)
-    assert caught.value.signum == signum
-    assert signal.getsignal(signum) is before
+    assert run(AT_ONCE, signum) == "True True\n"
 
 
 def test_first_is_deferred_second_is_raised() -> None:
-    with signals_raised(), signals_deferred() as pending:
-        assert pending.signum is None
-        send(signal.SIGTERM)
-        assert pending.signum == signal.SIGTERM
-        with pytest.raises(Interrupted):
-            send(signal.SIGINT)
+    assert run(DEFERRED) == "True\nTrue\nTrue\n"
 
 
 def test_nothing_takes_it_for_a_failure() -> None:
