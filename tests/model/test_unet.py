@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from medseg.benchmark.article import UNet as ArticleUNet
 from medseg.errors import ConfigError
 from medseg.model.config import ModelConfig
 from medseg.model.unet import UNet, build_unet, fitting_size, margins, output_size, smallest_size
@@ -23,78 +24,6 @@ PAPER = {
     "batch_norm": False,
 }
 SMALL = {"width": 4, "depth": 2}
-
-
-class ArticleConvBlock(nn.Module):
-    def __init__(self, in_channel, out_channel):
-        super().__init__()
-        self.layer = nn.Sequential(
-            nn.Conv2d(in_channel, out_channel, 3, 1, 1, padding_mode="reflect", bias=False),
-            nn.BatchNorm2d(out_channel),
-            nn.Dropout2d(0.3),
-            nn.LeakyReLU(),
-            nn.Conv2d(out_channel, out_channel, 3, 1, 1, padding_mode="reflect", bias=False),
-            nn.BatchNorm2d(out_channel),
-            nn.Dropout2d(0.3),
-            nn.LeakyReLU(),
-        )
-
-    def forward(self, x):
-        return self.layer(x)
-
-
-class ArticleUpSample(nn.Module):
-    def __init__(self, channel):
-        super().__init__()
-        self.layer = nn.Conv2d(channel, channel // 2, 1, 1)
-
-    def forward(self, x, feature_map):
-        up = F.interpolate(x, scale_factor=2, mode="nearest")
-        out = self.layer(up)
-        return torch.cat((out, feature_map), dim=1)
-
-
-class ArticleDownSample(nn.Module):
-    def __init__(self, channel):
-        super().__init__()
-        self.layer = nn.Sequential(
-            nn.Conv2d(channel, channel, 3, 2, 1, padding_mode="reflect", bias=False),
-            nn.BatchNorm2d(channel),
-            nn.LeakyReLU(),
-        )
-
-    def forward(self, x):
-        return self.layer(x)
-
-
-class ArticleUNet(nn.Module):
-    """The article's network, written out; `w` is 64 there."""
-
-    def __init__(self, w, channels):
-        super().__init__()
-        self.c1, self.d1 = ArticleConvBlock(channels, w), ArticleDownSample(w)
-        self.c2, self.d2 = ArticleConvBlock(w, 2 * w), ArticleDownSample(2 * w)
-        self.c3, self.d3 = ArticleConvBlock(2 * w, 4 * w), ArticleDownSample(4 * w)
-        self.c4, self.d4 = ArticleConvBlock(4 * w, 8 * w), ArticleDownSample(8 * w)
-        self.c5 = ArticleConvBlock(8 * w, 16 * w)
-        self.u1, self.c6 = ArticleUpSample(16 * w), ArticleConvBlock(16 * w, 8 * w)
-        self.u2, self.c7 = ArticleUpSample(8 * w), ArticleConvBlock(8 * w, 4 * w)
-        self.u3, self.c8 = ArticleUpSample(4 * w), ArticleConvBlock(4 * w, 2 * w)
-        self.u4, self.c9 = ArticleUpSample(2 * w), ArticleConvBlock(2 * w, w)
-        self.out = nn.Conv2d(w, channels, 3, 1, 1)
-        self.Th = nn.Sigmoid()
-
-    def forward(self, x):
-        r1 = self.c1(x)
-        r2 = self.c2(self.d1(r1))
-        r3 = self.c3(self.d2(r2))
-        r4 = self.c4(self.d3(r3))
-        r5 = self.c5(self.d4(r4))
-        o1 = self.c6(self.u1(r5, r4))
-        o2 = self.c7(self.u2(o1, r3))
-        o3 = self.c8(self.u3(o2, r2))
-        o4 = self.c9(self.u4(o3, r1))
-        return self.Th(self.out(o4))
 
 
 class PaperUNet(nn.Module):
@@ -185,7 +114,7 @@ def seeded(config, i=1, o=1, seed=0):
 def test_article_network_has_its_number_of_parameters(channels, total):
     network = on_meta(ModelConfig(width=64, **ARTICLE), channels, channels)
     assert sum(p.numel() for p in network.parameters()) == total
-    assert sum(p.numel() for p in ArticleUNet(64, channels).to("meta").parameters()) == total
+    assert sum(p.numel() for p in ArticleUNet(channels, channels, 64).to("meta").parameters()) == total
 
 
 def test_article_network_has_its_shape_at_every_level():
@@ -216,7 +145,7 @@ def test_article_network_has_its_shape_at_every_level():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_network_is_the_articles_in_output_and_gradients(train, channels):
     network = seeded(ModelConfig(width=4, **ARTICLE), channels, channels).train(train).double()
-    article = ArticleUNet(4, channels).train(train).double()
+    article = ArticleUNet(channels, channels, 4).train(train).double()
     for name, block in article_names(network).items():
         getattr(article, name).load_state_dict(block.state_dict())
     x = torch.rand(2, channels, 48, 64, dtype=torch.float64)
