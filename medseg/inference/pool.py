@@ -135,10 +135,13 @@ class Workers:
         os.close(self._bell)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _start(self) -> _Worker:
+    def _start(self, attempts: int = _ATTEMPTS) -> _Worker:
         try:
             return _Worker(int(self.memory_gib * 2**30), self._scratch)
         except (OSError, EOFError) as error:
+            if attempts > 1:
+                time.sleep(0.1)  # the server that they are forked from is ending: the next attempt starts another
+                return self._start(attempts - 1)
             raise WorkerError(f"the processes that read files cannot be started: {type(error).__name__}") from error
 
     def _dispatch(self) -> None:

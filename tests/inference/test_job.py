@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from medseg.inference import job
 from medseg.inference.job import name_outputs
 from medseg.model.checkpoint import Accepts
 from tests.inference.jobs import build_job
@@ -34,6 +35,13 @@ def test_folders_do_not(tmp_path):
 def test_formats_do_not_change_the_configuration_of_the_masks():
     assert replace(JOB, formats=("overlay",)).configuration == JOB.configuration
     assert replace(JOB, tta=("mirror",)).configuration != JOB.configuration
+
+
+def test_other_arithmetic_makes_other_masks(monkeypatch):
+    before = JOB.key, JOB.configuration
+    monkeypatch.setattr(job, "_ARITHMETIC", job._ARITHMETIC + 1)
+    assert before[0] != JOB.key
+    assert before[1] != JOB.configuration
 
 
 def test_names_of_results():

@@ -4,6 +4,7 @@ import random
 import signal
 import threading
 import time
+from multiprocessing import forkserver
 
 import numpy as np
 import pytest
@@ -108,6 +109,17 @@ def test_what_codecs_print_is_not_seen(workers, capfd):
     assert run(workers, print_something) == os.devnull
     captured = capfd.readouterr()
     assert "SECRET" not in captured.out + captured.err
+
+
+def test_a_server_that_ends_while_it_is_asked_for_a_process_is_started_anew(workers, tmp_path):
+    """As when a signal to the whole group of processes comes while one of them is replaced."""
+    server = forkserver._forkserver._forkserver_pid
+    os.kill(server, signal.SIGSTOP)
+    os.kill(server, signal.SIGTERM)
+    threading.Timer(0.5, os.kill, (server, signal.SIGCONT)).start()
+    with Workers(1, InputConfig(dir=tmp_path), tmp_path) as others:
+        assert forkserver._forkserver._forkserver_pid != server
+        assert run(others, double, 4) == 8
 
 
 def test_processes_killed_at_any_moment_lose_no_task(workers):

@@ -44,6 +44,23 @@ def test_pictures_come_back_with_their_tags():
     )
 
 
+def test_one_step_is_ready_while_another_is_computed_and_no_more():
+    steps, bell, room = build_steps(torch.clone), Bell(), []
+
+    def feed():
+        for _ in range(2):
+            room.append(steps.has_room)
+            steps.start(["a"], [IMAGE])
+        room.append(steps.has_room)
+        while steps.num_steps:
+            bell.wait()
+            yield from (tag for tag, _, _ in steps.take())
+        room.append(steps.has_room)
+
+    assert list(steps.run(feed, bell.wake)) == ["a", "a"]
+    assert room == [True, True, False, True]
+
+
 def test_the_network_runs_in_the_thread_that_asks_and_all_else_beside_it():
     """A step goes on while the other thread works: each waits for the other here."""
     met, threads = threading.Barrier(2, timeout=30), []
