@@ -94,7 +94,7 @@ def _compare(subject: Subject, width: int, folders: Mapping[UID, Path], scratch:
     times = alternate(turns, settings.folder_turns, 0.0, warm=False)
     gflop = count_gflop(width, rows, network.out_channels, training=False) * columns / rows
     found = [Row(NETWORK, times[NETWORK], gflop, details={"backend": runs[_WAYS[0].name].summary["backend"]})]
-    found += [_describe(name, run, times[name], gflop) for name, run in runs.items()]
+    found += [describe_run(name, run, times[name], gflop) for name, run in runs.items()]
     files = f"{settings.num_files} files of {settings.file_size} rows"
     return Comparison("folder", f"width {width}, {rows} x {columns}, {files}", tuple(found), NETWORK)
 
@@ -166,7 +166,8 @@ def run_predict_dicom(*arguments: str) -> None:
         raise WorkerError(f"predict_dicom ended with {process.returncode}: {said.strip()[-2000:]}")
 
 
-def _describe(name: str, run: FolderRun, times: Times, gflop: float) -> Row:
+def describe_run(name: str, run: FolderRun, times: Times, gflop: float) -> Row:
+    """Its row: seconds an image with the start in them, the rate without it, and where the time went."""
     shares = run.summary.get("shares", {})
     steady = run.summary["predicted"] / (run.summary["seconds"] * (1 - shares.get("start", 0.0)))
     return Row(name, times, gflop, details={"shares": shares, "steady_images_per_second": steady})

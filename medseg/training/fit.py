@@ -52,6 +52,16 @@ class Wired:
     """The moving average of the weights, which is what a training is after."""
 
 
+@dataclass(frozen=True)
+class _Watch:
+    """What happens to a training at its events."""
+
+    validation: Validation
+    strips: Strips
+    saving: Saving
+    progress: Progress
+
+
 def fit_network(
     card: ModelCard,
     cached: CachedSplits,
@@ -72,12 +82,40 @@ def fit_network(
         keep_freed_memory()
         limit_threads()
     wired = wire_training(card, cached.train, (train, optim, loss), Augment(augment, seed, device), seed, device)
-    trainer, budget, sampler, ema = wired.trainer, wired.budget, wired.sampler, wired.average
-    evaluator = build_evaluator(
-        ema, build_validation_loader(cached.validation, sampler.batch_size), card.classes, train, device
+    trainer, budget = wired.trainer, wired.budget
+    watch = _watch_training(wired, card, cached.validation, train, run, folder)
+    if resumed is not None:
+        watch.saving.load(trainer, resumed["weights"], resumed["training"])
+    with signals_deferred() as pending, contextlib.closing(watch.progress):
+        end_on_signal(trainer, pending, train.accumulate)
+        if budget.spent(trainer, trainer.state.iteration) < 1:
+            trainer.run()
+        if pending.signum is None:
+            watch.validation.validate(trainer)
+            watch.strips.show(trainer.state.epoch)
+        watch.saving.save_now(trainer)
+    if pending.signum is not None:
+        print(f"saved {folder / 'last.pt'}; train.resume=true goes on from it", file=sys.stderr)
+        raise Interrupted(pending.signum)
+    run.log_figure(draw_learning_curves(_series(watch.validation.history)), "learning_curves.png")
+    seconds = max(budget.seconds, 1e-9)
+    return Fitted(
+        trainer.state.epoch,
+        seconds,
+        trainer.state.iteration * wired.sampler.batch_size / seconds,
+        int(watch.validation.best["epoch"]),
     )
-    inferer = build_inferer(train, device)
-    strips = Strips(ema, cached.validation, card.classes, train, inferer, run, folder / "strips")
+
+
+def _watch_training(
+    wired: Wired, card: ModelCard, cached: CachedCases, train: TrainingConfig, run: Run, folder: Path
+) -> _Watch:
+    """What validates on `cached`, saves into `folder` and reports, attached to a training."""
+    sampler, ema = wired.sampler, wired.average
+    device = choose_device(train)
+    loader = build_validation_loader(cached, sampler.batch_size)
+    evaluator = build_evaluator(ema, loader, card.classes, train, device)
+    strips = Strips(ema, cached, card.classes, train, build_inferer(train, device), run, folder / "strips")
 
     def keep_best(scores: Scores) -> None:
         save_checkpoint(folder / "best.pt", card.model_copy(update={"metrics": scores}), ema.state_dict())
@@ -86,32 +124,12 @@ def fit_network(
         metrics = {name: value for name, value in validation.best.items() if name != "epoch"}
         save_checkpoint(folder / "last.pt", card.model_copy(update={"metrics": metrics}), ema.state_dict(), state)
 
-    validation = Validation(evaluator, len(cached.validation), train, budget, run.log_metrics, keep_best, strips.show)
-    saving = Saving(save, train, ema, sampler, validation, budget)
-    progress = Progress(validation, budget)
-    for handler in (budget, validation, saving, progress):
-        handler.attach(trainer)
-    if resumed is not None:
-        saving.load(trainer, resumed["weights"], resumed["training"])
-    with signals_deferred() as pending, contextlib.closing(progress):
-        end_on_signal(trainer, pending, train.accumulate)
-        if budget.spent(trainer, trainer.state.iteration) < 1:
-            trainer.run()
-        if pending.signum is None:
-            validation.validate(trainer)
-            strips.show(trainer.state.epoch)
-        saving.save_now(trainer)
-    if pending.signum is not None:
-        print(f"saved {folder / 'last.pt'}; train.resume=true goes on from it", file=sys.stderr)
-        raise Interrupted(pending.signum)
-    run.log_figure(draw_learning_curves(_series(validation.history)), "learning_curves.png")
-    seconds = max(budget.seconds, 1e-9)
-    return Fitted(
-        trainer.state.epoch,
-        seconds,
-        trainer.state.iteration * sampler.batch_size / seconds,
-        int(validation.best["epoch"]),
-    )
+    validation = Validation(evaluator, len(cached), train, wired.budget, run.log_metrics, keep_best, strips.show)
+    saving = Saving(save, train, ema, sampler, validation, wired.budget)
+    progress = Progress(validation, wired.budget)
+    for handler in (wired.budget, validation, saving, progress):
+        handler.attach(wired.trainer)
+    return _Watch(validation, strips, saving, progress)
 
 
 def wire_training(
