@@ -12,7 +12,7 @@ FLOORS = {
     "atomic": 1,
     "config": 1,
     "cache": 1,
-    "processors": 1,
+    "machine": 1,
     "radiograph": 2,
     "tracking": 2,
     "data": 3,

@@ -45,4 +45,4 @@ class QuantizationConfig(Section):
     """Largest loss of Dice of a class in one case."""
 
     max_ctr_difference: NonNegativeFloat = 0.01
-    """Largest mean absolute difference of the cardiothoracic ratio."""
+    """Largest mean absolute difference of the cardiothoracic ratio; one that is lost counts 1."""

@@ -1,6 +1,5 @@
 """A network in int8: its ranges measured on training cases, its loss on others, and refused where that is too much."""
 
-import math
 import random
 from collections.abc import Sequence
 
@@ -52,7 +51,7 @@ def measure_loss(subject: Subject, quantized: Predictor, cases: Sequence[Case], 
 
     found = map_cases(subject, cases, measure, lambda read: subject.tell_seen(read) != "training")
     loss = torch.stack([case[0] - case[1] for case in found]) if found else torch.empty(0, len(subject.classes) + 1)
-    dice, ctr = loss[:, :-1], loss[:, -1].abs().nanmean().item()
+    dice, ctr = loss[:, :-1], average_difference(found)
     for name, known in zip(subject.classes, (~dice.isnan()).any(dim=0).tolist(), strict=True):
         if not known:
             raise DataError(
@@ -63,8 +62,18 @@ def measure_loss(subject: Subject, quantized: Predictor, cases: Sequence[Case], 
         cases=len(found),
         dice=dict(zip(subject.classes, dice.nanmean(dim=0).tolist(), strict=True)),
         worst=dict(zip(subject.classes, dice.nan_to_num(nan=-1.0).amax(dim=0).tolist(), strict=True)),
-        ctr=None if math.isnan(ctr) else ctr,
+        ctr=ctr,
     )
+
+
+def average_difference(found: Sequence[Tensor]) -> float | None:
+    """The mean difference of cardiothoracic ratios, which end the columns of each case's `(2, ...)`.
+
+    Over cases where either network has one, None without such; where only one of them has, the difference counts 1.
+    """
+    pairs = torch.stack([case[:, -1] for case in found]) if found else torch.empty(0, 2)
+    pairs = pairs[~pairs.isnan().all(dim=1)]
+    return (pairs[:, 0] - pairs[:, 1]).abs().nan_to_num(nan=1.0).mean().item() if len(pairs) else None
 
 
 def check_loss(loss: QuantizationLoss, config: QuantizationConfig) -> None:

@@ -21,8 +21,8 @@ from medseg.data.transforms import Fitd, LoadMasksd, LoadRadiographd, ScaleRadio
 from medseg.errors import DataError, RadiographError
 from medseg.inference.models import LoadedModel
 from medseg.inference.predictor import Predictor
+from medseg.machine import count_cores
 from medseg.model.checkpoint import ModelCard
-from medseg.processors import count_cores
 from medseg.radiograph.image import digest_pixels
 
 T = TypeVar("T")

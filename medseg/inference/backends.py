@@ -45,6 +45,8 @@ class Backend:
 
     def load(self, network: UNet, size: tuple[int, int], quantized: QuantizedNetwork | None = None) -> Forward:
         """The forward pass of `network` on pictures of `size`, `(rows, columns)`; int8 wants it quantised."""
+        if self.device.type == "cpu":
+            limit_threads()
         if self.library == "openvino":
             if self.precision == "int8":
                 assert quantized is not None  # as list_backends sees to
@@ -68,8 +70,6 @@ def build_backend(config: ModelPredictConfig, model: LoadedModel, journal: Journ
     recorded = earlier["backend"] if earlier else ""
     candidates = _list_recorded(config, model, recorded) if recorded else []
     candidates = candidates or list_backends(config, model)
-    if candidates[0].device.type == "cpu":
-        limit_threads()
     backend, reason = pick_fastest(candidates, model)
     print(f"backend {backend.name}: {reason}", file=sys.stderr)
     if journal is not None and backend.name != recorded:

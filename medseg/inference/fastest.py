@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from medseg.atomic import write_text
 from medseg.cache import cache_folder
 from medseg.errors import StorageError
 from medseg.inference.models import LoadedModel
-from medseg.processors import count_cores, name_processor
+from medseg.training.processor import identify_processor
 
 if TYPE_CHECKING:
     from medseg.inference.backends import Backend
@@ -38,21 +39,34 @@ def pick_fastest(candidates: Sequence["Backend"], model: LoadedModel) -> tuple["
         seconds, when = measure_backends(candidates, model), "measured now"
         with suppress(StorageError):  # a cache folder that cannot be written
             write_text(path, json.dumps(seconds) + "\n")
-    picked = candidates[0]
-    for backend in candidates[1:]:
+    measured = [backend for backend in candidates if backend.name in seconds]
+    picked = measured[0]
+    for backend in measured[1:]:
         if seconds[backend.name] < _WORTH * seconds[picked.name]:
             picked = backend
-    shown = ", ".join(f"{backend.name} {1000 * seconds[backend.name]:.3g} ms" for backend in candidates)
+    shown = ", ".join(f"{backend.name} {1000 * seconds[backend.name]:.3g} ms" for backend in measured)
     return picked, f"{when} for a picture: {shown}"
 
 
 def measure_backends(candidates: Sequence["Backend"], model: LoadedModel) -> dict[str, float]:
-    """Seconds that the model's first network takes for a picture by name of backend; in turn, the least of three."""
+    """Seconds that the model's first network takes for a picture by name of backend; in turn, the least of three.
+
+    A backend that does not work here is left out, which is said, unless it is the plainest.
+    """
     size, network = model.card.preprocess.size, model.networks[0]
     picture = torch.rand(1, network.in_channels, *size, generator=torch.Generator().manual_seed(0))
-    forwards = {backend.name: backend.load(network, size, model.quantized[0]) for backend in candidates}
-    for forward in forwards.values():
-        forward(picture)
+    forwards = {}
+    for backend in candidates:
+        try:
+            forward = backend.load(network, size, model.quantized[0])
+            forward(picture)
+        except (ImportError, RuntimeError) as error:
+            if backend is candidates[0]:
+                raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            print(f"backend {backend.name} does not work here: {reason}", file=sys.stderr)
+        else:
+            forwards[backend.name] = forward
     seconds = dict.fromkeys(forwards, float("inf"))
     for _ in range(_ROUNDS):
         for name, forward in forwards.items():
@@ -68,7 +82,7 @@ def _describe(candidates: Sequence["Backend"], model: LoadedModel) -> str:
     known = {
         "backends": [(backend.name, backend.channels_last) for backend in candidates],
         "versions": [f"{name} {metadata.version(name)}" for name in sorted(libraries)],
-        "processor": [name_processor(), count_cores()],
+        "processor": [identify_processor(), torch.get_num_threads()],
         "model": model.card.model.model_dump(mode="json"),
         "shape": [model.networks[0].in_channels, *model.card.preprocess.size, len(model.card.classes)],
     }

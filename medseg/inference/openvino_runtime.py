@@ -18,7 +18,6 @@ from medseg.errors import CheckpointError
 from medseg.inference.prepare import fold, split_first, split_images
 from medseg.model.checkpoint import QuantizedNetwork
 from medseg.model.unet import UNet
-from medseg.processors import count_cores
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
@@ -36,7 +35,10 @@ def import_openvino() -> Any:
 
 
 class OpenVinoRuntime:
-    """Gives logits, float32, of images `(batch, channel, rows, columns)`, float32, one by one on all cores."""
+    """Gives logits, float32, of images `(batch, channel, rows, columns)`, float32, one by one.
+
+    It takes as many threads as PyTorch does.
+    """
 
     def __init__(self, model: Any, precision: str) -> None:
         """`model` is what `convert` gives for that precision, or `read_quantized` for int8."""
@@ -44,7 +46,7 @@ class OpenVinoRuntime:
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "NUM_STREAMS": 1,
-            "INFERENCE_NUM_THREADS": count_cores(),
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
         self._request = import_openvino().Core().compile_model(model, "CPU", settings).create_infer_request()
 

@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from medseg.errors import StorageError, WorkerError
 from medseg.inference.config import InputConfig
-from medseg.processors import count_cores
+from medseg.machine import count_cores
 
 _ATTEMPTS = 3  # a process that is killed may have been killed for another's sake
 _STILLBORN = 10  # processes in a row that end before they are ready

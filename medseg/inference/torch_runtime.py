@@ -25,12 +25,9 @@ class TorchRuntime:
         prepared = prepared.to(device, self.dtype).to(memory_format=layout)  # type: ignore[call-overload]
         self.network: Callable[[Tensor], Tensor] = prepared
         if compiled:
-            self.network = torch.compile(
-                prepared, options={"triton.cudagraphs": True} if device.type == "cuda" else {"freezing": True}
-            )
+            self.network = torch.compile(prepared, options={"triton.cudagraphs": device.type == "cuda"})
 
-    @torch.inference_mode(False)  # which compilation with frozen weights does not know
-    @torch.no_grad()
+    @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
         """The logits."""
         pictures = split_images(images) if self.splits else images

@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 
+from medseg.machine import count_cores, name_processor
+
 
 def describe_command() -> str:
     """The command line of this process, as one would type it."""
@@ -42,8 +44,8 @@ def describe_environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": _find_processor(),
-        "num_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": name_processor(),
+        "num_cores": count_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpus": _find_gpus(),
         "torch": packages.get("torch"),
@@ -60,15 +62,6 @@ def _ask_git(folder: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None
-
-
-def _find_processor() -> str:
-    description = Path("/proc/cpuinfo")
-    if description.is_file():
-        for line in description.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _find_gpus() -> list[str]:

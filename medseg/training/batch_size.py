@@ -4,10 +4,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor, nn
 
+from medseg.machine import count_free_memory
 from medseg.model.checkpoint import ModelCard
 from medseg.training.config import TrainingConfig
 from medseg.training.precision import build_inferer, choose_device
@@ -29,7 +29,7 @@ def settle_batch_size(
     if resumed is not None:
         return train.model_copy(update={"batch_size": resumed["training"].get("batch_size", _PROCESSOR)})
     device = choose_device(train)
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else count_free_memory()
     size = _choose(device.type, num_cases, (_SHARE * free - _count_bytes(card)) / count_picture_bytes(card, train))
     print(f"train.batch_size={size}, chosen for {device.type}", file=sys.stderr)
     return train.model_copy(update={"batch_size": size})

@@ -7,17 +7,23 @@ import torch
 from torch import Tensor
 
 from medseg.cache import cache_folder
+from medseg.training.processor import identify_processor
 
 
 def prepare_compiler(device: torch.device) -> bool:
-    """Whether `torch.compile` works on `device`; where it does not, that is said. What it compiles is kept on disk."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
+    """Whether `torch.compile` works on `device`; where it does not, that is said. What it compiles is kept on disk.
+
+    Apart for each kind of processor, of which PyTorch's own key says nothing. A network that it then cannot compile
+    runs uncompiled, with PyTorch's warning.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor" / identify_processor()))
     try:
         torch.compile(_trial)(torch.ones(64, device=device))
     except (RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         print(f"torch.compile does not work here, the network runs uncompiled: {reason}", file=sys.stderr)
         return False
+    torch._dynamo.config.suppress_errors = True
     return True
 
 

@@ -42,11 +42,11 @@ def build_trainer(
     train, optim = budget.train, budget.optim
 
     def prepare(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        image, label = (batch[key].to(device, non_blocking=non_blocking) for key in ("image", "label"))
+        image, label, present = (_send(batch[key], device, non_blocking) for key in ("image", "label", "present"))
         image, label = augment(image, label, trainer.state.iteration)
         if budget.is_coarse(trainer):
             image, label = functional.avg_pool2d(image, 2), functional.avg_pool2d(label, 2)
-        return image, (label, batch["present"].to(device, non_blocking=non_blocking))
+        return image, (label, present)
 
     trainer = SupervisedTrainer(
         device=device,
@@ -80,9 +80,7 @@ def build_evaluator(
     """An Ignite engine that scores `network` at its own size; `state.metrics["scores"]` holds the result."""
 
     def prepare(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tensor, Tensor]:
-        return batch["image"].to(device, non_blocking=non_blocking), batch["label"].to(
-            device, non_blocking=non_blocking
-        )
+        return _send(batch["image"], device, non_blocking), _send(batch["label"], device, non_blocking)
 
     evaluator = SupervisedEvaluator(
         device=device,
@@ -147,6 +145,11 @@ def seed_everything(seed: int) -> None:
 def ends_group(trainer: SupervisedTrainer, accumulate: int) -> bool:
     """Whether this iteration updates the weights: every `accumulate` batches, and at the end of an epoch."""
     return bool(trainer.state.iteration % trainer.state.epoch_length % accumulate == 0)
+
+
+def _send(tensor: Tensor, device: torch.device, non_blocking: bool) -> Tensor:
+    """`tensor` on `device`; to a GPU from pinned memory, or the copy would wait for all that is computed there."""
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=non_blocking)
 
 
 def _clip(trainer: SupervisedTrainer, accumulate: int, norm: float) -> None:

@@ -1,11 +1,13 @@
-"""How a training on a processor uses it: the memory it takes from the system, and how many threads."""
+"""How networks use a processor: its instructions, how many threads, the memory that a training takes."""
 
 import ctypes
+import hashlib
+import json
 import os
 
 import torch
 
-from medseg.processors import count_cores
+from medseg.machine import count_cores, name_processor
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of glibc's malloc.h
 
@@ -22,6 +24,16 @@ def keep_freed_memory() -> bool:
 
 
 def limit_threads() -> None:
-    """Let PyTorch run no more threads than `count_cores`, which knows of a container's quota; OMP_NUM_THREADS wins."""
-    if "OMP_NUM_THREADS" not in os.environ and (cores := count_cores()) < torch.get_num_threads():
+    """Let PyTorch run no more threads than `count_cores`, which knows of a container's quota.
+
+    Whoever says how many, or binds them to cores, is left alone: a bound thread sees no core but its own.
+    """
+    said = {"OMP_NUM_THREADS", "OMP_PROC_BIND", "GOMP_CPU_AFFINITY"} & os.environ.keys()
+    if not said and (cores := count_cores()) < torch.get_num_threads():
         torch.set_num_threads(cores)
+
+
+def identify_processor() -> str:
+    """16 hex digits over its name and instructions: code compiled for others is slow here, wrong, or cannot run."""
+    known = [name_processor(), torch.backends.cpu.get_cpu_capability(), dict(torch.cpu.get_capabilities())]
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]

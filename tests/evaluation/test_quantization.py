@@ -8,7 +8,7 @@ from shapes import write_png_folder
 from medseg.data.config import EvaluateDataConfig
 from medseg.errors import DataError, QuantizationError
 from medseg.evaluation.config import QuantizationConfig
-from medseg.evaluation.quantization import check_loss, gather_images, measure_loss
+from medseg.evaluation.quantization import average_difference, check_loss, gather_images, measure_loss
 from medseg.model.checkpoint import QuantizationLoss
 
 
@@ -74,6 +74,17 @@ def test_the_loss_is_dice_against_the_references_on_cases_not_trained_on(scene) 
             dice.append(2 * float((mask & reference).sum()) / float(mask.sum() + reference.sum()))
         assert loss.dice[name] == pytest.approx(sum(dice) / 4, abs=1e-6)
         assert loss.worst[name] == pytest.approx(max(dice), abs=1e-6)
+
+
+def test_a_cardiothoracic_ratio_that_is_lost_counts_as_all_of_it() -> None:
+    none = float("nan")
+    pairs = [(0.5, 0.47), (0.4, 0.41), (none, none)]
+    cases = [torch.tensor([[0.9, own], [0.9, quantized]]) for own, quantized in pairs]
+    assert average_difference(cases) == pytest.approx(0.02)
+    assert average_difference([*cases, torch.tensor([[0.9, 0.5], [0.9, none]])]) == pytest.approx(1.04 / 3)
+    assert average_difference([*cases, torch.tensor([[0.9, none], [0.9, 0.5]])]) == pytest.approx(1.04 / 3)
+    assert average_difference(cases[2:]) is None
+    assert average_difference([]) is None
 
 
 def test_without_a_case_to_measure_on_there_is_no_loss(scene) -> None:

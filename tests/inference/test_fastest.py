@@ -70,6 +70,23 @@ def test_a_cache_folder_that_cannot_be_written_is_no_error(model, tmp_path, monk
     assert pick_fastest([PLAIN, OTHER], model)[1].startswith("measured now")
 
 
+class Broken(Backend):
+    """A library that is there and cannot be loaded."""
+
+    def load(self, *_):
+        raise ImportError("libfoo.so: cannot open\nmore")
+
+
+def test_a_backend_that_does_not_work_is_left_out(model, folder, capsys):
+    broken = Broken("openvino", torch.device("cpu"), "bf16")
+    picked, why = pick_fastest([PLAIN, broken], model)
+    assert picked is PLAIN
+    assert broken.name not in why
+    assert capsys.readouterr().err == "backend openvino/cpu/bf16 does not work here: libfoo.so: cannot open\n"
+    with pytest.raises(ImportError):
+        pick_fastest([broken, PLAIN], model)
+
+
 def test_every_candidate_is_measured(model):
     seconds = measure_backends([PLAIN, OTHER], model)
     assert list(seconds) == [PLAIN.name, OTHER.name]

@@ -53,3 +53,20 @@ def test_threads_follow_the_cores_there_are_unless_a_person_says_otherwise(monke
     monkeypatch.setattr(processor, "count_cores", lambda: cores)
     processor.limit_threads()
     assert torch.get_num_threads() == expected
+
+
+@pytest.mark.usefixtures("_threads")
+def test_threads_that_are_bound_to_cores_are_left_alone(monkeypatch):
+    torch.set_num_threads(2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_PROC_BIND", "true")
+    monkeypatch.setattr(processor, "count_cores", lambda: 1)
+    processor.limit_threads()
+    assert torch.get_num_threads() == 2
+
+
+def test_a_processor_with_other_instructions_is_another(monkeypatch):
+    own = processor.identify_processor()
+    assert own == processor.identify_processor()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": False})
+    assert processor.identify_processor() != own

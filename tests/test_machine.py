@@ -1,10 +1,12 @@
 import os
 import platform
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from medseg.processors import count_cores, name_processor
+from medseg.machine import count_cores, count_free_memory, name_processor
 
 V2 = "0::/user/job\n"
 V1 = "7:memory:/docker/ab\n3:cpu,cpuacct:/docker/ab\n0::/\n"
@@ -53,6 +55,45 @@ def test_without_cgroups_the_affinity_counts(tmp_path):
 def test_affinity_counts_below_a_quota(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
     assert count_cores(write(tmp_path, V2, {"user/job/cpu.max": "400000 100000\n"})) == 1
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "files", "gib"),
+    [
+        (V2, {}, 10),
+        (V2, {"user/job/memory.max": "max\n", "user/job/memory.current": "5\n"}, 10),
+        (V2, {"user/job/memory.max": f"{4 * GIB}\n", "user/job/memory.current": f"{GIB}\n"}, 3),
+        (V2, {"user/memory.max": f"{4 * GIB}\n", "user/memory.current": f"{5 * GIB}\n"}, 0),
+        (V2, {"memory.max": f"{64 * GIB}\n", "memory.current": f"{GIB}\n"}, 10),
+        (
+            V2,
+            {
+                "memory.max": f"{4 * GIB}\n",
+                "memory.current": f"{3 * GIB}\n",
+                "memory.stat": f"anon {GIB}\nfile {2 * GIB}\ninactive_file {2 * GIB}\n",
+            },
+            3,
+        ),
+        (V1, {"memory/memory.limit_in_bytes": f"{2 * GIB}\n", "memory/memory.usage_in_bytes": f"{GIB}\n"}, 1),
+        (
+            V1,
+            {
+                "memory/docker/ab/memory.limit_in_bytes": f"{4 * GIB}\n",
+                "memory/docker/ab/memory.usage_in_bytes": f"{4 * GIB}\n",
+                "memory/docker/ab/memory.stat": f"inactive_file 0\ntotal_inactive_file {GIB}\n",
+            },
+            1,
+        ),
+        (V1, {"memory/memory.limit_in_bytes": "9223372036854771712\n", "memory/memory.usage_in_bytes": "0\n"}, 10),
+        (V1, {"cpu/memory.limit_in_bytes": f"{GIB}\n", "cpu/memory.usage_in_bytes": "0\n"}, 10),
+    ],
+)
+def test_free_memory_is_what_the_system_and_every_cgroup_leave(cgroup, files, gib, tmp_path, monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10 * GIB))
+    assert count_free_memory(write(tmp_path, cgroup, files)) == gib * GIB
 
 
 def test_the_processor_is_called_what_it_calls_itself(tmp_path: Path) -> None:
