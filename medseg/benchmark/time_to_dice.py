@@ -18,6 +18,7 @@ from medseg.training.config import TrainingConfig
 from medseg.training.engines import build_evaluator
 
 OURS = "medseg"
+_NO_NUMBER = "between 0 and 1"  # what BCELoss, on a processor, says of probabilities that are NaN
 
 
 @dataclass
@@ -32,12 +33,23 @@ class Racer:
     steps: int = 0
     curve: list[tuple[float, float]] = field(default_factory=list)
     """Seconds of training, and the Dice then."""
+    diverged: bool = False
+
+    def is_running(self, dice: float) -> bool:
+        """Whether it may still reach the Dice."""
+        return not (self.diverged or self.is_over() or self.reached(dice) is not None)
 
     def advance(self, seconds: float) -> None:
         """Train for about so long, at least a step, and look at the validation cases."""
         end = self.seconds + seconds
         while self.seconds < end and not self.is_over():
-            self.seconds += self.step()
+            try:
+                self.seconds += self.step()
+            except RuntimeError as error:
+                if _NO_NUMBER not in str(error):
+                    raise
+                self.diverged = True
+                break
             self.steps += 1
         self.curve.append((self.seconds, self.score()))
 
@@ -52,7 +64,7 @@ def measure_time_to_dice(subject: Subject) -> Iterator[Comparison]:
     train, validation = (subject.cache(split, subject.recipe.preprocess) for split in ("train", "validation"))
     with ExitStack() as stack:
         racers = [_enter_article(subject, train, validation, stack), _enter_ours(subject, train, validation)]
-        while running := [r for r in racers if not r.is_over() and r.reached(settings.dice) is None]:
+        while running := [racer for racer in racers if racer.is_running(settings.dice)]:
             for racer in running:
                 racer.advance(settings.validate_seconds)
     what = f"validation Dice {settings.dice:g} ({subject.judged})"
@@ -113,4 +125,6 @@ def describe_racer(racer: Racer, settings: BenchmarkSettings) -> Row:
     if reached is not None:
         return Row(racer.name, Times((reached,)), details=details)
     note = f"not reached in {racer.seconds / 60:.3g} minutes"
+    if racer.diverged:
+        note += f": its probabilities were no numbers after {racer.steps} steps"
     return Row(racer.name, note=note, at_least=racer.seconds, details=details)

@@ -2,9 +2,10 @@
 
 The picture is convolved with zeros around it, as libraries do it best, and the borders are mended: reflection puts
 row 1 above row 0, so the first row of the output lacks what kernel row 0 makes of row 1; likewise at the other sides.
-Forward and backward that is a small matrix product for rows and one for columns.
+Forward and backward that is a small matrix product or two.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -41,17 +42,18 @@ class ReflectConv2d(nn.Conv2d):
 
 
 class _MendedConvolution(Function):
-    """The borders of rows, then of columns, both sides at a time; with stride 2 and an even size only the first."""
+    """The borders of rows and columns, both sides at a time; with stride 2 and an even size only the first side."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
         out = F.conv2d(x, weight, bias, stride, padding=1)
-        taps = [_gather(x, stride, axis) for axis in (2, 3)]
-        kernels = [_to_front(_outer(weight, stride, axis), axis).flatten(2) for axis in (2, 3)]
-        for axis, tap, kernel in zip((2, 3), taps, kernels, strict=True):
-            border = _to_front(_outer(out, stride, axis), axis)
-            border += (tap @ kernel.transpose(1, 2)).view(border.shape)
-        ctx.save_for_backward(x, weight, *taps, *kernels)
+        saved = []
+        for axes in _group_axes(x):
+            taps = _gather(x, stride, axes)
+            kernels = torch.cat([_to_front(_outer(weight, stride, axis), axis).flatten(2) for axis in axes])
+            _add_outer(out, taps @ kernels.transpose(1, 2), stride, axes)
+            saved += [taps, kernels]
+        ctx.save_for_backward(x, weight, *saved)
         ctx.stride = stride
         return out
 
@@ -63,14 +65,18 @@ class _MendedConvolution(Function):
         to_x, to_weight, to_bias = torch.ops.aten.convolution_backward(
             gradient, x, weight, [len(weight)], [stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, wanted
         )
-        for axis, tap, kernel in zip((2, 3), saved[:2], saved[2:], strict=True):
-            border = _to_front(_outer(gradient, stride, axis), axis).flatten(1, 2)
+        for axes, taps, kernels in zip(_group_axes(x), saved[::2], saved[1::2], strict=True):
+            borders = torch.cat([_to_front(_outer(gradient, stride, axis), axis).flatten(1, 2) for axis in axes])
             if wanted[1]:
-                lines = _to_front(_outer(to_weight, stride, axis), axis)
-                lines += (border.transpose(1, 2) @ tap).view(lines.shape)
+                _add_outer(to_weight, borders.transpose(1, 2) @ taps, stride, axes)
             if wanted[0]:
-                _scatter(to_x, border @ kernel, stride, axis)
+                _scatter(to_x, borders @ kernels, stride, axes)
         return to_x, to_weight, to_bias, None
+
+
+def _group_axes(x: Tensor) -> Sequence[tuple[int, ...]]:
+    """Rows and columns together where they are of one length, so that one product does for both."""
+    return [(2, 3)] if x.shape[2] == x.shape[3] else [(2,), (3,)]
 
 
 def _outer(x: Tensor, stride: int, axis: int) -> Tensor:
@@ -93,25 +99,34 @@ def _to_front(x: Tensor, axis: int) -> Tensor:
     return x.permute((2, 0, 3, 1) if axis == 2 else (3, 0, 2, 1))
 
 
-def _gather(x: Tensor, stride: int, axis: int) -> Tensor:
-    """What kernels meet beyond the border, three neighbours of a place in a row: `(line, batch * place, 3 channel)`."""
-    lines = _to_front(_inner(x, stride, axis), axis)
-    ends = [lines[:, :, 1:2], lines[:, :, -2:-1]]
-    if axis == 3:  # corners count once: as reflected in the rows, as zero here
-        ends = [torch.zeros_like(end) for end in ends]
-    lines = torch.cat([ends[0], lines, ends[1]], dim=2)
-    return lines.unfold(2, 3, stride).transpose(3, 4).flatten(3).flatten(1, 2)
+def _add_outer(target: Tensor, found: Tensor, stride: int, axes: tuple[int, ...]) -> None:
+    for axis, own in zip(axes, found.chunk(len(axes)), strict=True):
+        lines = _to_front(_outer(target, stride, axis), axis)
+        lines += own.view(lines.shape)
 
 
-def _scatter(to_x: Tensor, found: Tensor, stride: int, axis: int) -> None:
+def _gather(x: Tensor, stride: int, axes: tuple[int, ...]) -> Tensor:
+    """What kernels meet beyond borders, three neighbours of a place in a row: `(line, batch * place, 3 channel)`."""
+    inner = [_to_front(_inner(x, stride, axis), axis) for axis in axes]
+    num_lines, batch, length, channels = inner[0].shape
+    padded = x.new_empty(len(axes), num_lines, batch, length + 2, channels)
+    for axis, lines, own in zip(axes, inner, padded, strict=True):
+        own[:, :, 1:-1] = lines
+        # corners count once: as reflected in the rows, as zero in the columns
+        own[:, :, :: length + 1] = lines[:, :, 1 : length - 1 : length - 3] if axis == 2 else 0
+    return padded.flatten(0, 1).unfold(2, 3, stride).transpose(3, 4).flatten(3).flatten(1, 2)
+
+
+def _scatter(to_x: Tensor, found: Tensor, stride: int, axes: tuple[int, ...]) -> None:
     """Add what `_gather` took back where it came from."""
-    target = _to_front(_inner(to_x, stride, axis), axis)
-    num_lines, batch, length, channels = target.shape
-    taps = found.view(num_lines, batch, -1, 3, channels)
-    lines = taps.new_zeros(num_lines, batch, length + 2, channels)
+    targets = [_to_front(_inner(to_x, stride, axis), axis) for axis in axes]
+    num_lines, batch, length, channels = targets[0].shape
+    taps = found.view(len(axes), num_lines, batch, -1, 3, channels)
+    padded = taps.new_zeros(len(axes), num_lines, batch, length + 2, channels)
     for tap in range(3):
-        lines[:, :, tap : tap + length : stride] += taps[:, :, :, tap]
-    if axis == 2:
-        lines[:, :, 2] += lines[:, :, 0]
-        lines[:, :, -3] += lines[:, :, -1]
-    target += lines[:, :, 1:-1]
+        padded[..., tap : tap + length : stride, :] += taps[..., tap, :]
+    for axis, target, own in zip(axes, targets, padded, strict=True):
+        if axis == 2:
+            own[:, :, 2] += own[:, :, 0]
+            own[:, :, -3] += own[:, :, -1]
+        target += own[:, :, 1:-1]

@@ -13,7 +13,7 @@ def race(scores: list[float], minutes: float) -> Racer:
     """A training of one second a step, looked at every three."""
     looks = iter(scores)
     racer = Racer("ours", lambda: 1.0, lambda: next(looks), lambda: racer.seconds >= 60 * minutes)
-    while not racer.is_over() and racer.reached(0.9) is None:
+    while racer.is_running(0.9):
         racer.advance(2.5)
     return racer
 
@@ -34,6 +34,30 @@ def test_minutes_bound_it():
     assert row.at_least == 6.0
     assert row.note == "not reached in 0.1 minutes"
     assert row.details["best_dice"] == 0.3
+
+
+def test_one_that_diverges_has_lost():
+    """As the article's loop may, narrow: its BCELoss meets NaN."""
+    outcomes = iter([torch.tensor([0.5]), torch.tensor([torch.nan]), None])
+
+    def step():
+        torch.nn.BCELoss()(next(outcomes), torch.ones(1))
+        return 1.0
+
+    racer = Racer("theirs", step, lambda: 0.3, lambda: False)
+    while racer.is_running(0.9):
+        racer.advance(5)
+    assert racer.curve == [(1.0, 0.3)]
+    note = describe_racer(racer, SETTINGS).note
+    assert note == "not reached in 0.0167 minutes: its probabilities were no numbers after 1 steps"
+
+
+def test_other_errors_are_raised():
+    def step():
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Racer("theirs", step, lambda: 0.3, lambda: False).advance(5)
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.1, 0.5, 0.9, 1.0])
