@@ -13,7 +13,7 @@ from medseg.evaluation.evaluate import Earlier, evaluate_model
 from medseg.evaluation.files import METRICS, PER_CASE, REPORT, build_metrics, format_per_case, read_per_case
 from medseg.evaluation.result import Evaluation, Summary
 from medseg.evaluation.subject import Subject, build_subject, read_as
-from medseg.inference.backends import build_backend
+from medseg.inference.choice import build_backend
 from medseg.inference.models import LoadedModel, load_models
 from medseg.inference.predictor import build_predictor
 from medseg.tracking.artifacts import download_file, is_run

@@ -13,8 +13,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from medseg.inference.pool import start_server
 
     start_server(config.output.formats)  # which imports what its processes need while this one goes on
-    from medseg.inference.backends import build_backend
     from medseg.inference.batch import FolderPrediction
+    from medseg.inference.choice import build_backend
     from medseg.inference.journal import JOURNAL_NAME, Journal
     from medseg.inference.models import load_models
     from medseg.inference.pool import Workers

@@ -12,7 +12,7 @@ from medseg.data.cases import find_cases
 from medseg.data.config import EvaluateDataConfig
 from medseg.evaluation.result import CaseResult
 from medseg.evaluation.subject import Subject, build_subject, read_as
-from medseg.inference.backends import build_backend
+from medseg.inference.choice import build_backend
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
 from medseg.inference.predictor import build_predictor

@@ -1,6 +1,5 @@
-"""What a network runs on: one interface to PyTorch, PyTorch compiled and OpenVINO, and the choice between them."""
+"""What a network runs on: one interface to PyTorch, PyTorch compiled and OpenVINO."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,8 +8,6 @@ from torch import Tensor
 
 from medseg.errors import ConfigError
 from medseg.inference.config import ModelPredictConfig
-from medseg.inference.fastest import pick_fastest
-from medseg.inference.journal import Journal
 from medseg.inference.models import LoadedModel
 from medseg.inference.openvino_runtime import OpenVinoRuntime, convert, is_installed, read_quantized
 from medseg.inference.torch_runtime import TorchRuntime
@@ -23,8 +20,6 @@ from medseg.training.processor import limit_threads
 
 Forward = Callable[[Tensor], Tensor]
 """Logits, float32 `(batch, class, rows, columns)`, of images float32 `(batch, channel, rows, columns)`."""
-
-_RUN = b""  # the path under which the journal keeps what concerns no single file
 
 
 @dataclass(frozen=True)
@@ -59,22 +54,6 @@ class Backend:
         """The forward passes of a model, one a network."""
         size = model.card.preprocess.size
         return [self.load(network, size, own) for network, own in zip(model.networks, model.quantized, strict=True)]
-
-
-def build_backend(config: ModelPredictConfig, model: LoadedModel, journal: Journal | None = None) -> Backend:
-    """The backend that `config` asks for; where it leaves the choice, the journal's, else the fastest, which is said.
-
-    Masks of one folder thus come from one backend. Raises `ConfigError` for what this machine or the model has not.
-    """
-    earlier = journal.find(_RUN) if journal is not None else None
-    recorded = earlier["backend"] if earlier else ""
-    candidates = _list_recorded(config, model, recorded) if recorded else []
-    candidates = candidates or list_backends(config, model)
-    backend, reason = pick_fastest(candidates, model)
-    print(f"backend {backend.name}: {reason}", file=sys.stderr)
-    if journal is not None and backend.name != recorded:
-        journal.append(_RUN, {"backend": backend.name})
-    return backend
 
 
 def list_backends(config: ModelPredictConfig, model: LoadedModel) -> list[Backend]:
@@ -115,18 +94,3 @@ def build_training_backend(train: TrainingConfig) -> Backend:
     device = choose_device(train)
     precision = "bf16" if build_inferer(train, device).enabled else "fp32"
     return Backend("torch", device, precision, train.channels_last)
-
-
-def _list_recorded(config: ModelPredictConfig, model: LoadedModel, recorded: str) -> list[Backend]:
-    """The backend that the journal says, unless `config` says otherwise; empty, which is said, where it is gone."""
-    fields = dict(zip(("backend", "device", "precision"), recorded.split("/"), strict=True))
-    asked = config.model_copy(update={key: v for key, v in fields.items() if getattr(config, key) == "auto"})
-    try:
-        found = list_backends(asked, model)
-    except ConfigError as error:
-        print(f"not {recorded}, which the journal says: {error}", file=sys.stderr)
-        return []
-    if found[0].precision == "bf16" != config.precision and not has_bf16(found[0].device):
-        print(f"not {recorded}, which the journal says: this machine has no bfloat16", file=sys.stderr)
-        return []
-    return found

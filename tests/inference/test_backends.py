@@ -7,9 +7,8 @@ import torch
 from models import write_model
 
 from medseg.errors import CheckpointError, ConfigError
-from medseg.inference.backends import Backend, build_backend, build_training_backend, list_backends
+from medseg.inference.backends import Backend, build_training_backend, list_backends
 from medseg.inference.config import FolderPredictConfig, PredictConfig
-from medseg.inference.journal import Journal
 from medseg.inference.models import LoadedModel, load_models
 from medseg.inference.openvino_runtime import quantize
 from medseg.inference.predictor import build_predictor
@@ -21,12 +20,6 @@ from medseg.training.precision import has_bf16
 CPU = torch.device("cpu")
 FLOAT = "bf16" if has_bf16(CPU) else "fp32"
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
-
-
-@pytest.fixture
-def journal(tmp_path):
-    with Journal(tmp_path / "journal.jsonl") as opened:
-        yield opened
 
 
 @pytest.fixture(autouse=True)
@@ -132,28 +125,6 @@ def test_an_int8_network_of_other_pictures_is_refused(model):
     own = quantized(model)
     with pytest.raises(CheckpointError, match="other pictures or classes than its card"):
         Backend("openvino", CPU, "int8").load(own.networks[0], (48, 48), own.quantized[0])
-
-
-def test_the_choice_is_recorded_said_and_reused(model, journal, capsys):
-    asked = FolderPredictConfig(backend="torch", device="cpu", precision="fp32")
-    assert build_backend(asked, model, journal).name == "torch/cpu/fp32"
-    assert "backend torch/cpu/fp32: " in capsys.readouterr().err
-    assert build_backend(FolderPredictConfig(), model, journal).name == "torch/cpu/fp32"
-
-
-def test_what_is_asked_for_wins(model, journal):
-    build_backend(FolderPredictConfig(backend="torch", device="cpu", precision="fp32"), model, journal)
-    assert build_backend(FolderPredictConfig(precision="bf16"), model, journal).name == "torch/cpu/bf16"
-
-
-@NO_GPU
-def test_a_recorded_device_that_is_gone_is_said_and_chosen_anew(model, journal, capsys):
-    journal.append(b"", {"backend": "torch/cuda/bf16"})
-    asked = FolderPredictConfig(backend="torch", precision="fp32")
-    assert build_backend(asked, model, journal).name == "torch/cpu/fp32"
-    assert "not torch/cuda/bf16, which the journal says: " in capsys.readouterr().err
-    with pytest.raises(ConfigError, match="no CUDA device"):
-        build_backend(FolderPredictConfig(device="cuda"), model, journal)
 
 
 def test_training_scores_on_pytorch_in_its_own_precision():

@@ -1,4 +1,4 @@
-"""Which backend is the fastest here: a short measurement, kept for the next time."""
+"""Which backend a command takes: as asked, as the journal says, or the fastest by a short measurement that is kept."""
 
 import hashlib
 import json
@@ -8,24 +8,41 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from medseg.atomic import write_text
 from medseg.cache import cache_folder
-from medseg.errors import StorageError
+from medseg.errors import ConfigError, StorageError
+from medseg.inference.backends import Backend, list_backends
+from medseg.inference.config import ModelPredictConfig
+from medseg.inference.journal import Journal
 from medseg.inference.models import LoadedModel
+from medseg.training.precision import has_bf16
 from medseg.training.processor import identify_processor
 
-if TYPE_CHECKING:
-    from medseg.inference.backends import Backend
-
+_RUN = b""  # the path under which the journal keeps what concerns no single file
 _ROUNDS = 3
 _WORTH = 0.95  # of the time of a plainer one: a smaller difference is noise
 
 
-def pick_fastest(candidates: Sequence["Backend"], model: LoadedModel) -> tuple["Backend", str]:
+def build_backend(config: ModelPredictConfig, model: LoadedModel, journal: Journal | None = None) -> Backend:
+    """The backend that `config` asks for; where it leaves the choice, the journal's, else the fastest, which is said.
+
+    Masks of one folder thus come from one backend. Raises `ConfigError` for what this machine or the model has not.
+    """
+    earlier = journal.find(_RUN) if journal is not None else None
+    recorded = earlier["backend"] if earlier else ""
+    candidates = _list_recorded(config, model, recorded) if recorded else []
+    candidates = candidates or list_backends(config, model)
+    backend, reason = pick_fastest(candidates, model)
+    print(f"backend {backend.name}: {reason}", file=sys.stderr)
+    if journal is not None and backend.name != recorded:
+        journal.append(_RUN, {"backend": backend.name})
+    return backend
+
+
+def pick_fastest(candidates: Sequence[Backend], model: LoadedModel) -> tuple[Backend, str]:
     """The fastest of `candidates`, the plainest first, with networks of such a model, and why it was picked.
 
     What was measured is kept in the user's cache folder, by the processor, the libraries and the architecture.
@@ -48,7 +65,7 @@ def pick_fastest(candidates: Sequence["Backend"], model: LoadedModel) -> tuple["
     return picked, f"{when} for a picture: {shown}"
 
 
-def measure_backends(candidates: Sequence["Backend"], model: LoadedModel) -> dict[str, float]:
+def measure_backends(candidates: Sequence[Backend], model: LoadedModel) -> dict[str, float]:
     """Seconds that the model's first network takes for a picture by name of backend; in turn, the least of three.
 
     A backend that does not work here is left out, which is said, unless it is the plainest.
@@ -76,7 +93,22 @@ def measure_backends(candidates: Sequence["Backend"], model: LoadedModel) -> dic
     return seconds
 
 
-def _describe(candidates: Sequence["Backend"], model: LoadedModel) -> str:
+def _list_recorded(config: ModelPredictConfig, model: LoadedModel, recorded: str) -> list[Backend]:
+    """The backend that the journal says, unless `config` says otherwise; empty, which is said, where it is gone."""
+    fields = dict(zip(("backend", "device", "precision"), recorded.split("/"), strict=True))
+    asked = config.model_copy(update={key: v for key, v in fields.items() if getattr(config, key) == "auto"})
+    try:
+        found = list_backends(asked, model)
+    except ConfigError as error:
+        print(f"not {recorded}, which the journal says: {error}", file=sys.stderr)
+        return []
+    if found[0].precision == "bf16" != config.precision and not has_bf16(found[0].device):
+        print(f"not {recorded}, which the journal says: this machine has no bfloat16", file=sys.stderr)
+        return []
+    return found
+
+
+def _describe(candidates: Sequence[Backend], model: LoadedModel) -> str:
     """16 hex digits over all that the speed depends on."""
     libraries = {backend.library for backend in candidates} & {"openvino"} | {"torch"}
     known = {

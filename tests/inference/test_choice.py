@@ -4,13 +4,22 @@ import pytest
 import torch
 from models import write_model
 
+from medseg.errors import ConfigError
 from medseg.inference.backends import Backend
-from medseg.inference.config import ModelPredictConfig
-from medseg.inference.fastest import measure_backends, pick_fastest
+from medseg.inference.choice import build_backend, measure_backends, pick_fastest
+from medseg.inference.config import FolderPredictConfig, ModelPredictConfig
+from medseg.inference.journal import Journal
 from medseg.inference.models import load_models
 from medseg.tracking.config import StoreConfig
 
 PLAIN, OTHER = (Backend("torch", torch.device("cpu"), precision) for precision in ("fp32", "bf16"))
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+
+
+@pytest.fixture
+def journal(tmp_path):
+    with Journal(tmp_path / "journal.jsonl") as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -91,3 +100,25 @@ def test_every_candidate_is_measured(model):
     seconds = measure_backends([PLAIN, OTHER], model)
     assert list(seconds) == [PLAIN.name, OTHER.name]
     assert all(0 < value < 60 for value in seconds.values())
+
+
+def test_the_choice_is_recorded_said_and_reused(model, journal, capsys):
+    asked = FolderPredictConfig(backend="torch", device="cpu", precision="fp32")
+    assert build_backend(asked, model, journal).name == "torch/cpu/fp32"
+    assert "backend torch/cpu/fp32: " in capsys.readouterr().err
+    assert build_backend(FolderPredictConfig(), model, journal).name == "torch/cpu/fp32"
+
+
+def test_what_is_asked_for_wins(model, journal):
+    build_backend(FolderPredictConfig(backend="torch", device="cpu", precision="fp32"), model, journal)
+    assert build_backend(FolderPredictConfig(precision="bf16"), model, journal).name == "torch/cpu/bf16"
+
+
+@NO_GPU
+def test_a_recorded_device_that_is_gone_is_said_and_chosen_anew(model, journal, capsys):
+    journal.append(b"", {"backend": "torch/cuda/bf16"})
+    asked = FolderPredictConfig(backend="torch", precision="fp32")
+    assert build_backend(asked, model, journal).name == "torch/cpu/fp32"
+    assert "not torch/cuda/bf16, which the journal says: " in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="no CUDA device"):
+        build_backend(FolderPredictConfig(device="cuda"), model, journal)
