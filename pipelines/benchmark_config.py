@@ -8,8 +8,9 @@ FILE.yaml may be one of train_xray: data, model, loss, optim, train and so on ar
 for benchmark.dice, on phantoms unless data.root is given; nothing else depends on model and preprocess.
 The article's training loop, as written, also writes a picture each step and its weights every ten (in "article, nothing
 saved" it does not); ours is the step alone, without validation and saving. A folder's decode and write shares are sums
-over processes, which may exceed 100%.
-About ten minutes on two cores. Exit code 0: measured; 1: failed under way; 2: could not start; 130, 143: stopped.
+over processes, which may exceed 100%. "Dice with fp32" is of a network of benchmark.fit_seconds, unsure of small
+organs; benchmark.model=M takes a trained one.
+A quarter of an hour on two cores. Exit code 0: measured; 1: failed under way; 2: could not start; 130, 143: stopped.
 """
 
 from pathlib import Path
