@@ -19,7 +19,7 @@ from medseg.inference.config import ModelPredictConfig
 from medseg.inference.journal import Journal
 from medseg.inference.models import LoadedModel
 from medseg.training.precision import has_bf16
-from medseg.training.processor import identify_processor
+from medseg.training.processor import identify_processor, limit_threads
 
 _RUN = b""  # the path under which the journal keeps what concerns no single file
 _ROUNDS = 3
@@ -35,6 +35,8 @@ def build_backend(config: ModelPredictConfig, model: LoadedModel, journal: Journ
     recorded = earlier["backend"] if earlier else ""
     candidates = _list_recorded(config, model, recorded) if recorded else []
     candidates = candidates or list_backends(config, model)
+    if candidates[0].device.type == "cpu":
+        limit_threads()  # on whose number the speed depends
     backend, reason = pick_fastest(candidates, model)
     print(f"backend {backend.name}: {reason}", file=sys.stderr)
     if journal is not None and backend.name != recorded:
@@ -77,7 +79,7 @@ def measure_backends(candidates: Sequence[Backend], model: LoadedModel) -> dict[
         try:
             forward = backend.load(network, size, model.quantized[0])
             forward(picture)
-        except (ImportError, RuntimeError) as error:
+        except (ConfigError, ImportError, RuntimeError) as error:
             if backend is candidates[0]:
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]

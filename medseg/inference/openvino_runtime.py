@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medseg.errors import CheckpointError
+from medseg.errors import CheckpointError, ConfigError
 from medseg.inference.prepare import fold, split_first, split_images
 from medseg.model.checkpoint import QuantizedNetwork
 from medseg.model.unet import UNet
 
+_FAILURES = ("GeneralFailure", "NotImplementedFailure", "OpConversionFailure", "OpValidationFailure")
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
@@ -57,13 +58,19 @@ class OpenVinoRuntime:
 
 
 def convert(network: UNet, size: tuple[int, int], precision: str) -> Any:
-    """The network as an `openvino.Model` of one picture of `size`, `(rows, columns)`."""
+    """The network as an `openvino.Model` of one picture of `size`, `(rows, columns)`.
+
+    Raises `ConfigError` where OpenVINO does not know an operation, as those of a PyTorch younger than itself.
+    """
     openvino = import_openvino()
     prepared = split_first(fold(network)) if precision == "bf16" else fold(network)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch.export's own
         picture = torch.zeros(1, prepared.in_channels, *size)
-        model = openvino.convert_model(torch.export.export(prepared, (picture,)))
+        try:
+            model = openvino.convert_model(torch.export.export(prepared, (picture,)))
+        except tuple(getattr(openvino.frontend, name) for name in _FAILURES) as error:
+            raise ConfigError("predict.backend=openvino cannot convert this network; predict.backend=torch") from error
     model.reshape(list(picture.shape))
     return model
 

@@ -28,12 +28,14 @@ def limit_threads() -> None:
 
     Whoever says how many, or binds them to cores, is left alone: a bound thread sees no core but its own.
     """
-    said = {"OMP_NUM_THREADS", "OMP_PROC_BIND", "GOMP_CPU_AFFINITY"} & os.environ.keys()
-    if not said and (cores := count_cores()) < torch.get_num_threads():
+    said = {"OMP_NUM_THREADS", "GOMP_CPU_AFFINITY"} & os.environ.keys()
+    bound = os.environ.get("OMP_PROC_BIND", "false").lower() != "false"
+    if not (said or bound) and (cores := count_cores()) < torch.get_num_threads():
         torch.set_num_threads(cores)
 
 
 def identify_processor() -> str:
     """16 hex digits over its name and instructions: code compiled for others is slow here, wrong, or cannot run."""
-    known = [name_processor(), torch.backends.cpu.get_cpu_capability(), dict(torch.cpu.get_capabilities())]
-    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+    instructions = sorted(name for name, there in torch.cpu.get_capabilities().items() if there is True)
+    known = [name_processor(), torch.backends.cpu.get_cpu_capability(), instructions]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]

@@ -127,6 +127,20 @@ def test_an_int8_network_of_other_pictures_is_refused(model):
         Backend("openvino", CPU, "int8").load(own.networks[0], (48, 48), own.quantized[0])
 
 
+def test_a_network_that_openvino_does_not_know_is_said(model, monkeypatch):
+    pytest.importorskip("openvino")
+
+    class Strange(torch.nn.Module):
+        in_channels = 1
+
+        def forward(self, x):
+            return torch.special.bessel_j0(x)
+
+    monkeypatch.setattr("medseg.inference.openvino_runtime.fold", lambda network: Strange())
+    with pytest.raises(ConfigError, match="openvino cannot convert this network"):
+        Backend("openvino", CPU, "fp32").load(model.networks[0], (32, 32))
+
+
 def test_training_scores_on_pytorch_in_its_own_precision():
     found = build_training_backend(TrainingConfig(device="cpu", precision="fp32", channels_last=False))
     assert (found.name, found.channels_last) == ("torch/cpu/fp32", False)

@@ -59,10 +59,11 @@ def test_threads_follow_the_cores_there_are_unless_a_person_says_otherwise(monke
 def test_threads_that_are_bound_to_cores_are_left_alone(monkeypatch):
     torch.set_num_threads(2)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setenv("OMP_PROC_BIND", "true")
     monkeypatch.setattr(processor, "count_cores", lambda: 1)
-    processor.limit_threads()
-    assert torch.get_num_threads() == 2
+    for bound, expected in (("true", 2), ("spread", 2), ("FALSE", 1)):
+        monkeypatch.setenv("OMP_PROC_BIND", bound)
+        processor.limit_threads()
+        assert torch.get_num_threads() == expected
 
 
 def test_a_processor_with_other_instructions_is_another(monkeypatch):
