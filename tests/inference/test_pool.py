@@ -7,6 +7,7 @@ import time
 from multiprocessing import forkserver
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -115,7 +116,9 @@ def test_a_server_that_ends_while_it_is_asked_for_a_process_is_started_anew(work
     """As when a signal to the whole group of processes comes while one of them is replaced."""
     server = forkserver._forkserver._forkserver_pid
     os.kill(server, signal.SIGSTOP)
-    os.kill(server, signal.SIGTERM)
+    while psutil.Process(server).status() != psutil.STATUS_STOPPED:
+        time.sleep(0.01)
+    os.kill(server, signal.SIGTERM)  # which waits until it goes on
     threading.Timer(0.5, os.kill, (server, signal.SIGCONT)).start()
     with Workers(1, InputConfig(dir=tmp_path), tmp_path) as others:
         assert forkserver._forkserver._forkserver_pid != server
