@@ -31,12 +31,14 @@ def test_without_a_home_it_is_a_folder_of_the_user_alone(homeless: Path) -> None
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("squat", ["writable", "link", "other's"])
+@pytest.mark.parametrize("squat", ["writable", "link", "file", "other's"])
 def test_what_others_may_write_there_is_not_taken(squat: str, homeless: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = homeless / f"medseg-{os.getuid()}"
     (homeless / "elsewhere").mkdir()
     if squat == "link":
         taken.symlink_to(homeless / "elsewhere")
+    elif squat == "file":
+        taken.touch(0o600)
     else:
         taken.mkdir()
         taken.chmod(0o777 if squat == "writable" else 0o755)

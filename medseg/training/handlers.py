@@ -156,9 +156,8 @@ class Validation:
         if len(self._losses) - self._num_checked >= _CHECK_EVERY:
             self.check(trainer)
         self._images += len(trainer.state.output[CommonKeys.IMAGE])
-        if (
-            self.validations == 0
-        ):  # a forward pass is about a third of a step, which is four times as long when not coarse
+        if self.validations == 0:
+            # a forward pass is about a third of a step, which is four times as long when not coarse
             seconds = (time.monotonic() - self._epoch_start) / self._images
             factor = 4 if self.budget.is_coarse(trainer) else 1
             self.budget.validation_seconds = factor * seconds / 3 * self.num_cases

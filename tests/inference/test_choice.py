@@ -63,6 +63,22 @@ def test_a_damaged_file_is_measured_anew(model, folder, content):
     assert set(json.loads(path.read_text())) == {PLAIN.name, OTHER.name}
 
 
+def test_threads_are_limited_before_the_speed_is_measured(model, folder, monkeypatch, capsys):
+    """So that what one container measured is not what another one with more cores goes by."""
+    pytest.importorskip("openvino")
+    threads = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    try:
+        for cores, when in ((4, "now"), (2, "now"), (2, "earlier")):
+            torch.set_num_threads(4)
+            monkeypatch.setattr("medseg.training.processor.count_cores", lambda cores=cores: cores)
+            build_backend(FolderPredictConfig(device="cpu"), model)
+            assert f"measured {when}" in capsys.readouterr().err
+    finally:
+        torch.set_num_threads(threads)
+    assert len(list(folder.iterdir())) == 2
+
+
 def test_another_architecture_is_measured_on_its_own(model, folder, tmp_path):
     from medseg.data.config import PreprocessConfig
 
