@@ -67,8 +67,8 @@ class BenchmarkConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.data.colour:
-            raise ValueError("data.colour: the benchmark is about masks on grey radiographs")
+        if self.data.color == "rgb":
+            raise ValueError("data.color=rgb: the benchmark needs grey radiographs and masks")
         if "time_to_dice" in self.benchmark.parts and any(side % 16 or side < 32 for side in self.preprocess.size):
             raise ValueError("preprocess.size: the article's network takes multiples of 16, from 32")
         return self

@@ -45,6 +45,8 @@ def build_job(config: PredictDicomConfig, model: LoadedModel, backend: str, deci
         backend=backend,
         kinds=tuple(sorted(config.input.kinds)),
         invert=config.input.invert,
+        nifti_rows=config.input.nifti_rows,
+        exif=config.input.exif,
         reading=model.card.reading,
         accepts=Accepts(**{**model.card.accepts.model_dump(), **chosen}),
         orientations=model.card.orientations,

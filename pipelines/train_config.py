@@ -57,6 +57,6 @@ class TrainConfig(Section):
             raise ValueError(
                 "model.padding=0 does not cover the picture; training needs model.mirror_input=true with it"
             )
-        if self.data.colour and self.preprocess.intensity != "fixed":
-            raise ValueError("data.colour=true learns pictures and needs preprocess.intensity=fixed")
+        if self.data.color == "rgb" and self.preprocess.intensity != "fixed":
+            raise ValueError("data.color=rgb learns pictures and needs preprocess.intensity=fixed")
         return self

@@ -150,7 +150,7 @@ def check_model(card: ModelCard, classes: tuple[str, ...], data: DataConfig) -> 
     """Raise `ConfigError` that names all in which a model file fits neither the article's network nor the data."""
     found, wanted = card.model.model_dump(), article_config(card.model.width).model_dump()
     unfit = [f"model.{k} is {found[k]}, not {wanted[k]}" for k in wanted if k != "dropout" and found[k] != wanted[k]]
-    read = [(name, getattr(card.reading, name), getattr(data, name)) for name in ("colour", "presentation")]
+    read = [(name, getattr(card.reading, name), getattr(data, name)) for name in ("color", "presentation")]
     unfit += [f"it was trained with data.{name}={own}, not {given}" for name, own, given in read if own != given]
     if card.classes != classes:
         unfit.append(f"its classes are {', '.join(card.classes)}, those of the data {', '.join(classes)}")

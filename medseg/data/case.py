@@ -33,7 +33,7 @@ class Case:
     """Names the patient within this run's memory alone; never written."""
     split: str | None = None
     target: Path | None = None
-    """The RGB picture to be learnt where `data.colour` asks for it."""
+    """The RGB picture to be learnt where `data.color=rgb` asks for it."""
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 

@@ -22,7 +22,7 @@ def check_cases(
 ) -> tuple[list[CaseSurvey], dict[str, str]]:
     """Look at every case once and note what is wrong with it, or with the set; the surveys, and each case's split."""
     splits = {case.id: name for case, name in zip(found.cases, draw_splits(found, split, findings), strict=True)}
-    classes = () if data.colour else found.classes
+    classes = () if data.color == "rgb" else found.classes
     surveys = survey_cases(found.cases, classes, data, preprocess, findings)
     drawn = [survey for survey in surveys if survey.masks]
     shown = [[label in survey.masks and survey.masks[label].area > 0 for label in classes] for survey in drawn]

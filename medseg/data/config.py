@@ -17,6 +17,16 @@ from medseg.config import ExistingPath, Section
 ClassName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Size = Annotated[int, Field(ge=16, le=8192)]
+Color = Literal["grey", "refuse", "rgb"]
+NiftiRows = Literal["top", "bottom"]
+Exif = Literal["apply", "ignore"]
+
+
+def rename_color(given: Any) -> Any:
+    """Settings as they are now, from recipes and model files that say `colour`, true or false."""
+    if isinstance(given, dict) and isinstance(given.get("colour"), bool):
+        return {"color": "rgb" if given["colour"] else "grey", **{k: v for k, v in given.items() if k != "colour"}}
+    return given
 
 
 class CasesConfig(Section):
@@ -34,6 +44,14 @@ class CasesConfig(Section):
     invert: bool = False
     """PNG, JPEG, TIFF and NIfTI images have bright air and dark bone; DICOM says so itself."""
 
+    nifti_rows: NiftiRows | None = None
+    """The end that rows are stored from in NIfTI files without orientation codes. null: bottom if dcm2niix wrote the
+    file, else top, with a warning."""
+
+    exif: Exif | None = None
+    """The EXIF orientation of images. apply: the image is turned, as browsers and LabelMe show it. ignore: the image is
+    read as stored. null: apply, unless the size of the masks shows that they were drawn on the stored image."""
+
 
 class DataSetConfig(CasesConfig):
     """Which radiographs and masks, and how they are read."""
@@ -44,8 +62,17 @@ class DataSetConfig(CasesConfig):
     presentation_intent: tuple[Literal["FOR PRESENTATION", "FOR PROCESSING"], ...] = ("FOR PRESENTATION",)
     """Accepted values of PresentationIntentType; a file without the tag is accepted."""
 
-    colour: bool = False
-    """Read RGB (three channels) and learn the RGB picture targets/<id>.* instead of masks (the article's section 3)."""
+    color: Color = "grey"
+    """Color images. grey: taken as grey, with a warning, if their channels hardly differ, else refused. refuse: refused
+    if their channels differ at all. rgb: read as RGB, to learn the RGB image targets/<id>.* instead of masks (the
+    article's section 3)."""
+
+    _rename = model_validator(mode="before")(rename_color)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The keyword arguments of `read_radiograph`."""
+        return self.model_dump(include={"presentation", "presentation_intent", "invert", "color", "nifti_rows", "exif"})
 
 
 class DataConfig(DataSetConfig):

@@ -28,10 +28,10 @@ def read_folder(root: Path, config: DataSetConfig, findings: Findings) -> Found:
     images = _by_id(list_files(root / "images"), findings)
     if not images:
         raise DataError(f"{as_text(root / 'images')}: no images found; they lie in this folder itself, not below it")
-    folder = root / ("targets" if config.colour else "masks")
+    folder = root / ("targets" if config.color == "rgb" else "masks")
     if not folder.is_dir():
         raise DataError(f"{as_text(root)}: no {folder.name}/ folder beside images/")
-    if config.colour:
+    if config.color == "rgb":
         targets = _by_id(list_files(folder), findings)
         _compare(images, targets, "mask_without_image", "targets without an image", findings)
         _compare(targets, images, "image_without_mask", "images without a target", findings)
@@ -58,9 +58,9 @@ def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Foun
     columns, rows = _read_rows(path, findings)
     mask_columns = {c.removeprefix("mask_"): c for c in columns if c.startswith("mask_")}
     if "image" not in columns or (
-        "target" not in columns if config.colour else ("mask" in columns) == bool(mask_columns)
+        "target" not in columns if config.color == "rgb" else ("mask" in columns) == bool(mask_columns)
     ):
-        wanted = "'target'" if config.colour else "either 'mask' or 'mask_<class>'..."
+        wanted = "'target'" if config.color == "rgb" else "either 'mask' or 'mask_<class>'..."
         raise DataError(
             f"{as_text(path)}: a manifest has commas between its columns and the columns 'image' and {wanted}; "
             f"found {columns}"
@@ -76,25 +76,25 @@ def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Foun
             for key, column in mask_columns.items()
             if key in classes and row[column]
         }
-        if row.get("mask") and not config.colour:
+        if row.get("mask") and config.color != "rgb":
             masks = _label_map(_existing(path, row["mask"], "masks", name, findings), classes)
         split = row.get("split", "").lower() or None
         if splits_given and split not in _SPLITS:
             what = f"rows whose split is not one of {', '.join(_SPLITS)}"
             findings.add("manifest", name, f"{name}: {split or '(empty)'}", what=what)
-        target = _existing(path, row["target"], "targets", name, findings) if config.colour else None
+        target = _existing(path, row["target"], "targets", name, findings) if config.color == "rgb" else None
         known = {"image", "mask", "target", "patient", "split", *mask_columns.values()}
         metadata = {key: value for key, value in row.items() if key not in known}
         image = _existing(path, row["image"], "images", name, findings)
         patient = f"manifest\0{row['patient']}" if row.get("patient") else ""
         cases.append(Case(name, image, masks, patient, split, target, metadata))
-    return cases, _COLOURS if config.colour else classes
+    return cases, _COLOURS if config.color == "rgb" else classes
 
 
 def read_dataset_json(path: Path, config: DataSetConfig, findings: Findings) -> Found:
     """Cases of nnU-Net's raw layout (`channel_names`, `file_ending`) or Decathlon's (`training` lists the files)."""
-    if config.colour:
-        raise DataError(f"{as_text(path)}: data.colour=true learns pictures, of which a dataset.json knows nothing")
+    if config.color == "rgb":
+        raise DataError(f"{as_text(path)}: data.color=rgb learns pictures, of which a dataset.json knows nothing")
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
         labels = _labels(described["labels"])

@@ -114,7 +114,7 @@ def build_validation_loader(cached: CachedCases, batch_size: int) -> DataLoader[
 
 def build_case_transform(data: DataSetConfig, preprocess: PreprocessConfig, classes: Sequence[str]) -> Compose:
     """From a case's item to its tensors, with `digest` and `label_digest` of what was read."""
-    if data.colour:
+    if data.color == "rgb":
         return Compose(
             [
                 LoadRadiographd(["image", "target"], data),
@@ -126,7 +126,7 @@ def build_case_transform(data: DataSetConfig, preprocess: PreprocessConfig, clas
     return Compose(
         [
             LoadRadiographd(["image"], data),
-            LoadMasksd(["mask"], classes),
+            LoadMasksd(["mask"], data, classes),
             _digest,
             network_input(preprocess),
             Fitd(["mask"], preprocess, binary=True),
@@ -173,8 +173,8 @@ def cache_cases(
     Beyond `data.cache_gib` the tensors are memory-mapped from nameless files in `folder`. Raises `DataError` that lists
     every case that cannot be read, `StorageError` where the disk has no room.
     """
-    channels = 3 if data.colour else 1
-    label_kind = torch.float32 if data.colour else torch.uint8
+    channels = 3 if data.color == "rgb" else 1
+    label_kind = torch.float32 if data.color == "rgb" else torch.uint8
     shape = (len(cases), channels, *preprocess.size), (len(cases), len(classes), *preprocess.size)
     gib = sum(np.prod(s) * size for s, size in zip(shape, (4, label_kind.itemsize), strict=True)) / 2**30
     on_disk = gib > data.cache_gib
@@ -189,8 +189,8 @@ def cache_cases(
         except RadiographError as error:
             return error
         images[index] = item["image"].as_tensor()
-        labels[index] = item["target"].as_tensor() if data.colour else item["mask"]
-        if not data.colour:
+        labels[index] = item["target"].as_tensor() if data.color == "rgb" else item["mask"]
+        if data.color != "rgb":
             present[index] = item["present"]
         return _facts(item)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.data.case import MaskSource
+from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
 from medseg.errors import RadiographError
 from medseg.radiograph.mask import LabelImage, binarize, read_label_image
@@ -25,24 +26,29 @@ class ReadMask:
     """The levels as stored, `(rows, columns)`, where the whole file is one class; else None."""
 
 
-def read_masks(sources: Mapping[str, MaskSource], classes: Sequence[str]) -> tuple[NDArray[np.uint8], list[str]]:
+def read_masks(
+    sources: Mapping[str, MaskSource], config: CasesConfig, classes: Sequence[str]
+) -> tuple[NDArray[np.uint8], list[str]]:
     """Masks uint8 `(class, rows, columns)` of 0 and 1 at their own size, and warnings. Raises `RadiographError`."""
     warnings: list[str] = []
-    masks = {name: read.mask for name, read in read_mask_files(sources, warnings).items()}
+    masks = {name: read.mask for name, read in read_mask_files(sources, config, warnings).items()}
     stacked = np.zeros((len(classes), *next(iter(masks.values())).shape), np.uint8)
     for name, mask in masks.items():
         stacked[classes.index(name)] = mask
     return stacked, warnings
 
 
-def read_mask_files(sources: Mapping[str, MaskSource], warnings: list[str]) -> dict[str, ReadMask]:
+def read_mask_files(sources: Mapping[str, MaskSource], config: CasesConfig, warnings: list[str]) -> dict[str, ReadMask]:
     """The mask of each class, all of one size; a file that several share is read once. Raises `RadiographError`."""
     files: dict[Path, Segmentation | LabelImage] = {}
     masks: dict[str, ReadMask] = {}
     for name, source in sources.items():
         if source.path not in files:
             segmented = is_segmentation(source.path)
-            files[source.path] = read_segmentation(source.path) if segmented else read_label_image(source.path)
+            if segmented:
+                files[source.path] = read_segmentation(source.path)
+            else:
+                files[source.path] = read_label_image(source.path, nifti_rows=config.nifti_rows, exif=config.exif)
         content = files[source.path]
         values = content.values if isinstance(content, LabelImage) and not source.values else None
         masks[name] = ReadMask(_mask_of(content, source, warnings), values)

@@ -128,12 +128,11 @@ def survey_case(case: Case, classes: Sequence[str], data: DataSetConfig, preproc
 
 def _read(case: Case, data: DataSetConfig) -> tuple[Radiograph, dict[str, ReadMask]]:
     """The files of a case, whose sizes fit."""
-    reading = data.model_dump(include={"presentation", "presentation_intent", "invert", "colour"})
-    radiograph = read_radiograph(case.image, **reading)
+    radiograph = read_radiograph(case.image, **data.reading)
     if case.target:
-        target = read_radiograph(case.target, **reading)
+        target = read_radiograph(case.target, **data.reading)
         check_sizes(case.image, radiograph.pixels.shape, case.target, target.pixels.shape)
-    read = read_mask_files(case.masks, []) if case.masks else {}
+    read = read_mask_files(case.masks, data, []) if case.masks else {}
     for name, file in read.items():
         check_sizes(case.image, radiograph.pixels.shape, case.masks[name].path, file.mask.shape)
     return radiograph, read

@@ -51,13 +51,7 @@ class LoadRadiographd(MapTransform):
         """The item with its paths read."""
         loaded = dict(data)
         for key in self.key_iterator(loaded):
-            radiograph = read_radiograph(
-                loaded[key],
-                presentation=self.config.presentation,
-                presentation_intent=self.config.presentation_intent,
-                invert=self.config.invert,
-                colour=self.config.colour,
-            )
+            radiograph = read_radiograph(loaded[key], **self.config.reading)
             loaded[key] = build_meta_tensor(radiograph)
         return loaded
 
@@ -69,8 +63,11 @@ class LoadMasksd(MapTransform):
     Raises `RadiographError` where masks differ in size, or in aspect ratio from the image of `image_key`.
     """
 
-    def __init__(self, keys: Sequence[str], classes: Sequence[str], image_key: str = "image") -> None:
+    def __init__(
+        self, keys: Sequence[str], config: DataSetConfig, classes: Sequence[str], image_key: str = "image"
+    ) -> None:
         super().__init__(keys)
+        self.config = config
         self.classes = classes
         self.image_key = image_key
 
@@ -79,7 +76,7 @@ class LoadMasksd(MapTransform):
         loaded = dict(data)
         for key in self.key_iterator(loaded):
             sources: Mapping[str, MaskSource] = loaded[key]
-            masks, warnings = read_masks(sources, self.classes)
+            masks, warnings = read_masks(sources, self.config, self.classes)
             if self.image_key in loaded:
                 mask_path = next(iter(sources.values())).path
                 check_sizes(loaded["image_path"], loaded[self.image_key].shape[-2:], mask_path, masks.shape[-2:])

@@ -91,7 +91,7 @@ def check_request(found: CaseSet, data: EvaluateDataConfig, config: EvaluationCo
     if unknown:
         there = ", ".join(columns) or "none (a manifest may have them)"
         raise ConfigError(f"by: no column {', '.join(unknown)} in {data.root}; there are {there}")
-    if config.stress and subject.data.colour:
+    if config.stress and subject.data.color == "rgb":
         raise ConfigError("stress=true spoils grey radiographs; the model reads colour")
 
 

@@ -97,7 +97,7 @@ class Subject:
         masks = {name: source for name, source in case.masks.items() if name in self.classes}
         item = apply_transforms(self._load, as_item(replace(case, masks=masks)))
         image = item["image"]
-        if self.data.colour:
+        if self.data.color == "rgb":
             check_sizes(item["image_path"], image.shape[-2:], item["target_path"], item["target"].shape[-2:])
             loaded: dict[Hashable, Any] = {"target": item["target"]}
             target = ScaleRadiographd(["target"], self.card.preprocess)(loaded)["target"].as_tensor()
@@ -128,9 +128,9 @@ class Subject:
 
     @cached_property
     def _load(self) -> Compose:
-        if self.data.colour:
+        if self.data.color == "rgb":
             return Compose([LoadRadiographd(["image", "target"], self.data)])
-        return Compose([LoadRadiographd(["image"], self.data), LoadMasksd(["mask"], self.classes)])
+        return Compose([LoadRadiographd(["image"], self.data), LoadMasksd(["mask"], self.data, self.classes)])
 
     def _digest_negative(self, case: Case, image: MetaTensor) -> str:
         """What the digest of `image` would be had `data.invert` been another one, as perhaps in training."""
@@ -158,7 +158,7 @@ def read_as(card: ModelCard, data: CasesConfig) -> DataSetConfig:
 def build_subject(model: LoadedModel, predictor: Predictor, data: DataSetConfig, found: CaseSet) -> Subject:
     """The model on the cases `found`; `data` as by `read_as`. Raises `DataError` where they share no class."""
     known = set(found.classes)
-    if not data.colour:
+    if data.color != "rgb":
         known &= {name for case in found.cases for name in case.masks}
     classes = tuple(name for name in model.card.classes if name in known)
     if not classes:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
 
 from medseg.config import ExistingPath, Section
+from medseg.data.config import Exif, NiftiRows
 
 
 def _as_list(given: Any) -> Any:
@@ -87,6 +88,14 @@ class InputConfig(Section):
 
     invert: bool = False
     """PNG, JPEG, TIFF and NIfTI images have bright air and dark bone; DICOM says so itself."""
+
+    nifti_rows: NiftiRows | None = None
+    """The end that rows are stored from in NIfTI files without orientation codes. null: bottom if dcm2niix wrote the
+    file, else top, with a warning."""
+
+    exif: Exif | None = None
+    """The EXIF orientation of images. apply, or null: the image is turned, and its masks lie on the turned image.
+    ignore: the image is read as stored."""
 
     modalities: tuple[str, ...] | None = None
     """Accepted values of Modality; null takes those of the model file. A file without the tag is accepted."""

@@ -117,7 +117,9 @@ def _examine(job: Job, file: BinaryIO, path: bytes, found: Examined) -> None:
         presentation=reading.presentation,
         presentation_intent=reading.presentation_intent,
         invert=job.invert,
-        colour=reading.colour,
+        color=reading.color,
+        nifti_rows=job.nifti_rows,
+        exif=job.exif,
     )
     _keep(job, picture, found)
     _add_sources(job, file, picture, found)
@@ -146,7 +148,7 @@ def _screen(job: Job, file: BinaryIO, kind: str, found: Examined) -> str | None:
         return _other_kind(kind)
     if described.frames > max(1, os.fstat(file.fileno()).st_size):
         raise RadiographError(f"claims {described.frames} frames, more than it has bytes", "damaged")
-    return screen(described, job.accepts, job.reading.colour)
+    return screen(described, job.accepts, job.reading.color == "rgb")
 
 
 def _other_kind(kind: str) -> str:

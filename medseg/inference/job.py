@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.config import Section
+from medseg.data.config import Exif, NiftiRows
 from medseg.inference.decision import Decision
 from medseg.model.checkpoint import Accepts, Range, Reading
 
@@ -29,6 +30,8 @@ class Job:
     """What the network runs on, as `torch/cpu/bf16`."""
     kinds: tuple[str, ...]
     invert: bool
+    nifti_rows: NiftiRows | None
+    exif: Exif | None
     reading: Reading
     accepts: Accepts
     orientations: tuple[str, ...]
@@ -43,7 +46,7 @@ class Job:
     @property
     def configuration(self) -> str:
         """16 hex digits over the settings that decide the masks."""
-        return self._digest("model", "backend", "invert", "reading", "decision", "tta")
+        return self._digest("model", "backend", "invert", "nifti_rows", "exif", "reading", "decision", "tta")
 
     @property
     def key(self) -> str:

@@ -56,7 +56,7 @@ def _predictions(
 def _reference(case: Case, predictor: Predictor, data: DataSetConfig) -> Tensor:
     """Masks, bool `(class, rows, columns)`, at the reference's own size; of an RGB target where it is at least half."""
     if case.target is None:
-        return torch.from_numpy(read_masks(case.masks, predictor.card.classes)[0]).bool()
+        return torch.from_numpy(read_masks(case.masks, data, predictor.card.classes)[0]).bool()
     loaded = LoadRadiographd(["image"], data)({"image": case.target})
     target: Tensor = ScaleRadiographd(["image"], predictor.card.preprocess)(loaded)["image"].as_tensor()
     return target >= 0.5

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from torch import Tensor
 
 from medseg.atomic import open_atomically
 from medseg.config import Section, flatten
-from medseg.data.config import ClassName, PreprocessConfig
+from medseg.data.config import ClassName, Color, PreprocessConfig, rename_color
 from medseg.errors import CheckpointError, ConfigError
 from medseg.model.config import InferenceConfig, ModelConfig
 from medseg.model.unet import UNet, build_unet
@@ -31,7 +31,9 @@ class Reading(Section):
 
     presentation: Literal["stored", "voi"] = "stored"
     presentation_intent: tuple[str, ...] = ("FOR PRESENTATION",)
-    colour: bool = False
+    color: Color = "grey"
+
+    _rename = model_validator(mode="before")(rename_color)
 
 
 class Accepts(Section):
@@ -104,7 +106,7 @@ class ModelCard(Section):
 
     def build_network(self) -> UNet:
         """The network of this card, with fresh weights."""
-        return build_unet(self.model, 3 if self.reading.colour else 1, len(self.classes))
+        return build_unet(self.model, 3 if self.reading.color == "rgb" else 1, len(self.classes))
 
 
 def check_components(inference: InferenceConfig, classes: Sequence[str]) -> None:

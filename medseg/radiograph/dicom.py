@@ -52,7 +52,7 @@ _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 
 
-def read_dicom(file: BinaryIO, *, presentation: str, presentation_intent: Collection[str], colour: bool) -> Radiograph:
+def read_dicom(file: BinaryIO, *, presentation: str, presentation_intent: Collection[str], color: str) -> Radiograph:
     """The picture of a DICOM file. Raises `RadiographError` for all that is not one single grey frame.
 
     Stored values, then the modality step, with `presentation="voi"` the VOI step, and MONOCHROME1 turned round last.
@@ -64,9 +64,9 @@ def read_dicom(file: BinaryIO, *, presentation: str, presentation_intent: Collec
     padding = None
     if form.samples == 1:
         pixels, padding = _grey_pixels(dataset, form, presentation, warnings)
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2) if colour else pixels
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2) if color == "rgb" else pixels
     else:
-        pixels = _colour_pixels(dataset, form, colour)
+        pixels = _colour_pixels(dataset, form, color)
     check_content(pixels, padding)
     spacing_mm, spacing_source = read_spacing(dataset, warnings)
     return Radiograph(
@@ -195,8 +195,8 @@ def _look_up(
     return pixels
 
 
-def _colour_pixels(dataset: Dataset, form: PixelFormat, colour: bool) -> NDArray[np.float32]:
-    if not colour:
+def _colour_pixels(dataset: Dataset, form: PixelFormat, color: str) -> NDArray[np.float32]:
+    if color != "rgb":
         raise RadiographError(f"is a colour picture (SamplesPerPixel {form.samples}); a grey one is needed", "colour")
     if form.samples != 3 or form.photometric not in _COLOUR:
         raise RadiographError(f"SamplesPerPixel {form.samples} with this PhotometricInterpretation is not supported")

@@ -20,7 +20,7 @@ class Radiograph:
     """One picture as the network may see it. Carries nothing that tells who the patient is."""
 
     pixels: NDArray[np.float32]
-    """`(rows, columns)`, modality values, bright is dense; `(rows, columns, 3)` only where colour was asked for."""
+    """`(rows, columns)`, modality values, bright is dense; `(rows, columns, 3)` only where RGB was asked for."""
     spacing_mm: tuple[float, float] | None
     """`(row, column)`, or None where the file does not say."""
     spacing_source: str

@@ -28,7 +28,9 @@ class LabelImage:
     lossy: bool
 
 
-def read_label_image(path: str | os.PathLike[str]) -> LabelImage:
+def read_label_image(
+    path: str | os.PathLike[str], *, nifti_rows: str | None = None, exif: str | None = None
+) -> LabelImage:
     """The mask or label map in one file, with the orientation rules of `read_radiograph`, never inverted or scaled.
 
     A palette PNG or TIFF gives its indices, other colour is grey where the channels agree. Raises `RadiographError`.
@@ -41,11 +43,11 @@ def read_label_image(path: str | os.PathLike[str]) -> LabelImage:
         if kind == "dicom":
             values, spacing, lossy = read_stored(file, warnings)
         elif kind == "nifti":
-            values, spacing = read_nifti(file, warnings)
+            values, spacing = read_nifti(file, warnings, rows=nifti_rows)
         elif kind in ("mha", "nrrd"):
             values, spacing = read_itk(file, kind, warnings)
         else:
-            values = read_raster(file, kind, warnings, indices=True)
+            values = read_raster(file, kind, warnings, exif=exif, indices=True)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise RadiographError("holds labels that are NaN or infinite")
     return LabelImage(np.ascontiguousarray(values), spacing, kind, lossy)

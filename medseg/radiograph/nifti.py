@@ -23,7 +23,9 @@ _MOST_INFLATED = 1032  # bytes that deflate makes of one, at most
 _TO_LPS = np.diag([-1.0, -1.0, 1.0])
 
 
-def read_nifti(file: BinaryIO, warnings: list[str]) -> tuple[NDArray[Any], tuple[float, float] | None]:
+def read_nifti(
+    file: BinaryIO, warnings: list[str], *, rows: str | None = None
+) -> tuple[NDArray[Any], tuple[float, float] | None]:
     """`(rows, columns)` and `(row, column)` spacing in mm of a 2-D NIfTI, or a 3-D one of a single slice.
 
     Values after scl_slope, in the stored type where there is none. Axes as the affine says, turned to the canonical

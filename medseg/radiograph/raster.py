@@ -34,9 +34,15 @@ _TURN_BACK: dict[int | None, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 
 def read_raster(
-    file: BinaryIO, kind: str, warnings: list[str], *, colour: bool = False, indices: bool = False
+    file: BinaryIO,
+    kind: str,
+    warnings: list[str],
+    *,
+    color: str = "grey",
+    exif: str | None = None,
+    indices: bool = False,
 ) -> NDArray[Any]:
-    """`(rows, columns)` as stored, or `(rows, columns, 3)` with `colour`, of a `png`, `jpeg` or `tiff`.
+    """`(rows, columns)` as stored, or `(rows, columns, 3)` with `color="rgb"`, of a `png`, `jpeg` or `tiff`.
 
     Colour whose channels agree (in a JPEG within 3) is grey. With `indices` a palette picture gives its indices, the
     values of a label map. A TIFF whose white is zero is turned round, so that bright is greater; nothing else is.
@@ -67,8 +73,8 @@ def read_raster(
     if kind == "tiff" and orientation in _TURN_BACK:
         pixels = _TURN_BACK[orientation](pixels)
     if pixels.ndim == 2:
-        return np.repeat(pixels[:, :, None], 3, axis=2) if colour else pixels
-    return pixels if colour else merge_channels(pixels, _JPEG_TOLERANCE if kind == "jpeg" else 0)
+        return np.repeat(pixels[:, :, None], 3, axis=2) if color == "rgb" else pixels
+    return pixels if color == "rgb" else merge_channels(pixels, _JPEG_TOLERANCE if kind == "jpeg" else 0)
 
 
 def _check_png(file: BinaryIO) -> None:

@@ -17,6 +17,9 @@ from medseg.radiograph.source import Source, open_source
 __all__ = ["Presentation", "identify_kind", "read_radiograph"]
 
 Presentation = Literal["stored", "voi"]
+Color = Literal["grey", "refuse", "rgb"]
+NiftiRows = Literal["top", "bottom"]
+Exif = Literal["apply", "ignore"]
 
 
 def read_radiograph(
@@ -25,35 +28,39 @@ def read_radiograph(
     presentation: Presentation = "stored",
     presentation_intent: Collection[str] = ("FOR PRESENTATION",),
     invert: bool = False,
-    colour: bool = False,
+    color: Color = "grey",
+    nifti_rows: NiftiRows | None = None,
+    exif: Exif | None = None,
 ) -> Radiograph:
     """The radiograph in one file, by path or open: float32 `(rows, columns)`, modality values, bright is dense.
 
     `presentation="voi"` takes a DICOM picture through its VOI LUT or window. `presentation_intent` lists the values of
     PresentationIntentType that are allowed; a file without it always is. `invert` turns dark for bright in files that
     do not state their polarity, that is all but DICOM: the type's greatest number minus the value, for signed numbers
-    and fractions least plus greatest minus the value. `colour` asks for `(rows, columns, 3)`, grey repeated.
+    and fractions least plus greatest minus the value. `color="rgb"` asks for `(rows, columns, 3)`, grey repeated.
     Raises `RadiographError` naming the file and the reason.
     """
     with open_source(source) as file:
         kind = identify(file, file.name)
         if kind == "dicom":
-            return read_dicom(file, presentation=presentation, presentation_intent=presentation_intent, colour=colour)
-        return _read_plain(file, kind, invert, colour)
+            return read_dicom(file, presentation=presentation, presentation_intent=presentation_intent, color=color)
+        return _read_plain(file, kind, invert, color, nifti_rows, exif)
 
 
-def _read_plain(file: BinaryIO, kind: str, invert: bool, colour: bool) -> Radiograph:
+def _read_plain(
+    file: BinaryIO, kind: str, invert: bool, color: Color, nifti_rows: NiftiRows | None, exif: Exif | None
+) -> Radiograph:
     """A file of a format that knows no polarity."""
     warnings: list[str] = []
     spacing = None
     if kind == "nifti":
-        pixels, spacing = read_nifti(file, warnings)
+        pixels, spacing = read_nifti(file, warnings, rows=nifti_rows)
     elif kind in ("mha", "nrrd"):
         pixels, spacing = read_itk(file, kind, warnings)
     else:
-        pixels = read_raster(file, kind, warnings, colour=colour)
+        pixels = read_raster(file, kind, warnings, color=color, exif=exif)
     pixels = inverted(pixels) if invert else pixels
-    if colour and pixels.ndim == 2:
+    if color == "rgb" and pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
     with np.errstate(over="ignore"):
         values = np.ascontiguousarray(pixels, dtype=np.float32)

@@ -30,9 +30,7 @@ def describe_model(
         model=model,
         preprocess=preprocess,
         inference=inference,
-        reading=Reading(
-            presentation=data.presentation, presentation_intent=data.presentation_intent, colour=data.colour
-        ),
+        reading=Reading(presentation=data.presentation, presentation_intent=data.presentation_intent, color=data.color),
         accepts=describe_input(cached.train.facts, data),
         orientations=tuple(sorted({facts.orientation for facts in cached.train.facts if facts.orientation})),
         ranges=measure_ranges(cached.train, classes),

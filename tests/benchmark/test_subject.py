@@ -79,7 +79,7 @@ CARD = ModelCard(
             "depth is 3, not 4; model.skip is",
         ),
         ({"model": article_config(4, "zeros")}, "padding_mode is zeros, not reflect"),
-        ({"reading": Reading(colour=True)}, "data.colour=True, not False"),
+        ({"reading": Reading(color="rgb")}, "data.color=rgb, not grey"),
         ({"classes": ("lungs", "heart", "clavicles")}, "classes are lungs, heart, clavicles, those of the data clav"),
     ],
 )

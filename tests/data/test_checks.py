@@ -262,11 +262,11 @@ def test_pairs_of_pictures(tmp_path):
     from medseg.data.darken import write_darkened_pairs
 
     root = write_darkened_pairs(tmp_path, 40, 64, 0)
-    found = check(root, colour=True)
+    found = check(root, color="rgb")
     assert {code for code, (severity, _) in found.items() if severity == "error"} == set()
     target = min((root / "targets").iterdir())
     Image.fromarray(np.zeros((40, 64, 3), np.uint8) + np.arange(64, dtype=np.uint8)[:, None]).save(target)
-    assert check(root, colour=True)["size_mismatch"] == ("error", [target.stem])
+    assert check(root, color="rgb")["size_mismatch"] == ("error", [target.stem])
 
 
 def test_description_counts_and_names_no_patient(clean_phantoms):

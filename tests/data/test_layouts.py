@@ -59,12 +59,12 @@ def test_mask_files_beside_class_folders(tmp_path):
 def test_colour_pairs(tmp_path):
     for name in ("images/a.png", "targets/a.jpg", "images/b.png", "targets/c.png"):
         write_png(tmp_path / name)
-    message = message_of(tmp_path, colour=True)
+    message = message_of(tmp_path, color="rgb")
     assert "targets without an image (1):\n    c.png" in message
     assert "images without a target (1):\n    b.png" in message
     (tmp_path / "images/b.png").unlink()
     (tmp_path / "targets/c.png").unlink()
-    found = find(tmp_path, colour=True)
+    found = find(tmp_path, color="rgb")
     assert found.classes == ("red", "green", "blue")
     assert found.cases[0].target == tmp_path / "targets" / "a.jpg"
 
@@ -155,7 +155,7 @@ def test_manifest_of_label_maps(tmp_path):
 
 
 def test_manifest_of_colour_pairs(tmp_path):
-    found = find(write_manifest(tmp_path, "image,target\na.png,m/a.png\n"), colour=True)
+    found = find(write_manifest(tmp_path, "image,target\na.png,m/a.png\n"), color="rgb")
     assert found.cases[0].target == tmp_path / "m" / "a.png"
 
 

@@ -3,9 +3,12 @@ import pytest
 from PIL import Image
 
 from medseg.data.case import MaskSource
+from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
 from medseg.data.masks import check_classes, check_sizes, read_mask_files, read_masks
 from medseg.errors import RadiographError
+
+PLAIN = CasesConfig()
 
 
 def write_picture(path, pixels):
@@ -21,25 +24,25 @@ def test_masks_of_different_sizes(tmp_path):
     with pytest.raises(
         RadiographError, match=r"masks of one image differ in size: .*a\.png \(8, 8\), .*b\.png \(9, 9\)"
     ):
-        read_masks(sources, ("a", "b"))
+        read_masks(sources, PLAIN, ("a", "b"))
 
 
 def test_label_map_by_value(tmp_path):
     path = write_picture(tmp_path / "m.png", np.array([[0, 1], [2, 3]], np.uint8))
     masks, warnings = read_masks(
-        {"a": MaskSource(path, (1, 3), (1, 2, 3)), "b": MaskSource(path, (2,), (1, 2, 3))}, "ab"
+        {"a": MaskSource(path, (1, 3), (1, 2, 3)), "b": MaskSource(path, (2,), (1, 2, 3))}, PLAIN, "ab"
     )
     assert masks.tolist() == [[[0, 1], [0, 1]], [[0, 0], [1, 0]]]
     assert warnings == []
     with pytest.raises(
         RadiographError, match=r"m\.png: label values \[3\] belong to no class; declared are \[1, 2\] and 0"
     ):
-        read_masks({"a": MaskSource(path, (1,), (1, 2))}, "a")
+        read_masks({"a": MaskSource(path, (1,), (1, 2))}, PLAIN, "a")
 
 
 def test_soft_mask_is_cut_at_half_with_a_warning(tmp_path):
     path = write_picture(tmp_path / "m.png", np.array([[0, 100], [140, 255]], np.uint8))
-    masks, warnings = read_masks({"a": MaskSource(path)}, "a")
+    masks, warnings = read_masks({"a": MaskSource(path)}, PLAIN, "a")
     assert masks.tolist() == [[[0, 0], [1, 1]]]
     assert "a mask with more than two grey levels" in warnings[0]
 
@@ -47,11 +50,11 @@ def test_soft_mask_is_cut_at_half_with_a_warning(tmp_path):
 def test_file_of_one_class_keeps_its_levels(tmp_path):
     levels = np.array([[0, 7], [7, 0]], np.uint8)
     path = write_picture(tmp_path / "m.png", levels)
-    read = read_mask_files({"a": MaskSource(path)}, [])["a"]
+    read = read_mask_files({"a": MaskSource(path)}, PLAIN, [])["a"]
     assert read.values is not None
     assert np.array_equal(read.values, levels)
     assert np.array_equal(read.mask, levels == 7)
-    assert read_mask_files({"a": MaskSource(path, (7,), (7,))}, [])["a"].values is None
+    assert read_mask_files({"a": MaskSource(path, (7,), (7,))}, PLAIN, [])["a"].values is None
 
 
 @pytest.mark.parametrize("size", [(4, 5), (8, 10), (2, 2.5)])

@@ -16,7 +16,7 @@ def test_own_data_are_taken_as_they_are(tmp_path):
 )
 def test_synthetic_set_is_written_once_and_readable(tmp_path, kind, classes):
     phantom = PhantomConfig(kind=kind, num_cases=2, size=64)
-    data = find_data(DataConfig(missing="ignore", colour=kind == "darken"), phantom, tmp_path)
+    data = find_data(DataConfig(missing="ignore", color="rgb" if kind == "darken" else "grey"), phantom, tmp_path)
     assert data.missing == "ignore"
     found = find_cases(data)
     assert len(found.cases) == 2

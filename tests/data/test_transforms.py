@@ -128,7 +128,7 @@ def test_masks_stand_in_class_order_at_network_size(case):
 def test_colour_pair(tmp_path):
     colours = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
     path = write_png(tmp_path / "a.png", colours)
-    data, preprocess = DataConfig(colour=True), PreprocessConfig(size=(64, 64), intensity="fixed")
+    data, preprocess = DataConfig(color="rgb"), PreprocessConfig(size=(64, 64), intensity="fixed")
     case = Case("a", path, {}, target=path)
     item = apply_transforms(build_case_transform(data, preprocess, ("red", "green", "blue")), as_item(case))
     assert np.allclose(item["image"].numpy(), np.moveaxis(colours, -1, 0) / 255, atol=1e-6)
@@ -185,5 +185,5 @@ def test_other_errors_are_not_disguised():
 
 
 def test_masks_alone_need_no_image(case):
-    item = LoadMasksd(["mask"], ("box", "disc"))({"mask": case.masks})
+    item = LoadMasksd(["mask"], DataConfig(), ("box", "disc"))({"mask": case.masks})
     assert item["mask"].shape == (2, 96, 80)

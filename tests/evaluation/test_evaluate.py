@@ -308,6 +308,6 @@ def test_stress_starts_from_the_main_pass_and_is_the_same_each_time(model: Path,
 def test_radiographs_are_read_as_the_model_was_trained(root: Path, tmp_path: Path) -> None:
     model = write_shapes_model(tmp_path / "a.pt", reading={"presentation": "voi"})
     assert place(model, EvaluateDataConfig(root=root))[0].data.presentation == "voi"
-    assert not {"data.presentation", "data.presentation_intent", "data.colour"} & {
+    assert not {"data.presentation", "data.presentation_intent", "data.color"} & {
         key for key, *_ in leaf_fields(EvaluateConfig)
     }

@@ -132,7 +132,7 @@ def test_the_reference_of_a_colour_model_is_where_the_target_is_at_least_half_as
         classes=("red", "green", "blue"),
         model=ModelConfig(width=4, depth=2, dropout=0.0),
         preprocess=PreprocessConfig(size=(32, 32), intensity="fixed"),
-        reading=Reading(colour=True),
+        reading=Reading(color="rgb"),
     )
     save_checkpoint(tmp_path / "a.pt", card, card.build_network().state_dict())
     data = EvaluateDataConfig(root=root)

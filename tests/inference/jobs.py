@@ -20,6 +20,8 @@ def build_job(root: Path, output: Path, **changes: Any) -> Job:
         "backend": "torch/cpu/fp32",
         "kinds": ("dicom", "nifti", "png", "jpeg"),
         "invert": False,
+        "nifti_rows": None,
+        "exif": None,
         "reading": Reading(),
         "accepts": Accepts(modalities=("CR", "DX"), body_parts=("CHEST",)),
         "orientations": (),

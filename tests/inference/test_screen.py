@@ -11,9 +11,9 @@ from tests.radiograph.coats import write_dicom
 ACCEPTS = Accepts(modalities=("CR", "DX"), body_parts=("CHEST",), views=("PA",))
 
 
-def screened(path, accepts=ACCEPTS, colour=False):
+def screened(path, accepts=ACCEPTS, color=False):
     with open_source(path) as file:
-        return screen(describe_dicom(file), accepts, colour)
+        return screen(describe_dicom(file), accepts, color)
 
 
 def test_a_picture_the_model_is_for_is_taken(tmp_path):
@@ -80,7 +80,7 @@ def test_an_empty_list_accepts_anything(tmp_path):
 
 
 def test_colour_is_taken_by_a_model_of_colour(tmp_path):
-    assert screened(write_dicom(tmp_path / "x", SamplesPerPixel=3), colour=True) is None
+    assert screened(write_dicom(tmp_path / "x", SamplesPerPixel=3), color=True) is None
 
 
 @pytest.mark.parametrize(

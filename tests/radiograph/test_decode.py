@@ -251,7 +251,7 @@ def test_colour_is_refused_unless_asked_for(tmp_path):
     )  # fmt: skip
     with pytest.raises(RadiographError, match=r"is a colour picture \(SamplesPerPixel 3\)"):
         read_radiograph(path)
-    np.testing.assert_array_equal(read_radiograph(path, colour=True).pixels, colour)
+    np.testing.assert_array_equal(read_radiograph(path, color="rgb").pixels, colour)
 
 
 @pytest.mark.parametrize(("syntax", "options"), LOSSLESS[:1] + LOSSLESS[2:], ids=name)
@@ -261,7 +261,7 @@ def test_compressed_colour_reads_back_equal(tmp_path, syntax, options):
         tmp_path / "a.dcm", colour[:, :, 0], data=colour.tobytes(), SamplesPerPixel=3, PlanarConfiguration=0,
         PhotometricInterpretation="RGB", syntax=syntax, compress=options,
     )  # fmt: skip
-    np.testing.assert_array_equal(read_radiograph(path, colour=True).pixels, colour)
+    np.testing.assert_array_equal(read_radiograph(path, color="rgb").pixels, colour)
 
 
 def test_ybr_jpeg_becomes_rgb(tmp_path):
@@ -272,12 +272,12 @@ def test_ybr_jpeg_becomes_rgb(tmp_path):
         tmp_path / "a.dcm", colour[:, :, 0], syntax=JPEGBaseline8Bit, frame=buffer.getvalue(), SamplesPerPixel=3,
         PlanarConfiguration=0, PhotometricInterpretation="YBR_FULL_422",
     )  # fmt: skip
-    pixels = read_radiograph(path, colour=True).pixels
+    pixels = read_radiograph(path, color="rgb").pixels
     assert np.abs(pixels - np.asarray(Image.open(buffer)).astype(int)).max() <= 2
 
 
 def test_grey_is_repeated_where_colour_is_asked_for(tmp_path):
-    pixels = read_radiograph(write_dicom(tmp_path / "a.dcm"), colour=True).pixels
+    pixels = read_radiograph(write_dicom(tmp_path / "a.dcm"), color="rgb").pixels
     np.testing.assert_array_equal(pixels, np.stack([phantom()] * 3, axis=2))
 
 

@@ -139,14 +139,14 @@ def test_colour_is_refused_unless_asked_for(tmp_path, name):
     Image.fromarray(colour).save(tmp_path / name, quality=95)
     with pytest.raises(RadiographError, match=f"{name}: is a colour picture"):
         read_radiograph(tmp_path / name)
-    pixels = read(tmp_path / name, colour=True).pixels
+    pixels = read(tmp_path / name, color="rgb").pixels
     assert pixels.shape == (96, 80, 3)
     np.testing.assert_array_equal(pixels, np.asarray(Image.open(tmp_path / name)))
 
 
 def test_grey_is_repeated_where_colour_is_asked_for(tmp_path):
     Image.fromarray(EIGHT).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read(tmp_path / "a.png", colour=True).pixels, np.stack([EIGHT] * 3, axis=2))
+    np.testing.assert_array_equal(read(tmp_path / "a.png", color="rgb").pixels, np.stack([EIGHT] * 3, axis=2))
 
 
 def test_cmyk_is_refused(tmp_path):

@@ -111,11 +111,11 @@ def test_garbage_is_refused_and_named(tmp_path, suffix, content):
 
 
 @pytest.mark.parametrize(
-    ("presentation", "invert", "colour"), [("stored", False, False), ("voi", True, False), ("stored", False, True)]
+    ("presentation", "invert", "color"), [("stored", False, "grey"), ("voi", True, "grey"), ("stored", False, "rgb")]
 )
-def test_damaged_files_raise_nothing_else(tmp_path, presentation, invert, colour):
+def test_damaged_files_raise_nothing_else(tmp_path, presentation, invert, color):
     paths = write_all(tmp_path)
-    random = np.random.default_rng(20 + colour + 2 * invert)
+    random = np.random.default_rng(20 + (color == "rgb") + 2 * invert)
     outcomes = {"read": 0, "refused": 0}
     bad = tmp_path / "bad"
     for path in paths:
@@ -131,7 +131,7 @@ def test_damaged_files_raise_nothing_else(tmp_path, presentation, invert, colour
             bad.with_suffix(path.suffix).write_bytes(damaged)
             text = str(bad)
             try:
-                read_radiograph(bad.with_suffix(path.suffix), presentation=presentation, invert=invert, colour=colour)
+                read_radiograph(bad.with_suffix(path.suffix), presentation=presentation, invert=invert, color=color)
                 outcomes["read"] += 1
             except RadiographError as error:
                 text = str(error)
