@@ -9,7 +9,7 @@ from typing import Any
 from medseg.atomic import write_text
 from medseg.data.case import CaseSet, as_text
 from medseg.data.checks import describe_set
-from medseg.data.findings import Finding
+from medseg.data.findings import Finding, list_findings
 from medseg.data.rules import SEVERITIES
 from medseg.data.survey import CaseSurvey
 from medseg.output.check_page import write_check_page
@@ -36,9 +36,8 @@ def record_check(
 
 
 def _build_report(totals: Mapping[str, Any], findings: Sequence[Finding]) -> dict[str, Any]:
-    keys = ("code", "severity", "cases", "remedy")
     return {
-        "findings": [{key: getattr(finding, key) for key in keys} for finding in findings],
+        "findings": list_findings(findings),
         "reasons": {finding.code: finding.reasons for finding in findings},
         "counts": _count(findings),
         **totals,

@@ -7,11 +7,10 @@ from pathlib import Path
 from torch import Tensor
 
 from medseg.data.case import CaseSet
+from medseg.data.checks import check_set, check_splits
 from medseg.data.config import DataConfig
-from medseg.data.duplicates import find_copies, take_fingerprint
 from medseg.data.findings import Findings
 from medseg.data.loaders import cache_cases
-from medseg.data.masks import check_classes
 from medseg.data.splits import Splits, name_patients, split_by_patient
 from medseg.errors import CheckpointError
 from medseg.evaluation.evaluate import number_patients
@@ -51,11 +50,6 @@ class Fold:
         """Whether it has been trained and scored."""
         return (self.folder / "summary.json").is_file() and (self.folder / "best.pt").is_file()
 
-    def find_splits(self, names: list[str]) -> list[str]:
-        """The split of each case."""
-        split = {case.id: name for name, cases in self.splits.items() for case in cases}
-        return [split[name] for name in names]
-
 
 def build_folds(found: CaseSet, config: CrossValidateConfig) -> list[Fold]:
     """Every fold. Raises `DataError` where a split of one is empty."""
@@ -68,29 +62,24 @@ def build_folds(found: CaseSet, config: CrossValidateConfig) -> list[Fold]:
     return folds
 
 
-def check_folds(folds: list[Fold], found: CaseSet, data: DataConfig, resumed: bool) -> None:
-    """Read every case once, so that what is wrong with the data comes out before the first fold is trained.
+def check_folds(folds: list[Fold], found: CaseSet, data: DataConfig, resumed: bool) -> Findings:
+    """What is wrong with the data, found by reading every case once before the first fold is trained.
 
     Raises `DataError` where `train_xray` would of one of the folds; `CheckpointError` where finished folds, that are
     `resumed`, were trained on other cases than now.
     """
-    config = folds[0].config
-    cached = cache_cases(found.cases, found.classes, data, config.preprocess, folds[0].folder.parent)
-    names = [case.id for case in found.cases]
-    shown = cached.labels.flatten(2).any(dim=2).tolist()
-    findings = Findings(data.root)
-    splits = [fold.find_splits(names) for fold in folds]
-    for split in splits:
-        check_classes(names, [name == "train" for name in split], found.classes, shown, findings)
-    if not config.split.allow_duplicates:
-        for i, j in find_copies([take_fingerprint(image.mean(dim=0).numpy()) for image in cached.images]):
-            torn = [str(fold.number) for fold, split in zip(folds, splits, strict=True) if split[i] != split[j]]
-            for case in (names[i], names[j]) if torn else ():
-                findings.add("copies_across_splits", case, f"{names[i]} and {names[j]} (fold {', '.join(torn)})")
+    config, findings = folds[0].config, Findings(data.root)
+    folder = folds[0].folder.parent
+    cached, surveys = cache_cases(found.cases, found.classes, data, config.preprocess, folder, findings, look=True)
+    classes = () if data.color == "rgb" else found.classes
+    for fold in folds:
+        check_splits(surveys, classes, fold.splits.names(), config.split.allow_duplicates, findings)
+    check_set(surveys, classes, findings)
     findings.check()
     digests = {facts.id: facts.digest for facts in cached.facts}
     for fold in folds if resumed else ():
         _check_finished(fold, digests)
+    return findings
 
 
 def train_fold(fold: Fold, data: DataConfig, parent: Run) -> None:

@@ -18,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from medseg.training.precision import choose_device
     from pipelines.cross_folds import build_folds, check_folds, measure_folds, train_fold
     from pipelines.cross_record import describe_parent, find_begun, record_begin, record_pooled, write_summary
+    from pipelines.train_record import record_findings
 
     check_size(config.preprocess.size, config.model)
     choose_device(config.train)
@@ -26,9 +27,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = find_cases(data)
         folds = build_folds(found, config)
         begun = find_begun(config, folder)
-        check_folds(folds, found, data, begun is not None)
+        findings = check_folds(folds, found, data, begun is not None)
         with start_run(**describe_parent(config, data, begun)) as run:
             record_begin(run, config, folder, fresh=begun is None)
+            record_findings(run, findings)
             for fold in folds:
                 train_fold(fold, data, run)
             summary = record_pooled(run, config, data, folds, measure_folds(folds, found, data), folder)

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from medseg.data.checks import check_training
 from medseg.data.config import DataConfig
-from medseg.data.loaders import cache_splits, check_duplicates
+from medseg.data.findings import Findings
+from medseg.data.loaders import cache_splits
 from medseg.data.splits import Splits
 from medseg.tracking.lifecycle import start_run
 from medseg.training.batch_size import settle_batch_size
@@ -11,7 +13,7 @@ from medseg.training.card import describe_model
 from medseg.training.engines import seed_everything
 from medseg.training.fit import find_resumed, fit_network
 from pipelines.train_config import TrainConfig
-from pipelines.train_record import describe_run, finish_run, record_start, write_summary
+from pipelines.train_record import describe_run, finish_run, record_findings, record_start, write_summary
 
 
 def train_once(
@@ -22,14 +24,19 @@ def train_once(
     `folder`, which this process has claimed, then holds what `train_xray` promises.
     """
     seed_everything(config.seed)
-    cached = cache_splits(splits, data, config.preprocess, folder)
-    check_duplicates(cached, config.split)
+    findings = Findings(data.root)
+    is_fold = parent_run_id is not None  # cross_validate has checked all cases
+    cached, surveys = cache_splits(splits, data, config.preprocess, folder, findings, look=not is_fold)
+    if not is_fold:
+        check_training(surveys, splits, data, config.split, findings)
+    findings.check()
     card = describe_model(splits.classes, cached, data, config.preprocess, config.model, config.inference)
     resumed = find_resumed(config.train, card, folder)
     train = settle_batch_size(config.train, card, len(cached.train), resumed)
     config = config.model_copy(update={"train": train})
     with start_run(config.tracking, **describe_run(config, data, resumed), parent_run_id=parent_run_id) as run:
         record_start(run, config, data, cached, folder, fresh=resumed is None)
+        record_findings(run, findings)
         sections = config.train, config.optim, config.loss, config.augment
         card = card.model_copy(update={"run_id": run.id})
         fitted = fit_network(card, cached, sections, config.seed, run, folder, resumed)

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from medseg.atomic import write_text
 from medseg.config import flatten, to_yaml
 from medseg.data.case import Case
 from medseg.data.config import DataConfig
+from medseg.data.findings import Findings, list_findings
 from medseg.data.loaders import CachedCases, CachedSplits
 from medseg.data.splits import Splits
 from medseg.inference.backends import build_training_backend
@@ -68,9 +68,16 @@ def record_start(
         context = "training" if name == "train" else name
         run.log_input(f"{name_data(config, data)}-{name}", context, _digest(part), str(data.root), len(part))
         print(f"{name}: {len(part)} cases", file=sys.stderr)
-    warnings = Counter(warning for _, part in cached.items() for facts in part.facts for warning in facts.warnings)
-    for warning, count in warnings.most_common(20):
-        print(f"warning: {warning} ({count} files)", file=sys.stderr)
+
+
+def record_findings(run: Run, findings: Findings) -> None:
+    """Print the warnings of a data set, and record all that was found in it."""
+    warnings, notes = findings.describe_warnings(), findings.describe_notes()
+    if warnings:
+        print("The data set has warnings; python -m pipelines.check_data shows their cases.", file=sys.stderr)
+    for line in [*(f"warning: {text}" for text in warnings), *(f"note: {text}" for text in notes)]:
+        print(f"  {line}", file=sys.stderr)
+    run.log_dict({"findings": list_findings(findings.listed())}, "check.json")
 
 
 def finish_run(

@@ -16,6 +16,7 @@ from medseg.benchmark.config import BenchmarkSettings
 from medseg.benchmark.session import Recipe, Session
 from medseg.data.cases import find_cases
 from medseg.data.config import DataConfig, PreprocessConfig
+from medseg.data.findings import Findings
 from medseg.data.loaders import CachedCases, cache_cases
 from medseg.data.splits import Splits, split_by_patient
 from medseg.data.synthetic import find_data
@@ -78,7 +79,10 @@ class Subject:
     def cache(self, split: str, preprocess: PreprocessConfig) -> CachedCases:
         """The cases of a split, read and preprocessed."""
         cases = dict(self.splits.items())[split]
-        return cache_cases(cases, self.classes, self._data, preprocess, self.folder)
+        findings = Findings(self._data.root)
+        cached, _ = cache_cases(cases, self.classes, self._data, preprocess, self.folder, findings)
+        findings.check()
+        return cached
 
     @cached_property
     def model(self) -> tuple[ModelCard, UNet]:

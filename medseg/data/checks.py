@@ -13,7 +13,7 @@ from medseg.data.mask_checks import check_masks
 from medseg.data.masks import check_classes
 from medseg.data.outliers import check_outliers
 from medseg.data.picture_checks import check_pictures
-from medseg.data.splits import draw_splits
+from medseg.data.splits import Splits, draw_splits
 from medseg.data.survey import CaseSurvey, survey_cases
 
 
@@ -24,17 +24,42 @@ def check_cases(
     splits = {case.id: name for case, name in zip(found.cases, draw_splits(found, split, findings), strict=True)}
     classes = () if data.color == "rgb" else found.classes
     surveys = survey_cases(found.cases, classes, data, preprocess, findings)
+    check_splits(surveys, classes, splits, split.allow_duplicates, findings)
+    check_set(surveys, classes, findings)
+    return surveys, splits
+
+
+def check_training(
+    surveys: Sequence[CaseSurvey], splits: Splits, data: DataSetConfig, split: SplitConfig, findings: Findings
+) -> None:
+    """Note what is wrong with the cases that a network is about to be trained on."""
+    classes = () if data.color == "rgb" else splits.classes
+    check_splits(surveys, classes, splits.names(), split.allow_duplicates, findings)
+    check_set(surveys, classes, findings)
+
+
+def check_splits(
+    surveys: Sequence[CaseSurvey],
+    classes: Sequence[str],
+    splits: Mapping[str, str],
+    allow_duplicates: bool,
+    findings: Findings,
+) -> None:
+    """Note classes that no training mask shows, and near-identical images; `splits` has each case's."""
     drawn = [survey for survey in surveys if survey.masks]
-    shown = [[label in survey.masks and survey.masks[label].area > 0 for label in classes] for survey in drawn]
+    shown = [[bool(outline.any()) for outline in survey.outlines] for survey in drawn]  # as the network sees them
     training = [splits[survey.id] == "train" for survey in drawn]
     check_classes([survey.id for survey in drawn], training, classes, shown, findings)
     names, prints = [survey.id for survey in surveys], [survey.fingerprint for survey in surveys]
-    check_copies(names, [splits[name] for name in names], prints, split.allow_duplicates, findings)
+    check_copies(names, [splits[name] for name in names], prints, allow_duplicates, findings)
+
+
+def check_set(surveys: Sequence[CaseSurvey], classes: Sequence[str], findings: Findings) -> None:
+    """Note all that is wrong with images and masks, by themselves and against the others of their set."""
     check_pictures(surveys, findings)
     check_masks(surveys, classes, findings)
     check_likeness(surveys, classes, findings)
     check_outliers(surveys, classes, findings)
-    return surveys, splits
 
 
 def describe_set(found: CaseSet, surveys: Sequence[CaseSurvey], splits: Mapping[str, str]) -> dict[str, Any]:

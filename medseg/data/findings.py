@@ -1,14 +1,17 @@
 """What is wrong with a data set, gathered so that one message, one table or one page lists it all."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from medseg.data.case import as_text
 from medseg.data.rules import RULES, SEVERITIES, Severity
 from medseg.errors import DataError, RadiographError
 
 _SHOWN = 10
+_NAMED = 3
 _CODES = {"content": "no_content", "shape": "size_mismatch", "labels": "unknown_label"}
 """Code of a `RadiographError` -> code of a rule; any other is `unreadable`."""
 
@@ -76,6 +79,19 @@ class Findings:
                 lines.append(f"  {what} ({len(names)}):\n    {shown}\n    -> {RULES[code].remedy}")
             raise DataError("\n".join(lines))
 
+    def describe_warnings(self) -> list[str]:
+        """A line on each warning: what is wrong, in how many cases, the first of them, and the remedy."""
+        return [
+            f"{finding.what} ({len(finding.cases)}): {_name_some(finding.cases)}. {finding.remedy}"
+            for finding in self.listed()
+            if finding.severity == "warning"
+        ]
+
+    def describe_notes(self) -> list[str]:
+        """A line on each remark that readers made, the commonest first, and in how many cases."""
+        notes = [note for (code, _), notes in self._notes.items() if code == "reading_note" for note in notes.names]
+        return [f"{note} ({count})" for note, count in Counter(notes).most_common(_SHOWN)]
+
     def listed(self) -> list[Finding]:
         """One finding a code: the gravest first, then in the order of the rules."""
         by_code: dict[str, list[tuple[str, _Notes]]] = {}
@@ -84,6 +100,17 @@ class Findings:
         order = [code for code in RULES if code in by_code]
         found = [_merge(code, by_code[code]) for code in order]
         return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def list_findings(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """The findings as plain values, as `check.json` has them."""
+    keys = ("code", "severity", "cases", "remedy")
+    return [{key: getattr(finding, key) for key in keys} for finding in findings]
+
+
+def _name_some(cases: Sequence[str]) -> str:
+    more = f" and {len(cases) - _NAMED} more" if len(cases) > _NAMED else ""
+    return ", ".join(cases[:_NAMED]) + more
 
 
 def _merge(code: str, groups: list[tuple[str, _Notes]]) -> Finding:

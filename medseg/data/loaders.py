@@ -8,18 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms.compose import Compose
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from medseg.data.case import Case
-from medseg.data.config import DataConfig, DataSetConfig, PreprocessConfig, SplitConfig
-from medseg.data.duplicates import check_copies, take_fingerprint
+from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.findings import Findings
-from medseg.data.masks import check_classes, check_sizes
 from medseg.data.splits import Splits
+from medseg.data.survey import CaseSurvey
 from medseg.data.threads import map_in_threads
-from medseg.data.transforms import Fitd, LoadMasksd, LoadRadiographd, apply_transforms, as_item, network_input
+from medseg.data.transforms import apply_transforms, as_item, build_fitting, build_loading, summarize_item
 from medseg.errors import RadiographError, StorageError
 from medseg.radiograph.image import digest_pixels
 
@@ -37,7 +35,6 @@ class CaseFacts:
     view: str | None
     orientation: str | None
     burned_in: bool | None
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -112,66 +109,34 @@ def build_validation_loader(cached: CachedCases, batch_size: int) -> DataLoader[
     )
 
 
-def build_case_transform(data: DataSetConfig, preprocess: PreprocessConfig, classes: Sequence[str]) -> Compose:
-    """From a case's item to its tensors, with `digest` and `label_digest` of what was read."""
-    if data.color == "rgb":
-        return Compose(
-            [
-                LoadRadiographd(["image", "target"], data),
-                _check_target,
-                _digest,
-                network_input(preprocess, ["image", "target"]),
-            ]
-        )
-    return Compose(
-        [
-            LoadRadiographd(["image"], data),
-            LoadMasksd(["mask"], data, classes),
-            _digest,
-            network_input(preprocess),
-            Fitd(["mask"], preprocess, binary=True),
-        ]
-    )
-
-
-def cache_splits(splits: Splits, data: DataConfig, preprocess: PreprocessConfig, folder: Path) -> CachedSplits:
-    """Every case of every split, read and preprocessed once; see `cache_cases`.
-
-    Raises `DataError` that lists the cases which cannot be used, or names a class that no training mask shows.
-    """
+def cache_splits(
+    splits: Splits, data: DataConfig, preprocess: PreprocessConfig, folder: Path, findings: Findings, *, look: bool
+) -> tuple[CachedSplits, list[CaseSurvey]]:
+    """Every case of every split, read and preprocessed once; see `cache_cases`."""
     everything = [case for _, cases in splits.items() for case in cases]
-    cached = cache_cases(everything, splits.classes, data, preprocess, folder)
+    cached, surveys = cache_cases(everything, splits.classes, data, preprocess, folder, findings, look=look)
     parts, first = [], 0
     for cases in (splits.train, splits.validation, splits.test):
         part = slice(first, first := first + len(cases))
         parts.append(CachedCases(cached.facts[part], cached.images[part], cached.labels[part], cached.present[part]))
-    findings = Findings(data.root)
-    training = [name == "train" for name, cases in splits.items() for _ in cases]
-    shown = cached.labels.flatten(2).any(dim=2).tolist()
-    check_classes([case.id for case in everything], training, splits.classes, shown, findings)
-    findings.check()
-    return CachedSplits(*parts)
-
-
-def check_duplicates(cached: CachedSplits, config: SplitConfig) -> None:
-    """Raise `DataError` that names near-identical images in different splits, unless `config` allows them."""
-    if config.allow_duplicates:
-        return
-    names = [facts.id for _, part in cached.items() for facts in part.facts]
-    splits = [name for name, part in cached.items() for _ in part.facts]
-    images = (image.mean(dim=0).numpy() for _, part in cached.items() for image in part.images)
-    findings = Findings()
-    check_copies(names, splits, [take_fingerprint(image) for image in images], False, findings)
-    findings.check()
+    return CachedSplits(*parts), surveys
 
 
 def cache_cases(
-    cases: Sequence[Case], classes: Sequence[str], data: DataConfig, preprocess: PreprocessConfig, folder: Path
-) -> CachedCases:
-    """Read and preprocess every case once.
+    cases: Sequence[Case],
+    classes: Sequence[str],
+    data: DataConfig,
+    preprocess: PreprocessConfig,
+    folder: Path,
+    findings: Findings,
+    *,
+    look: bool = False,
+) -> tuple[CachedCases, list[CaseSurvey]]:
+    """Read and preprocess every case once; with `look`, also keep what the checks of a data set need.
 
-    Beyond `data.cache_gib` the tensors are memory-mapped from nameless files in `folder`. Raises `DataError` that lists
-    every case that cannot be read, `StorageError` where the disk has no room.
+    A case that cannot be used is noted in `findings`, which the caller checks before anything is made of the rest.
+    Beyond `data.cache_gib` the tensors are memory-mapped from nameless files in `folder`. Raises `StorageError` where
+    the disk has no room.
     """
     channels = 3 if data.color == "rgb" else 1
     label_kind = torch.float32 if data.color == "rgb" else torch.uint8
@@ -181,52 +146,43 @@ def cache_cases(
     images = _allocate(shape[0], torch.float32, folder / "images.bin" if on_disk else None)
     labels = _allocate(shape[1], label_kind, folder / "labels.bin" if on_disk else None)
     present = torch.ones(len(cases), len(classes), dtype=torch.bool)
-    transform = build_case_transform(data, preprocess, classes)
+    loading, fitting = build_loading(data, classes), build_fitting(data, preprocess)
 
-    def read(index: int) -> CaseFacts | RadiographError:
+    def read(index: int) -> tuple[CaseFacts, CaseSurvey | None] | RadiographError:
         try:
-            item = apply_transforms(transform, as_item(cases[index]))
+            loaded = apply_transforms(loading, as_item(cases[index]))
+            fitted = apply_transforms(fitting, loaded)
         except RadiographError as error:
             return error
-        images[index] = item["image"].as_tensor()
-        labels[index] = item["target"].as_tensor() if data.color == "rgb" else item["mask"]
+        images[index] = fitted["image"].as_tensor()
+        labels[index] = fitted["target"].as_tensor() if data.color == "rgb" else fitted["mask"]
         if data.color != "rgb":
-            present[index] = item["present"]
-        return _facts(item)
+            present[index] = fitted["present"]
+        image, masks = fitted["image"].as_tensor(), fitted.get("mask")
+        return _facts(loaded), summarize_item(loaded, image, masks, classes) if look else None
 
-    results = list(map_in_threads(read, range(len(cases))))
-    findings = Findings(data.root)
-    for case, result in zip(cases, results, strict=True):
+    facts, surveys = [], []
+    for case, result in zip(cases, map_in_threads(read, range(len(cases))), strict=True):
         if isinstance(result, RadiographError):
             findings.add_error(case.id, result)
-    findings.check()
-    return CachedCases(tuple(r for r in results if isinstance(r, CaseFacts)), images, labels, present)
-
-
-def _check_target(item: dict[str, Any]) -> dict[str, Any]:
-    check_sizes(item["image_path"], item["image"].shape[-2:], item["target_path"], item["target"].shape[-2:])
-    return item
-
-
-def _digest(item: dict[str, Any]) -> dict[str, Any]:
-    item["digest"] = digest_pixels(item["image"].as_tensor().numpy())
-    label = item["target"].as_tensor() if "target" in item else item["mask"]
-    item["label_digest"] = digest_pixels(label.numpy())
-    return item
+            continue
+        facts.append(result[0])
+        surveys += [result[1]] if result[1] is not None else []
+    return CachedCases(tuple(facts), images, labels, present), surveys
 
 
 def _facts(item: dict[str, Any]) -> CaseFacts:
     meta = item["image"].meta
+    label = item["target"].as_tensor() if "target" in item else item["mask"]
     return CaseFacts(
         item["id"],
-        item["digest"],
-        item["label_digest"],
+        digest_pixels(item["image"].as_tensor().numpy()),
+        digest_pixels(label.numpy()),
         meta["modality"],
         meta["body_part"],
         meta["view"],
         meta["orientation"],
         meta["burned_in"],
-        (*meta["warnings"], *item.get("mask_warnings", ())),
     )
 
 

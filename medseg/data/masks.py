@@ -31,11 +31,15 @@ def read_masks(
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Masks uint8 `(class, rows, columns)` of 0 and 1 at their own size, and warnings. Raises `RadiographError`."""
     warnings: list[str] = []
-    masks = {name: read.mask for name, read in read_mask_files(sources, config, warnings).items()}
-    stacked = np.zeros((len(classes), *next(iter(masks.values())).shape), np.uint8)
-    for name, mask in masks.items():
-        stacked[classes.index(name)] = mask
-    return stacked, warnings
+    return stack_masks(read_mask_files(sources, config, warnings), classes), warnings
+
+
+def stack_masks(files: Mapping[str, ReadMask], classes: Sequence[str]) -> NDArray[np.uint8]:
+    """Masks uint8 `(class, rows, columns)` of 0 and 1 of what was read; 0 for a class that is not among `files`."""
+    stacked = np.zeros((len(classes), *next(iter(files.values())).mask.shape), np.uint8)
+    for name, read in files.items():
+        stacked[classes.index(name)] = read.mask
+    return stacked
 
 
 def read_mask_files(sources: Mapping[str, MaskSource], config: CasesConfig, warnings: list[str]) -> dict[str, ReadMask]:

@@ -26,6 +26,10 @@ class Splits:
         """Each split's name and cases."""
         return ("train", self.train), ("validation", self.validation), ("test", self.test)
 
+    def names(self) -> dict[str, str]:
+        """Case -> its split."""
+        return {case.id: name for name, cases in self.items() for case in cases}
+
 
 def split_by_patient(found: CaseSet, config: SplitConfig) -> Splits:
     """The cases by split, as `draw_splits` says. Raises `DataError` where it notes anything."""

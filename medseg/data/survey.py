@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
 from medseg.data.case import Case
@@ -100,14 +101,34 @@ def survey_cases(
 
 def survey_case(case: Case, classes: Sequence[str], data: DataSetConfig, preprocess: PreprocessConfig) -> CaseSurvey:
     """Read a case's image and masks, or its target, and keep what the checks need. Raises `RadiographError`."""
-    radiograph, read = _read(case, data)
+    notes: list[str] = []
+    radiograph, read = _read(case, data, notes)
+    fitted = torch.zeros((len(classes), *preprocess.size), dtype=torch.bool)
+    for name, file in read.items():
+        fitted[classes.index(name)] = fit(torch.from_numpy(file.mask[None].astype(np.uint8)), preprocess)[0] >= 0.5
+    image = build_input(radiograph.pixels, radiograph.padding, preprocess)
+    return summarize_case(case.id, radiograph, read, notes, image, fitted, classes)
+
+
+def summarize_case(
+    name: str,
+    radiograph: Radiograph,
+    read: Mapping[str, ReadMask],
+    notes: Sequence[str],
+    image: Tensor,
+    fitted: Tensor,
+    classes: Sequence[str],
+) -> CaseSurvey:
+    """What the checks need of a case in memory.
+
+    `notes` are the warnings of its masks; `image`, float32 `(channel, *size)`, is the network's input, and `fitted`,
+    `(class, *size)` of 0 and 1, its masks at that size.
+    """
     grey = radiograph.pixels.mean(axis=2) if radiograph.pixels.ndim == 3 else radiograph.pixels
-    view = build_input(radiograph.pixels, radiograph.padding, preprocess).mean(dim=0).numpy()
-    fitted = {name: _fit_mask(file.mask, preprocess) for name, file in read.items()}
-    shown = np.array([fitted.get(name, np.zeros(view.shape, np.bool_)) for name in classes], np.bool_)
+    view, shown = image.mean(dim=0).numpy(), fitted.numpy().astype(np.bool_)
     box = _find_box(shown)
     return CaseSurvey(
-        id=case.id,
+        id=name,
         kind=radiograph.kind,
         shape=(grey.shape[0], grey.shape[1]),
         spacing_mm=radiograph.spacing_mm,
@@ -115,24 +136,24 @@ def survey_case(case: Case, classes: Sequence[str], data: DataSetConfig, preproc
         view=(radiograph.body_part, radiograph.view),
         orientation=radiograph.orientation,
         burned_in=bool(radiograph.burned_in),
-        warnings=radiograph.warnings,
+        warnings=(*radiograph.warnings, *notes),
         levels=measure_grey_levels(grey, radiograph.padding),
         fingerprint=take_fingerprint(view),
         thumbnail=resize(view, _SMALL),
         inside=resize(np.ascontiguousarray(view[box]), _SMALL),
         outlines=np.array([resize(mask[box].astype(np.float32), _SMALL) for mask in shown]).reshape(-1, *_SMALL),
-        masks={name: _survey_mask(file, fitted[name], view, grey) for name, file in read.items()},
+        masks={label: _survey_mask(file, shown[classes.index(label)], view, grey) for label, file in read.items()},
         preview=None if radiograph.burned_in else make_preview(view, shown),
     )
 
 
-def _read(case: Case, data: DataSetConfig) -> tuple[Radiograph, dict[str, ReadMask]]:
-    """The files of a case, whose sizes fit."""
+def _read(case: Case, data: DataSetConfig, notes: list[str]) -> tuple[Radiograph, dict[str, ReadMask]]:
+    """The files of a case, whose sizes fit; warnings of the masks go into `notes`."""
     radiograph = read_radiograph(case.image, **data.reading)
     if case.target:
         target = read_radiograph(case.target, **data.reading)
         check_sizes(case.image, radiograph.pixels.shape, case.target, target.pixels.shape)
-    read = read_mask_files(case.masks, data, []) if case.masks else {}
+    read = read_mask_files(case.masks, data, notes) if case.masks else {}
     for name, file in read.items():
         check_sizes(case.image, radiograph.pixels.shape, case.masks[name].path, file.mask.shape)
     return radiograph, read
@@ -173,12 +194,6 @@ def _find_clipped(mask: NDArray[np.bool_], grey: NDArray[np.float32]) -> float:
     ]
     inside = sampled[1][sampled[0]]
     return float(max((inside == grey.min()).mean(), (inside == grey.max()).mean())) if inside.size else 0.0
-
-
-def _fit_mask(mask: NDArray[np.bool_], preprocess: PreprocessConfig) -> NDArray[np.bool_]:
-    """The mask at the network's size, bool."""
-    fitted: NDArray[np.bool_] = (fit(torch.from_numpy(mask[None].astype(np.uint8)), preprocess)[0] >= 0.5).numpy()
-    return fitted
 
 
 def _find_box(masks: NDArray[np.bool_]) -> tuple[slice, slice]:

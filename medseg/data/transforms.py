@@ -13,8 +13,9 @@ from torch import Tensor
 
 from medseg.data.case import Case, MaskSource
 from medseg.data.config import DataSetConfig, PreprocessConfig
-from medseg.data.masks import check_sizes, read_masks
+from medseg.data.masks import check_sizes, read_mask_files, stack_masks
 from medseg.data.preprocess import fit, locate_pixels, scale_intensity
+from medseg.data.survey import CaseSurvey, summarize_case
 from medseg.errors import RadiographError
 from medseg.radiograph.image import Radiograph
 from medseg.radiograph.read import read_radiograph
@@ -59,7 +60,8 @@ class LoadRadiographd(MapTransform):
 class LoadMasksd(MapTransform):
     """A mapping of class to `MaskSource` becomes uint8 masks `(class, rows, columns)` of 0 and 1.
 
-    Adds `present`, bool `(class,)`: which classes are known; the others are 0 and left out of loss and metrics.
+    Adds `present`, bool `(class,)`: which classes are known; the others are 0 and left out of loss and metrics. Adds
+    `mask_files`, what was read by class, and `mask_warnings`.
     Raises `RadiographError` where masks differ in size, or in aspect ratio from the image of `image_key`.
     """
 
@@ -76,13 +78,15 @@ class LoadMasksd(MapTransform):
         loaded = dict(data)
         for key in self.key_iterator(loaded):
             sources: Mapping[str, MaskSource] = loaded[key]
-            masks, warnings = read_masks(sources, self.config, self.classes)
+            warnings: list[str] = []
+            files = read_mask_files(sources, self.config, warnings)
+            masks = stack_masks(files, self.classes)
             if self.image_key in loaded:
                 mask_path = next(iter(sources.values())).path
                 check_sizes(loaded["image_path"], loaded[self.image_key].shape[-2:], mask_path, masks.shape[-2:])
             loaded[key] = torch.from_numpy(masks)
             loaded["present"] = torch.tensor([name in sources for name in self.classes])
-            loaded["mask_warnings"] = warnings
+            loaded["mask_files"], loaded["mask_warnings"] = files, warnings
         return loaded
 
 
@@ -130,6 +134,20 @@ class Fitd(MapTransform):
         return fitted
 
 
+def build_loading(data: DataSetConfig, classes: Sequence[str]) -> Compose:
+    """From a case's item to its image, with its masks or its RGB target, at their own size."""
+    if data.color == "rgb":
+        return Compose([LoadRadiographd(["image", "target"], data), _check_target])
+    return Compose([LoadRadiographd(["image"], data), LoadMasksd(["mask"], data, classes)])
+
+
+def build_fitting(data: DataSetConfig, preprocess: PreprocessConfig) -> Compose:
+    """From a loaded item to the tensors that a network is trained on."""
+    if data.color == "rgb":
+        return network_input(preprocess, ["image", "target"])
+    return Compose([*network_input(preprocess).transforms, Fitd(["mask"], preprocess, binary=True)])
+
+
 def build_preprocessing(data: DataSetConfig, preprocess: PreprocessConfig) -> Compose:
     """From `{"image": path}` to `{"image": float32 (channel, *size)}`: what training and prediction share."""
     return Compose([LoadRadiographd(["image"], data), *network_input(preprocess).transforms])
@@ -167,10 +185,30 @@ def build_meta_tensor(radiograph: Radiograph) -> MetaTensor:
     )
 
 
+def as_radiograph(image: MetaTensor) -> Radiograph:
+    """The radiograph that `build_meta_tensor` made `image` of."""
+    channels = image.as_tensor().numpy()
+    pixels = channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
+    return Radiograph(pixels=pixels, **{name: image.meta[name] for name in _META})
+
+
+def summarize_item(item: Mapping[str, Any], image: Tensor, masks: Tensor | None, classes: Sequence[str]) -> CaseSurvey:
+    """What the checks of a data set need of a loaded item; see `summarize_case`. Without `masks` it has a target."""
+    files, notes = item.get("mask_files", {}), item.get("mask_warnings", ())
+    fitted = torch.zeros(0, *image.shape[-2:]) if masks is None else masks
+    shown = () if masks is None else classes
+    return summarize_case(item["id"], as_radiograph(item["image"]), files, notes, image, fitted, shown)
+
+
 def as_item(case: Case) -> dict[str, Any]:
     """The case as the dictionary that the transforms take: `image`, and `mask` or `target`, with the files' paths."""
     item: dict[str, Any] = {"id": case.id, "image": case.image, "image_path": case.image}
     return item | ({"target": case.target, "target_path": case.target} if case.target else {"mask": case.masks})
+
+
+def _check_target(item: dict[str, Any]) -> dict[str, Any]:
+    check_sizes(item["image_path"], item["image"].shape[-2:], item["target_path"], item["target"].shape[-2:])
+    return item
 
 
 def _channel_first(pixels: NDArray[np.float32]) -> Tensor:

@@ -15,9 +15,17 @@ from tqdm import tqdm
 from medseg.data.case import Case, CaseSet
 from medseg.data.config import CasesConfig, DataSetConfig
 from medseg.data.findings import Findings
-from medseg.data.masks import check_sizes
+from medseg.data.survey import CaseSurvey
 from medseg.data.threads import map_in_threads
-from medseg.data.transforms import Fitd, LoadMasksd, LoadRadiographd, ScaleRadiographd, apply_transforms, as_item
+from medseg.data.transforms import (
+    Fitd,
+    LoadRadiographd,
+    ScaleRadiographd,
+    apply_transforms,
+    as_item,
+    build_loading,
+    summarize_item,
+)
 from medseg.errors import DataError, RadiographError
 from medseg.inference.models import LoadedModel
 from medseg.inference.predictor import Predictor
@@ -50,6 +58,7 @@ class ReadCase:
     negative: str
     """The digest of the radiograph with dark and bright exchanged; empty where the file states its polarity."""
     warnings: tuple[str, ...]
+    survey: CaseSurvey | None = field(default=None, repr=False)
 
     @property
     def spacing_mm(self) -> tuple[float, float] | None:
@@ -92,13 +101,15 @@ class Subject:
         """`training` or `validation` where the model has seen the radiograph, in either polarity, else empty."""
         return self._seen.get(read.digest) or self._seen.get(read.negative, "")
 
-    def read(self, case: Case) -> ReadCase:
-        """The case, read as in training, with its reference at its own size. Raises `RadiographError`."""
+    def read(self, case: Case, *, look: bool = False) -> ReadCase:
+        """The case, read as in training, with its reference at its own size; with `look`, also what the checks need.
+
+        Raises `RadiographError`.
+        """
         masks = {name: source for name, source in case.masks.items() if name in self.classes}
         item = apply_transforms(self._load, as_item(replace(case, masks=masks)))
         image = item["image"]
         if self.data.color == "rgb":
-            check_sizes(item["image_path"], image.shape[-2:], item["target_path"], item["target"].shape[-2:])
             loaded: dict[Hashable, Any] = {"target": item["target"]}
             target = ScaleRadiographd(["target"], self.card.preprocess)(loaded)["target"].as_tensor()
             reference, present = target[self.channels] >= 0.5, torch.ones(len(self.classes), dtype=torch.bool)
@@ -107,9 +118,9 @@ class Subject:
         view, fitted = self.prepare(image)
         warnings = (*image.meta["warnings"], *item.get("mask_warnings", ()), *self._judge(image))
         digest = digest_pixels(image.as_tensor().numpy())
-        return ReadCase(
-            case, image, view, fitted, reference, present, digest, self._digest_negative(case, image), warnings
-        )
+        negative = self._digest_negative(case, image)
+        survey = self._look(item, fitted) if look else None
+        return ReadCase(case, image, view, fitted, reference, present, digest, negative, warnings, survey)
 
     def prepare(self, image: MetaTensor) -> tuple[Tensor, Tensor]:
         """What the network sees of a radiograph, in [0, 1] at its size, and the network's input."""
@@ -128,9 +139,15 @@ class Subject:
 
     @cached_property
     def _load(self) -> Compose:
-        if self.data.color == "rgb":
-            return Compose([LoadRadiographd(["image", "target"], self.data)])
-        return Compose([LoadRadiographd(["image"], self.data), LoadMasksd(["mask"], self.data, self.classes)])
+        return build_loading(self.data, self.classes)
+
+    def _look(self, item: dict[str, Any], fitted: Tensor) -> CaseSurvey:
+        """What the checks need of a loaded item, given the network's input."""
+        masks = None
+        if self.data.color != "rgb":
+            loaded: dict[Hashable, Any] = {"mask": item["mask"]}
+            masks = Fitd(["mask"], self.card.preprocess, binary=True)(loaded)["mask"]
+        return summarize_item(item, fitted, masks, self.classes)
 
     def _digest_negative(self, case: Case, image: MetaTensor) -> str:
         """What the digest of `image` would be had `data.invert` been another one, as perhaps in training."""
@@ -174,17 +191,19 @@ def map_cases(
     cases: Sequence[Case],
     work: Callable[[ReadCase, Tensor], T],
     wanted: Callable[[ReadCase], bool] = lambda read: True,
+    look: bool = False,
 ) -> list[T]:
     """`work` on each case that is `wanted` and its probabilities `(class, *size)`, in the order of `cases`.
 
-    At most 16 cases, or a batch, are in memory at a time: files are read in threads, the network runs in batches.
-    Raises `DataError` that lists every case which cannot be read.
+    At most 16 cases, or a batch, are in memory at a time: files are read in threads, the network runs in batches. With
+    `look` each case that is read carries what the checks of a data set need. Raises `DataError` that lists every case
+    which cannot be read.
     """
     findings, results, failed = Findings(subject.data.root), list[T](), False
 
     def read(case: Case) -> ReadCase | RadiographError:
         try:
-            return subject.read(case)
+            return subject.read(case, look=look)
         except RadiographError as error:
             return error
 

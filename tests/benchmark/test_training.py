@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def cached() -> CachedCases:
     generator = torch.Generator().manual_seed(0)
-    facts = [CaseFacts(f"case-{i}", "", "", None, None, None, None, None, ()) for i in range(6)]
+    facts = [CaseFacts(f"case-{i}", "", "", None, None, None, None, None) for i in range(6)]
     images = torch.rand(6, 1, 32, 32, generator=generator)
     return CachedCases(tuple(facts), images, (images > 0.5).byte(), torch.ones(6, 1, dtype=torch.bool))
 

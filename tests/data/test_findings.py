@@ -37,6 +37,19 @@ def test_one_finding_a_code_with_all_that_was_said_of_a_case():
     assert findings.cases("saturated") == {"a"}
 
 
+def test_warnings_in_a_line_each_with_three_cases_and_remarks_by_number():
+    findings = Findings()
+    for number in range(5):
+        findings.add("full_mask", f"c{number}", "lungs")
+        findings.add("reading_note", f"c{number}", f"remark {number // 4}")
+    findings.add("outlier_area", "c0")
+    findings.add("unreadable", "x")
+    assert findings.describe_warnings() == [
+        f"masks that are all foreground (5): c0, c1, c2 and 2 more. {RULES['full_mask'].remedy}"
+    ]
+    assert findings.describe_notes() == ["remark 0 (4)", "remark 1 (1)"]
+
+
 def test_what_is_about_no_case():
     findings = Findings()
     findings.add("class_name", "", "liver")

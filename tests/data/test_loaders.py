@@ -1,5 +1,6 @@
 import resource
 import signal
+from dataclasses import asdict
 
 import nibabel
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from medseg.data.cases import find_cases
 from medseg.data.config import DataConfig, PreprocessConfig, SplitConfig
+from medseg.data.findings import Findings
 from medseg.data.loaders import (
     CachedSplits,
     EpochSampler,
@@ -16,9 +18,9 @@ from medseg.data.loaders import (
     build_validation_loader,
     cache_cases,
     cache_splits,
-    check_duplicates,
 )
 from medseg.data.splits import split_by_patient
+from medseg.data.survey import survey_case
 from medseg.errors import DataError, StorageError
 from medseg.radiograph.nifti import build_nifti
 from tests.conftest import write_png_folder
@@ -30,7 +32,10 @@ SPLIT = SplitConfig(seed=0, fractions=(0.5, 0.25, 0.25))
 
 def cache(root, folder, **settings):
     data = DataConfig(root=root, **settings)
-    return cache_splits(split_by_patient(find_cases(data), SPLIT), data, PREPROCESS, folder)
+    findings = Findings(root)
+    cached, _ = cache_splits(split_by_patient(find_cases(data), SPLIT), data, PREPROCESS, folder, findings, look=False)
+    findings.check()
+    return cached
 
 
 def as_dicom(root, target, inverse):
@@ -110,20 +115,12 @@ def test_every_bad_file_is_named_at_once(tmp_path):
         assert name in message
 
 
-def test_class_that_no_training_mask_shows(tmp_path):
-    root = write_png_folder(tmp_path / "data", 24)
-    for path in (root / "masks" / "box").iterdir():
-        Image.fromarray(np.zeros((48, 40), np.uint8)).save(path)
-    with pytest.raises(DataError, match=r"classes that no training mask shows; nothing to learn \(1\):\n +box\n"):
-        cache(root, tmp_path)
-
-
 def test_missing_class_is_marked(tmp_path):
     root = write_png_folder(tmp_path / "data", 24)
     (root / "masks" / "box" / "case05.png").unlink()
     data = DataConfig(root=root, missing="ignore")
     found = find_cases(data)
-    cached = cache_cases(found.cases, found.classes, data, PREPROCESS, tmp_path)
+    cached, _ = cache_cases(found.cases, found.classes, data, PREPROCESS, tmp_path, Findings())
     assert cached.present.tolist() == [[number != 5, True] for number in range(24)]
     assert not cached.labels[5, 0].any()
 
@@ -133,22 +130,24 @@ def test_facts_say_nothing_of_the_patient(tmp_path):
     write_dicom(root / "images" / "case00.dcm", np.arange(1920, dtype=np.uint8).reshape(48, 40), PatientID="SECRET-ID")
     data = DataConfig(root=root)
     found = find_cases(data)
-    (facts,) = cache_cases(found.cases, found.classes, data, PREPROCESS, tmp_path).facts
+    (facts,) = cache_cases(found.cases, found.classes, data, PREPROCESS, tmp_path, Findings())[0].facts
     assert "SECRET" not in repr(facts).upper()
     assert (facts.modality, facts.body_part, facts.view) == ("DX", "CHEST", "PA")
 
 
-def test_near_identical_pictures_across_splits_stop(tmp_path):
-    root = write_png_folder(tmp_path / "data", 24)
-    cached = cache(root, tmp_path)
-    check_duplicates(cached, SPLIT)
-    cached.test.images[0] = cached.train.images[1]
-    train, test = cached.train.facts[1].id, cached.test.facts[0].id
-    with pytest.raises(
-        DataError, match=rf"near-identical images in different splits \(1\):\n +{train} \(train\) and {test} \(test\)"
-    ):
-        check_duplicates(cached, SPLIT)
-    check_duplicates(cached, SPLIT.model_copy(update={"allow_duplicates": True}))
+@pytest.mark.parametrize("coat", ["png", "dicom"])
+def test_a_look_while_caching_is_the_look_of_check_data(tmp_path, coat):
+    root = write_png_folder(tmp_path / "png", 6)
+    soft = np.asarray(Image.open(root / "masks" / "box" / "case02.png")).copy()
+    soft[20, 20] = 90
+    Image.fromarray(soft).save(root / "masks" / "box" / "case02.png")
+    data = DataConfig(root=as_dicom(root, tmp_path / "dicom", inverse=True) if coat == "dicom" else root)
+    found = find_cases(data)
+    _, surveys = cache_cases(found.cases, found.classes, data, PREPROCESS, tmp_path, Findings(), look=True)
+    assert any("two grey levels" in note for note in surveys[2].warnings) == (coat == "png")
+    for case, survey in zip(found.cases, surveys, strict=True):
+        alone = survey_case(case, found.classes, data, PREPROCESS)
+        np.testing.assert_equal(asdict(survey), asdict(alone))
 
 
 @pytest.mark.parametrize(("num_cases", "batch_size"), [(10, 4), (4, 4), (3, 8), (1, 1)])

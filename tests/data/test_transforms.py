@@ -6,18 +6,21 @@ import pytest
 import SimpleITK
 import torch
 from monai.data.meta_tensor import MetaTensor
+from monai.transforms.compose import Compose
 from PIL import Image
 from scipy import ndimage
 
 from medseg.data.case import Case, MaskSource
 from medseg.data.config import DataConfig, PreprocessConfig
-from medseg.data.loaders import build_case_transform
 from medseg.data.transforms import (
     Fitd,
     LoadMasksd,
     LoadRadiographd,
     apply_transforms,
     as_item,
+    as_radiograph,
+    build_fitting,
+    build_loading,
     build_meta_tensor,
     build_preprocessing,
 )
@@ -105,8 +108,19 @@ def test_meta_holds_nothing_of_the_patient(tmp_path):
     )
 
 
+def both(data, preprocess, classes):
+    """From a case's item to what a network is trained on."""
+    return Compose([*build_loading(data, classes).transforms, *build_fitting(data, preprocess).transforms])
+
+
+def test_radiograph_comes_back_from_its_tensor(case):
+    read = read_radiograph(case.image)
+    for name, value in vars(as_radiograph(build_meta_tensor(read))).items():
+        np.testing.assert_equal(value, None if name in ("sop_class", "sop_instance_uid") else getattr(read, name))
+
+
 def test_training_and_prediction_see_one_tensor(case):
-    trained = apply_transforms(build_case_transform(DataConfig(), PREPROCESS, ("box", "disc")), as_item(case))
+    trained = apply_transforms(both(DataConfig(), PREPROCESS, ("box", "disc")), as_item(case))
     predicted = apply_transforms(build_preprocessing(DataConfig(), PREPROCESS), {"image": case.image})
     assert torch.equal(trained["image"].as_tensor(), predicted["image"].as_tensor())
     assert trained["image"].shape == (1, 64, 64)
@@ -115,7 +129,7 @@ def test_training_and_prediction_see_one_tensor(case):
 
 
 def test_masks_stand_in_class_order_at_network_size(case):
-    item = apply_transforms(build_case_transform(DataConfig(), PREPROCESS, ("box", "lungs", "disc")), as_item(case))
+    item = apply_transforms(both(DataConfig(), PREPROCESS, ("box", "lungs", "disc")), as_item(case))
     masks = item["mask"].numpy()
     assert masks.dtype == np.uint8
     assert masks.shape == (3, 64, 64)
@@ -130,7 +144,7 @@ def test_colour_pair(tmp_path):
     path = write_png(tmp_path / "a.png", colours)
     data, preprocess = DataConfig(color="rgb"), PreprocessConfig(size=(64, 64), intensity="fixed")
     case = Case("a", path, {}, target=path)
-    item = apply_transforms(build_case_transform(data, preprocess, ("red", "green", "blue")), as_item(case))
+    item = apply_transforms(both(data, preprocess, ("red", "green", "blue")), as_item(case))
     assert np.allclose(item["image"].numpy(), np.moveaxis(colours, -1, 0) / 255, atol=1e-6)
     assert torch.equal(item["image"].as_tensor(), item["target"].as_tensor())
 
@@ -147,7 +161,7 @@ def test_mask_of_half_the_size_fits(tmp_path):
     image = write_png(tmp_path / "a.png", phantom().astype(np.uint8))
     mask = write_png(tmp_path / "m.png", np.eye(48, 40, dtype=np.uint8))
     loaded = apply_transforms(
-        build_case_transform(DataConfig(), PREPROCESS, ("a",)), as_item(Case("a", image, {"a": MaskSource(mask)}))
+        both(DataConfig(), PREPROCESS, ("a",)), as_item(Case("a", image, {"a": MaskSource(mask)}))
     )
     assert loaded["mask"].shape == (1, 64, 64)
 
@@ -156,7 +170,7 @@ def test_mask_of_half_the_size_fits(tmp_path):
 def test_mask_of_another_shape_names_both_files(tmp_path, shape):
     image = write_png(tmp_path / "picture.png", phantom().astype(np.uint8))
     mask = write_png(tmp_path / "outline.png", np.eye(*shape, dtype=np.uint8))
-    transform = build_case_transform(DataConfig(), PREPROCESS, ("a",))
+    transform = both(DataConfig(), PREPROCESS, ("a",))
     with pytest.raises(RadiographError, match=rf"outline\.png: has {shape[0]} x {shape[1]}.*picture\.png 96 x 80"):
         apply_transforms(transform, as_item(Case("a", image, {"a": MaskSource(mask)})))
 
@@ -167,7 +181,7 @@ def test_error_comes_as_it_is_and_prints_nothing(case, capfd, caplog, broken):
     path = case.image if broken == "image" else case.masks["disc"].path
     path.write_bytes(b"SECRET")
     with caplog.at_level(logging.DEBUG), pytest.raises(RadiographError, match=path.name) as caught:
-        apply_transforms(build_case_transform(DataConfig(), PREPROCESS, ("box", "disc")), as_item(case))
+        apply_transforms(both(DataConfig(), PREPROCESS, ("box", "disc")), as_item(case))
     assert caught.value.__cause__ is None
     assert caplog.text == ""
     assert "".join(capfd.readouterr()) == ""

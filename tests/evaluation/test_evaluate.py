@@ -14,6 +14,7 @@ from sklearn.metrics import jaccard_score
 from medseg.config import leaf_fields
 from medseg.data.config import EvaluateDataConfig
 from medseg.data.phantom_dicom import write_phantoms
+from medseg.data.rules import RULES
 from medseg.errors import ConfigError, DataError, IncomparableError
 from medseg.evaluation.config import EvaluationConfig
 from medseg.evaluation.evaluate import Earlier, evaluate_model
@@ -76,7 +77,10 @@ def test_empty_reference_counts_in_overlap_and_is_missing_in_distances(model: Pa
     assert all(np.isnan(case.scores[f"{metric}_disc"]) for metric in ("hd95", "assd", "nsd", "area_error"))
     missing = {summary.name: summary.missing for summary in evaluation.summaries}
     assert (missing["dice_disc"], missing["hd95_disc"], missing["hd95_box"]) == (0, 1, 0)
-    assert evaluation.warnings == ["no surface distances of disc, since one of its masks is empty (1 case)"]
+    assert evaluation.warnings == [
+        "no surface distances of disc, since one of its masks is empty (1 case)",
+        f"masks without foreground (1): case02. {RULES['empty_mask'].remedy}",
+    ]
 
 
 def test_area_error_is_relative(model: Path, root: Path) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 
 from medseg.data.cases import find_cases
 from medseg.data.config import DataConfig, PreprocessConfig
+from medseg.data.findings import Findings
 from medseg.data.loaders import cache_cases
 from medseg.inference.config import PredictConfig
 from medseg.inference.predictor import Predictor
@@ -34,7 +35,7 @@ def test_scores_are_those_at_the_references_own_size(tmp_path: Path) -> None:
     data = DataConfig(root=root)
     preprocess = PreprocessConfig(size=(48, 40), fit="stretch", intensity="fixed")
     found = find_cases(data)
-    cached = cache_cases(found.cases, found.classes, data, preprocess, tmp_path)
+    cached = cache_cases(found.cases, found.classes, data, preprocess, tmp_path, Findings())[0]
     card = ModelCard(classes=found.classes, model=ModelConfig(), preprocess=preprocess)
     predictor = Predictor(card, [Brightness()], PredictConfig(threshold=0.55))
     kept = {}

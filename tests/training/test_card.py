@@ -7,7 +7,7 @@ from medseg.training.card import describe_input, measure_ranges
 
 
 def facts(modality: str | None, part: str | None = None, view: str | None = None) -> CaseFacts:
-    return CaseFacts("x", "", "", modality, part, view, None, None, ())
+    return CaseFacts("x", "", "", modality, part, view, None, None)
 
 
 def test_accepts_what_the_training_images_say() -> None:

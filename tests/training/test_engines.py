@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 def cases(num: int = 8) -> CachedCases:
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(num, 1, 16, 16, generator=generator)
-    facts = tuple(CaseFacts(f"case{i}", "", "", None, None, None, None, None, ()) for i in range(num))
+    facts = tuple(CaseFacts(f"case{i}", "", "", None, None, None, None, None) for i in range(num))
     return CachedCases(facts, images, (images > 0.5).to(torch.uint8), torch.ones(num, 1, dtype=torch.bool))
 
 

@@ -13,7 +13,7 @@ from medseg.training.config import TrainingConfig
 from medseg.training.precision import AutocastInferer
 from medseg.training.strips import Strips
 
-FACTS = CaseFacts("case", "", "", None, None, None, None, None, ())
+FACTS = CaseFacts("case", "", "", None, None, None, None, None)
 INFERER = AutocastInferer(enabled=False, channels_last=False)
 
 
