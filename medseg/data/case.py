@@ -17,6 +17,8 @@ class MaskSource:
     """The values of a label map that are this class; empty where the whole file is one class."""
     known: tuple[int, ...] = ()
     """All values of that label map that mean something, 0 apart; any other is an error."""
+    ignored: int | None = None
+    """The value whose pixels count for nothing, such as nnU-Net's label `ignore`."""
     segment: str | None = None
     """The label of the segment of a DICOM SEG; None where the file is none or holds one segment."""
 

@@ -39,7 +39,7 @@ class CaseFacts:
 
 @dataclass(frozen=True)
 class CachedCases(Dataset[dict[str, Any]]):
-    """Preprocessed cases; a list of indices gives a batch `{"image", "label", "present", "index"}`."""
+    """Preprocessed cases; a list of indices gives a batch: `image`, `label`, `present`, `index`, perhaps `ignored`."""
 
     facts: tuple[CaseFacts, ...]
     images: Tensor = field(repr=False)
@@ -48,6 +48,8 @@ class CachedCases(Dataset[dict[str, Any]]):
     """Masks uint8 `(case, class, rows, columns)`, or RGB targets float32 in [0, 1]."""
     present: Tensor = field(repr=False)
     """bool `(case, class)`: which masks are known."""
+    ignored: Tensor | None = field(default=None, repr=False)
+    """uint8 of 0 and 1, like `labels`, which are 0 there: the pixels that count for nothing. None without any."""
 
     def __len__(self) -> int:
         return len(self.facts)
@@ -59,7 +61,13 @@ class CachedCases(Dataset[dict[str, Any]]):
             "label": self.labels[chosen],
             "present": self.present[chosen],
             "index": chosen,
+            **({} if self.ignored is None else {"ignored": self.ignored[chosen]}),
         }
+
+    def select(self, part: slice) -> "CachedCases":
+        """Some of the cases, on the same memory."""
+        ignored = None if self.ignored is None else self.ignored[part]
+        return CachedCases(self.facts[part], self.images[part], self.labels[part], self.present[part], ignored)
 
 
 class EpochSampler(Sampler[list[int]]):
@@ -115,11 +123,9 @@ def cache_splits(
     """Every case of every split, read and preprocessed once; see `cache_cases`."""
     everything = [case for _, cases in splits.items() for case in cases]
     cached, surveys = cache_cases(everything, splits.classes, data, preprocess, folder, findings, look=look)
-    parts, first = [], 0
-    for cases in (splits.train, splits.validation, splits.test):
-        part = slice(first, first := first + len(cases))
-        parts.append(CachedCases(cached.facts[part], cached.images[part], cached.labels[part], cached.present[part]))
-    return CachedSplits(*parts), surveys
+    first, second = len(splits.train), len(splits.train) + len(splits.validation)
+    parts = slice(first), slice(first, second), slice(second, None)
+    return CachedSplits(*map(cached.select, parts)), surveys
 
 
 def cache_cases(
@@ -146,6 +152,8 @@ def cache_cases(
     images = _allocate(shape[0], torch.float32, folder / "images.bin" if on_disk else None)
     labels = _allocate(shape[1], label_kind, folder / "labels.bin" if on_disk else None)
     present = torch.ones(len(cases), len(classes), dtype=torch.bool)
+    ignores = any(source.ignored is not None for case in cases for source in case.masks.values())
+    ignored = _allocate(shape[1], torch.uint8, folder / "ignored.bin" if on_disk else None) if ignores else None
     loading, fitting = build_loading(data, classes), build_fitting(data, preprocess)
 
     def read(index: int) -> tuple[CaseFacts, CaseSurvey | None] | RadiographError:
@@ -158,6 +166,9 @@ def cache_cases(
         labels[index] = fitted["target"].as_tensor() if data.color == "rgb" else fitted["mask"]
         if data.color != "rgb":
             present[index] = fitted["present"]
+        if ignored is not None and "ignored" in fitted:
+            ignored[index] = fitted["ignored"]
+            labels[index][fitted["ignored"].bool()] = 0
         image, masks = fitted["image"].as_tensor(), fitted.get("mask")
         return _facts(loaded), summarize_item(loaded, image, masks, classes) if look else None
 
@@ -168,7 +179,7 @@ def cache_cases(
             continue
         facts.append(result[0])
         surveys += [result[1]] if result[1] is not None else []
-    return CachedCases(tuple(facts), images, labels, present), surveys
+    return CachedCases(tuple(facts), images, labels, present, ignored), surveys
 
 
 def _facts(item: dict[str, Any]) -> CaseFacts:

@@ -24,6 +24,8 @@ class ReadMask:
     """`(rows, columns)`."""
     values: NDArray[Any] | None
     """The levels as stored, `(rows, columns)`, where the whole file is one class; else None."""
+    ignored: NDArray[np.bool_] | None = None
+    """The pixels that count for nothing, `(rows, columns)`; they are background in `mask`. None without any."""
 
 
 def read_masks(
@@ -60,6 +62,16 @@ def read_mask_files(sources: Mapping[str, MaskSource], config: CasesConfig, warn
         listed = ", ".join(f"{source.path} {masks[name].mask.shape}" for name, source in sources.items())
         raise RadiographError(f"masks of one image differ in size: {listed}", "shape")
     return masks
+
+
+def stack_ignored(files: Mapping[str, ReadMask], classes: Sequence[str]) -> NDArray[np.bool_] | None:
+    """The pixels that count for nothing, bool `(class, rows, columns)`; None where there are none."""
+    if all(read.ignored is None for read in files.values()):
+        return None
+    stacked = np.zeros((len(classes), *next(iter(files.values())).mask.shape), np.bool_)
+    for name, read in files.items():
+        stacked[classes.index(name)] = False if read.ignored is None else read.ignored
+    return stacked
 
 
 def check_sizes(image: Path, image_size: Sequence[int], mask: Path, mask_size: Sequence[int]) -> None:

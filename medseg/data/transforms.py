@@ -13,7 +13,7 @@ from torch import Tensor
 
 from medseg.data.case import Case, MaskSource
 from medseg.data.config import DataSetConfig, PreprocessConfig
-from medseg.data.masks import check_sizes, read_mask_files, stack_masks
+from medseg.data.masks import check_sizes, read_mask_files, stack_ignored, stack_masks
 from medseg.data.preprocess import fit, locate_pixels, scale_intensity
 from medseg.data.survey import CaseSurvey, summarize_case
 from medseg.errors import RadiographError
@@ -61,7 +61,8 @@ class LoadMasksd(MapTransform):
     """A mapping of class to `MaskSource` becomes uint8 masks `(class, rows, columns)` of 0 and 1.
 
     Adds `present`, bool `(class,)`: which classes are known; the others are 0 and left out of loss and metrics. Adds
-    `mask_files`, what was read by class, and `mask_warnings`.
+    `ignored`, uint8 like the masks, where pixels count for nothing: 255 there, so that a pixel made of others is
+    ignored if any of them is. Adds `mask_files`, what was read by class, and `mask_warnings`.
     Raises `RadiographError` where masks differ in size, or in aspect ratio from the image of `image_key`.
     """
 
@@ -85,6 +86,8 @@ class LoadMasksd(MapTransform):
                 mask_path = next(iter(sources.values())).path
                 check_sizes(loaded["image_path"], loaded[self.image_key].shape[-2:], mask_path, masks.shape[-2:])
             loaded[key] = torch.from_numpy(masks)
+            if (ignored := stack_ignored(files, self.classes)) is not None:
+                loaded["ignored"] = torch.from_numpy(ignored.astype(np.uint8) * 255)
             loaded["present"] = torch.tensor([name in sources for name in self.classes])
             loaded["mask_files"], loaded["mask_warnings"] = files, warnings
         return loaded
@@ -115,8 +118,10 @@ class Fitd(MapTransform):
     The affine of a `MetaTensor` follows; `meta["spacing_mm"]` stays that of the file.
     """
 
-    def __init__(self, keys: Sequence[str], config: PreprocessConfig, *, binary: bool) -> None:
-        super().__init__(keys)
+    def __init__(
+        self, keys: Sequence[str], config: PreprocessConfig, *, binary: bool, allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
         self.config = config
         self.binary = binary
 
@@ -145,7 +150,8 @@ def build_fitting(data: DataSetConfig, preprocess: PreprocessConfig) -> Compose:
     """From a loaded item to the tensors that a network is trained on."""
     if data.color == "rgb":
         return network_input(preprocess, ["image", "target"])
-    return Compose([*network_input(preprocess).transforms, Fitd(["mask"], preprocess, binary=True)])
+    masks = Fitd(["mask", "ignored"], preprocess, binary=True, allow_missing_keys=True)
+    return Compose([*network_input(preprocess).transforms, masks])
 
 
 def build_preprocessing(data: DataSetConfig, preprocess: PreprocessConfig) -> Compose:

@@ -63,14 +63,19 @@ class CalibrationCurve:
 
 
 def measure_calibration(
-    probability: NDArray[np.float32], reference: Mask, band: float = BAND, num_bins: int = NUM_BINS
+    probability: NDArray[np.float32],
+    reference: Mask,
+    band: float = BAND,
+    num_bins: int = NUM_BINS,
+    ignored: Mask | None = None,
 ) -> CalibrationCurve:
     """The curve of one case and class: `probability` in [0, 1] and its reference, both `(rows, columns)`.
 
     Over the pixels within `band`, a share of the shorter side, of the reference's contour; without a pixel where the
-    reference has none, being empty or the whole picture.
+    reference has none, being empty or the whole picture. Pixels that are `ignored` are left out.
     """
     near = find_band(reference, band * min(reference.shape))
+    near = near if ignored is None else near & ~ignored
     chosen = probability[near].astype(np.float64)
     bins = np.minimum((chosen * num_bins).astype(np.int64), num_bins - 1)
     return CalibrationCurve(

@@ -67,12 +67,13 @@ def measure_case(
 ) -> CaseMeasurement:
     """Everything that is measured of one case, given the network's probabilities `(model's class, *size)`."""
     size = (int(read.reference.shape[-2]), int(read.reference.shape[-1]))
-    masks = subject.predictor.masks(predicted, size)[subject.channels]
+    masks = read.hide(subject.predictor.masks(predicted, size)[subject.channels])
     dice, iou, counts = measure_overlap(masks[None], read.reference[None], read.present[None])
     scores = {f"dice_{name}": value for name, value in zip(subject.classes, dice[0].tolist(), strict=True)}
     scores |= {f"iou_{name}": value for name, value in zip(subject.classes, iou[0].tolist(), strict=True)}
     prediction, reference = masks.numpy(), read.reference.numpy()
-    scores |= _measure_shapes(subject.classes, prediction, reference, read)
+    ignored: list[Mask | None] = [None] * len(reference) if read.ignored is None else [*read.ignored.numpy()]
+    scores |= _measure_shapes(subject.classes, prediction, reference, ignored, read)
     probabilities = subject.predictor.probabilities(predicted, size)[subject.channels].numpy()
     result = CaseResult(
         case=read.case.id,
@@ -88,8 +89,10 @@ def measure_case(
         result,
         counts[0].numpy(),
         tuple(
-            measure_calibration(probability, mask if known else np.zeros_like(mask))
-            for probability, mask, known in zip(probabilities, reference, read.present.tolist(), strict=True)
+            measure_calibration(probability, mask if known else np.zeros_like(mask), ignored=hidden)
+            for probability, mask, known, hidden in zip(
+                probabilities, reference, read.present.tolist(), ignored, strict=True
+            )
         ),
         _measure_thresholds(subject, read, predicted, size, dice[0]),
         read.image.meta["spacing_source"],
@@ -100,13 +103,15 @@ def measure_case(
     )
 
 
-def _measure_shapes(classes: Sequence[str], prediction: Mask, reference: Mask, read: ReadCase) -> dict[str, float]:
+def _measure_shapes(
+    classes: Sequence[str], prediction: Mask, reference: Mask, ignored: Sequence[Mask | None], read: ReadCase
+) -> dict[str, float]:
     """Surface distances, area errors and the error of the cardiothoracic ratio; NaN where there is none."""
     scores: dict[str, float] = {}
     present = dict(zip(classes, read.present.tolist(), strict=True))
     pairs = dict(zip(classes, zip(prediction, reference, strict=True), strict=True))
-    for name, (predicted, true) in pairs.items():
-        distances = measure_surface(predicted, true, read.spacing_mm) if present[name] else None
+    for (name, (predicted, true)), hidden in zip(pairs.items(), ignored, strict=True):
+        distances = measure_surface(predicted, true, read.spacing_mm, ignored=hidden) if present[name] else None
         for metric in SURFACE:
             scores[f"{metric}_{name}"] = math.nan if distances is None else getattr(distances, metric)
         area = np.count_nonzero(true)
@@ -133,6 +138,7 @@ def _measure_thresholds(
         dice = scored
         if thresholds != subject.predictor.decision.thresholds:
             masks = replace(subject.predictor.decision, thresholds=thresholds).masks(predicted, size)[subject.channels]
+            masks = read.hide(masks)
             dice = measure_overlap(masks[None], read.reference[None], read.present[None])[0][0]
         rows.append(torch.where(stored, dice.double(), torch.nan).numpy())
     return np.stack(rows) if rows else np.full((2, len(subject.classes)), np.nan)

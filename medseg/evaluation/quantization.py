@@ -92,7 +92,7 @@ def check_loss(loss: QuantizationLoss, config: QuantizationConfig) -> None:
 
 
 def _measure(subject: Subject, read: ReadCase, masks: Tensor) -> Tensor:
-    own = masks[subject.channels]
+    own = read.hide(masks[subject.channels])
     dice, _, _ = measure_overlap(own[None], read.reference[None], read.present[None])
     ratio = None
     if {"lungs", "heart"} <= set(subject.card.classes):

@@ -49,31 +49,29 @@ def measure_stress(
 
 def _measure_levels(subject: Subject, read: ReadCase) -> Tensor:
     """The Dice of one case `(stress, level, class)`."""
+
+    def measure(maps: Tensor, reference: Tensor, ignored: Tensor) -> Tensor:
+        size = (int(reference.shape[-2]), int(reference.shape[-1]))
+        masks = subject.predictor.masks(maps, size)[subject.channels] & ~ignored
+        return measure_overlap(masks[None], reference[None], read.present[None])[0]
+
     rows = []
     for stress in STRESSES:
-        spoilt = list(map_in_threads(partial(_spoil, read, stress), stress.levels))
-        predicted = subject.predict([subject.prepare(image)[1] for image, _ in spoilt])
-        rows.append(
-            torch.cat(
-                [
-                    measure_overlap(
-                        subject.predictor.masks(maps, (reference.shape[-2], reference.shape[-1]))[subject.channels][
-                            None
-                        ],
-                        reference[None],
-                        read.present[None],
-                    )[0]
-                    for maps, (_, reference) in zip(predicted, spoilt, strict=True)
-                ]
-            )
-        )
+        images, *references = zip(*map_in_threads(partial(_spoil, read, stress), stress.levels), strict=True)
+        predicted = subject.predict([subject.prepare(image)[1] for image in images])
+        rows.append(torch.cat(list(map(measure, predicted, *references))))
     return torch.stack(rows)
 
 
-def _spoil(read: ReadCase, stress: Stress, level: float) -> tuple[MetaTensor, Tensor]:
-    """The radiograph under one level of a stress, and its reference; padding moves with the picture."""
+def _spoil(read: ReadCase, stress: Stress, level: float) -> tuple[MetaTensor, Tensor, Tensor]:
+    """The radiograph under one level of a stress, its reference, and the pixels that count for nothing.
+
+    All that is drawn on the picture moves with it, padding too.
+    """
     pixels, padding = read.image.as_tensor()[0].numpy(), read.image.meta["padding"]
-    masks = read.reference.numpy()
+    reference = read.reference.numpy()
+    ignored = np.zeros_like(reference) if read.ignored is None else read.ignored.numpy()
+    masks = np.concatenate([reference, ignored])
     moves = stress.name in ("rotation", "shift")
     if moves:
         masks = _sample(masks, (pixels.shape[0], pixels.shape[1]))
@@ -84,7 +82,8 @@ def _spoil(read: ReadCase, stress: Stress, level: float) -> tuple[MetaTensor, Te
     if moves and padding is not None:
         moved, padding = moved[:-1], moved[-1]
     image = MetaTensor(torch.from_numpy(changed)[None], meta={**read.image.meta, "padding": padding})
-    return image, torch.from_numpy(moved)
+    own, hidden = torch.from_numpy(moved).chunk(2)
+    return image, own & ~hidden, hidden
 
 
 def _sample(masks: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:

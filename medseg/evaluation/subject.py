@@ -58,7 +58,13 @@ class ReadCase:
     negative: str
     """The digest of the radiograph with dark and bright exchanged; empty where the file states its polarity."""
     warnings: tuple[str, ...]
+    ignored: Tensor | None = field(default=None, repr=False)
+    """Bool like `reference`, which is background there: the pixels that count for nothing. None without any."""
     survey: CaseSurvey | None = field(default=None, repr=False)
+
+    def hide(self, masks: Tensor) -> Tensor:
+        """Masks like `reference`, background where pixels count for nothing."""
+        return masks if self.ignored is None else masks & ~self.ignored
 
     @property
     def spacing_mm(self) -> tuple[float, float] | None:
@@ -120,7 +126,8 @@ class Subject:
         digest = digest_pixels(image.as_tensor().numpy())
         negative = self._digest_negative(case, image)
         survey = self._look(item, fitted) if look else None
-        return ReadCase(case, image, view, fitted, reference, present, digest, negative, warnings, survey)
+        ignored = item["ignored"].bool() if "ignored" in item else None
+        return ReadCase(case, image, view, fitted, reference, present, digest, negative, warnings, ignored, survey)
 
     def prepare(self, image: MetaTensor) -> tuple[Tensor, Tensor]:
         """What the network sees of a radiograph, in [0, 1] at its size, and the network's input."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_dilation, distance_transform_edt
 
 from medseg.inference.measure import find_box
 
@@ -24,10 +24,16 @@ class SurfaceDistances:
 
 
 def measure_surface(
-    prediction: Mask, reference: Mask, spacing_mm: tuple[float, float] | None, tolerance: float = 2.0
+    prediction: Mask,
+    reference: Mask,
+    spacing_mm: tuple[float, float] | None,
+    tolerance: float = 2.0,
+    ignored: Mask | None = None,
 ) -> SurfaceDistances | None:
     """The distances between two masks `(rows, columns)`, None where either is empty.
 
+    Both masks are background where pixels are `ignored`; a contour beside such a pixel is none. None, too, where that
+    leaves no contour.
     `spacing_mm` is `(row, column)`; without it distances and `tolerance` count in pixels. The same numbers as
     `HausdorffDistanceMetric(percentile=95)`, `SurfaceDistanceMetric(symmetric=True)` and `SurfaceDiceMetric` of
     MONAI 1.6. NSD: Nikolov et al. 2018 (arXiv 1809.04430), with pixels of the contour for its length, as in Seidlitz et
@@ -37,6 +43,11 @@ def measure_surface(
         return None
     box = find_box(prediction | reference)  # holds both contours, so the distance maps are exact in it
     predicted, true = _find_contour(prediction[box]), _find_contour(reference[box])
+    if ignored is not None:
+        unknown = binary_dilation(ignored)[box]
+        predicted, true = predicted & ~unknown, true & ~unknown
+        if not predicted.any() or not true.any():
+            return None
     outward = _map_distance(true, spacing_mm)[predicted]
     inward = _map_distance(predicted, spacing_mm)[true]
     both = np.concatenate([outward, inward])

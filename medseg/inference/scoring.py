@@ -8,7 +8,7 @@ from torch import Tensor
 from medseg.data.case import Case
 from medseg.data.config import DataSetConfig
 from medseg.data.loaders import CachedCases
-from medseg.data.masks import read_masks
+from medseg.data.masks import read_mask_files, stack_ignored, stack_masks
 from medseg.data.transforms import LoadRadiographd, ScaleRadiographd
 from medseg.inference.predictor import Predictor
 from medseg.training.metrics import SegmentationScores, ThresholdSearch
@@ -24,9 +24,9 @@ def score_cases(
     `keep` is given each case and its masks, bool `(class, rows, columns)`.
     """
     scores = SegmentationScores(predictor.card.classes)
-    for case, predicted, reference, present in _predictions(predictor, cases, cached, data):
+    for case, predicted, reference, ignored, present in _predictions(predictor, cases, cached, data):
         masks = predictor.masks(predicted, _size(reference))
-        scores.update((masks[None], reference[None], present[None]))
+        scores.update(((masks & ~ignored)[None], reference[None], present[None]))
         if keep is not None:
             keep(case, masks)
     return scores.compute()
@@ -37,29 +37,35 @@ def search_thresholds(
 ) -> dict[str, float]:
     """The threshold of each class whose mean Dice over `cases` is best."""
     search = ThresholdSearch(predictor.card.classes)
-    for _, predicted, reference, present in _predictions(predictor, cases, cached, data):
-        search.update(predictor.probabilities(predicted, _size(reference)), reference, present)
+    for _, predicted, reference, ignored, present in _predictions(predictor, cases, cached, data):
+        probabilities = predictor.probabilities(predicted, _size(reference)).masked_fill(ignored, 0)
+        search.update(probabilities, reference, present)
     return search.compute()
 
 
 def _predictions(
     predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataSetConfig
-) -> Iterator[tuple[Case, Tensor, Tensor, Tensor]]:
-    """Each case with its network-size probabilities, its reference at its own size, and which classes it knows."""
+) -> Iterator[tuple[Case, Tensor, Tensor, Tensor, Tensor]]:
+    """Each case with its network-size probabilities, what `_reference` gives, and which classes it knows."""
     for first in range(0, len(cases), predictor.batch_size):
         chosen = cases[first : first + predictor.batch_size]
         batch = cached[list(range(first, first + len(chosen)))]
         for case, predicted, present in zip(chosen, predictor.predict(batch["image"]), batch["present"], strict=True):
-            yield case, predicted, _reference(case, predictor, data), present
+            yield case, predicted, *_reference(case, predictor, data), present
 
 
-def _reference(case: Case, predictor: Predictor, data: DataSetConfig) -> Tensor:
-    """Masks, bool `(class, rows, columns)`, at the reference's own size; of an RGB target where it is at least half."""
+def _reference(case: Case, predictor: Predictor, data: DataSetConfig) -> tuple[Tensor, Tensor]:
+    """Masks, bool `(class, rows, columns)`, at the reference's own size, and the pixels that count for nothing.
+
+    Of an RGB target the mask is where it is at least half.
+    """
     if case.target is None:
-        return torch.from_numpy(read_masks(case.masks, data, predictor.card.classes)[0]).bool()
+        files, classes = read_mask_files(case.masks, data, []), predictor.card.classes
+        masks, ignored = torch.from_numpy(stack_masks(files, classes)).bool(), stack_ignored(files, classes)
+        return masks, torch.zeros_like(masks) if ignored is None else torch.from_numpy(ignored)
     loaded = LoadRadiographd(["image"], data)({"image": case.target})
     target: Tensor = ScaleRadiographd(["image"], predictor.card.preprocess)(loaded)["image"].as_tensor()
-    return target >= 0.5
+    return target >= 0.5, torch.zeros_like(target, dtype=torch.bool)
 
 
 def _size(maps: Tensor) -> tuple[int, int]:

@@ -41,11 +41,17 @@ def build_trainer(
     """
     train, optim = budget.train, budget.optim
 
-    def prepare(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def prepare(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         image, label, present = (_send(batch[key], device, non_blocking) for key in ("image", "label", "present"))
+        ignores = "ignored" in batch
+        if ignores:  # as 255, so that a pixel made of others is ignored if any of them is
+            label = torch.cat([label, 255 * _send(batch["ignored"], device, non_blocking)], dim=1)
         image, label = augment(image, label, trainer.state.iteration)
         if budget.is_coarse(trainer):
             image, label = functional.avg_pool2d(image, 2), functional.avg_pool2d(label, 2)
+        if ignores:
+            label, ignored = label.chunk(2, dim=1)
+            return image, (label, present, ignored > 0)
         return image, (label, present)
 
     trainer = SupervisedTrainer(
@@ -95,7 +101,10 @@ def build_evaluator(
 
     def compared(output: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         present = evaluator.state.batch["present"].to(device)
-        return output[CommonKeys.PRED] >= 0, output[CommonKeys.LABEL] >= 0.5, present  # logit 0 is probability 0.5
+        predicted = output[CommonKeys.PRED] >= 0  # logit 0 is probability 0.5
+        if (ignored := evaluator.state.batch.get("ignored")) is not None:
+            predicted &= ~ignored.to(device).bool()
+        return predicted, output[CommonKeys.LABEL] >= 0.5, present
 
     SegmentationScores(classes, compared).attach(evaluator, "scores")
     return evaluator

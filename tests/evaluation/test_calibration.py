@@ -117,3 +117,14 @@ class TestCurve:
         assert math.isnan(curve.error)
         other = measure_calibration(probability, draw_square(20, 5, 9))
         assert (curve + other).error == other.error
+
+
+def test_ignored_pixels_are_in_no_bin():
+    rng = np.random.default_rng(3)
+    mask = draw_square(40, 10, 25)
+    probability, ignored = draw_probability(rng, mask), np.zeros(mask.shape, bool)
+    ignored[:, 20:] = True
+    whole, part = (measure_calibration(probability, mask, ignored=hidden) for hidden in (None, ignored))
+    rest = measure_calibration(probability, mask, ignored=~ignored)
+    assert 0 < part.pixels.sum() < whole.pixels.sum()
+    assert (part.pixels + rest.pixels == whole.pixels).all()

@@ -4,6 +4,7 @@ import SimpleITK as sitk
 import torch
 from monai.metrics import HausdorffDistanceMetric, SurfaceDiceMetric, SurfaceDistanceMetric
 from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import cdist
 
 from medseg.evaluation.surface import SurfaceDistances, measure_surface
 
@@ -138,3 +139,41 @@ def test_a_distance_counts_as_the_tolerance_within_the_precision_of_a_header():
 @pytest.mark.parametrize(("one", "other"), [((), ((3, 3),)), (((3, 3),), ()), ((), ())])
 def test_empty_is_missing(one, other):
     assert measure_surface(draw(*one), draw(*other), None) is None
+
+
+def test_contour_beside_ignored_pixels_counts_in_no_distance():
+    """Two squares that a hidden stripe cuts short: what is left of their contours is equal, or five pixels apart."""
+    reference, prediction, ignored = (np.zeros(SHAPE, bool) for _ in range(3))
+    reference[10:20, 10:30] = True
+    ignored[:, 25:40] = True
+    prediction[10:20, 10:45] = True
+    hidden = [mask & ~ignored for mask in (prediction, reference)]
+    hidden[0][:, 40:] = False
+    distances = measure_surface(hidden[0], hidden[1], None, ignored=ignored)
+    assert distances == SurfaceDistances(0, 0, 1)
+    moved = hidden[1].copy()
+    moved[10:20, 10:15] = False
+    measured = measure_surface(moved, hidden[1], None, ignored=ignored)
+    kept = [_keep_from(mask, ignored) for mask in (moved, hidden[1])]
+    outward, inward = (cdist(*pair).min(axis=1) for pair in (kept, kept[::-1]))
+    assert measured is not None
+    assert measured.hd95 == pytest.approx(max(np.percentile(outward, 95), np.percentile(inward, 95)))
+    assert measured.assd == pytest.approx(np.concatenate([outward, inward]).mean())
+
+
+def test_contour_that_is_all_beside_ignored_pixels_leaves_no_distance():
+    pixel = draw((20, 20))
+    assert measure_surface(pixel, pixel, None, ignored=draw((20, 21))) is None
+
+
+def _keep_from(mask: np.ndarray, ignored: np.ndarray) -> np.ndarray:
+    """The contour pixels, `(pixel, 2)`, none of whose four neighbours is ignored."""
+    around = [(0, 1), (0, -1), (1, 0), (-1, 0)]
+    return np.array(
+        [
+            (row, column)
+            for row, column in np.argwhere(mask)
+            if not all(mask[row + r, column + c] for r, c in around)
+            and not any(ignored[row + r, column + c] for r, c in around)
+        ]
+    )

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -158,3 +159,36 @@ def test_gpu_step_equals_that_of_the_cpu() -> None:
         trainer_of(network, cases(2), OptimConfig(), torch.device(name)).run()
         results.append(network.weight.detach().cpu())
     torch.testing.assert_close(*results, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("settings", [{}, {"coarse": 0.99}, {"probability": 1.0}])
+def test_what_ignored_pixels_are_labelled_changes_nothing(settings: dict[str, float]) -> None:
+    """Nor does any pixel that a resampling makes of them in part."""
+    results = []
+    for fill in (0, 1):
+        torch.manual_seed(0)
+        cached = cases()
+        ignored = torch.zeros_like(cached.labels)
+        ignored[:, :, :7, 3:] = 1
+        cached = replace(cached, ignored=ignored, labels=torch.where(ignored.bool(), fill, cached.labels).byte())
+        network = nn.Conv2d(1, 1, 3, padding=1)
+        config = TrainingConfig(epochs=1, batch_size=2, precision="fp32", coarse=settings.get("coarse", 0))
+        augment = Augment(AugmentConfig(probability=settings.get("probability", 0)), 0, CPU)
+        loader, budget = build_train_loader(cached, 2, 0), Budget(config, OptimConfig())
+        build_trainer(network, loader, MaskedLoss(LossConfig()), augment, budget, CPU).run()
+        results.append(network.weight.detach())
+    assert torch.equal(*results)
+
+
+def test_ignored_pixels_are_background_in_validation() -> None:
+    cached = cases(2)
+    right = torch.zeros_like(cached.labels)
+    right[..., 8:] = 1
+    cached = replace(cached, labels=cached.labels * (1 - right), ignored=right)
+    network = nn.Conv2d(1, 1, 1)
+    with torch.no_grad():
+        network.weight.fill_(1.0)
+        network.bias.fill_(-0.5)  # type: ignore[union-attr]
+    evaluator = build_evaluator(network, build_validation_loader(cached, 2), ("a",), TrainingConfig(), CPU)
+    evaluator.run()
+    assert evaluator.state.metrics["scores"]["dice"] == 1

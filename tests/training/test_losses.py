@@ -49,3 +49,23 @@ def test_unknown_class_has_neither_value_nor_gradient(name: str) -> None:
 
 def test_no_known_class_at_all_is_zero_not_nan() -> None:
     assert MaskedLoss(LossConfig())(maps([1.0]), (maps([1.0]), ~ALL)).item() == 0
+
+
+@pytest.mark.parametrize("name", ["bce", "dice", "bce_dice"])
+def test_ignored_pixels_have_neither_value_nor_gradient(name: str) -> None:
+    """The loss is that of the other pixels alone, here of the left half."""
+    logits = torch.randn(2, 2, 4, 6, generator=torch.Generator().manual_seed(2), requires_grad=True)
+    labels = (torch.randn(2, 2, 4, 6, generator=torch.Generator().manual_seed(3)) > 0).float()
+    ignored, present = torch.zeros(2, 2, 4, 6, dtype=torch.bool), torch.ones(2, 2, dtype=torch.bool)
+    ignored[..., 3:] = True
+    loss = MaskedLoss(LossConfig(name=name))  # type: ignore[arg-type]
+    value = loss(logits, (labels, present, ignored))
+    value.backward()
+    assert value.item() == pytest.approx(loss(logits[..., :3], (labels[..., :3], present)).item(), rel=1e-6)
+    assert logits.grad is not None
+    assert (logits.grad[..., 3:] == 0).all()
+    assert (logits.grad[..., :3] != 0).all()
+
+
+def test_everything_ignored_is_zero_not_nan() -> None:
+    assert MaskedLoss(LossConfig())(maps([1.0]), (maps([1.0]), ALL, maps([1.0]).bool())).item() == pytest.approx(0)
