@@ -28,6 +28,7 @@ _MAX_META = 1 << 20
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ZEROS = (0,)  # padding, or what a failing disk leaves: megabytes that would be gone through in eights
 _BEFORE_PIXELS = (*_ZEROS, *map(Tag, ("PixelData", "FloatPixelData", "DoubleFloatPixelData")))
+_NOTHING = (None, "", b"")  # the raw value first, since pydicom cannot read an empty "US or SS"
 _NOT_DICOM = "is not a DICOM file (no preamble, no SOPClassUID)"
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _EXPLICIT = b"1.2.840.10008.1.2.1".ljust(len(_DEFLATED), b"\0")
@@ -101,8 +102,8 @@ def _check_whole(dataset: Dataset, source: BinaryIO, pixels: bool) -> None:
 def values(dataset: Dataset, keyword: str) -> tuple[object, ...]:
     """The values of an attribute as pydicom gives them: none where it is absent or empty, NaN if it is unreadable."""
     try:
-        value = dataset[keyword].value if keyword in dataset else None
-        if value is None or value == "" or value == b"":
+        raw = dataset.get_item(keyword, keep_deferred=True)
+        if raw is None or raw.value in _NOTHING or (value := dataset[keyword].value) in _NOTHING:
             return ()
         return (value,) if isinstance(value, str | bytes) or not hasattr(value, "__iter__") else tuple(value)
     except (*BROKEN_BYTES, *_PYDICOM_ERRORS):
