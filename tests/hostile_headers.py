@@ -69,7 +69,9 @@ def codestreams() -> Iterator[Case]:
     """Frames that end early though all lengths around them are right."""
     lossless = encode_lossless_jpeg(phantom(), 12)
     for part in range(10):
-        yield f"jpeg-{part}.dcm", framed(uid.JPEGBaseline8Bit, jpeg()[: part * len(jpeg()) // 10], BITS8), "rejected"
+        cut = jpeg()[: part * len(jpeg()) // 10]
+        yield f"jpeg-{part}.dcm", framed(uid.JPEGBaseline8Bit, cut, BITS8), "rejected"
+        yield f"padded-{part}.dcm", framed(uid.JPEGBaseline8Bit, cut + b" " * 99, BITS8), "rejected"
         yield f"lossless-{part}.dcm", framed(uid.JPEGLosslessSV1, lossless[: part * 1000], {}), "rejected"
 
 
@@ -170,6 +172,23 @@ def _nest(depth: int, key: str | int, defined: bool, implicit: bool) -> Field:
         else:
             field = ("SQ", item(content, UNDEFINED) + ITEM_END + bytes(4) + SEQUENCE_END + bytes(4), UNDEFINED)
     return field
+
+
+def overlays() -> Iterator[Case]:
+    """Overlay planes whose position decides on the bits above BitsStored, which are clear here."""
+    for name, position in {
+        "empty": ("US", b""),
+        "two": ("US", us(15, 15)),
+        "far": ("US", us(65535)),
+        "text": ("LO", b"fifteen"),
+        "bytes": ("OB", b"\x0f"),
+        "items": ("SQ", item(b"")),
+    }.items():
+        for key, data in {"embedded": None, "apart": ("OW", bytes(960)), "valueless": ("OW", b"")}.items():
+            plane: Changes = {0x60020102: position, 0x60023000: data, "LossyImageCompression": b"01"}
+            yield f"overlay-{name}-{key}.dcm", picture(plane), "done"
+    for lie in (0x7FFFFFFF, UNDEFINED):
+        yield f"overlay-{lie}.dcm", picture({0x60023000: ("OW", bytes(960), lie)}), "rejected"
 
 
 def absences() -> Iterator[Case]:

@@ -1,20 +1,30 @@
-"""What a compressed picture says of its own size, read without decoding it.
+"""What a compressed picture says of its own size, coding and end, read without decoding it.
 
-Decoders allocate what the codestream claims: one of 20 bytes can ask for 10 GB or abort the interpreter.
+Decoders allocate what the codestream claims: one of 20 bytes can ask for 10 GB or abort the interpreter. What is
+missing several of them fill silently.
 """
 
+import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medseg.errors import RadiographError
 
-_START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
-_STANDALONE = {0x01, *range(0xD0, 0xD9)}
+LOSSLESS_JPEG, JPEG_LS = 0xC3, 0xF7
+"""Start-of-frame markers."""
+_START_OF_FRAME = {*range(0xC0, 0xD0), JPEG_LS} - {0xC4, 0xC8, 0xCC}
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_NEXT_IN_HEADER = re.compile(rb"\xff+[\xc0-\xcf\xd9-\xfe]")
+_NEXT_BEHIND_SCAN = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
+"""No restart, and no byte that stuffing leaves behind 0xFF in entropy-coded data (ITU-T T.81 B.1.1.5, T.87 A.1)."""
+_SIZ, _COD, _START_OF_TILE, _START_OF_DATA, _END = b"\xff\x51", b"\xff\x52", b"\xff\x90", b"\xff\x93", b"\xff\xd9"
+_REVERSIBLE = b"\x01"
 
 
 @dataclass(frozen=True)
 class Codestream:
-    """The frame header of a JPEG, JPEG-LS or JPEG 2000 codestream."""
+    """The header of a JPEG, JPEG-LS or JPEG 2000 codestream."""
 
     rows: int
     columns: int
@@ -24,35 +34,33 @@ class Codestream:
     signed: bool
     process: int
     """The start-of-frame marker of a JPEG (0xC3 is lossless, 0xF7 is JPEG-LS), 0 for JPEG 2000."""
+    lossy: bool
+    """Whether it is coded in a way that loses information: by cosines, near-lossless, or by the 9-7 wavelet."""
 
 
 def scan_jpeg(data: bytes) -> Codestream:
-    """The frame header of a JPEG or JPEG-LS (ITU-T T.81 B.2.2, T.87 C.2.2). Raises `RadiographError`."""
-    if data[:2] != b"\xff\xd8":
-        raise RadiographError("the compressed picture does not start like a JPEG")
-    position = 2
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            raise RadiographError("the JPEG header is damaged")
-        marker = data[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-        elif marker in _STANDALONE:
-            position += 2
-        elif marker in _START_OF_FRAME and position + 10 <= len(data):
-            precision, rows, columns, components = struct.unpack_from(">BHHB", data, position + 4)
-            return Codestream(rows, columns, components, precision, False, marker)
-        else:
-            position += 2 + max(2, *struct.unpack_from(">H", data, position + 2))
-    raise RadiographError("the compressed picture has no frame header")
+    """The header of a JPEG or JPEG-LS up to its first scan (ITU-T T.81 B.2, T.87 C.2). Raises `RadiographError`."""
+    frame, near = None, 0
+    for marker, position in _segments(data):
+        if marker in _START_OF_FRAME and not frame and position + 8 <= len(data):
+            frame = (marker, *struct.unpack_from(">BHHB", data, position + 2))
+        elif marker == _START_OF_SCAN:
+            scan = data[position + 2 : position + 514].ljust(512, b"\0")
+            near = scan[1 + 2 * scan[0]]
+            break
+    if not frame:
+        raise RadiographError("the compressed picture has no frame header")
+    process, precision, rows, columns, components = frame
+    lossy = near > 0 if process == JPEG_LS else process != LOSSLESS_JPEG
+    return Codestream(rows, columns, components, precision, False, process, lossy)
 
 
 def scan_jpeg2000(data: bytes) -> Codestream:
-    """The SIZ segment of a JPEG 2000 or HTJ2K codestream, bare or in a JP2 box (ITU-T T.800 A.5.1).
+    """The SIZ and COD segments of a JPEG 2000 or HTJ2K, bare or in a JP2 box (ITU-T T.800 A.5.1, A.6.1).
 
     Raises `RadiographError`.
     """
-    start = data.find(b"\xff\x4f\xff\x51")
+    start = _start(data)
     if start < 0 or len(data) < start + 45:
         raise RadiographError("the compressed picture does not start like a JPEG 2000")
     right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
@@ -62,47 +70,89 @@ def scan_jpeg2000(data: bytes) -> Codestream:
         raise RadiographError("the JPEG 2000 header is damaged")
     rows = -(-bottom // step_y) + (-top // step_y)
     columns = -(-right // step_x) + (-left // step_x)
-    return Codestream(rows, columns, components, (depth & 0x7F) + 1, bool(depth & 0x80), 0)
+    codings = (position for marker, position, _ in _parts(data) if marker == _COD)
+    lossy = any(data[position + 13 : position + 14] != _REVERSIBLE for position in codings)
+    return Codestream(rows, columns, components, (depth & 0x7F) + 1, bool(depth & 0x80), 0, lossy)
 
 
 def check_jpeg_length(length: int, rows: int, columns: int, lossless: bool = False) -> None:
     """Raise `RadiographError` where a JPEG of `length` bytes cannot hold its picture: a Huffman code has a bit or more.
 
     Lossless, there is one code a sample, else at least one a block of 64, for its mean (ITU-T T.81 F.1.2, H.1.2).
-    Decoders fill what is missing silently, however much that is.
     """
     if length < rows * columns // (8 if lossless else 512):
         raise RadiographError(f"the compressed picture has {length} bytes, too few for {rows} x {columns} pixels")
 
 
-def check_tiles(data: bytes) -> None:
-    """Raise `RadiographError` where a JPEG 2000 codestream does not hold each tile to its end (ITU-T T.800 A.4.2).
+def find_jpeg_end(data: bytes) -> int:
+    """Where a JPEG or JPEG-LS ends, whatever lies behind. Raises `RadiographError` where no end marker follows a scan.
 
-    Decoders fill what is missing silently.
+    Thumbnails in application segments have such markers too.
     """
-    start = data.find(b"\xff\x4f\xff\x51")
-    right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", data, start + 8)
+    scanned = False
+    for marker, position in _segments(data):
+        if marker == _END_OF_IMAGE and scanned:
+            return position
+        scanned = scanned or marker == _START_OF_SCAN
+    raise RadiographError("the compressed picture is cut short (no end-of-image marker)")
+
+
+def find_jpeg2000_end(data: bytes) -> int:
+    """Where a JPEG 2000 ends. Raises `RadiographError` where it does not hold each tile to its end (T.800 A.4.2)."""
+    right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", data, _start(data) + 8)
     if not width or not height:
         raise RadiographError("the JPEG 2000 header is damaged")
     number = -(-(right - left) // width) * -(-(bottom - top) // height)
-    position, tiles = start + 2, set()
-    while position + 12 <= len(data):
-        if data[position : position + 2] == b"\xff\x90":
-            tile, length = struct.unpack_from(">HI", data, position + 4)
-            tiles.add(tile)
-            position += max(length, 12) if length else len(data)  # no length: up to the end
-        elif not tiles:
-            position += 2 + struct.unpack_from(">H", data, position + 2)[0]
-        else:
+    tiles, end = set(), 0
+    for marker, position, after in _parts(data):
+        if marker == _START_OF_TILE:
+            tiles.add(data[position + 4 : position + 6])
+            end = after or data.find(_START_OF_DATA, position)
+        elif tiles:
             break
-    if len(tiles) < number or (position > len(data) and length):
+    if len(tiles) < number or not 0 < end <= len(data):
         raise RadiographError(f"the compressed picture is cut short ({len(tiles)} of {number} tiles)")
-
-
-def check_end(data: bytes) -> None:
-    """Raise `RadiographError` where the end-of-image marker, shared by all JPEG families, is missing.
-
-    Several decoders fill the rest of a cut picture silently.
-    """
-    if not data.rstrip(b"\x00\xff").endswith(b"\xff\xd9"):
+    end = data.find(_END, end)
+    if end < 0:
         raise RadiographError("the compressed picture is cut short (no end-of-image marker)")
+    return end + len(_END)
+
+
+def drop_tail(data: bytes) -> Iterator[bytes]:
+    """A JPEG-LS without what may be padding before its end marker: a run of one byte, or any eight; shortest first."""
+    coded = data[: -len(_END)]
+    start = len(coded.rstrip(coded[-1:]))  # of the run; what is coded may end with this byte, hardly with four of it
+    for length in sorted({*range(start, start + 4), *range(len(coded) - 8, len(coded))}):
+        if 0 < length < len(coded):
+            yield coded[:length] + _END
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """The marker of each segment of a JPEG, and where its length stands; what is entropy-coded is passed over."""
+    if not data.startswith(b"\xff\xd8"):
+        raise RadiographError("the compressed picture does not start like a JPEG")
+    position, following = 2, _NEXT_IN_HEADER.match
+    while found := following(data, position):
+        position, marker = found.end(), data[found.end() - 1]
+        yield marker, position
+        if marker != _END_OF_IMAGE:
+            position += int.from_bytes(data[position : position + 2], "big")
+        if marker == _START_OF_SCAN:
+            following = _NEXT_BEHIND_SCAN.search
+
+
+def _start(data: bytes) -> int:
+    return data.find(b"\xff\x4f" + _SIZ)
+
+
+def _parts(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Marker, place and end (0: unknown) of each segment of a JPEG 2000 header and of each tile-part."""
+    position = _start(data) + 2
+    while position + 12 <= len(data) and data[position] == 0xFF:
+        marker, (length,) = data[position : position + 2], struct.unpack_from(">H", data, position + 2)
+        after = position + 2 + max(length, 2)
+        if marker == _START_OF_TILE:
+            (length,) = struct.unpack_from(">I", data, position + 6)
+            after = length and position + max(length, 12)
+        yield marker, position, after
+        position = after or len(data)

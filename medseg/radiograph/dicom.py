@@ -28,6 +28,7 @@ from medseg.radiograph.image import Radiograph, check_content, clean_term
 from medseg.radiograph.kind import identify
 from medseg.radiograph.source import open_source
 from medseg.radiograph.spacing import read_spacing
+from medseg.radiograph.stored import OVERLAY_TAGS
 
 _KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "Modality", "BodyPartExamined", "ViewPosition", "BurnedInAnnotation"),
@@ -66,7 +67,7 @@ def read_dicom(file: BinaryIO, *, presentation: str, presentation_intent: Collec
         pixels, padding = _grey_pixels(dataset, form, presentation, warnings)
         pixels = np.repeat(pixels[:, :, None], 3, axis=2) if color == "rgb" else pixels
     else:
-        pixels = _colour_pixels(dataset, form, color)
+        pixels = _colour_pixels(dataset, form, color, warnings)
     check_content(pixels, padding)
     spacing_mm, spacing_source = read_spacing(dataset, warnings)
     return Radiograph(
@@ -131,7 +132,7 @@ def _read_picture(file: BinaryIO) -> Dataset:
     frames = integer(header, "NumberOfFrames")
     if frames is not None and frames > 1:
         raise RadiographError(f"has {frames} frames; a single one is needed", "frames")
-    dataset = read_dataset(file, (*_KEYWORDS, *_PIXELS), pixels=True)
+    dataset = read_dataset(file, (*_KEYWORDS, *OVERLAY_TAGS, *_PIXELS), pixels=True)
     for keyword in _PIXELS[1:]:
         if keyword in dataset:
             raise RadiographError(f"holds {keyword}; only PixelData is supported")
@@ -195,12 +196,12 @@ def _look_up(
     return pixels
 
 
-def _colour_pixels(dataset: Dataset, form: PixelFormat, color: str) -> NDArray[np.float32]:
+def _colour_pixels(dataset: Dataset, form: PixelFormat, color: str, warnings: list[str]) -> NDArray[np.float32]:
     if color != "rgb":
         raise RadiographError(f"is a colour picture (SamplesPerPixel {form.samples}); a grey one is needed", "colour")
     if form.samples != 3 or form.photometric not in _COLOUR:
         raise RadiographError(f"SamplesPerPixel {form.samples} with this PhotometricInterpretation is not supported")
-    return decode_colour(dataset, form).astype(np.float32)
+    return decode_colour(dataset, form, warnings).astype(np.float32)
 
 
 def _padding(

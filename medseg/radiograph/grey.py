@@ -51,7 +51,7 @@ def apply_modality(
     `limits` are the least and the greatest stored value the pixel format allows. Raises `RadiographError` for a
     slope of zero, a slope or intercept that is not a number and a table that cannot be read.
     """
-    tables = items(dataset, "ModalityLUTSequence")
+    tables = _table_items(dataset, "ModalityLUTSequence", warnings)
     slope, intercept = _rescale(dataset, warnings)
     if not tables:
         values = stored.astype(np.float64) * slope + intercept
@@ -72,7 +72,7 @@ def apply_voi(grey: Grey, dataset: Dataset, warnings: list[str]) -> Grey:
     that cannot be used, the modality values come back with a warning.
     """
     try:
-        tables = items(dataset, "VOILUTSequence")
+        tables = _table_items(dataset, "VOILUTSequence", warnings)
         if tables:
             table = _read_table(tables[0], "VOILUTSequence", signed=grey.low < 0)
             return Grey(table.apply(grey.values), 0.0, float((1 << table.bits) - 1))
@@ -108,6 +108,15 @@ def _rescale(dataset: Dataset, warnings: list[str]) -> tuple[float, float]:
     if len(intercept) > 1 or not math.isfinite(intercept[0]):
         raise RadiographError("RescaleIntercept is not one finite number")
     return slope[0], intercept[0]
+
+
+def _table_items(dataset: Dataset, keyword: str, warnings: list[str]) -> list[Dataset]:
+    """The items of a LUT sequence that hold a table. Some software writes an item with every attribute left empty."""
+    found = items(dataset, keyword)
+    filled = [item for item in found if any(numbers(item, "LUTDescriptor")) or values(item, "LUTData")]
+    if len(filled) < len(found):
+        warnings.append(f"{keyword} has an empty item, which was ignored")
+    return filled
 
 
 def _read_table(item: Dataset, keyword: str, signed: bool) -> LookupTable:

@@ -14,10 +14,11 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_partial
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from medseg.errors import RadiographError
+from medseg.radiograph.fragments import read_pixel_data
 from medseg.radiograph.image import MAX_PIXELS, check_size
 from medseg.radiograph.kind import starts_like_dicom
 from medseg.radiograph.source import BROKEN_BYTES, refusing
@@ -27,7 +28,9 @@ _PYDICOM_ERRORS: tuple[type[Exception], ...] = (BytesLengthException, InvalidDic
 _MAX_META = 1 << 20
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ZEROS = (0,)  # padding, or what a failing disk leaves: megabytes that would be gone through in eights
-_BEFORE_PIXELS = (*_ZEROS, *map(Tag, ("PixelData", "FloatPixelData", "DoubleFloatPixelData")))
+_PIXEL_DATA = Tag("PixelData")
+_BEFORE_PIXELS = (*_ZEROS, _PIXEL_DATA, *map(Tag, ("FloatPixelData", "DoubleFloatPixelData")))
+_NOTHING = (None, "", b"")  # the raw value first, since pydicom cannot read an empty "US or SS"
 _NOT_DICOM = "is not a DICOM file (no preamble, no SOPClassUID)"
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _EXPLICIT = b"1.2.840.10008.1.2.1".ljust(len(_DEFLATED), b"\0")
@@ -46,15 +49,25 @@ def read_dataset(file: BinaryIO, keywords: tuple[str, ...], pixels: bool) -> Dat
         raise RadiographError(_NOT_DICOM, "not-an-image")
     source = _inflate(file, 132 if has_preamble else 0)
     source.seek(0)
+    starts: list[int] = []  # of the fragments of encapsulated pixel data
+
+    def stops(tag: BaseTag, vr: str | None, length: int) -> bool:
+        if pixels and tag == _PIXEL_DATA and length == _UNDEFINED_LENGTH:
+            starts.append(source.tell())
+        return bool(starts) or tag in (_ZEROS if pixels else _BEFORE_PIXELS)
+
     with refusing("is not a readable DICOM file", *_PYDICOM_ERRORS):
         dataset = read_partial(
             source,
-            stop_when=lambda tag, vr, length: tag in (_ZEROS if pixels else _BEFORE_PIXELS),
+            stop_when=stops,
             force=True,
             specific_tags=[Tag(keyword) for keyword in (*keywords, "SOPClassUID", "Rows")],
         )
     if not has_preamble and not (text(dataset, "SOPClassUID") or "Rows" in dataset):
         raise RadiographError(_NOT_DICOM, "not-an-image")
+    if starts:
+        source.seek(starts[0])
+        dataset.add(read_pixel_data(source))
     _check_whole(dataset, source, pixels)
     return dataset
 
@@ -101,8 +114,8 @@ def _check_whole(dataset: Dataset, source: BinaryIO, pixels: bool) -> None:
 def values(dataset: Dataset, keyword: str) -> tuple[object, ...]:
     """The values of an attribute as pydicom gives them: none where it is absent or empty, NaN if it is unreadable."""
     try:
-        value = dataset[keyword].value if keyword in dataset else None
-        if value is None or value == "" or value == b"":
+        raw = dataset.get_item(keyword, keep_deferred=True)
+        if raw is None or raw.value in _NOTHING or (value := dataset[keyword].value) in _NOTHING:
             return ()
         return (value,) if isinstance(value, str | bytes) or not hasattr(value, "__iter__") else tuple(value)
     except (*BROKEN_BYTES, *_PYDICOM_ERRORS):

@@ -69,10 +69,11 @@ def read_segmentation(path: str | os.PathLike[str]) -> Segmentation:
 
 
 def _frames(dataset: Dataset) -> NDArray[Any]:
-    form = read_pixel_format(dataset, [], allocations=(1, 8, 16))
+    warnings: list[str] = []
+    form = read_pixel_format(dataset, warnings, allocations=(1, 8, 16))
     count = integer(dataset, "NumberOfFrames") or 1
     check_size(count * form.rows, form.columns)
-    return decode_frames(dataset, form, count)
+    return decode_frames(dataset, form, count, warnings)
 
 
 def _labels(dataset: Dataset) -> dict[int, str]:

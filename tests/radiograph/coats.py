@@ -82,17 +82,18 @@ def write_dicom(
     syntax: UID = ExplicitVRLittleEndian,
     data: bytes | None = None,
     frame: bytes | None = None,
+    items: bytes | None = None,
     compress: dict[str, Any] | None = None,
     **tags: Any,
 ) -> Path:
-    """A DICOM file of `pixels`: native, of raw `data`, of one encapsulated `frame`, or compressed by pydicom."""
+    """A DICOM file of `pixels`: native, of raw `data`, encapsulated `frame` or `items`, or compressed by pydicom."""
     pixels = phantom() if pixels is None else pixels
     dataset = make_dataset(pixels, **tags)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = syntax
     order = "<" if syntax.is_little_endian else ">"
-    if frame is not None:
-        dataset.PixelData = encapsulate([frame])
+    if frame is not None or items is not None:
+        dataset.PixelData = encapsulate([frame]) if items is None else items
         dataset["PixelData"].VR = "OB"
     else:
         dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes() if data is None else data

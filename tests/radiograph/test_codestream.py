@@ -6,9 +6,16 @@ import pytest
 from PIL import Image
 
 from medseg.errors import RadiographError
-from medseg.radiograph.codestream import check_end, check_jpeg_length, check_tiles, scan_jpeg, scan_jpeg2000
+from medseg.radiograph.codestream import (
+    check_jpeg_length,
+    find_jpeg2000_end,
+    find_jpeg_end,
+    scan_jpeg,
+    scan_jpeg2000,
+)
 
 from .coats import HTJ2K_FRAME, JPEG12_FRAME, encode_lossless_jpeg, phantom
+from .frames import EOI, FRAMES
 
 
 def saved(mode, **options):
@@ -61,10 +68,30 @@ def test_damaged_headers_are_refused(scan, data):
         scan(data)
 
 
-def test_missing_end_is_refused():
-    check_end(JPEG12_FRAME + b"\0\xff\0")
+@pytest.mark.parametrize(
+    ("name", "lossy"),
+    [
+        *(("jpeg", True), ("progressive", True), ("lossless", False), ("jpegls", False), ("near", True)),
+        *(("j2k", False), ("j2k-lossy", True), ("htj2k", False)),
+    ],
+)
+def test_codestream_tells_whether_it_is_lossy(name, lossy):
+    scan = scan_jpeg2000 if "j2k" in name else scan_jpeg
+    assert scan(FRAMES[name].data).lossy == lossy
+
+
+@pytest.mark.parametrize("name", ["jpeg", "progressive", "lossless", "jpegls", "near"])
+def test_end_of_a_jpeg(name):
+    data = FRAMES[name].data
+    assert find_jpeg_end(data) == find_jpeg_end(data + b" \xff\xd9") == len(data)
+    for cut in (1, 2, 3, 90, len(data) - 2):
+        with pytest.raises(RadiographError, match="cut short"):
+            find_jpeg_end(data[:-cut])
+
+
+def test_end_markers_before_a_scan_are_none():
     with pytest.raises(RadiographError, match="cut short"):
-        check_end(JPEG12_FRAME[:-3])
+        find_jpeg_end(b"\xff\xd8" + EOI + b"\xff\xe1\x00\x04" + EOI + EOI)
 
 
 def tiled():
@@ -74,18 +101,21 @@ def tiled():
     return buffer.getvalue()
 
 
-def test_tiles_that_are_all_there():
-    check_tiles(tiled())
-    check_tiles(HTJ2K_FRAME)
-    first = HTJ2K_FRAME.index(b"\xff\x90")
-    check_tiles(HTJ2K_FRAME[: first + 6] + bytes(4) + HTJ2K_FRAME[first + 10 :])  # a length of 0: up to the end
+@pytest.mark.parametrize("data", [tiled(), HTJ2K_FRAME, FRAMES["j2k"].data], ids=["tiled", "htj2k", "j2k"])
+def test_end_of_a_jpeg2000(data):
+    last = data.rindex(b"\xff\x90\x00\x0a")
+    open_ended = data[: last + 6] + bytes(4) + data[last + 10 :]  # a length of 0: up to the end
+    for stream in (data, open_ended):
+        assert find_jpeg2000_end(stream) == find_jpeg2000_end(stream + b" " + EOI) == len(data)
+        with pytest.raises(RadiographError, match="cut short"):
+            find_jpeg2000_end(stream[:-2])
 
 
 @pytest.mark.parametrize("keep", [0.2, 0.5, 0.9])
 def test_tiles_that_are_missing_or_cut_are_refused_whatever_the_end_says(keep):
     data = tiled()
     with pytest.raises(RadiographError, match=r"cut short .\d+ of 12 tiles"):
-        check_tiles(data[: int(keep * len(data))] + b"\xff\xd9")
+        find_jpeg2000_end(data[: int(keep * len(data))] + b"\xff\xd9")
 
 
 @pytest.mark.parametrize(("at", "value"), [(12, 97), (8, 82), (12, 0xFFFFFFFF), (24, 0), (24, 1)])
@@ -93,7 +123,7 @@ def test_a_size_that_asks_for_other_tiles_is_refused(at, value):
     # reference grid and tile size stand as columns and rows behind SOC, SIZ, Lsiz and Rsiz (ITU-T T.800 A.5.1)
     data = tiled()
     with pytest.raises(RadiographError, match=r"of \d+ tiles|header is damaged"):
-        check_tiles(data[:at] + struct.pack(">I", value) + data[at + 4 :])
+        find_jpeg2000_end(data[:at] + struct.pack(">I", value) + data[at + 4 :])
 
 
 def test_jpeg_that_is_too_short_for_its_pixels_is_refused():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from medseg.errors import RadiographError
 from medseg.radiograph import read_radiograph
@@ -190,3 +191,50 @@ def test_text_in_the_window_centre_falls_back_too(tmp_path):
     radiograph = read_radiograph(path, presentation="voi")
     np.testing.assert_array_equal(radiograph.pixels, phantom())
     assert "WindowCenter or WindowWidth is not a number" in radiograph.warnings[0]
+
+
+def empty_item(descriptor, data):
+    """A LUT item as LEADTOOLS writes all that it knows of; None leaves an attribute out."""
+    item = Dataset()
+    item.ModalityLUTType = ""
+    for keyword, value in (("LUTDescriptor", descriptor), ("LUTExplanation", ""), ("LUTData", data)):
+        if value is not None:
+            setattr(item, keyword, value)
+            item[keyword].VR = "LO" if keyword == "LUTExplanation" else "US"
+    return item
+
+
+EMPTY = {
+    "valueless": empty_item([], []),
+    "zeros": empty_item([0, 0, 0], []),
+    "zeros_alone": empty_item([0, 0, 0], None),
+    "nothing": Dataset(),
+}
+
+
+@pytest.mark.parametrize("item", EMPTY.values(), ids=EMPTY.keys())
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_empty_items_are_as_good_as_absent(tmp_path, item, syntax):
+    tags = {"ModalityLUTSequence": [item], "VOILUTSequence": [item, item]}
+    window = {"RescaleSlope": 2, "RescaleIntercept": 5, "WindowCenter": 2000, "WindowWidth": 3000}
+    path = write_dicom(tmp_path / "a.dcm", syntax=syntax, **window, **tags)
+    plain = write_dicom(tmp_path / "plain.dcm", syntax=syntax, **window)
+    for presentation, count in (("stored", 1), ("voi", 2)):
+        radiograph = read_radiograph(path, presentation=presentation)
+        np.testing.assert_array_equal(radiograph.pixels, read_radiograph(plain, presentation=presentation).pixels)
+        keywords = ("ModalityLUTSequence", "VOILUTSequence")[:count]
+        assert radiograph.warnings == tuple(f"{keyword} has an empty item, which was ignored" for keyword in keywords)
+
+
+def test_a_table_behind_an_empty_item_is_used(tmp_path):
+    table = lut_item(np.arange(4096)[::-1])
+    pixels = read(tmp_path, ModalityLUTSequence=[EMPTY["valueless"], table]).pixels
+    np.testing.assert_array_equal(pixels, 4095 - phantom().astype(int))
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "data"), [([4096, 0, 12], []), ([4096, 0, 12], None), ([], [1, 2]), (None, [1]), ([0, 0, 12], [])]
+)
+def test_item_that_is_broken_is_not_taken_for_an_empty_one(tmp_path, descriptor, data):
+    with pytest.raises(RadiographError, match="ModalityLUTSequence"):
+        read(tmp_path, ModalityLUTSequence=[empty_item(descriptor, data)])

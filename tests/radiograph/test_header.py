@@ -113,10 +113,17 @@ def test_value_that_is_cut_is_named_and_not_taken_for_a_shorter_one(refused):
     assert refused(data[: meta + 5]).startswith("MediaStorageSOPClassUID is cut short: 5 bytes")
 
 
-@pytest.mark.parametrize("cut", [1, 20, 2000])
-def test_compressed_pixel_data_that_are_cut_are_told_from_absent_ones(refused, cut):
+@pytest.mark.parametrize("pixels", [False, True])
+def test_compressed_pixel_data_are_read_only_if_asked_for(pixels):
+    with BytesIO(written(JPEG2000Lossless, compress={})) as file:
+        assert ("PixelData" in read_dataset(file, ("Columns",), pixels=pixels)) == pixels
+
+
+def test_compressed_pixel_data_that_are_cut_are_told_from_absent_ones(refused):
     data = written(JPEG2000Lossless, compress={})
-    assert refused(data[: -cut - 8]) == "is cut short or damaged before its pixel data"
+    start = data.index(b"\xe0\x7f\x10\0OB")
+    assert refused(data[: start - 2]) == "is cut short or damaged before its pixel data"
+    assert refused(data[: start + 16]) == "PixelData has neither a length nor fragments"
 
 
 def test_zeros_behind_the_picture_are_padding():

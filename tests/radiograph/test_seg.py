@@ -1,8 +1,11 @@
+import struct
+
 import highdicom
 import numpy as np
 import pydicom
 import pytest
 from highdicom.seg import SegmentationTypeValues, SegmentDescription
+from pydicom.encaps import generate_fragments
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
@@ -106,6 +109,35 @@ def change(path, function):
     function(dataset)
     dataset.save_as(path)
     return path
+
+
+def spoil(seg, table, split):
+    """The fragments behind another offset table, in pieces if there is one frame only."""
+    fragments = list(generate_fragments(seg.PixelData))[1:]
+    pieces = [fragment[at : at + 50] for fragment in fragments for at in range(0, len(fragment), 50)]
+    parts = [table, *(pieces if split else fragments)]
+    seg.PixelData = b"".join(b"\xfe\xff\x00\xe0" + struct.pack("<I", len(part)) + part for part in parts)
+
+
+@pytest.mark.parametrize(("syntax", "kind"), [(JPEG2000Lossless, "BINARY"), (RLELossless, "FRACTIONAL")])
+@pytest.mark.parametrize("table", [b"", struct.pack("<2I", 4, 999999), b"\xff" * 12])
+@pytest.mark.parametrize("tail", [b"", bytes(99)])
+@pytest.mark.parametrize("single", [False, True])
+def test_frames_are_found_without_table_and_delimiter(tmp_path, syntax, kind, table, tail, single):
+    masks = MASKS.copy()
+    masks[:, :, 1] &= not single
+    seg = write_seg(tmp_path, masks.astype(np.float32) if kind == "FRACTIONAL" else masks, kind, syntax)
+    change(seg, lambda dataset: spoil(dataset, table, split=single))
+    seg.write_bytes(seg.read_bytes()[:-8] + tail)
+    np.testing.assert_array_equal(np.stack(list(read_segmentation(seg).masks.values()), axis=2), masks)
+
+
+def test_segmentation_that_is_cut_short_is_refused(tmp_path):
+    path = write_seg(tmp_path, syntax=JPEG2000Lossless)
+    for cut in (20, 200):
+        path.write_bytes(path.read_bytes()[:-cut])
+        with pytest.raises(RadiographError, match=r"cut short|told apart"):
+            read_segmentation(path)
 
 
 @pytest.mark.parametrize(
