@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
 
 from medseg.config import ExistingPath, Section
-from medseg.data.config import Exif, NiftiRows
 
 
 def _as_list(given: Any) -> Any:
@@ -89,11 +88,11 @@ class InputConfig(Section):
     invert: bool = False
     """PNG, JPEG, TIFF and NIfTI images have bright air and dark bone; DICOM says so itself."""
 
-    nifti_rows: NiftiRows | None = None
+    nifti_rows: Literal["top", "bottom"] | None = None
     """The end that rows are stored from in NIfTI files without orientation codes. null: bottom if dcm2niix wrote the
     file, else top, with a warning."""
 
-    exif: Exif | None = None
+    exif: Literal["apply", "ignore"] | None = None
     """The EXIF orientation of images. apply, or null: the image is turned, and its masks lie on the turned image.
     ignore: the image is read as stored."""
 
