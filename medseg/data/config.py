@@ -50,7 +50,8 @@ class CasesConfig(Section):
     """A folder (images/, masks/), a CSV manifest or a dataset.json."""
 
     classes: tuple[ClassName, ...] | None = None
-    """Classes in channel order; null takes the sorted mask folders, mask columns or labels."""
+    """Classes in channel order; null takes data.label_values, else the sorted mask folders, mask columns, labels or
+    names of segments."""
 
     label_values: Annotated[dict[ClassName, LabelValues], Field(min_length=1)] | None = None
     """The values of mask files that are each class, `{lungs: [1], heart: [2, 3]}`; nonzero is all but 0, as in

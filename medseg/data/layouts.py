@@ -67,20 +67,25 @@ def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Foun
             f"{as_text(path)}: a manifest has commas between its columns and the columns 'image' and {wanted}; "
             f"found {columns}"
         )
-    maps = find_label_maps([path.parent / row["mask"] for row in rows if row.get("mask")], config)
+    names = _unique_names([row["image"] for row in rows])
+    files = [
+        _existing(path, row["mask"], "masks", name, findings) if row.get("mask") and config.color != "rgb" else None
+        for row, name in zip(rows, names, strict=True)
+    ]
+    maps = find_label_maps(filter(None, files), config)
     classes = (config.classes or tuple(sorted(mask_columns))) if mask_columns else maps.classes
     _unknown(classes, mask_columns or maps.labels or classes, findings)
     splits_given = any(row.get("split") for row in rows)
     cases = []
-    for row, name in zip(rows, _unique_names([row["image"] for row in rows]), strict=True):
+    for row, name, file in zip(rows, names, files, strict=True):
         image = _existing(path, row["image"], "images", name, findings)
         masks: dict[str, MaskSource] = {}
         for key, column in mask_columns.items():
             if key in classes and row[column]:
-                file = _existing(path, row[column], "masks", name, findings)
-                masks |= find_own_mask(name, file, image, key, config, findings)
-        if row.get("mask") and config.color != "rgb":
-            masks = maps.find_sources(name, _existing(path, row["mask"], "masks", name, findings), image, findings)
+                own = _existing(path, row[column], "masks", name, findings)
+                masks |= find_own_mask(name, own, image, key, config, findings)
+        if file:
+            masks = maps.find_sources(name, file, image, findings)
         split = row.get("split", "").lower() or None
         if splits_given and split not in _SPLITS:
             what = f"rows whose split is not one of {', '.join(_SPLITS)}"

@@ -14,7 +14,7 @@ _LABELS = 32
 _NAMED = 16
 """More values are numbered objects, of which nobody wants a class each."""
 _LISTED = 12
-_END = 1 / 8
+_LOSSLESS = "Lossy compression does not keep labels. Export the masks without loss, as PNG, NIfTI or NRRD."
 
 Found = tuple[str, str, Levels]
 """Case, class, and the levels of its file."""
@@ -42,8 +42,8 @@ def _check_declared(files: Sequence[Found], classes: Sequence[str], findings: Fi
     known = sorted({value for _, _, levels in files if levels.known != "nonzero" for value in levels.known})
     text = f"{_list_values(files)}; of a class are {', '.join(map(str, known))}"
     unknown = [value for value in _labels_of(strange) if value not in known]
-    remedy = None
-    if known == list(range(1, len(classes) + 1)) and 0 < len(unknown) <= _NAMED and not strange[0][2].lossy:
+    remedy = _LOSSLESS if any(levels.lossy for _, _, levels in strange) else None
+    if remedy is None and known == list(range(1, len(classes) + 1)) and 0 < len(unknown) <= _NAMED:
         names = dict(zip(known, classes, strict=True)) | {value: f"class_{value}" for value in unknown}
         remedy = f"Correct the masks, or name every value: {_suggest(names, by_order=True)}."
     for case, _, _ in strange:
@@ -56,17 +56,17 @@ def _check_class(label: str, files: Sequence[Found], classes: Sequence[str], fin
     few = [levels for _, _, levels in files if levels.total <= 2]
     if _is_map([levels for _, _, levels in several]) or _is_ambiguous(few):
         remedy = _suggest_for_class(label, [levels for _, _, levels in files], classes)
-        what = f"masks of the one class {label} with more values than that"
+        what, text = f"masks of the one class {label} with more values than that", _list_values(files)
         for case, _, _ in several or files:
-            findings.add("label_values", case, _list_values(files), what=what, remedy=remedy)
+            findings.add("label_values", case, text, what=what, remedy=remedy)
         return
     low = min((levels.values[0] for _, _, levels in several), default=0)
     high = max((levels.values[-1] for _, _, levels in several), default=0)
-    margin = (high - low) * _END
+    half = (low + high) / 2
     common = Counter(levels.values for levels in few if levels.total == 2).most_common(1)
     for case, _, levels in files:
         shown = ", ".join(f"{value:g}" for value in dict.fromkeys((*levels.values[:2], levels.values[-1])))
-        if levels.total > 2 and (levels.values[0] > low + margin or levels.values[-1] < high - margin):
+        if levels.total > 2 and not levels.values[0] <= half < levels.values[-1]:
             text = f"{label}: {levels.values[0]:g} to {levels.values[-1]:g}, where others have {low:g} to {high:g}"
             what = "masks whose range of grey levels differs from that of the others, so that no cut suits both"
             findings.add("mask_levels", case, text, what=what, severity="error")
@@ -101,7 +101,7 @@ def _suggest_for_class(label: str, files: Sequence[Levels], classes: Sequence[st
     """How to go on with files whose values may be several classes."""
     values = _labels_of(("", label, levels) for levels in files)
     if any(levels.lossy and levels.total > 2 for levels in files):
-        return "Lossy compression does not keep labels. Export the masks without loss, as PNG, NIfTI or NRRD."
+        return _LOSSLESS
     whole = f"{_quote(f'data.label_values={{{label}: nonzero}}')} if all but 0 is {label}"
     if not 0 < len(values) <= _NAMED:
         return f"Set {whole}."

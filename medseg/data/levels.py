@@ -11,7 +11,9 @@ from medseg.data.case import Values
 from medseg.radiograph.mask import LabelImage
 
 _KEPT = 256
+_COUNTED = 1 << 16
 _FEW = 32
+"""More levels than these are blur rather than labels, unless areas tell otherwise."""
 _AREA = 0.1
 """Share of a level's pixels that lie among their like from which it fills areas: a square of 3 x 3 has a ninth."""
 _END = 1 / 8
@@ -43,24 +45,28 @@ class Levels:
 
 def measure_levels(label: LabelImage, path: Path, known: Values, alone: bool) -> Levels:
     """The levels of `label`, which was read from `path`."""
-    values = label.values
-    if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
-        every = np.bincount(values.ravel())
-        found = np.flatnonzero(every)
-        counts = every[found]
-    else:
-        found, counts = np.unique(values, return_counts=True)
+    found, counts = _count(label.values)
     kept = [*range(min(len(found), _KEPT) - 1), len(found) - 1]
     return Levels(
         path=path,
         values=tuple(found[kept].astype(float).tolist()),
         counts=tuple(counts[kept].tolist()),
         total=len(found),
-        mapped=not known and len(found) > 2 and _is_mapped(values, found, counts, label.lossy),
+        mapped=not known and len(found) > 2 and _is_mapped(label.values, found, counts, label.lossy),
         lossy=label.lossy,
         known=known,
         alone=alone,
     )
+
+
+def _count(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int_]]:
+    """The levels, least first, and how many pixels have each."""
+    low = values.min()
+    if values.dtype.kind in "iu" and values.dtype.itemsize <= 4 and int(values.max()) - int(low) < _COUNTED:
+        counts = np.bincount((values.astype(np.int64) - int(low)).ravel())  # many times faster than sorting
+        found = np.flatnonzero(counts)
+        return found + int(low), counts[found]
+    return np.unique(values, return_counts=True)
 
 
 def _is_mapped(values: NDArray[Any], found: NDArray[Any], counts: NDArray[np.int_], lossy: bool) -> bool:

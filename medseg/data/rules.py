@@ -125,7 +125,7 @@ RULES = {
     "mask_levels": Rule(
         "warning",
         "masks with more than two grey levels",
-        "Save masks without loss and smoothing; a label map belongs into masks/ with data.classes.",
+        "Save masks without loss and smoothing; these were cut half-way between least and greatest.",
     ),
     "empty_mask": Rule(
         "warning", "masks without foreground", "Right where the class is not in the picture; else draw it."

@@ -51,7 +51,7 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
             directions = _directions(numbers(dataset, "ImageOrientationPatient"))
         else:
             with refusing(f"is not a readable {kind.upper()} file", Image.DecompressionBombError):
-                size = Image.open(file).size
+                size = Image.open(file, formats=[kind.upper()]).size
             directions = np.eye(3)
         check_size(size[1], size[0])
         return Grid(size, directions, np.eye(3)[:, :2])
