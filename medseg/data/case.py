@@ -4,23 +4,32 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+Values = tuple[int, ...] | Literal["nonzero"]
+"""Values of a label map, or all but 0."""
 
 _EXTENSIONS = re.compile(r"\.(nii\.gz|nii|png|jpe?g|tiff?|bmp|dcm|dicom|dic|ima|mha|seg\.nrrd|nrrd)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class MaskSource:
-    """Where one class of one case stands: a file of its own, values of a label map, or a segment of a DICOM SEG."""
+    """Where one class of one case stands: a file of its own, values of a label map, or a segment of a segmentation."""
 
     path: Path
-    values: tuple[int, ...] = ()
+    values: Values = ()
     """The values of a label map that are this class; empty where the whole file is one class."""
-    known: tuple[int, ...] = ()
+    known: Values = ()
     """All values of that label map that mean something, 0 apart; any other is an error."""
     ignored: int | None = None
     """The value whose pixels count for nothing, such as nnU-Net's label `ignore`."""
     segment: str | None = None
-    """The label of the segment of a DICOM SEG; None where the file is none or holds one segment."""
+    """The name of the segment of a DICOM SEG or of a file of 3D Slicer; None where the file is neither, or a SEG that
+    holds one segment."""
+    image: Path | None = None
+    """The image that a file of 3D Slicer is placed on; None for any other file."""
+    alone: bool = False
+    """The file lies in a folder or column of its class: whatever is drawn in it is this class."""
 
 
 @dataclass(frozen=True)

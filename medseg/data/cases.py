@@ -47,7 +47,8 @@ def list_cases(config: DataSetConfig, findings: Findings) -> CaseSet:
     except OSError as error:
         raise DataError(f"{as_text(error.filename or root)}: cannot be read ({error.strerror})") from error
     _check_names(cases, classes, findings)
-    for case in () if config.color == "rgb" else cases:
+    told = findings.cases("segment_names")
+    for case in () if config.color == "rgb" else (case for case in cases if case.id not in told):
         lacking = [name for name in classes if name not in case.masks]
         if lacking and len(lacking) == len(classes):
             findings.add("image_without_mask", case.id, case.image.name)

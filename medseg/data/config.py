@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -22,6 +23,19 @@ NiftiRows = Literal["top", "bottom"]
 Exif = Literal["apply", "ignore"]
 
 
+def _check_label_values(given: Any) -> Any:
+    """The values of one class as a tuple, or `nonzero`; a single value may stand without brackets."""
+    values = [given] if isinstance(given, int) else given
+    if given == "nonzero":
+        return given
+    if not isinstance(values, list | tuple) or not values or not all(type(value) is int and value for value in values):
+        raise ValueError("give whole numbers other than 0 in brackets, or nonzero")
+    return tuple(values)
+
+
+LabelValues = Annotated[tuple[int, ...] | Literal["nonzero"], BeforeValidator(_check_label_values)]
+
+
 def rename_color(given: Any) -> Any:
     """Settings as they are now, from recipes and model files that say `colour`, true or false."""
     if isinstance(given, dict) and isinstance(given.get("colour"), bool):
@@ -36,7 +50,12 @@ class CasesConfig(Section):
     """A folder (images/, masks/), a CSV manifest or a dataset.json."""
 
     classes: tuple[ClassName, ...] | None = None
-    """Classes in channel order; null takes the sorted mask folders, mask columns or labels."""
+    """Classes in channel order; null takes data.label_values, else the sorted mask folders, mask columns, labels or
+    names of segments."""
+
+    label_values: Annotated[dict[ClassName, LabelValues], Field(min_length=1)] | None = None
+    """The values of mask files that are each class, `{lungs: [1], heart: [2, 3]}`; nonzero is all but 0, as in
+    `{lungs: nonzero}`. null: in a label map, value i is the i-th of data.classes."""
 
     missing: Literal["error", "ignore"] = "error"
     """A case without one of the classes: an error, or that class of that case left out of loss and metrics."""

@@ -35,6 +35,7 @@ class _Notes:
     """What was noted under one code and heading: names of files or sentences, and the cases they belong to."""
 
     severity: Severity
+    remedy: str
     names: list[str] = field(default_factory=list)
     cases: list[str] = field(default_factory=list)
 
@@ -47,14 +48,23 @@ class Findings:
         self._notes: dict[tuple[str, str], _Notes] = {}
 
     def add(
-        self, code: str, case: str, name: str = "", *, what: str | None = None, severity: Severity | None = None
+        self,
+        code: str,
+        case: str,
+        name: str = "",
+        *,
+        what: str | None = None,
+        severity: Severity | None = None,
+        remedy: str | None = None,
     ) -> None:
         """Note a fault of `case` ("": of none); `name` is the file it is about or a sentence on what was found.
 
-        `what` and `severity` stand in for those of the rule.
+        `what`, `severity` and `remedy` stand in for those of the rule.
         """
         rule = RULES[code]
-        notes = self._notes.setdefault((code, what or rule.what), _Notes(severity or rule.severity))
+        notes = self._notes.setdefault(
+            (code, what or rule.what), _Notes(severity or rule.severity, remedy or rule.remedy)
+        )
         notes.names.append(as_text(name or case))
         notes.cases.append(case)
 
@@ -72,11 +82,11 @@ class Findings:
         if fatal:
             where = f"{as_text(self.root)}: " if self.root else ""
             lines = [f"{where}this data set cannot be used as it stands"]
-            for (code, what), notes in fatal.items():
+            for (_, what), notes in fatal.items():
                 names = list(dict.fromkeys(notes.names))
                 more = [f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
                 shown = "\n    ".join(names[:_SHOWN] + more)
-                lines.append(f"  {what} ({len(names)}):\n    {shown}\n    -> {RULES[code].remedy}")
+                lines.append(f"  {what} ({len(names)}):\n    {shown}\n    -> {notes.remedy}")
             raise DataError("\n".join(lines))
 
     def describe_warnings(self) -> list[str]:
@@ -124,7 +134,7 @@ def _merge(code: str, groups: list[tuple[str, _Notes]]) -> Finding:
         code=code,
         severity=min((notes.severity for _, notes in groups), key=SEVERITIES.index),
         cases=tuple(sorted(case for case in said if case)),
-        remedy=rule.remedy,
+        remedy=" ".join(dict.fromkeys(notes.remedy for _, notes in groups)),
         what=rule.what,
         reasons={case: "; ".join(texts) for case, texts in sorted(said.items())},
     )

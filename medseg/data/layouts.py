@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from medseg.data.case import Case, MaskSource, as_text, case_id, list_files, list_folders
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
+from medseg.data.label_maps import find_label_maps, find_own_mask, name_class
 from medseg.errors import DataError, RadiographError
 from medseg.radiograph.header import read_dataset, uid
 from medseg.radiograph.kind import identify
@@ -47,10 +47,12 @@ def read_folder(root: Path, config: DataSetConfig, findings: Findings) -> Found:
         return _read_segmentations(images, files, config, findings)
     masks = _by_id(files, findings)
     _compare(images, masks, "mask_without_image", "masks without an image", findings)
-    classes = config.classes or ("foreground",)
+    maps = find_label_maps(masks.values(), config)
+    _unknown(maps.classes, maps.labels or maps.classes, findings)
     return [
-        Case(name, path, _label_map(masks[name], classes) if name in masks else {}) for name, path in images.items()
-    ], classes
+        Case(name, path, maps.find_sources(name, masks[name], path, findings) if name in masks else {})
+        for name, path in images.items()
+    ], maps.classes
 
 
 def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Found:
@@ -65,19 +67,25 @@ def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Foun
             f"{as_text(path)}: a manifest has commas between its columns and the columns 'image' and {wanted}; "
             f"found {columns}"
         )
-    classes = config.classes or tuple(sorted(mask_columns)) or ("foreground",)
-    if mask_columns:
-        _unknown(classes, mask_columns, findings)
+    names = _unique_names([row["image"] for row in rows])
+    files = [
+        _existing(path, row["mask"], "masks", name, findings) if row.get("mask") and config.color != "rgb" else None
+        for row, name in zip(rows, names, strict=True)
+    ]
+    maps = find_label_maps(filter(None, files), config)
+    classes = (config.classes or tuple(sorted(mask_columns))) if mask_columns else maps.classes
+    _unknown(classes, mask_columns or maps.labels or classes, findings)
     splits_given = any(row.get("split") for row in rows)
     cases = []
-    for row, name in zip(rows, _unique_names([row["image"] for row in rows]), strict=True):
-        masks = {
-            key: MaskSource(_existing(path, row[column], "masks", name, findings))
-            for key, column in mask_columns.items()
-            if key in classes and row[column]
-        }
-        if row.get("mask") and config.color != "rgb":
-            masks = _label_map(_existing(path, row["mask"], "masks", name, findings), classes)
+    for row, name, file in zip(rows, names, files, strict=True):
+        image = _existing(path, row["image"], "images", name, findings)
+        masks: dict[str, MaskSource] = {}
+        for key, column in mask_columns.items():
+            if key in classes and row[column]:
+                own = _existing(path, row[column], "masks", name, findings)
+                masks |= find_own_mask(name, own, image, key, config, findings)
+        if file:
+            masks = maps.find_sources(name, file, image, findings)
         split = row.get("split", "").lower() or None
         if splits_given and split not in _SPLITS:
             what = f"rows whose split is not one of {', '.join(_SPLITS)}"
@@ -85,7 +93,6 @@ def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Foun
         target = _existing(path, row["target"], "targets", name, findings) if config.color == "rgb" else None
         known = {"image", "mask", "target", "patient", "split", *mask_columns.values()}
         metadata = {key: value for key, value in row.items() if key not in known}
-        image = _existing(path, row["image"], "images", name, findings)
         patient = f"manifest\0{row['patient']}" if row.get("patient") else ""
         cases.append(Case(name, image, masks, patient, split, target, metadata))
     return cases, _COLOURS if config.color == "rgb" else classes
@@ -101,9 +108,6 @@ def read_dataset_json(path: Path, config: DataSetConfig, findings: Findings) -> 
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(f"{as_text(path)}: not a dataset.json of nnU-Net or Decathlon ({reason})") from error
-    classes = config.classes or tuple(labels)
-    known = tuple(sorted({value for values in labels.values() for value in values}))
-    _unknown(classes, labels, findings)
     if isinstance(described.get("training"), list):
         pairs = [_decathlon_pair(path, item) for item in described["training"]]
     else:
@@ -111,13 +115,15 @@ def read_dataset_json(path: Path, config: DataSetConfig, findings: Findings) -> 
         if len(channels) != 1:
             raise DataError(f"{as_text(path)}: {len(channels)} channels; a radiograph has one")
         pairs = _nnunet_pairs(path.parent, str(described.get("file_ending", ".nii.gz")), findings)
+    maps = find_label_maps([mask for _, _, mask in pairs], config, labels)
+    _unknown(maps.classes, maps.labels, findings)
     cases = []
     for name, image, mask in pairs:
         for kind, file in (("images", image), ("masks", mask)):
             if not file.is_file():
                 findings.add("missing_file", name, file.name, what=f"{kind} that are missing")
-        cases.append(Case(name, image, {c: MaskSource(mask, labels[c], known) for c in classes if c in labels}))
-    return cases, classes
+        cases.append(Case(name, image, maps.find_sources(name, mask, image, findings)))
+    return cases, maps.classes
 
 
 def _read_class_folders(
@@ -128,10 +134,14 @@ def _read_class_folders(
     masks = {name: _by_id(list_files(folders[name]), findings) for name in classes if name in folders}
     for name, files in masks.items():
         _compare(images, files, "mask_without_image", f"masks of {name} without an image", findings)
-    return [
-        Case(key, path, {name: MaskSource(files[key]) for name, files in masks.items() if key in files})
-        for key, path in images.items()
-    ], classes
+    cases = []
+    for key, path in images.items():
+        sources: dict[str, MaskSource] = {}
+        for name, files in masks.items():
+            if key in files:
+                sources |= find_own_mask(key, files[key], path, name, config, findings)
+        cases.append(Case(key, path, sources))
+    return cases, classes
 
 
 def _read_segmentations(
@@ -152,7 +162,7 @@ def _read_segmentations(
             findings.add("mask_without_image", "", file.name, what=what)
         for name in named:
             for label in segmentation.masks:
-                if (key := _class_name(label)) in masks[name]:
+                if (key := name_class(label)) in masks[name]:
                     what = "images with several masks of one class"
                     findings.add("layout", name, f"{name}: {key}", what=what)
                 masks[name][key] = MaskSource(file, segment=label)
@@ -175,14 +185,6 @@ def _instance_uid(path: Path) -> str | None:
         return None
 
 
-def _label_map(path: Path, classes: Sequence[str]) -> dict[str, MaskSource]:
-    """Value i is the i-th class; a single class is whatever is not background."""
-    if len(classes) == 1:
-        return {classes[0]: MaskSource(path)}
-    values = tuple(range(1, len(classes) + 1))
-    return {name: MaskSource(path, (value,), values) for name, value in zip(classes, values, strict=True)}
-
-
 def _labels(described: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Class -> values, of nnU-Net's {"lung": 1} or {"region": [1, 2]} and of Decathlon's {"1": "lung"}."""
     labels: dict[str, tuple[int, ...]] = {}
@@ -190,7 +192,7 @@ def _labels(described: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         name, number = (value, key) if isinstance(value, str) and str(key).isdigit() else (key, value)
         values = tuple(int(v) for v in number) if isinstance(number, list) else (int(number),)
         if name.lower() not in ("background", "ignore") and values != (0,):
-            labels[_class_name(name)] = values
+            labels[name_class(name)] = values
     if not labels:
         raise ValueError("no labels but the background")
     return labels
@@ -228,10 +230,6 @@ def _read_rows(path: Path, findings: Findings) -> tuple[list[str], list[dict[str
             what = f"lines that have not {len(columns)} values"
             findings.add("manifest", "", f"line {number}: {len(line)}", what=what)
     return columns, [dict(zip_longest(columns, line[: len(columns)], fillvalue="")) for _, line in lines if any(line)]
-
-
-def _class_name(label: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", label.strip()).strip("_")[:32]
 
 
 def _list(folder: Path) -> list[Path]:

@@ -1,11 +1,11 @@
 """What is wrong with masks as files: their levels, their size, nothing or everything in them."""
 
-from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
 from medseg.data.findings import Findings
-from medseg.data.survey import CaseSurvey, MaskSurvey
+from medseg.data.level_checks import check_levels
+from medseg.data.survey import CaseSurvey
 
 _BORDER = 0.5
 """Organs may leave the picture; what covers more than half of its border is rather what is around them."""
@@ -28,16 +28,5 @@ def check_masks(surveys: Sequence[CaseSurvey], classes: Sequence[str], findings:
                 rows, columns = survey.shape
                 text = f"{label}: {mask.shape[0]} x {mask.shape[1]} pixels, the image {rows} x {columns}"
                 findings.add("mask_resolution", survey.id, text)
-    _check_levels([(s, label, mask) for s in surveys for label, mask in s.masks.items()], findings)
-
-
-def _check_levels(masks: Sequence[tuple[CaseSurvey, str, MaskSurvey]], findings: Findings) -> None:
-    """More than two levels, and two that are not those of most files."""
-    common = Counter(mask.levels for _, _, mask in masks if len(mask.levels) == 2).most_common(1)
-    for survey, label, mask in masks:
-        shown = ", ".join(f"{level:g}" for level in mask.levels)
-        if len(mask.levels) > 2:
-            findings.add("mask_levels", survey.id, f"{label}: {shown}, ...")
-        elif len(mask.levels) == 2 and mask.levels != common[0][0]:
-            usual = ", ".join(f"{level:g}" for level in common[0][0])
-            findings.add("mask_values", survey.id, f"{label}: {shown}, where most have {usual}")
+    levels = ((s.id, label, mask.levels) for s in surveys for label, mask in s.masks.items() if mask.levels)
+    check_levels(levels, classes, findings)

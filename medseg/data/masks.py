@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,19 +10,27 @@ from numpy.typing import NDArray
 from medseg.data.case import MaskSource
 from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
+from medseg.data.levels import Levels, measure_levels
 from medseg.errors import RadiographError
 from medseg.radiograph.mask import LabelImage, binarize, read_label_image
-from medseg.radiograph.seg import Segmentation, is_segmentation, read_segmentation
+from medseg.radiograph.seg import is_segmentation, read_segmentation
+from medseg.radiograph.slicer import read_slicer
+
+Segments = Mapping[str, NDArray[np.bool_]]
+"""Name -> mask."""
 
 
 @dataclass(frozen=True, eq=False)
 class ReadMask:
-    """The mask of one class, and what its file holds."""
+    """The mask of one class, and what its file holds.
+
+    Where the levels of the whole set turn out to be doubtful (`level_checks`), the mask is not what was meant.
+    """
 
     mask: NDArray[np.bool_]
     """`(rows, columns)`."""
-    values: NDArray[Any] | None
-    """The levels as stored, `(rows, columns)`, where the whole file is one class; else None."""
+    levels: Levels | None
+    """What the file holds; None where it names its segments."""
     ignored: NDArray[np.bool_] | None = None
     """The pixels that count for nothing, `(rows, columns)`; they are background in `mask`. None without any."""
 
@@ -46,18 +53,17 @@ def stack_masks(files: Mapping[str, ReadMask], classes: Sequence[str]) -> NDArra
 
 def read_mask_files(sources: Mapping[str, MaskSource], config: CasesConfig, warnings: list[str]) -> dict[str, ReadMask]:
     """The mask of each class, all of one size; a file that several share is read once. Raises `RadiographError`."""
-    files: dict[Path, Segmentation | LabelImage] = {}
+    files: dict[Path, tuple[Segments | LabelImage, Levels | None]] = {}
     masks: dict[str, ReadMask] = {}
     for name, source in sources.items():
         if source.path not in files:
-            segmented = is_segmentation(source.path)
-            if segmented:
-                files[source.path] = read_segmentation(source.path)
-            else:
-                files[source.path] = read_label_image(source.path, nifti_rows=config.nifti_rows, exif=config.exif)
-        content = files[source.path]
-        values = content.values if isinstance(content, LabelImage) and not source.values else None
-        masks[name] = ReadMask(_mask_of(content, source, warnings), values)
+            content = _read_file(source, config)
+            levels = None
+            if isinstance(content, LabelImage):
+                levels = measure_levels(content, source.path, source.known, source.alone)
+            files[source.path] = content, levels
+        content, levels = files[source.path]
+        masks[name] = ReadMask(_mask_of(content, source, warnings), levels)
     if len({read.mask.shape for read in masks.values()}) != 1:
         listed = ", ".join(f"{source.path} {masks[name].mask.shape}" for name, source in sources.items())
         raise RadiographError(f"masks of one image differ in size: {listed}", "shape")
@@ -99,19 +105,22 @@ def check_classes(
                 findings.add("class_empty", name, label)
 
 
-def _mask_of(content: Segmentation | LabelImage, source: MaskSource, warnings: list[str]) -> NDArray[np.bool_]:
-    if isinstance(content, Segmentation):
-        labels = list(content.masks)
+def _read_file(source: MaskSource, config: CasesConfig) -> Segments | LabelImage:
+    if source.image is not None:
+        return read_slicer(source.path, source.image)
+    if is_segmentation(source.path):
+        return read_segmentation(source.path).masks
+    return read_label_image(source.path, nifti_rows=config.nifti_rows, exif=config.exif)
+
+
+def _mask_of(content: Segments | LabelImage, source: MaskSource, warnings: list[str]) -> NDArray[np.bool_]:
+    if not isinstance(content, LabelImage):
+        labels = list(content)
         if source.segment is None and len(labels) != 1:
             raise RadiographError(f"{source.path}: has {len(labels)} segments where a mask of one class was expected")
-        return content.masks[source.segment or labels[0]]
-    if not source.values:
-        return binarize(content, warnings)
-    meant = np.isin(content.values, (0, *source.known))
-    if not meant.all():
-        unknown = np.unique(content.values[~meant])[:10].tolist()
-        raise RadiographError(
-            f"{source.path}: label values {unknown} belong to no class; declared are {list(source.known)} and 0",
-            "labels",
-        )
-    return np.isin(content.values, source.values)
+        return content[source.segment or labels[0]]
+    if source.values == "nonzero":
+        if content.lossy:
+            raise RadiographError(f"{source.path}: lossy compression does not keep what is 0; save masks without loss")
+        return np.asarray(content.values != 0)
+    return np.isin(content.values, source.values) if source.values else binarize(content, warnings)

@@ -61,7 +61,17 @@ RULES = {
     "unknown_label": Rule(
         "error",
         "label maps with values of no class",
-        "Name every value in data.classes or dataset.json, or correct it.",
+        "Correct the masks, or name every value in data.label_values (or data.classes, or dataset.json).",
+    ),
+    "label_values": Rule(
+        "error",
+        "masks of one class with more values than that",
+        "Give each value its class in data.label_values, or save masks of two levels.",
+    ),
+    "segment_names": Rule(
+        "error",
+        "segmentations of 3D Slicer whose segments are not the classes",
+        "Give both the same names: rename segments in 3D Slicer, or name every segment in data.classes.",
     ),
     "class_empty": Rule(
         "error",
@@ -115,7 +125,7 @@ RULES = {
     "mask_levels": Rule(
         "warning",
         "masks with more than two grey levels",
-        "Save masks without loss and smoothing; a label map belongs into masks/ with data.classes.",
+        "Save masks without loss and smoothing; these were cut half-way between least and greatest.",
     ),
     "empty_mask": Rule(
         "warning", "masks without foreground", "Right where the class is not in the picture; else draw it."

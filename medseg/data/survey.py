@@ -14,6 +14,7 @@ from medseg.data.config import DataSetConfig, PreprocessConfig
 from medseg.data.duplicates import Fingerprint, take_fingerprint
 from medseg.data.findings import Findings
 from medseg.data.grey_levels import GreyLevels, measure_grey_levels
+from medseg.data.levels import Levels
 from medseg.data.masks import ReadMask, check_sizes, read_mask_files
 from medseg.data.preprocess import build_input, fit
 from medseg.data.preview import Preview, make_preview, resize
@@ -33,8 +34,8 @@ class MaskSurvey:
     """What is kept of the mask of one class."""
 
     shape: tuple[int, int]
-    levels: tuple[float, ...]
-    """The least and the greatest level stored and, where there are more than two, one between; empty in a label map."""
+    levels: Levels | None
+    """Of the file that holds it; None where that names its segments."""
     area: float
     """Share of the picture; 0 is an empty mask, 1 a full one."""
     border: float
@@ -163,11 +164,6 @@ def _survey_mask(
     file: ReadMask, fitted: NDArray[np.bool_], view: NDArray[np.float32], grey: NDArray[np.float32]
 ) -> MaskSurvey:
     mask = file.mask
-    levels: tuple[float, ...] = ()
-    if file.values is not None:
-        low, high = file.values.min(), file.values.max()
-        between = file.values[(file.values != low) & (file.values != high)]
-        levels = tuple(float(level) for level in dict.fromkeys((low, *between[:1], high)))
     area = float(mask.mean())
     centre = tuple(
         float(mask.sum(axis=1 - axis) @ (np.arange(size) + 0.5) / size / max(mask.sum(), 1))
@@ -175,7 +171,7 @@ def _survey_mask(
     )
     return MaskSurvey(
         shape=(mask.shape[0], mask.shape[1]),
-        levels=levels,
+        levels=file.levels,
         area=area,
         border=float(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean()),
         centre=(centre[0], centre[1]),

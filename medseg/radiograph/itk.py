@@ -1,7 +1,9 @@
 """MHA and NRRD pictures through SimpleITK, which is given attached data only."""
 
+import math
 import re
 import zlib
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, BinaryIO
 
@@ -24,32 +26,90 @@ def read_itk(file: BinaryIO, kind: str, warnings: list[str]) -> tuple[NDArray[An
     Axes as the direction cosines say; without a spacing field in the header the spacing is unknown, not ITK's 1 mm.
     Raises `RadiographError`, also for a header that names another file for its data.
     """
+    header = read_itk_header(file, kind)
+    sizes = _slice_sizes(header)
+    volume = read_volume(file, kind)
+    if len(volume.values) != 1:
+        raise RadiographError("has several numbers a pixel; one is needed")
+    picture, spacing = turn_to_picture(volume.values.reshape(sizes), volume.steps[:, :2], warnings)
+    return picture, spacing if any(header.get(field) for field in _SPACING_FIELDS) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """The numbers of an `mha` or `nrrd`, and where they lie in the patient."""
+
+    values: NDArray[Any]
+    """`(layer, column, row, slice)`; an axis of another kind than space is the layers."""
+    origin: NDArray[np.float64]
+    """`(3,)`, the middle of the first pixel in mm, the coordinates of DICOM and ITK."""
+    steps: NDArray[np.float64]
+    """`(3, 3)`: in each column the step in mm along an axis of the array."""
+
+
+def read_volume(file: BinaryIO, kind: str) -> Volume:
+    """All that an `mha` or `nrrd` holds, of at most `MAX_PIXELS` numbers. Raises `RadiographError`."""
     sitk: Any = import_module("SimpleITK")
-    header = _read_mha_header(file) if kind == "mha" else _read_nrrd_header(file)
-    sizes = _sizes(header.get("dimsize") or header.get("sizes") or "")
-    check_size(sizes[1], sizes[0])
+    header = read_itk_header(file, kind)
+    *others, rows = _sizes(header)
+    check_size(rows, math.prod(others))
     if kind == "nrrd" and header.get("encoding", "").lower() not in ("raw", *_GZIP):  # ITK may crash on others
         raise RadiographError("has an encoding other than raw and gzip")
     inflated = _inflated_length(file, kind, header)
     with refusing(f"is not a readable {kind.upper()} file"), copy_of(file, f".{kind}") as path:
         image = sitk.ReadImage(path)
         array = sitk.GetArrayFromImage(image)
-    if image.GetNumberOfComponentsPerPixel() != 1 or array.dtype.kind not in "iuf":
+    if array.dtype.kind not in "iuf":
         raise RadiographError("has several numbers a pixel; one is needed")
     if inflated not in (None, array.nbytes):  # ITK would show memory that nothing was written into
         raise RadiographError(f"the compressed data have {inflated} bytes, {array.nbytes} expected")
-    dimensions = image.GetDimension()
-    axes = np.zeros((3, 2))
-    directions = np.array(image.GetDirection()).reshape(dimensions, dimensions)
-    axes[:dimensions] = (directions * image.GetSpacing())[:, :2]
-    picture, spacing = turn_to_picture(array.reshape(sizes[1], sizes[0]).T, axes, warnings)
-    return picture, spacing if any(header.get(field) for field in _SPACING_FIELDS) else None
+    layers = np.moveaxis(array, -1, 0) if image.GetNumberOfComponentsPerPixel() > 1 else array[None]
+    size = (*image.GetSize(), 1)
+    values = layers.reshape(len(layers), -1, size[2], size[1], size[0])
+    if values.shape[1] != 1:
+        raise RadiographError(f"has {' x '.join(map(str, _sizes(header)))} pixels; one slice is needed")
+    return Volume(values[:, 0].transpose(0, 3, 2, 1), *_geometry(image))
 
 
-def _sizes(value: str) -> tuple[int, ...]:
-    """Columns, rows and further sizes, all of them 1."""
+def read_itk_geometry(file: BinaryIO, kind: str) -> tuple[tuple[int, int], NDArray[np.float64], NDArray[np.float64]]:
+    """Columns and rows as stored, origin and steps as in `Volume`, of the header of an `mha` or `nrrd` of one slice."""
+    sizes = _slice_sizes(read_itk_header(file, kind))
+    reader: Any = import_module("SimpleITK").ImageFileReader()
+    with refusing(f"is not a readable {kind.upper()} file"), copy_of(file, f".{kind}") as path:
+        reader.SetFileName(path)
+        reader.ReadImageInformation()
+    return sizes, *_geometry(reader)
+
+
+def _geometry(image: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Origin and steps in three dimensions of a SimpleITK image, or of the reader that has seen its header."""
+    count = image.GetDimension()
+    origin, steps = np.zeros(3), np.eye(3)
+    kept = min(count, 3)
+    directions = np.array(image.GetDirection()).reshape(count, count) * image.GetSpacing()
+    origin[:kept], steps[:kept, :kept] = image.GetOrigin()[:kept], directions[:kept, :kept]
+    return origin, steps
+
+
+def read_itk_header(file: BinaryIO, kind: str) -> dict[str, str]:
+    """The fields of a header, their names in lower case without blanks; the data must follow in the same file."""
+    return _read_mha_header(file) if kind == "mha" else _read_nrrd_header(file)
+
+
+def _slice_sizes(header: dict[str, str]) -> tuple[int, int]:
+    """Columns and rows; all further sizes must be 1."""
+    sizes = _sizes(header)
+    if any(size != 1 for size in sizes[2:]):
+        raise RadiographError(f"has {' x '.join(map(str, sizes))} pixels; one slice is needed")
+    check_size(sizes[1], sizes[0])
+    return sizes[0], sizes[1]
+
+
+def _sizes(header: dict[str, str]) -> tuple[int, ...]:
+    """The length of each axis."""
+    value = header.get("dimsize") or header.get("sizes") or ""
     sizes = tuple(int(part) if re.fullmatch(r"\d{1,9}", part) else 0 for part in value.split())
-    if len(sizes) < 2 or any(size != 1 for size in sizes[2:]):
+    if len(sizes) < 2:
         raise RadiographError(f"has {' x '.join(map(str, sizes)) or 'no'} pixels; one slice is needed")
     return sizes
 

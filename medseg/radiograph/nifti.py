@@ -57,6 +57,25 @@ def read_nifti(
         return _oriented(data, image, warnings)
 
 
+def read_nifti_geometry(
+    file: BinaryIO,
+) -> tuple[tuple[int, int], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Columns and rows as stored, origin and steps as in `itk.Volume`, and the axes that `read_nifti` turns by.
+
+    Raises `RadiographError` where the header has no orientation code: such a file lies nowhere.
+    """
+    nibabel: Any = import_module("nibabel")
+    damage = (nibabel.spatialimages.HeaderDataError, nibabel.filebasedimages.ImageFileError)
+    file.seek(0)
+    with refusing("is not a readable NIfTI file", *damage, nibabel.wrapstruct.WrapStructError):
+        image = _image_class(source := _unzipped(file)).from_stream(source)
+    if not _is_coded(image.header):
+        raise RadiographError("has no orientation code, so that nothing can be placed on it by its geometry")
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(image.affine, dtype=np.float64)
+    axes = np.eye(3)[:, :2] if _lies_as_stored(image) else affine[:3, :2]
+    return (image.shape[0], image.shape[1]), affine[:3, 3], affine[:3, :3], axes
+
+
 def build_nifti(pixels: NDArray[Any], spacing_mm: tuple[float, float] | None) -> "Nifti1Image":
     """A NIfTI image of `pixels` `(rows, columns)` that `read_radiograph` reads back equal.
 
@@ -95,12 +114,20 @@ def _oriented(data: NDArray[Any], image: Any, warnings: list[str]) -> tuple[NDAr
     header = image.header
     unit = header.get_xyzt_units()[0]
     matrix = np.asarray(image.affine, dtype=np.float64)[:3, :3]
-    coded = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
-    if not coded or (unit == "unknown" and np.array_equal(matrix, np.eye(3))):
+    if not _is_coded(header) or _lies_as_stored(image):
         column_mm, row_mm = (float(zoom) for zoom in header.get_zooms()[:2])
         return data.T, _spacing_mm((row_mm, column_mm), unit, warnings)
     picture, spacing = turn_to_picture(data, (_TO_LPS @ matrix)[:, :2], warnings)
     return picture, _spacing_mm(spacing, unit, warnings)
+
+
+def _is_coded(header: Any) -> bool:
+    return int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
+
+
+def _lies_as_stored(image: Any) -> bool:
+    """Whether the affine is the one that nobody has set: the identity, with units unknown."""
+    return image.header.get_xyzt_units()[0] == "unknown" and np.array_equal(image.affine[:3, :3], np.eye(3))
 
 
 def _spacing_mm(spacing: tuple[float, float] | None, unit: str, warnings: list[str]) -> tuple[float, float] | None:

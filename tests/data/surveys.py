@@ -1,18 +1,37 @@
 """Surveys of cases that were never on a disk."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from medseg.data.case import Values
 from medseg.data.duplicates import Fingerprint
 from medseg.data.grey_levels import GreyLevels
+from medseg.data.levels import Levels
 from medseg.data.survey import CaseSurvey, MaskSurvey
 
 LEVELS = GreyLevels(count=200, bits=8, gaps=0, jumps=0, darkest=0, brightest=0)
+
+
+def make_levels(
+    name: str,
+    *values: float,
+    mapped: bool = False,
+    lossy: bool = False,
+    known: Values = (),
+    alone: bool = False,
+    total: int | None = None,
+) -> Levels:
+    """The levels of a file of the values given, ten pixels each."""
+    counts = (10,) * len(values)
+    return Levels(Path(name), tuple(map(float, values)), counts, total or len(values), mapped, lossy, known, alone)
+
+
 MASK = MaskSurvey(
     shape=(100, 80),
-    levels=(0, 255),
+    levels=make_levels("usual.png", 0, 255),
     area=0.2,
     border=0.0,
     centre=(0.5, 0.5),

@@ -39,7 +39,7 @@ def test_cases_are_ordered_by_id_with_their_masks(tmp_path):
     found = find_cases(DataConfig(root=write_set(tmp_path, ["b", "a.b", "c"])))
     assert [case.id for case in found.cases] == ["a.b", "b", "c"]
     assert found.classes == ("heart", "lungs")
-    assert found.cases[0].masks["lungs"] == MaskSource(tmp_path / "masks" / "lungs" / "a.b.png")
+    assert found.cases[0].masks["lungs"] == MaskSource(tmp_path / "masks" / "lungs" / "a.b.png", alone=True)
 
 
 def test_classes_are_those_asked_for_in_their_order(tmp_path):

@@ -103,3 +103,12 @@ def test_rule_says_what_and_how_to_mend_it_in_a_line(code):
     assert rule.remedy.endswith(".")
     assert len(rule.remedy) <= 110
     assert len(code) <= 24
+
+
+def test_remedy_of_its_own_stands_for_that_of_the_rule():
+    findings = Findings()
+    findings.add("label_values", "a", what="masks of lungs", remedy="Set this.")
+    findings.add("label_values", "b", what="masks of heart")
+    assert findings.listed()[0].remedy == f"Set this. {RULES['label_values'].remedy}"
+    with pytest.raises(DataError, match=r"-> Set this\.\n"):
+        findings.check()

@@ -146,7 +146,7 @@ def test_manifest_with_all_columns(tmp_path):
     assert found.cases[0].metadata == {"site": "north", "masked_by": "X"}
     assert found.cases[1].image == tmp_path / "b.png"
     assert found.cases[0].patient != found.cases[1].patient
-    assert found.cases[0].masks["lungs"] == MaskSource(tmp_path / "m" / "a.png")
+    assert found.cases[0].masks["lungs"] == MaskSource(tmp_path / "m" / "a.png", alone=True)
 
 
 def test_manifest_of_label_maps(tmp_path):

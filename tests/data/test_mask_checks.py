@@ -2,12 +2,15 @@ import pytest
 
 from medseg.data.findings import Findings
 from medseg.data.mask_checks import check_masks
-from tests.data.surveys import make_survey
+from tests.data.surveys import make_levels, make_survey
 
 
 def find(odd, **rest):
     findings = Findings()
-    surveys = [make_survey("odd", mask={**rest, **odd}), *(make_survey(f"n{n}", mask=rest) for n in range(9))]
+    if "levels" in odd:
+        odd["levels"] = make_levels("odd.png", *odd["levels"]) if odd["levels"] else None
+    usual = [{**rest, "levels": make_levels(f"{n}.png", 0, 255)} for n in range(9)]
+    surveys = [make_survey("odd", mask={**rest, **odd}), *(make_survey(f"n{n}", mask=m) for n, m in enumerate(usual))]
     check_masks(surveys, ("lungs", "heart"), findings)
     assert {case for finding in findings.listed() for case in finding.cases} <= {"odd"}
     return {finding.code for finding in findings.listed()}

@@ -7,6 +7,7 @@ from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
 from medseg.data.masks import check_classes, check_sizes, read_mask_files, read_masks
 from medseg.errors import RadiographError
+from tests.radiograph.slicer_files import name_segments, write_slicer
 
 PLAIN = CasesConfig()
 
@@ -34,10 +35,14 @@ def test_label_map_by_value(tmp_path):
     )
     assert masks.tolist() == [[[0, 1], [0, 1]], [[0, 0], [1, 0]]]
     assert warnings == []
-    with pytest.raises(
-        RadiographError, match=r"m\.png: label values \[3\] belong to no class; declared are \[1, 2\] and 0"
-    ):
-        read_masks({"a": MaskSource(path, (1,), (1, 2))}, PLAIN, "a")
+
+
+def test_all_but_0(tmp_path):
+    path = write_picture(tmp_path / "m.png", np.array([[0, 1], [2, 9]], np.uint8))
+    masks, _ = read_masks({"a": MaskSource(path, "nonzero", "nonzero")}, PLAIN, "a")
+    assert masks.tolist() == [[[0, 1], [1, 1]]]
+    with pytest.raises(RadiographError, match="lossy compression does not keep what is 0"):
+        read_masks({"a": MaskSource(write_picture(tmp_path / "m.jpg", np.eye(9) * 9 > 0), "nonzero")}, PLAIN, "a")
 
 
 def test_soft_mask_is_cut_at_half_with_a_warning(tmp_path):
@@ -47,14 +52,23 @@ def test_soft_mask_is_cut_at_half_with_a_warning(tmp_path):
     assert "a mask with more than two grey levels" in warnings[0]
 
 
-def test_file_of_one_class_keeps_its_levels(tmp_path):
-    levels = np.array([[0, 7], [7, 0]], np.uint8)
-    path = write_picture(tmp_path / "m.png", levels)
-    read = read_mask_files({"a": MaskSource(path)}, PLAIN, [])["a"]
-    assert read.values is not None
-    assert np.array_equal(read.values, levels)
-    assert np.array_equal(read.mask, levels == 7)
-    assert read_mask_files({"a": MaskSource(path, (7,), (7,))}, PLAIN, [])["a"].values is None
+def test_classes_of_one_file_share_its_levels(tmp_path):
+    path = write_picture(tmp_path / "m.png", np.array([[0, 7], [7, 9]], np.uint8))
+    first, second = read_mask_files(
+        {"a": MaskSource(path, (7,), (7, 9)), "b": MaskSource(path, (9,), (7, 9))}, PLAIN, []
+    ).values()
+    assert first.levels is second.levels
+    assert first.levels is not None
+    assert (first.levels.path, first.levels.values, first.levels.counts) == (path, (0, 7, 9), (1, 2, 1))
+    assert first.levels.known == (7, 9)
+
+
+def test_segments_of_slicer_are_placed_on_their_image(tmp_path):
+    image = write_picture(tmp_path / "a.png", np.eye(9, dtype=np.uint8))
+    path = write_slicer(tmp_path / "a.seg.nrrd", np.ones((2, 3)), name_segments("Lungs"), origin=(4, 5, 0))
+    read = read_mask_files({"lungs": MaskSource(path, segment="Lungs", image=image)}, PLAIN, [])["lungs"]
+    assert np.argwhere(read.mask).tolist() == [[row, column] for row in (5, 6) for column in (4, 5, 6)]
+    assert read.levels is None
 
 
 @pytest.mark.parametrize("size", [(4, 5), (8, 10), (2, 2.5)])

@@ -1,0 +1,142 @@
+"""What the levels of mask files say over a whole set: two levels, blurred or not, or a label map that lacks names."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from medseg.data.findings import Findings
+from medseg.data.levels import Levels
+
+_SMALL = {False: 64, True: 16}
+"""Whole numbers that span less than this are labels, in files that may and may not be lossy: a JPEG of two levels so
+near would be noise."""
+_LABELS = 32
+"""Values below are labels rather than codings of black and white."""
+_NAMED = 16
+"""More values are numbered objects, of which nobody wants a class each."""
+_LISTED = 12
+_LOSSLESS = "Lossy compression does not keep labels. Export the masks without loss, as PNG, NIfTI or NRRD."
+
+Found = tuple[str, str, Levels]
+"""Case, class, and the levels of its file."""
+
+
+def check_levels(masks: Iterable[Found], classes: Sequence[str], findings: Findings) -> None:
+    """Note files whose values mean no class, or more than there are names for, once for the whole set."""
+    files = list(
+        {(levels.path, "" if levels.known else label): (case, label, levels) for case, label, levels in masks}.values()
+    )
+    _check_declared([found for found in files if found[2].known], classes, findings)
+    for label in classes:
+        _check_class(label, [found for found in files if found[1] == label and not found[2].known], classes, findings)
+
+
+def _check_declared(files: Sequence[Found], classes: Sequence[str], findings: Findings) -> None:
+    """Note values of no class, with their counts over the set."""
+    strange = [
+        (case, label, levels)
+        for case, label, levels in files
+        if levels.known != "nonzero" and set(levels.values) - {0, *levels.known}
+    ]
+    if not strange:
+        return
+    known = sorted({value for _, _, levels in files if levels.known != "nonzero" for value in levels.known})
+    text = f"{_list_values(files)}; of a class are {', '.join(map(str, known))}"
+    unknown = [value for value in _labels_of(strange) if value not in known]
+    remedy = _LOSSLESS if any(levels.lossy for _, _, levels in strange) else None
+    if remedy is None and known == list(range(1, len(classes) + 1)) and 0 < len(unknown) <= _NAMED:
+        names = dict(zip(known, classes, strict=True)) | {value: f"class_{value}" for value in unknown}
+        remedy = f"Correct the masks, or name every value: {_suggest(names, by_order=True)}."
+    for case, _, _ in strange:
+        findings.add("unknown_label", case, text, remedy=remedy)
+
+
+def _check_class(label: str, files: Sequence[Found], classes: Sequence[str], findings: Findings) -> None:
+    """Judge the files that are wholly one class, whose values nobody has declared."""
+    several = [found for found in files if found[2].total > 2]
+    few = [levels for _, _, levels in files if levels.total <= 2]
+    if _is_map([levels for _, _, levels in several]) or _is_ambiguous(few):
+        remedy = _suggest_for_class(label, [levels for _, _, levels in files], classes)
+        what, text = f"masks of the one class {label} with more values than that", _list_values(files)
+        for case, _, _ in several or files:
+            findings.add("label_values", case, text, what=what, remedy=remedy)
+        return
+    low = min((levels.values[0] for _, _, levels in several), default=0)
+    high = max((levels.values[-1] for _, _, levels in several), default=0)
+    half = (low + high) / 2
+    common = Counter(levels.values for levels in few if levels.total == 2).most_common(1)
+    for case, _, levels in files:
+        shown = ", ".join(f"{value:g}" for value in dict.fromkeys((*levels.values[:2], levels.values[-1])))
+        if levels.total > 2 and not levels.values[0] <= half < levels.values[-1]:
+            text = f"{label}: {levels.values[0]:g} to {levels.values[-1]:g}, where others have {low:g} to {high:g}"
+            what = "masks whose range of grey levels differs from that of the others, so that no cut suits both"
+            findings.add("mask_levels", case, text, what=what, severity="error")
+        elif levels.total > 2:
+            findings.add("mask_levels", case, f"{label}: {shown}, ...")
+        elif levels.total == 2 and levels.values != common[0][0]:
+            usual = ", ".join(f"{value:g}" for value in common[0][0])
+            findings.add("mask_values", case, f"{label}: {shown}, where most have {usual}")
+
+
+def _is_map(several: Sequence[Levels]) -> bool:
+    """Whether files of more than two levels are label maps, not two levels with blurred borders."""
+    return any(
+        levels.mapped
+        or (levels.values[-1] - levels.values[0] < _SMALL[levels.lossy] and all(v.is_integer() for v in levels.values))
+        for levels in several
+    )
+
+
+def _is_ambiguous(few: Sequence[Levels]) -> bool:
+    """Whether files of one or two levels mean different things: {0, 1} and {0, 2}, but not {0, 1} and {0, 255}."""
+    pairs = {levels.values for levels in few if levels.total == 2}
+    singles = {levels.values[0] for levels in few if levels.total == 1} - {0}
+    if singles & {low for low, _ in pairs}:
+        return True
+    pairs |= {(0.0, value) for value in singles if value not in {high for _, high in pairs}}
+    labels = {value for pair in pairs for value in (0.0, *pair) if value.is_integer() and 0 <= value < _LABELS}
+    return len(pairs) > 1 and (len(labels) > 2 or len({high for _, high in pairs}) > 2)
+
+
+def _suggest_for_class(label: str, files: Sequence[Levels], classes: Sequence[str]) -> str:
+    """How to go on with files whose values may be several classes."""
+    values = _labels_of(("", label, levels) for levels in files)
+    if any(levels.lossy and levels.total > 2 for levels in files):
+        return _LOSSLESS
+    whole = f"{_quote(f'data.label_values={{{label}: nonzero}}')} if all but 0 is {label}"
+    if not 0 < len(values) <= _NAMED:
+        return f"Set {whole}."
+    given = () if classes == ("foreground",) else (label,)
+    names = {value: given[index] if index < len(given) else f"class_{value}" for index, value in enumerate(values)}
+    by_order = values == list(range(1, len(values) + 1)) and not any(levels.alone for levels in files)
+    return f"Set {_suggest(names, by_order=by_order)} if each value is a class, or {whole}."
+
+
+def _suggest(names: Mapping[int, str], *, by_order: bool) -> str:
+    """The settings that name each value; by its place in data.classes, too, where that can be."""
+    mapping = ", ".join(f"{name}: [{value}]" for value, name in sorted(names.items()))
+    settings = [_quote(f"data.label_values={{{mapping}}}")]
+    if by_order and sorted(names) == list(range(1, len(names) + 1)):
+        settings.insert(0, f"data.classes=[{','.join(names[value] for value in sorted(names))}]")
+    return " or ".join(settings)
+
+
+def _quote(setting: str) -> str:
+    """A setting as a shell takes it."""
+    return f"'{setting}'"
+
+
+def _labels_of(files: Iterable[Found]) -> list[int]:
+    """The whole numbers above 0 in files."""
+    values = {value for _, _, levels in files for value in levels.values}
+    return sorted(int(value) for value in values if value > 0 and value.is_integer())
+
+
+def _list_values(files: Sequence[Found]) -> str:
+    """Each value with the pixels and the files that have it."""
+    pixels, having = Counter[float](), Counter[float]()
+    for _, _, levels in files:
+        pixels.update(dict(zip(levels.values, levels.counts, strict=True)))
+        having.update(levels.values)
+    listed = [f"{v:g} ({pixels[v]} pixels in {having[v]} masks)" for v in sorted(pixels)[:_LISTED]]
+    more = [f"and {len(pixels) - _LISTED} more up to {max(pixels):g}"] if len(pixels) > _LISTED else []
+    return f"the values of {len(files)} masks are {', '.join(listed + more)}"

@@ -1,0 +1,73 @@
+"""Where the stored pixels of an image lie, from its header alone."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from medseg.errors import RadiographError
+from medseg.radiograph.header import integer, numbers, read_dataset
+from medseg.radiograph.image import check_size
+from medseg.radiograph.itk import read_itk_geometry
+from medseg.radiograph.kind import identify
+from medseg.radiograph.nifti import read_nifti_geometry
+from medseg.radiograph.source import open_source, refusing
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The pixels of an image as its file stores them."""
+
+    size: tuple[int, int]
+    """Columns and rows."""
+    directions: NDArray[np.float64]
+    """`(3, 3)`: in each column the unit step along columns, rows and slices, the coordinates of DICOM and ITK."""
+    axes: NDArray[np.float64]
+    """`(3, 2)`: what the reader turns the image by, as `turn_to_picture` wants it."""
+    origin: NDArray[np.float64] | None = None
+    """`(3,)`, the middle of the first pixel in mm; None where the file does not say."""
+    spacing: NDArray[np.float64] | None = None
+    """`(3,)`, mm along columns, rows and slices; None where `origin` is."""
+
+
+def read_grid(path: str | os.PathLike[str]) -> Grid:
+    """The grid of the image in one file, as 3D Slicer sees it, too.
+
+    PNG, JPEG and TIFF start nowhere and lie along the world axes; so does DICOM, but for its ImageOrientationPatient.
+    Raises `RadiographError`.
+    """
+    with open_source(path) as file:
+        kind = identify(file, path)
+        if kind in ("mha", "nrrd"):
+            size, origin, steps = read_itk_geometry(file, kind)
+            return _placed(size, origin, steps, steps[:, :2])
+        if kind == "nifti":
+            return _placed(*read_nifti_geometry(file))
+        if kind == "dicom":
+            dataset = read_dataset(file, ("Rows", "Columns", "ImageOrientationPatient"), pixels=False)
+            size = integer(dataset, "Columns") or 0, integer(dataset, "Rows") or 0
+            directions = _directions(numbers(dataset, "ImageOrientationPatient"))
+        else:
+            with refusing(f"is not a readable {kind.upper()} file", Image.DecompressionBombError):
+                size = Image.open(file, formats=[kind.upper()]).size
+            directions = np.eye(3)
+        check_size(size[1], size[0])
+        return Grid(size, directions, np.eye(3)[:, :2])
+
+
+def _placed(
+    size: tuple[int, int], origin: NDArray[np.float64], steps: NDArray[np.float64], axes: NDArray[np.float64]
+) -> Grid:
+    spacing = np.linalg.norm(steps, axis=0)
+    if not (np.isfinite(steps).all() and np.isfinite(origin).all() and spacing.all()):
+        raise RadiographError("the geometry is not made of finite numbers other than zero")
+    return Grid(size, steps / spacing, axes, origin, spacing)
+
+
+def _directions(cosines: tuple[float, ...]) -> NDArray[np.float64]:
+    """Unit steps from ImageOrientationPatient, or those of an image without it."""
+    row, column = np.array(cosines or (1, 0, 0, 0, 1, 0)).reshape(2, 3) if len(cosines) in (0, 6) else np.eye(3)[:2]
+    directions = np.stack([row, column, np.cross(row, column)], axis=1)
+    return directions if np.allclose(directions.T @ directions, np.eye(3), atol=1e-3) else np.eye(3)
