@@ -57,6 +57,10 @@ class CasesConfig(Section):
     """The values of mask files that are each class, `{lungs: [1], heart: [2, 3]}`; nonzero is all but 0, as in
     `{lungs: nonzero}`. null: in a label map, value i is the i-th of data.classes."""
 
+    ignore_value: int | None = None
+    """The value of mask pixels that count for nothing: neither in the loss nor in any metric. null: the label `ignore`
+    of a dataset.json, else none."""
+
     missing: Literal["error", "ignore"] = "error"
     """A case without one of the classes: an error, or that class of that case left out of loss and metrics."""
 

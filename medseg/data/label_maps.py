@@ -8,7 +8,7 @@ from pathlib import Path
 from medseg.data.case import MaskSource, Values, as_text
 from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
-from medseg.errors import RadiographError
+from medseg.errors import DataError, RadiographError
 from medseg.radiograph.slicer import read_segment_names
 
 
@@ -25,6 +25,8 @@ class LabelMaps:
     """Somebody has put the classes in order, so that a value can be a place in it."""
     complete: bool
     """Each case must have each class."""
+    ignored: int | None = None
+    """The value whose pixels count for nothing."""
 
     def find_sources(self, case: str, path: Path, image: Path, findings: Findings) -> dict[str, MaskSource]:
         """Where each class of `case` stands in its mask file."""
@@ -35,11 +37,18 @@ class LabelMaps:
             findings.add("segment_names", case, text)
         if self.labels:
             known = join_values(self.labels.values())
-            return {name: MaskSource(path, self.labels[name], known) for name in self.classes if name in self.labels}
+            return {
+                name: MaskSource(path, self.labels[name], known, ignored=self.ignored)
+                for name in self.classes
+                if name in self.labels
+            }
         if len(self.classes) == 1:
-            return {self.classes[0]: MaskSource(path)}
+            return {self.classes[0]: MaskSource(path, ignored=self.ignored)}
         values = tuple(range(1, len(self.classes) + 1))
-        return {name: MaskSource(path, (value,), values) for name, value in zip(self.classes, values, strict=True)}
+        return {
+            name: MaskSource(path, (value,), values, ignored=self.ignored)
+            for name, value in zip(self.classes, values, strict=True)
+        }
 
     def _by_name(self, case: str, path: Path, image: Path, findings: Findings) -> dict[str, MaskSource]:
         names = self.segments[path]
@@ -56,14 +65,22 @@ class LabelMaps:
 
 
 def find_label_maps(
-    files: Iterable[Path], config: CasesConfig, labels: Mapping[str, Values] | None = None
+    files: Iterable[Path],
+    config: CasesConfig,
+    labels: Mapping[str, Values] | None = None,
+    ignored: int | None = None,
 ) -> LabelMaps:
-    """What is in `files`; `labels` are those that the data set itself declares, after data.label_values."""
+    """What is in `files`; `labels` and `ignored` are what the data set itself declares, where no setting does.
+
+    Raises `DataError` where the ignored value is also one of a class.
+    """
     segments = {path: names for path in files if (names := _segment_names(path)) is not None}
     labels = config.label_values or labels or {}
     spelled = {name_class(name).casefold(): name_class(name) for names in segments.values() for name in names}
     classes = config.classes or tuple(labels) or tuple(sorted(spelled.values())) or ("foreground",)
-    return LabelMaps(classes, segments, labels, config.classes is not None, config.missing == "error")
+    ignored = ignored if config.ignore_value is None else config.ignore_value
+    _check_ignored(ignored, labels or {name: (place,) for place, name in enumerate(classes, 1) if len(classes) > 1})
+    return LabelMaps(classes, segments, labels, config.classes is not None, config.missing == "error", ignored)
 
 
 def find_own_mask(
@@ -74,12 +91,21 @@ def find_own_mask(
     if names is None:
         labels = config.label_values or {}
         known = join_values(labels.values()) if label in labels else ()
-        return {label: MaskSource(path, labels.get(label, ()), known, alone=True)}
+        _check_ignored(config.ignore_value, labels)
+        return {label: MaskSource(path, labels.get(label, ()), known, alone=True, ignored=config.ignore_value)}
     named = [name for name in names if len(names) == 1 or name_class(name).casefold() == label.casefold()]
     if len(named) == 1:
         return {label: MaskSource(path, segment=named[0], image=image, alone=True)}
     _note_segments(case, path, names, (label,), findings)
     return {}
+
+
+def _check_ignored(ignored: int | None, labels: Mapping[str, Values]) -> None:
+    """Raise `DataError` where the ignored value is the background or one of a class."""
+    taken = {value: name for name, values in labels.items() for value in values if values != "nonzero"}
+    if ignored == 0 or ignored in taken:
+        meaning = f"the class {taken[ignored]}" if ignored else "the background"
+        raise DataError(f"data.ignore_value={ignored} is also the value of {meaning}; each needs a value of its own")
 
 
 def name_class(label: str) -> str:

@@ -1,7 +1,7 @@
 """The masks of one case, at their own size."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,17 +53,18 @@ def stack_masks(files: Mapping[str, ReadMask], classes: Sequence[str]) -> NDArra
 
 def read_mask_files(sources: Mapping[str, MaskSource], config: CasesConfig, warnings: list[str]) -> dict[str, ReadMask]:
     """The mask of each class, all of one size; a file that several share is read once. Raises `RadiographError`."""
-    files: dict[Path, tuple[Segments | LabelImage, Levels | None]] = {}
+    files: dict[Path, tuple[Segments | LabelImage, Levels | None, NDArray[np.bool_] | None]] = {}
     masks: dict[str, ReadMask] = {}
     for name, source in sources.items():
         if source.path not in files:
-            content = _read_file(source, config)
-            levels = None
+            content, levels, ignored = _read_file(source, config), None, None
             if isinstance(content, LabelImage):
+                content, ignored = _take_ignored(content, source)
                 levels = measure_levels(content, source.path, source.known, source.alone)
-            files[source.path] = content, levels
-        content, levels = files[source.path]
-        masks[name] = ReadMask(_mask_of(content, source, warnings), levels)
+            files[source.path] = content, levels, ignored
+        content, levels, ignored = files[source.path]
+        mask = _mask_of(content, source, warnings)
+        masks[name] = ReadMask(mask if ignored is None else mask & ~ignored, levels, ignored)
     if len({read.mask.shape for read in masks.values()}) != 1:
         listed = ", ".join(f"{source.path} {masks[name].mask.shape}" for name, source in sources.items())
         raise RadiographError(f"masks of one image differ in size: {listed}", "shape")
@@ -111,6 +112,17 @@ def _read_file(source: MaskSource, config: CasesConfig) -> Segments | LabelImage
     if is_segmentation(source.path):
         return read_segmentation(source.path).masks
     return read_label_image(source.path, nifti_rows=config.nifti_rows, exif=config.exif)
+
+
+def _take_ignored(label: LabelImage, source: MaskSource) -> tuple[LabelImage, NDArray[np.bool_] | None]:
+    """The label image with the least of its other values where pixels are ignored, and these pixels, if any."""
+    ignored = np.zeros(1, np.bool_) if source.ignored is None else label.values == source.ignored
+    if not ignored.any():
+        return label, None
+    if label.lossy:
+        raise RadiographError(f"{source.path}: lossy compression does not keep the ignored value; save it without loss")
+    rest = label.values[~ignored]
+    return replace(label, values=np.where(ignored, rest.min() if rest.size else 0, label.values)), ignored
 
 
 def _mask_of(content: Segments | LabelImage, source: MaskSource, warnings: list[str]) -> NDArray[np.bool_]:
