@@ -24,7 +24,7 @@ def train_once(
     seed_everything(config.seed)
     cached = cache_splits(splits, data, config.preprocess, folder)
     check_duplicates(cached, config.split)
-    card = describe_model(splits.classes, cached, data, config.preprocess, config.model, config.inference)
+    card = describe_model(splits, cached, data, config.preprocess, config.model, config.inference)
     resumed = find_resumed(config.train, card, folder)
     train = settle_batch_size(config.train, card, len(cached.train), resumed)
     config = config.model_copy(update={"train": train})

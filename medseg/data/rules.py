@@ -71,7 +71,7 @@ RULES = {
     "empty_split": Rule(
         "error",
         "splits without a case",
-        "Change split.fractions, split.folds or split.seed, or give (or drop) a manifest's 'split' column.",
+        "Add patients, change split.fractions or split.folds, or give (or drop) a manifest's 'split' column.",
     ),
     "placeholder_patients": Rule(
         "error",

@@ -272,6 +272,15 @@ def test_other_settings_stop_before_anything_is_moved(begun: tuple[Path, Path, t
     assert not (out / "earlier").exists()
 
 
+def test_folds_of_an_earlier_rule_are_not_gone_on_with(begun: tuple[Path, Path, tuple[str, ...]]) -> None:
+    _, out, arguments = begun
+    state = json.loads((out / "cross_validation.json").read_text())
+    del state["split"]
+    (out / "cross_validation.json").write_text(json.dumps(state))
+    with pytest.raises(ConfigError, match=r"blocks of the patients in hash order.*; train\.resume=false begins anew"):
+        run_here(*arguments)
+
+
 @pytest.mark.usefixtures("stopped")
 def test_begun_anew_where_asked(begun: tuple[Path, Path, tuple[str, ...]], capsys: pytest.CaptureFixture[str]) -> None:
     _, out, arguments = begun
