@@ -42,7 +42,10 @@ S = TypeVar("S", bound=Section)
 
 def expand_home(path: Any) -> Any:
     """`path` with `~` or `~user` at its start replaced by that home folder; anything but a path stays."""
-    return type(path)(os.path.expanduser(path)) if isinstance(path, str | Path) else path  # noqa: PTH111
+    if isinstance(path, str | Path):
+        with suppress(ValueError):  # a name that no user can have
+            return type(path)(os.path.expanduser(path))  # noqa: PTH111
+    return path
 
 
 def _must_exist(path: Path) -> Path:

@@ -63,7 +63,7 @@ def check_sizes(image: Path, image_size: Sequence[int], mask: Path, mask_size: S
 
     Both sides may have been rounded in one way: down, to the nearest whole number, or up; not where one side is kept.
     """
-    (rows, columns), (r, c) = image_size, mask_size
+    (rows, columns), (r, c) = image_size[:2], mask_size[:2]
     rounded = any(
         (r - d) * columns < (c + 1 - d) * rows and (c - d) * rows < (r + 1 - d) * columns for d in (0, 0.5, 1)
     )
