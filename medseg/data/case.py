@@ -71,12 +71,15 @@ def as_text(name: object) -> str:
 def find_file(folder: Path, name: str) -> Path:
     """The file that a text names, relative to `folder` or to the home folder (`~`); a path to nothing if there is none.
 
-    Where none is named so to the letter, a backslash may stand for a slash, and letters may be composed or decomposed.
+    Where none is named so to the letter, a backslash may stand for a slash, letters may be composed or decomposed, and
+    the extension may be in capitals or not.
     """
     name = expand_home(name)
     slashed = name.replace("\\", "/")
-    spelled = (name, slashed, *(unicodedata.normalize(form, slashed) for form in ("NFC", "NFD")))
-    return next((path for text in spelled if (path := folder / text).is_file()), folder / name)
+    stem = _EXTENSIONS.sub("", slashed)
+    endings = dict.fromkeys(change(slashed[len(stem) :]) for change in (str, str.lower, str.upper))
+    spelled = (unicodedata.normalize(form, stem) + ending for ending in endings for form in ("NFC", "NFD"))
+    return next((path for text in (name, slashed, *spelled) if (path := folder / text).is_file()), folder / name)
 
 
 def list_files(folder: Path) -> list[Path]:

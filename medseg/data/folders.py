@@ -64,7 +64,10 @@ def find_folder(place: Path, names: Sequence[str]) -> Path | None:
 
 
 def read_folder(root: Path, parts: Sequence[Part], config: DataSetConfig, findings: Findings) -> Found:
-    """Cases of `images/<id>.*` with `masks/<class>/<id>.*`, `masks/<id>.*` or DICOM SEG objects in `masks/`."""
+    """Cases of `images/<id>.*` with `masks/<class>/<id>.*`, `masks/<id>.*` or DICOM SEG objects in `masks/`.
+
+    Several parts give the split; where two have a file of one name, ids begin with the split.
+    """
     read = [_read_part(root, part, config, findings) for part in parts]
     known = dict.fromkeys(name for _, names in read for name in names)
     classes = COLORS if config.color == "rgb" else config.classes or tuple(sorted(known))
@@ -72,7 +75,11 @@ def read_folder(root: Path, parts: Sequence[Part], config: DataSetConfig, findin
     counts = Counter(case.id for cases, _ in read for case in cases)
     in_one_place = len(parts) == 1 or max(counts.values()) == 1
     return [
-        replace(case, id=case.id if in_one_place else f"{part.split}_{case.id}", split=part.split)
+        replace(
+            case,
+            id=case.id if in_one_place else f"{part.split}_{case.id}",
+            split=part.split if len(parts) > 1 else None,
+        )
         for part, (cases, _) in zip(parts, read, strict=True)
         for case in cases
     ], classes

@@ -71,7 +71,7 @@ RULES = {
     "empty_split": Rule(
         "error",
         "splits without a case",
-        "Add patients, change split.fractions or split.folds, or give (or drop) a manifest's 'split' column.",
+        "Add patients, change split.fractions or split.folds, or correct the splits that a manifest or folders give.",
     ),
     "placeholder_patients": Rule(
         "error",

@@ -54,7 +54,10 @@ def draw_splits(found: CaseSet, config: SplitConfig, findings: Findings) -> tupl
     cases = name_patients(found.cases, config)
     given = _are_given(cases)
     if given and config.folds is not None:
-        raise DataError("the manifest names the splits; take its 'split' column away to draw split.folds")
+        raise DataError(
+            "the data set gives the splits; to draw split.folds, take the manifest's 'split' column away or put all "
+            "images into one folder"
+        )
     if not (given and config.allow_duplicates):
         check_patients(cases, findings)
     drawn = {} if given else _draw({case.patient for case in cases}, config)

@@ -72,6 +72,13 @@ def test_split_given_by_folders(tmp_path, splits, place):
     assert all(case.masks["lungs"].path.is_file() for case in found.cases)
 
 
+@pytest.mark.parametrize(
+    "names", [("train/images/1.png", "train/masks/1.png"), ("images/train/1.png", "masks/train/1.png")]
+)
+def test_single_folder_of_a_split_gives_none(tmp_path, names):
+    assert [case.split for case in find(write_pngs(tmp_path, *names)).cases] == [None]
+
+
 def test_equal_names_in_several_splits_are_other_cases(tmp_path):
     for split in ("train", "val", "test"):
         write_pngs(tmp_path, f"{split}/images/1.png", f"{split}/masks/1.png")

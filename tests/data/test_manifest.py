@@ -194,6 +194,12 @@ def test_names_in_the_other_normalization(tmp_path, written, stored):
     assert (case.id, case.image.name) == (unicodedata.normalize("NFC", "Müller"), name)
 
 
+@pytest.mark.parametrize(("written", "stored"), [("a.PNG", "a.png"), ("a.png", "a.PNG"), ("A.Nii.GZ", "A.nii.gz")])
+def test_extension_in_other_letters(tmp_path, written, stored):
+    (tmp_path / stored).write_bytes(b"")
+    assert find(write_manifest(tmp_path, f"image,mask\n{written},{written}\n", ())).cases[0].image == tmp_path / stored
+
+
 def test_empty_columns_at_the_end(tmp_path):
     (case,) = find(write_manifest(tmp_path, "image;mask;;\na.png;m/a.png;;\n;;;\n")).cases
     assert case.metadata == {}
