@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, 
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from medseg.errors import ConfigError
@@ -29,8 +29,23 @@ class Section(BaseModel):
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, protected_namespaces=()
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _expand_home(cls, value: Any, info: ValidationInfo) -> Any:
+        """`~` at the start of a path, as the folder of the user."""
+        takes_path = Path in _leaf_types(cls.model_fields[str(info.field_name)].annotation)
+        return expand_home(value) if takes_path else value
+
 
 S = TypeVar("S", bound=Section)
+
+
+def expand_home(path: Any) -> Any:
+    """`path` with `~` or `~user` at its start replaced by that home folder; anything but a path stays."""
+    if isinstance(path, str | Path):
+        with suppress(ValueError):  # a name that no user can have
+            return type(path)(os.path.expanduser(path))  # noqa: PTH111
+    return path
 
 
 def _must_exist(path: Path) -> Path:

@@ -24,7 +24,7 @@ class CrossSplitConfig(SplitConfig):
     """Which patients train, validate and test."""
 
     folds: Annotated[int, Field(ge=2, le=100)] = 5
-    """Number of folds; each patient, by a hash of seed and patient, is tested in one of them."""
+    """Number of folds: blocks of the patients, ordered by a hash of seed and patient; each is tested in one."""
 
     fold: Annotated[int, Field(ge=0, le=0)] = 0
     """Each fold is the test set in turn; nothing to choose."""

@@ -9,6 +9,7 @@ from typing import Any
 from medseg.atomic import write_text
 from medseg.config import flatten, to_yaml
 from medseg.data.config import DataConfig
+from medseg.data.splits import RULE
 from medseg.errors import ConfigError
 from medseg.evaluation.config import EvaluationConfig
 from medseg.evaluation.files import METRICS, PER_CASE, REPORT, build_metrics
@@ -18,6 +19,7 @@ from medseg.evaluation.review import log_evaluation
 from medseg.evaluation.summary import sum_up
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
+from medseg.model.checkpoint import ANOTHER_RULE
 from medseg.output.folder import set_aside
 from medseg.tracking.run import Run
 from medseg.tracking.store import RESEARCH_USE
@@ -27,7 +29,7 @@ from pipelines.evaluate_record import tabulate_means, write_evaluation
 from pipelines.train_record import name_data
 
 STATE = "cross_validation.json"
-"""The parent run and the configuration of the folds that stand beside it."""
+"""The parent run, the rule that drew the folds and the configuration of the folds that stand beside it."""
 
 _RESULTS = (STATE, "summary.json", "config.yaml", METRICS, PER_CASE, REPORT)
 _ANY = (
@@ -42,7 +44,8 @@ _ANEW = "train.resume=false begins anew (what is there goes to earlier/)"
 def find_begun(config: CrossValidateConfig, folder: Path) -> str | None:
     """The MLflow run of the cross-validation that was begun in `folder`; None for a new one.
 
-    Raises `ConfigError` where it was begun with other settings that decide what the folds come to.
+    Raises `ConfigError` where it was begun with other settings that decide what the folds come to, or its folds were
+    drawn by another rule.
     """
     if not config.train.resume or not (folder / STATE).is_file():
         return None
@@ -51,6 +54,10 @@ def find_begun(config: CrossValidateConfig, folder: Path) -> str | None:
         run_id, before = str(begun["run_id"]), dict(begun["config"])
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{folder / STATE}: damaged, so that its folds cannot be gone on with; {_ANEW}") from error
+    if begun.get("split") != RULE:
+        raise ConfigError(
+            f"{folder}: holds a cross-validation whose folds are not drawn as now: {ANOTHER_RULE}; {_ANEW}"
+        )
     now = _describe_config(config)
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if changed:
@@ -79,7 +86,7 @@ def record_begin(run: Run, config: CrossValidateConfig, folder: Path, *, fresh: 
         earlier = set_aside(folder, (*_RESULTS, *(path.name for path in sorted(folder.glob("fold*")))))
         if earlier is not None:
             print(f"results of an earlier cross-validation are now in {earlier}", file=sys.stderr)
-    state = {"run_id": run.id, "config": _describe_config(config)}
+    state = {"run_id": run.id, "split": RULE, "config": _describe_config(config)}
     write_text(folder / STATE, json.dumps(state, indent=2) + "\n")
     write_text(folder / "config.yaml", to_yaml(config))
     run.log_text(to_yaml(config), "config.yaml")

@@ -30,7 +30,7 @@ def train_once(
     if not is_fold:
         check_training(surveys, splits, data, config.split, findings)
     findings.check()
-    card = describe_model(splits.classes, cached, data, config.preprocess, config.model, config.inference)
+    card = describe_model(splits, cached, data, config.preprocess, config.model, config.inference)
     resumed = find_resumed(config.train, card, folder)
     train = settle_batch_size(config.train, card, len(cached.train), resumed)
     config = config.model_copy(update={"train": train})

@@ -138,6 +138,29 @@ def test_any_folder_can_be_a_root(tmp_path, monkeypatch, name):
     assert parse_args(Job, [f"data.root={name}"]).data.root == Path(name)
 
 
+def test_home_folder_in_paths(tmp_path, monkeypatch):
+    from medseg.inference.config import Addresses
+    from medseg.tracking.config import StoreConfig
+
+    class Command(Section):
+        model: Addresses = ()
+        data: Data = Data()
+        optim: Optim = Optim()
+        tracking: StoreConfig = StoreConfig()
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "set").mkdir()
+    given = ["data.root=~/set", "optim.resume=~/last.pt", "optim.note=~/set", "tracking.uri=sqlite:///~/m.db"]
+    parsed = parse_args(Command, [*given, "model=[~/a.pt,runs:/1/model]"])
+    assert (parsed.data.root, parsed.optim.resume) == (tmp_path / "set", tmp_path / "last.pt")
+    assert parsed.optim.note == "~/set"
+    assert parsed.model == (f"{tmp_path}/a.pt", "runs:/1/model")
+    assert parsed.tracking.uri == f"sqlite:///{tmp_path}/m.db"
+    assert Command(data=Data(root=Path("~/set"))).data.root == tmp_path / "set"
+    with pytest.raises(ConfigError, match=r"data\.root: ~nobody-of-this-name/set: no such file or folder"):
+        parse_args(Command, ["data.root=~nobody-of-this-name/set"])
+
+
 def test_file_whose_path_has_an_equals_sign(tmp_path):
     (tmp_path / "rate=3").mkdir()
     assert parse_args(Job, [write(tmp_path / "rate=3" / "a.yaml", "seed: 9")]).seed == 9

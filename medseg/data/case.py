@@ -1,13 +1,23 @@
 """The nouns of a data set: a case, where its masks stand, which files count."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from medseg.config import expand_home
+
 Values = tuple[int, ...] | Literal["nonzero"]
 """Values of a label map, or all but 0."""
+
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""What people call a split, in lower case -> the split."""
 
 _EXTENSIONS = re.compile(r"\.(nii\.gz|nii|png|jpe?g|tiff?|bmp|dcm|dicom|dic|ima|mha|seg\.nrrd|nrrd)$", re.IGNORECASE)
 
@@ -57,13 +67,30 @@ class CaseSet:
 
 
 def case_id(path: Path) -> str:
-    """The file's name without its extension; a name with dots and no known extension (a DICOM UID) stays whole."""
-    return _EXTENSIONS.sub("", as_text(path.name))
+    """The file's name without its extension; a name with dots and no known extension (a DICOM UID) stays whole.
+
+    In composed Unicode (NFC), so that the decomposed names of a Mac are those that others write.
+    """
+    return _EXTENSIONS.sub("", unicodedata.normalize("NFC", as_text(path.name)))
 
 
 def as_text(name: object) -> str:
     """`name` as text that can be printed and stored; what is no UTF-8 in a file name is written as `\\udcXX`."""
     return str(name).encode("utf-8", "backslashreplace").decode()
+
+
+def find_file(folder: Path, name: str) -> Path:
+    """The file that a text names, relative to `folder` or to the home folder (`~`); a path to nothing if there is none.
+
+    Where none is named so to the letter, a backslash may stand for a slash, letters may be composed or decomposed, and
+    the extension may be in capitals or not.
+    """
+    name = expand_home(name)
+    slashed = name.replace("\\", "/")
+    stem = _EXTENSIONS.sub("", slashed)
+    endings = dict.fromkeys(change(slashed[len(stem) :]) for change in (str, str.lower, str.upper))
+    spelled = (unicodedata.normalize(form, stem) + ending for ending in endings for form in ("NFC", "NFD"))
+    return next((path for text in (name, slashed, *spelled) if (path := folder / text).is_file()), folder / name)
 
 
 def list_files(folder: Path) -> list[Path]:

@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from medseg.data import layouts
 from medseg.data.case import Case, CaseSet, as_text
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
+from medseg.data.folders import find_parts, read_folder
+from medseg.data.layouts import read_dataset_json
+from medseg.data.manifest import read_manifest
 from medseg.data.rules import Severity
 from medseg.errors import DataError, RadiographError
 from medseg.radiograph.dicom import read_patient
@@ -76,13 +78,14 @@ def check_patients(cases: Iterable[Case], findings: Findings) -> None:
 
 
 def _read_layout(root: Path, config: DataSetConfig, findings: Findings) -> tuple[list[Case], tuple[str, ...]]:
-    if root.is_dir() and (root / "images").is_dir():
-        return layouts.read_folder(root, config, findings)
     description = root / "dataset.json" if root.is_dir() else root
-    if description.suffix.lower() == ".json" and description.is_file():
-        return layouts.read_dataset_json(description, config, findings)
+    described = description.suffix.lower() == ".json" and description.is_file()
+    if root.is_dir() and ((root / "images").is_dir() or not described) and (parts := find_parts(root)):
+        return read_folder(root, parts, config, findings)
+    if described:
+        return read_dataset_json(description, config, findings)
     if root.is_file():
-        return layouts.read_manifest(root, config, findings)
+        return read_manifest(root, config, findings)
     raise DataError(f"{as_text(root)}: no images/ folder and no dataset.json in it, and it is no CSV manifest")
 
 

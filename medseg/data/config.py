@@ -147,13 +147,14 @@ class SplitConfig(Section):
     """Which patients train, validate and test."""
 
     fractions: tuple[Fraction, Fraction, Fraction] = (0.7, 0.15, 0.15)
-    """Expected share of patients in training, validation and test, by a hash of seed and patient."""
+    """Shares of the patients in training, validation and test. Patients are ordered by a hash of seed and patient and
+    cut into blocks; an added patient moves about one other at each border."""
 
     seed: NonNegativeInt | None = None
     """Seed of that hash; null takes the run's seed."""
 
     folds: Annotated[int, Field(ge=2, le=100)] | None = None
-    """Number of cross-validation folds; null splits by fractions."""
+    """Number of cross-validation folds, blocks of the same order; null splits by fractions."""
 
     fold: NonNegativeInt = 0
     """The fold that is the test set where split.folds is given, from 0."""

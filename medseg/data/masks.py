@@ -82,8 +82,15 @@ def stack_ignored(files: Mapping[str, ReadMask], classes: Sequence[str]) -> NDAr
 
 
 def check_sizes(image: Path, image_size: Sequence[int], mask: Path, mask_size: Sequence[int]) -> None:
-    """Raise `RadiographError` naming both files unless the sizes of an image and its mask or target have one ratio."""
-    if image_size[0] * mask_size[1] != image_size[1] * mask_size[0]:
+    """Raise `RadiographError` naming both files unless the mask or target has the size of its image times one factor.
+
+    Both sides may have been rounded in one way: down, to the nearest whole number, or up; not where one side is kept.
+    """
+    (rows, columns), (r, c) = image_size[:2], mask_size[:2]
+    rounded = any(
+        (r - d) * columns < (c + 1 - d) * rows and (c - d) * rows < (r + 1 - d) * columns for d in (0, 0.5, 1)
+    )
+    if not rounded or (r == rows) != (c == columns):
         raise RadiographError(
             f"{mask}: has {mask_size[0]} x {mask_size[1]} pixels, its image {image} "
             f"{image_size[0]} x {image_size[1]}; rows and columns must have the same ratio",

@@ -81,7 +81,7 @@ RULES = {
     "empty_split": Rule(
         "error",
         "splits without a case",
-        "Change split.fractions, split.folds or split.seed, or give (or drop) a manifest's 'split' column.",
+        "Add patients, change split.fractions or split.folds, or correct the splits that a manifest or folders give.",
     ),
     "placeholder_patients": Rule(
         "error",

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def read_per_case(path: Path) -> list[CaseResult]:
             rows = list(csv.DictReader(file))
         return [
             CaseResult(
-                case=unquote(row["case"]),
+                case=unicodedata.normalize("NFC", unquote(row["case"])),
                 patient=row["patient"],
                 unit=row["unit"],
                 scores={name: float(text or math.nan) for name, text in row.items() if _is_score(name)},

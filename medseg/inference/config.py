@@ -4,11 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
 
-from medseg.config import ExistingPath, Section
+from medseg.config import ExistingPath, Section, expand_home
 
 
 def _as_list(given: Any) -> Any:
-    return (given,) if isinstance(given, str) else given
+    listed = (given,) if isinstance(given, str) else given
+    return [expand_home(address) for address in listed] if isinstance(listed, list | tuple) else listed
 
 
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_as_list)]

@@ -24,6 +24,7 @@ from medseg.model.unet import UNet, build_unet
 from medseg.tracking.store import RESEARCH_USE
 
 FORMAT = "medseg-model-1"
+ANOTHER_RULE = "since 0.1.0 splits are blocks of the patients in hash order, before they were a threshold on a hash"
 
 
 class Reading(Section):
@@ -97,6 +98,8 @@ class ModelCard(Section):
     train_digests: tuple[str, ...] = ()
     """SHA-256 of the pixels of each training case."""
     validation_digests: tuple[str, ...] = ()
+    split: str | None = None
+    """The rule that drew these cases; None where a manifest gave them, and in files from before there was a rule."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """Validation scores of these weights."""
     quantization: QuantizationLoss | None = None
@@ -231,11 +234,14 @@ def _differences(found: ModelCard, wanted: ModelCard) -> list[str]:
         for key in sorted(flat[0].keys() | flat[1].keys())
         if key.split(".")[0] in names and flat[0].get(key) != flat[1].get(key)
     ]
+    alike = len(listed)
     for name in ("train_digests", "validation_digests"):
         other = set(getattr(found, name)) ^ set(getattr(wanted, name))
         if other:
             kind = "training" if name == "train_digests" else "validation"
             listed.append(f"{len(other)} {kind} cases stand only in the file or only in the present data and split")
+    if len(listed) > alike and wanted.split not in (None, found.split):
+        listed.append(f"its splits were not drawn as they are now: {ANOTHER_RULE}; train.resume=false begins anew")
     return listed
 
 

@@ -26,9 +26,13 @@ _COLUMNS = (
 _UIDS = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_FORMULA = re.compile(r"""(^|;)([\s"'`]*)([=+\-@])""")
+_FORMULA = re.compile(r"""(^|;)([\s"'`]*)([=+\-@\uff1d\uff0b\uff0d\uff20])""")
 """What a spreadsheet may take for a formula: at the start of a cell, and behind a `;`, which parts cells where the
-comma is the decimal sign; blanks and quotes before it are dropped by some."""
+comma is the decimal sign; blanks and quotes before it are dropped by some, full-width signs are taken by others."""
+_ENDANGERS = re.compile(
+    r"[\x00-\x1f\x7f-\x9f%\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\udc80-\udcff]"
+)
+"""What ends a line, changes the direction of writing or cannot be shown; bytes that are no UTF-8 are `\\udcXX`."""
 
 
 def name_columns(classes: Sequence[str], uids: bool) -> tuple[str, ...]:
@@ -38,12 +42,13 @@ def name_columns(classes: Sequence[str], uids: bool) -> tuple[str, ...]:
 
 
 def encode_path(path: bytes) -> str:
-    """`path` in printable ASCII; `urllib.parse.unquote_to_bytes` gives the bytes back.
+    """`path` as people wrote it, for one line of UTF-8; `urllib.parse.unquote_to_bytes` gives the bytes back.
 
-    Percent-encoded are bytes outside 0x20 to 0x7E, `%`, and `=`, `+`, `-`, `@` where a spreadsheet may see a formula.
+    Percent-encoded is only what endangers a table: `%`, control characters, ends of lines, marks of the direction of
+    writing, bytes that are no UTF-8, and `=`, `+`, `-`, `@` where a spreadsheet may see a formula.
     """
-    text = "".join(chr(byte) if 0x20 <= byte <= 0x7E and byte != 0x25 else f"%{byte:02X}" for byte in path)
-    return _FORMULA.sub(lambda found: f"{found[1]}{found[2]}%{ord(found[3]):02X}", text)
+    text = _ENDANGERS.sub(lambda found: _percent(found[0]), path.decode("utf-8", "surrogateescape"))
+    return _FORMULA.sub(lambda found: f"{found[1]}{found[2]}{_percent(found[3])}", text)
 
 
 def hash_path(path: bytes) -> str:
@@ -79,14 +84,14 @@ class Report:
     def write(self, row: Mapping[str, Cell]) -> None:
         """Add a row; what it does not hold is left empty. Several texts in one cell are joined by `;`.
 
-        Text becomes one line of ASCII that no spreadsheet takes for a formula; `path` comes encoded or hashed. Raises
-        `StorageError`, and `KeyError` for what is no column.
+        Text becomes one line of ASCII that no spreadsheet takes for a formula; `path` comes encoded or hashed and stays
+        as it is. Raises `StorageError`, and `KeyError` for what is no column.
         """
         if unknown := row.keys() - set(self._columns):
             raise KeyError(f"not among the columns: {', '.join(sorted(unknown))}")
-        cells = {name: _normalize(row.get(name)) for name in self._columns}
+        cells = {name: _normalize(name, row.get(name)) for name in self._columns}
         self._rows.writerow([_format(cell) for cell in cells.values()])
-        self._jsonl.write(json.dumps(cells, allow_nan=False) + "\n")
+        self._jsonl.write(json.dumps(cells, allow_nan=False, ensure_ascii=False) + "\n")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -109,7 +114,7 @@ class _Table:
 
     def write(self, text: str) -> None:
         with self._naming():
-            self._file.write(text.encode("ascii"))
+            self._file.write(text.encode())
 
     def flush(self) -> None:
         with self._naming():
@@ -144,9 +149,13 @@ class _Dropped(Exception):  # noqa: N818
     """Tells `open_atomically` not to replace anything."""
 
 
-def _normalize(cell: Cell) -> str | int | float | bool | None:
-    """The value as both tables have it."""
-    if cell is None or isinstance(cell, int):
+def _percent(text: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogateescape"))
+
+
+def _normalize(name: str, cell: Cell) -> str | int | float | bool | None:
+    """The value of the column `name` as both tables have it."""
+    if cell is None or isinstance(cell, int) or (name == "path" and isinstance(cell, str)):
         return cell
     if isinstance(cell, float):
         return float(f"{cell:.10g}") if math.isfinite(cell) else None

@@ -3,9 +3,9 @@
 import warnings
 from typing import Annotated, Self
 
-from pydantic import StringConstraints, model_validator
+from pydantic import StringConstraints, field_validator, model_validator
 
-from medseg.config import Section
+from medseg.config import Section, expand_home
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=250)]
 
@@ -16,6 +16,13 @@ class StoreConfig(Section):
     uri: Name | None = None
     """MLflow store: `sqlite:///FILE`, or the `http(s)://` address of a server. Null: what the environment's
     MLFLOW_TRACKING_URI says, else `mlruns/mlflow.db` in the working folder."""
+
+    @field_validator("uri")
+    @classmethod
+    def _expand_home_of_file(cls, uri: str | None) -> str | None:
+        """`sqlite:///~/FILE` with the folder of the user."""
+        scheme, mark, name = (uri or "").partition(":///")
+        return f"{scheme}{mark}{expand_home(name)}" if mark else uri
 
 
 with warnings.catch_warnings():  # `register` is also a method of ABCMeta, which no instance ever sees

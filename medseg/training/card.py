@@ -7,13 +7,14 @@ from torch import Tensor
 
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.loaders import CachedCases, CachedSplits, CaseFacts
+from medseg.data.splits import Splits
 from medseg.model.checkpoint import Accepts, ModelCard, Range, Reading, check_components
 from medseg.model.config import InferenceConfig, ModelConfig
 from medseg.radiograph.terms import DEFINED
 
 
 def describe_model(
-    classes: Sequence[str],
+    splits: Splits,
     cached: CachedSplits,
     data: DataConfig,
     preprocess: PreprocessConfig,
@@ -24,18 +25,19 @@ def describe_model(
 
     Raises `ConfigError` where `inference` names a class that there is not.
     """
-    check_components(inference, classes)
+    check_components(inference, splits.classes)
     return ModelCard(
-        classes=tuple(classes),
+        classes=splits.classes,
         model=model,
         preprocess=preprocess,
         inference=inference,
         reading=Reading(presentation=data.presentation, presentation_intent=data.presentation_intent, color=data.color),
         accepts=describe_input(cached.train.facts, data),
         orientations=tuple(sorted({facts.orientation for facts in cached.train.facts if facts.orientation})),
-        ranges=measure_ranges(cached.train, classes),
+        ranges=measure_ranges(cached.train, splits.classes),
         train_digests=tuple(facts.digest for facts in cached.train.facts),
         validation_digests=tuple(facts.digest for facts in cached.validation.facts),
+        split=splits.rule,
     )
 
 

@@ -204,7 +204,7 @@ def test_copies_that_are_allowed_are_a_warning(chests):
     ("splits", "columns", "code", "cases"),
     [
         ("train train test validation", {"patients": "abac"}, "patient_across_splits", [0, 2]),
-        ("train train test validation", {"patients": ["a", "none", "none", "b"]}, "placeholder_patients", [1, 2]),
+        ("train train test validation", {"patients": ["a", "unknown", "unknown", "b"]}, "placeholder_patients", [1, 2]),
         ("train train train test", {}, "empty_split", []),
         ("train tarin test validation", {}, "manifest", [1]),
         ("train test validation", {"images": [f"images/{n}.png" for n in ("chest00", "gone", "chest02")]}, None, []),

@@ -1,4 +1,5 @@
 import json
+import unicodedata
 
 import highdicom
 import numpy as np
@@ -31,14 +32,6 @@ def message_of(root, **settings):
     with pytest.raises(DataError) as caught:
         find(root, **settings)
     return str(caught.value)
-
-
-def write_manifest(folder, text, files=("a.png", "b.png", "m/a.png", "m/b.png")):
-    for name in files:
-        write_png(folder / name)
-    path = folder / "cases.csv"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return path
 
 
 def test_label_map_has_a_value_for_each_class(tmp_path):
@@ -132,85 +125,6 @@ def test_dicom_seg_problems(dicom_images, tmp_path):
     assert "images without a mask (1):\n    b.dcm" in message
 
 
-def test_manifest_with_all_columns(tmp_path):
-    text = (
-        "\ufeffimage , mask_lungs,mask_heart,patient,split,site,masked_by\r\n"
-        "a.png,m/a.png,m/a.png,P1,train,north,X\r\n"
-        "\r\n,,,,,,\r\n"
-        f"{tmp_path}/b.png,m/b.png,m/b.png,P2,TEST,,\r\n"
-    )
-    found = find(write_manifest(tmp_path, text))
-    assert found.classes == ("heart", "lungs")
-    assert [case.id for case in found.cases] == ["a", "b"]
-    assert [case.split for case in found.cases] == ["train", "test"]
-    assert found.cases[0].metadata == {"site": "north", "masked_by": "X"}
-    assert found.cases[1].image == tmp_path / "b.png"
-    assert found.cases[0].patient != found.cases[1].patient
-    assert found.cases[0].masks["lungs"] == MaskSource(tmp_path / "m" / "a.png", alone=True)
-
-
-def test_manifest_of_label_maps(tmp_path):
-    found = find(write_manifest(tmp_path, "image,mask\na.png,m/a.png\n"), classes=("lungs", "heart"))
-    assert found.cases[0].masks["heart"].values == (2,)
-
-
-def test_manifest_of_colour_pairs(tmp_path):
-    found = find(write_manifest(tmp_path, "image,target\na.png,m/a.png\n"), color="rgb")
-    assert found.cases[0].target == tmp_path / "m" / "a.png"
-
-
-def test_manifest_whose_patients_are_partly_given(tmp_path):
-    text = "image,mask,patient\na.png,m/a.png,P1\nb.png,m/b.png,\n"
-    first, second = find(write_manifest(tmp_path, text)).cases
-    assert first.patient == "manifest\0P1"
-    assert second.patient == "\0b"
-
-
-def test_manifest_with_empty_split_column_names_no_split(tmp_path):
-    cases = find(write_manifest(tmp_path, "image,mask,split\na.png,m/a.png,\n")).cases
-    assert cases[0].split is None
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("image;mask\na.png;m/a.png\n", "a manifest has commas between its columns"),
-        ("picture,mask\n", "found ['picture', 'mask']"),
-        ("", "found []"),
-        ("image,mask\n", "no images found"),
-        ("image,mask,mask_lungs\n", "either 'mask' or 'mask_<class>'"),
-        ("image,mask,mask\n", "two columns have one name"),
-        (b"image,mask\n\xff\xfe.png,a\n", "not a CSV file in UTF-8"),
-        ("image,mask\n" + "a" * 200_000 + ",m\n", "not a CSV file in UTF-8: field larger than field limit"),
-        ("image,mask\na.png,m/a.png,more\n", "lines that have not 2 values (1):\n    line 2: 3"),
-        ("image,mask\na.png\n", "lines that have not 2 values (1):\n    line 2: 1"),
-        ("image,mask\nc.png,m/a.png\n", "images that are missing (1):\n    c.png"),
-        ("image,mask\na.png,m/c.png\n", "masks that are missing (1):\n    m/c.png"),
-        ("image,mask\n,m/a.png\n", "images that are missing (1):\n    (empty)"),
-        ("image,mask\na.png,\n", "images without a mask (1):\n    a.png"),
-        ("image,mask\na.png,m/a.png\n./a.png,m/a.png\n", "names that several images have (1):\n    a"),
-        ("image,mask_left lung\na.png,m/a.png\n", "names that no class may have"),
-        ("image,mask,split\na.png,m/a.png,train\nb.png,m/b.png,\n", "train, validation, test (1):\n    b: (empty)"),
-        ("image,mask,split\na.png,m/a.png,val\n", "train, validation, test (1):\n    a: val"),
-    ],
-)
-def test_manifest_problems(tmp_path, text, said):
-    assert said in message_of(write_manifest(tmp_path, text))
-
-
-def test_file_that_is_no_manifest(tmp_path):
-    assert "not a CSV file in UTF-8" in message_of(write_png(tmp_path / "a.png"))
-
-
-def test_equal_names_in_different_folders_get_ids_that_stay_in_one_folder(tmp_path):
-    for name in ("one/IMG1.png", "two/IMG1.png", "m.png"):
-        write_png(tmp_path / "set" / name)
-    text = f"image,mask\none/IMG1.png,m.png\n{tmp_path}/set/two/IMG1.png,m.png\n../set/one/../m.png,m.png\n"
-    found = find(write_manifest(tmp_path / "set", text))
-    assert all("/" not in case.id and not case.id.startswith(".") for case in found.cases)
-    assert len({case.id for case in found.cases}) == 3
-
-
 def write_nnunet(root, labels, names=("a", "b"), **changes):
     for name in names:
         write_png(root / "imagesTr" / f"{name}_0000.png")
@@ -225,9 +139,33 @@ def test_nnunet(tmp_path):
     assert found.classes == ("lung", "chest")
     assert found.cases[1].image == tmp_path / "imagesTr" / "b_0000.png"
     assert found.cases[1].masks == {
-        "lung": MaskSource(tmp_path / "labelsTr" / "b.png", (1,), (1, 2)),
-        "chest": MaskSource(tmp_path / "labelsTr" / "b.png", (1, 2), (1, 2)),
+        "lung": MaskSource(tmp_path / "labelsTr" / "b.png", (1,), (1, 2), ignored=3),
+        "chest": MaskSource(tmp_path / "labelsTr" / "b.png", (1, 2), (1, 2), ignored=3),
     }
+
+
+@pytest.mark.parametrize("ending", [".png", ".PNG"])
+def test_nnunet_of_names_in_other_spellings(tmp_path, ending):
+    decomposed, composed = (unicodedata.normalize(form, "Müller") for form in ("NFD", "NFC"))
+    root = write_nnunet(tmp_path, {"background": 0, "lung": 1}, ("a",), file_ending=ending)
+    image, mask = (
+        write_png(root / "imagesTr" / f"{decomposed}_0000.Png"),
+        write_png(root / "labelsTr" / f"{composed}.PNG"),
+    )
+    found = find(root)
+    assert [case.id for case in found.cases] == [composed, "a"]
+    assert (found.cases[0].image, found.cases[0].masks["lung"].path) == (image, mask)
+
+
+def test_decathlon_of_names_in_other_spellings(tmp_path):
+    write_nnunet(
+        tmp_path,
+        {"0": "background", "1": "lung"},
+        ("Mu\u0308ller",),
+        training=[{"image": ".\\imagesTr\\M\u00fcller_0000.png", "label": "labelsTr\\M\u00fcller.png"}],
+        modality={"0": "X-ray"},
+    )
+    assert [case.id for case in find(tmp_path).cases] == ["M\u00fcller_0000"]
 
 
 def test_part_of_the_classes_leaves_the_other_labels_known(tmp_path):

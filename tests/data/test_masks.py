@@ -1,3 +1,6 @@
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -71,14 +74,31 @@ def test_segments_of_slicer_are_placed_on_their_image(tmp_path):
     assert read.levels is None
 
 
-@pytest.mark.parametrize("size", [(4, 5), (8, 10), (2, 2.5)])
-def test_sizes_of_one_ratio_fit(tmp_path, size):
-    check_sizes(tmp_path, (4, 5), tmp_path, size)
+@pytest.mark.parametrize("rounded", [math.floor, round, math.ceil])
+@pytest.mark.parametrize("size", [(1023, 767), (1021, 767), (2022, 2021), (512, 511), (48, 40)])
+def test_sizes_of_one_factor_fit_however_they_were_rounded(tmp_path, size, rounded):
+    for factor in (Fraction(1, 4), Fraction(1, 3), Fraction(1, 2), 1, Fraction(3, 2), 2, 5):
+        check_sizes(tmp_path, size, tmp_path, tuple(rounded(side * factor) for side in size))
 
 
-def test_sizes_of_another_ratio_do_not(tmp_path):
-    with pytest.raises(RadiographError, match=r"b: has 5 x 4 pixels, its image .*a 4 x 5") as caught:
-        check_sizes(tmp_path / "a", (4, 5), tmp_path / "b", (5, 4))
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ((4, 5), (5, 4)),
+        ((1023, 767), (767, 1023)),
+        ((512, 511), (511, 512)),
+        ((512, 512), (512, 511)),
+        ((512, 512), (256, 257)),
+        ((1023, 767), (511, 385)),
+        ((1023, 767), (512, 512)),
+        ((101, 100), (100, 101)),
+        ((96, 80), (97, 80)),
+    ],
+)
+def test_sizes_of_another_ratio_do_not(tmp_path, image, mask):
+    said = rf"b: has {mask[0]} x {mask[1]} pixels, its image .*a {image[0]} x {image[1]}"
+    with pytest.raises(RadiographError, match=said) as caught:
+        check_sizes(tmp_path / "a", image, tmp_path / "b", mask)
     assert caught.value.code == "shape"
 
 

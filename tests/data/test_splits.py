@@ -1,13 +1,14 @@
+import math
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from medseg.data.case import Case, CaseSet, MaskSource
 from medseg.data.config import SplitConfig
-from medseg.data.splits import name_patients, split_by_patient
+from medseg.data.splits import RULE, name_patients, split_by_patient
 from medseg.errors import DataError
 
 
@@ -30,10 +31,48 @@ def assign(found, config):
     return {case.patient: name for name, cases in split_by_patient(found, config).items() for case in cases}
 
 
-def test_shares_are_near_the_fractions():
-    splits = split_by_patient(build_cases(range(4000)), SplitConfig(seed=0))
-    shares = [len(cases) / 4000 for _, cases in splits.items()]
-    assert np.allclose(shares, (0.7, 0.15, 0.15), atol=4 * np.sqrt(0.25 / 4000))
+def count_patients(cases):
+    return len({case.patient for case in cases})
+
+
+FRACTIONS = [(0.7, 0.15, 0.15), (0.6, 0.2, 0.2), (0.05, 0.05, 0.9), (0.98, 0.01, 0.01), (0.25, 0.5, 0.25)]
+
+
+@pytest.mark.parametrize("fractions", FRACTIONS)
+def test_quotas_are_met_to_within_one_patient(fractions):
+    for number in range(3, 201):
+        found = build_cases([case % number for case in range(2 * number + 1)])
+        splits = split_by_patient(found, SplitConfig(seed=number, fractions=fractions))
+        counts = [count_patients(cases) for _, cases in splits.items()]
+        assert sum(counts) == number
+        assert sum(len(cases) for _, cases in splits.items()) == len(found.cases)
+        for count, fraction in zip(counts, fractions, strict=True):
+            exact = Fraction(str(fraction)) * number
+            if min(Fraction(str(f)) * number for f in fractions) >= 1:
+                assert math.floor(exact) <= count <= math.ceil(exact)
+            assert count >= 1
+
+
+@pytest.mark.parametrize("folds", [2, 3, 4, 5, 10])
+def test_folds_are_of_one_size_and_each_leaves_a_training(folds):
+    for number in range(max(folds, 4 if folds == 2 else 3), 101):
+        found = build_cases([case % number for case in range(2 * number + 1)])
+        tested = Counter()
+        for fold in range(folds):
+            splits = split_by_patient(found, SplitConfig(seed=number, folds=folds, fold=fold))
+            assert count_patients(splits.test) in (number // folds, -(-number // folds))
+            assert min(len(splits.train), len(splits.validation)) >= 1
+            assert sum(len(cases) for _, cases in splits.items()) == len(found.cases)
+            tested.update(case.id for case in splits.test)
+        assert tested == Counter(case.id for case in found.cases)
+
+
+@pytest.mark.parametrize(("folds", "least"), [(None, 3), (2, 4), (3, 3), (5, 5)])
+def test_too_few_patients_are_counted(folds, least):
+    found = build_cases([number % (least - 1) for number in range(20)])
+    said = f"too few patients .*\n.* at least {least} patients; this data set has {least - 1}\n"
+    with pytest.raises(DataError, match=said):
+        split_by_patient(found, SplitConfig(seed=0, folds=folds))
 
 
 def test_patients_never_cross_and_every_case_has_one_place():
@@ -49,36 +88,29 @@ def test_order_within_a_split_is_that_of_the_cases():
     assert [case.id for case in splits.train] == sorted(case.id for case in splits.train)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_files_that_are_added_or_taken_away_move_none(seed):
-    rng = np.random.default_rng(seed)
+@pytest.mark.parametrize(("settings", "borders"), [({}, 2), ({"folds": 5, "fold": 2}, 4)])
+def test_added_patient_moves_about_one_at_each_border(settings, borders):
     names = [f"p{number}" for number in range(200)]
-    everything = assign(build_cases(names), SplitConfig(seed=seed))
-    kept = [name for name in names if rng.random() < 0.4]
-    part = assign(build_cases(kept), SplitConfig(seed=seed))
-    assert part == {patient: everything[patient] for patient in part}
+    for number in range(5, 200):
+        before, after = (assign(build_cases(names[:n]), SplitConfig(seed=0, **settings)) for n in (number, number + 1))
+        assert sum(before[patient] != after[patient] for patient in before) <= borders
+
+
+def test_images_that_are_added_to_a_patient_move_none():
+    before, after = (assign(build_cases(list(range(50)) * n), SplitConfig(seed=0)) for n in (1, 3))
+    assert before == after
 
 
 def test_seed_decides():
+    assert split_by_patient(build_cases(range(9)), SplitConfig(seed=0)).rule == RULE
     first, again, other = (assign(build_cases(range(100)), SplitConfig(seed=seed)) for seed in (0, 0, 1))
     assert first == again != other
     assert assign(build_cases(range(100)), SplitConfig(seed=10**80))
 
 
-@pytest.mark.parametrize("folds", [2, 5])
-def test_each_patient_is_tested_in_exactly_one_fold(folds):
-    found = build_cases([number // 2 for number in range(200)])
-    tested = Counter()
-    for fold in range(folds):
-        splits = split_by_patient(found, SplitConfig(seed=0, folds=folds, fold=fold))
-        tested.update(case.id for case in splits.test)
-        assert sum(len(cases) for _, cases in splits.items()) == len(found.cases)
-    assert tested == Counter(case.id for case in found.cases)
-
-
 def test_rest_of_a_fold_is_divided_by_the_fractions():
-    splits = split_by_patient(build_cases(range(4000)), SplitConfig(seed=0, folds=4, fractions=(0.6, 0.2, 0.2)))
-    assert len(splits.train) / (len(splits.train) + len(splits.validation)) == pytest.approx(0.75, abs=0.03)
+    splits = split_by_patient(build_cases(range(80)), SplitConfig(seed=0, folds=4, fractions=(0.6, 0.2, 0.2)))
+    assert [len(cases) for _, cases in splits.items()] == [45, 15, 20]
 
 
 def test_fold_without_a_share_for_training():
@@ -87,7 +119,7 @@ def test_fold_without_a_share_for_training():
 
 
 def test_split_that_would_be_empty():
-    found = r"no case in validation \(train \d+, validation 0, test \d+; 50 patients\)\n.*Change split"
+    found = r"no case in validation \(train 40, validation 0, test 10; 50 patients\)\n.*change split"
     with pytest.raises(DataError, match=found):
         split_by_patient(build_cases(range(50)), SplitConfig(seed=0, fractions=(0.8, 0, 0.2)))
 
@@ -96,8 +128,9 @@ def test_manifest_decides():
     names = ["test", "train", "validation", "train"]
     splits = split_by_patient(build_cases("abcd", names), SplitConfig(seed=0))
     assert [len(cases) for _, cases in splits.items()] == [2, 1, 1]
+    assert splits.rule is None
     assert splits.test[0].id == "case0000"
-    with pytest.raises(DataError, match=r"take its 'split' column away"):
+    with pytest.raises(DataError, match=r"take the manifest's 'split' column away"):
         split_by_patient(build_cases("abcd", names), SplitConfig(seed=0, folds=2))
 
 

@@ -68,6 +68,12 @@ def test_no_cell_is_a_formula_and_names_are_read_back(name: str, tmp_path: Path)
     assert [case.case for case in read_per_case(path)] == [name]
 
 
+def test_names_of_earlier_tables_are_those_of_now(tmp_path: Path) -> None:
+    path = tmp_path / "per_case.csv"
+    path.write_text(format_per_case(evaluation(full("M"))).replace("\nM,", "\nMu%CC%88ller,"))  # NFD, percent-encoded
+    assert [case.case for case in read_per_case(path)] == ["M\u00fcller"]
+
+
 def test_names_that_are_no_formula_stay_as_they_are() -> None:
     text = format_per_case(evaluation(full("JPCLN001 (2)_a.b-c")))
     assert text.splitlines()[1].startswith("JPCLN001 (2)_a.b-c,p001,")

@@ -110,6 +110,29 @@ def test_differences_are_listed(tmp_path: Path) -> None:
     assert "run_id" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "digest", "said"),
+    [
+        (None, "blocks", "b", True),
+        (None, "blocks", "a", False),  # the same cases
+        (None, None, "b", False),  # a manifest gave other splits
+        ("blocks", "blocks", "b", False),
+    ],
+)
+def test_splits_of_an_earlier_rule_are_told(
+    tmp_path: Path, before: str | None, now: str | None, digest: str, said: bool
+) -> None:
+    begun = CARD.model_copy(update={"split": before, "train_digests": ("a",)})
+    save_checkpoint(tmp_path / "last.pt", begun, CARD.build_network().state_dict(), {})
+    wanted = CARD.model_copy(update={"split": now, "train_digests": (digest,)})
+    if digest == "a":
+        assert load_training(tmp_path / "last.pt", wanted)
+        return
+    with pytest.raises(CheckpointError, match="2 training cases stand only in") as caught:
+        load_training(tmp_path / "last.pt", wanted)
+    assert said == ("hash order" in str(caught.value))
+
+
 def test_model_without_training_state_is_not_resumed(tmp_path: Path) -> None:
     save(tmp_path / "best.pt")
     with pytest.raises(CheckpointError, match="no training state"):

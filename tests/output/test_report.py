@@ -3,6 +3,7 @@ import json
 import resource
 import signal
 import tracemalloc
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,12 @@ def write(folder: Path, *rows: Mapping[str, Any]) -> bool:
 
 
 def read_csv(folder: Path) -> list[dict[str, str]]:
-    with (folder / "report.csv").open(newline="", encoding="ascii") as file:
+    with (folder / "report.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file, strict=True))
 
 
 def read_jsonl(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "report.jsonl").read_text("ascii").splitlines()]
+    return [json.loads(line) for line in (folder / "report.jsonl").read_text("utf-8").splitlines()]
 
 
 def names(folder: Path) -> list[str]:
@@ -65,7 +66,12 @@ def test_uids_come_last_and_only_on_demand() -> None:
     [
         (b"a/b c.dcm", "a/b c.dcm"),
         (b"100%.dcm", "100%25.dcm"),
-        ("Müller".encode(), "M%C3%BCller"),
+        ("Müller 山田　太郎 א.dcm".encode(), "Müller 山田　太郎 א.dcm"),
+        (unicodedata.normalize("NFD", "Müller").encode(), unicodedata.normalize("NFD", "Müller")),
+        ("a\u2028b\u2029c\x85d\x9b".encode(), "a%E2%80%A8b%E2%80%A9c%C2%85d%C2%9B"),  # line ends, C1 controls
+        ("a\u202egnp.exe\u2067\ufeff".encode(), "a%E2%80%AEgnp.exe%E2%81%A7%EF%BB%BF"),  # marks of direction
+        (b"r\xf6ntgen\xed\xa0\x80", "r%F6ntgen%ED%A0%80"),  # Latin-1; a surrogate, which is no UTF-8
+        ("\uff1d1+1;\u3000\uff20x".encode(), "%EF%BC%9D1+1;\u3000%EF%BC%A0x"),  # as Japanese spreadsheets take them
         (b"a\nb\t\x7f\xff\x00", "a%0Ab%09%7F%FF%00"),
         (b"=1+1", "%3D1+1"),
         (b"+1", "%2B1"),
@@ -86,14 +92,21 @@ def test_every_pair_of_bytes_comes_back() -> None:
     for first in range(256):
         path = b"".join(bytes((first, second)) for second in range(256))
         assert unquote_to_bytes(encode_path(path)) == path
-        assert encode_path(path).isascii()
-        assert encode_path(path).isprintable()
+        assert encode_path(path).encode()
 
 
 def test_an_encoded_path_is_written_as_it_is(tmp_path: Path) -> None:
     paths = [bytes((first, second)) + b";" + bytes((second, first)) for first in range(256) for second in range(256)]
     write(tmp_path, *({"path": encode_path(path)} for path in paths))
     assert [unquote_to_bytes(row["path"]) for row in read_csv(tmp_path)] == paths
+
+
+def test_every_character_comes_back_and_stays_on_its_line() -> None:
+    for start in range(0, 0x110000, 0x100):
+        text = "".join(chr(code) for code in range(start, start + 0x100) if not 0xD800 <= code < 0xE000)
+        encoded = encode_path(text.encode())
+        assert unquote_to_bytes(encoded) == text.encode()
+        assert encoded.splitlines() == [encoded] * bool(encoded)
 
 
 def test_hashed_paths() -> None:

@@ -116,7 +116,7 @@ def predicted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predicted]:
 
 def read_rows(out: Path) -> dict[bytes, dict[str, str]]:
     """The rows of the report by path, of which none comes twice."""
-    with (out / "report.csv").open(encoding="ascii", newline="") as file:
+    with (out / "report.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     found = {unquote_to_bytes(row["path"]): row for row in rows}
     assert len(found) == len(rows)

@@ -25,6 +25,8 @@ def test_writes_the_promised_files_and_lines(trained: Trained, store: str) -> No
     assert summary["epochs"] == 6
     names = {"dice", "iou", "miou", "dice_box", "dice_disc", "iou_box", "iou_disc"}
     assert summary["test"].keys() == summary["validation"].keys() == names
+    assert summary["cases"] == {"train": 17, "validation": 3, "test": 4}
+    assert torch.load(out / "last.pt", weights_only=True)["card"]["split"] == "blocks"
 
 
 def test_learns_the_shapes(trained: Trained) -> None:
