@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_EXTENSIONS = re.compile(r"\.(nii\.gz|nii|png|jpe?g|tiff?|bmp|dcm|dicom|dic|ima|mha|seg\.nrrd|nrrd)$", re.IGNORECASE)
+_EXTENSIONS = re.compile(
+    r"\.(nii\.gz|nii|png|jpe?g|tiff?|gif|bmp|img|dcm|dicom|dic|ima|mha|seg\.nrrd|nrrd)$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

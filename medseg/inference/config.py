@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
 
 from medseg.config import ExistingPath, Section
-from medseg.data.config import Exif, NiftiRows
 
 
 def _as_list(given: Any) -> Any:
     return (given,) if isinstance(given, str) else given
 
 
+Kind = Literal["dicom", "nifti", "png", "jpeg", "tiff", "gif", "bmp", "mha", "nrrd", "img"]
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 """Models by file, folder or MLflow address; one may stand without brackets."""
 
@@ -78,22 +78,17 @@ class InputConfig(Section):
     dir: ExistingPath
     """The folder, walked with its subfolders; never written to."""
 
-    kinds: tuple[Literal["dicom", "nifti", "png", "jpeg", "tiff", "mha", "nrrd"], ...] = (
-        "dicom",
-        "nifti",
-        "png",
-        "jpeg",
-    )
-    """Kinds of files, by content, that are predicted; others are skipped."""
+    kinds: tuple[Kind, ...] = ("dicom", "nifti", "png", "jpeg")
+    """Kinds of files, by content, that are predicted; others are skipped. img: the raw images of JSRT."""
 
     invert: bool = False
-    """PNG, JPEG, TIFF and NIfTI images have bright air and dark bone; DICOM says so itself."""
+    """Images have bright air and dark bone; DICOM and the raw .IMG of JSRT say so themselves and are left alone."""
 
-    nifti_rows: NiftiRows | None = None
+    nifti_rows: Literal["top", "bottom"] | None = None
     """The end that rows are stored from in NIfTI files without orientation codes. null: bottom if dcm2niix wrote the
     file, else top, with a warning."""
 
-    exif: Exif | None = None
+    exif: Literal["apply", "ignore"] | None = None
     """The EXIF orientation of images. apply, or null: the image is turned, and its masks lie on the turned image.
     ignore: the image is read as stored."""
 
