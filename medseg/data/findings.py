@@ -9,7 +9,7 @@ from medseg.data.rules import RULES, SEVERITIES, Severity
 from medseg.errors import DataError, RadiographError
 
 _SHOWN = 10
-_CODES = {"content": "no_content", "shape": "size_mismatch", "labels": "unknown_label"}
+_CODES = {"content": "no_content", "shape": "size_mismatch", "labels": "unknown_label", "exif": "exif_unclear"}
 """Code of a `RadiographError` -> code of a rule; any other is `unreadable`."""
 
 

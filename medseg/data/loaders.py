@@ -16,10 +16,18 @@ from medseg.data.case import Case
 from medseg.data.config import DataConfig, DataSetConfig, PreprocessConfig, SplitConfig
 from medseg.data.duplicates import check_copies, take_fingerprint
 from medseg.data.findings import Findings
-from medseg.data.masks import check_classes, check_sizes
+from medseg.data.masks import check_classes
 from medseg.data.splits import Splits
 from medseg.data.threads import map_in_threads
-from medseg.data.transforms import Fitd, LoadMasksd, LoadRadiographd, apply_transforms, as_item, network_input
+from medseg.data.transforms import (
+    Fitd,
+    LoadMasksd,
+    LoadRadiographd,
+    LoadTargetd,
+    apply_transforms,
+    as_item,
+    network_input,
+)
 from medseg.errors import RadiographError, StorageError
 from medseg.radiograph.image import digest_pixels
 
@@ -117,8 +125,8 @@ def build_case_transform(data: DataSetConfig, preprocess: PreprocessConfig, clas
     if data.color == "rgb":
         return Compose(
             [
-                LoadRadiographd(["image", "target"], data),
-                _check_target,
+                LoadRadiographd(["image"], data),
+                LoadTargetd(["target"], data),
                 _digest,
                 network_input(preprocess, ["image", "target"]),
             ]
@@ -201,11 +209,6 @@ def cache_cases(
             findings.add_error(case.id, result)
     findings.check()
     return CachedCases(tuple(r for r in results if isinstance(r, CaseFacts)), images, labels, present)
-
-
-def _check_target(item: dict[str, Any]) -> dict[str, Any]:
-    check_sizes(item["image_path"], item["image"].shape[-2:], item["target_path"], item["target"].shape[-2:])
-    return item
 
 
 def _digest(item: dict[str, Any]) -> dict[str, Any]:

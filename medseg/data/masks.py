@@ -48,7 +48,9 @@ def read_mask_files(sources: Mapping[str, MaskSource], config: CasesConfig, warn
             if segmented:
                 files[source.path] = read_segmentation(source.path)
             else:
-                files[source.path] = read_label_image(source.path, nifti_rows=config.nifti_rows, exif=config.exif)
+                label = read_label_image(source.path, nifti_rows=config.nifti_rows, exif=config.exif)
+                files[source.path] = label
+                warnings += label.warnings
         content = files[source.path]
         values = content.values if isinstance(content, LabelImage) and not source.values else None
         masks[name] = ReadMask(_mask_of(content, source, warnings), values)
@@ -60,12 +62,17 @@ def read_mask_files(sources: Mapping[str, MaskSource], config: CasesConfig, warn
 
 def check_sizes(image: Path, image_size: Sequence[int], mask: Path, mask_size: Sequence[int]) -> None:
     """Raise `RadiographError` naming both files unless the sizes of an image and its mask or target have one ratio."""
-    if image_size[0] * mask_size[1] != image_size[1] * mask_size[0]:
+    if not has_one_ratio(image_size, mask_size):
         raise RadiographError(
             f"{mask}: has {mask_size[0]} x {mask_size[1]} pixels, its image {image} "
             f"{image_size[0]} x {image_size[1]}; rows and columns must have the same ratio",
             "shape",
         )
+
+
+def has_one_ratio(image_size: Sequence[int], mask_size: Sequence[int]) -> bool:
+    """Whether the rows and columns of an image and its mask have the same ratio."""
+    return image_size[0] * mask_size[1] == image_size[1] * mask_size[0]
 
 
 def check_classes(

@@ -15,15 +15,22 @@ from tqdm import tqdm
 from medseg.data.case import Case, CaseSet
 from medseg.data.config import CasesConfig, DataSetConfig
 from medseg.data.findings import Findings
-from medseg.data.masks import check_sizes
 from medseg.data.threads import map_in_threads
-from medseg.data.transforms import Fitd, LoadMasksd, LoadRadiographd, ScaleRadiographd, apply_transforms, as_item
+from medseg.data.transforms import (
+    Fitd,
+    LoadMasksd,
+    LoadRadiographd,
+    LoadTargetd,
+    ScaleRadiographd,
+    apply_transforms,
+    as_item,
+)
 from medseg.errors import DataError, RadiographError
 from medseg.inference.models import LoadedModel
 from medseg.inference.predictor import Predictor
 from medseg.machine import count_cores
 from medseg.model.checkpoint import ModelCard
-from medseg.radiograph.image import digest_pixels
+from medseg.radiograph.image import STATES_POLARITY, digest_pixels
 
 T = TypeVar("T")
 
@@ -98,7 +105,6 @@ class Subject:
         item = apply_transforms(self._load, as_item(replace(case, masks=masks)))
         image = item["image"]
         if self.data.color == "rgb":
-            check_sizes(item["image_path"], image.shape[-2:], item["target_path"], item["target"].shape[-2:])
             loaded: dict[Hashable, Any] = {"target": item["target"]}
             target = ScaleRadiographd(["target"], self.card.preprocess)(loaded)["target"].as_tensor()
             reference, present = target[self.channels] >= 0.5, torch.ones(len(self.classes), dtype=torch.bool)
@@ -129,14 +135,15 @@ class Subject:
     @cached_property
     def _load(self) -> Compose:
         if self.data.color == "rgb":
-            return Compose([LoadRadiographd(["image", "target"], self.data)])
+            return Compose([LoadRadiographd(["image"], self.data), LoadTargetd(["target"], self.data)])
         return Compose([LoadRadiographd(["image"], self.data), LoadMasksd(["mask"], self.data, self.classes)])
 
     def _digest_negative(self, case: Case, image: MetaTensor) -> str:
         """What the digest of `image` would be had `data.invert` been another one, as perhaps in training."""
-        if image.meta["kind"] == "dicom":
+        if image.meta["kind"] in STATES_POLARITY:
             return ""
-        inverted = self.data.model_copy(update={"invert": not self.data.invert})
+        exif = "apply" if image.meta["exif_orientation"] else "ignore"
+        inverted = self.data.model_copy(update={"invert": not self.data.invert, "exif": exif})
         negative = LoadRadiographd(["image"], inverted)({"image": case.image})["image"]
         return digest_pixels(negative.as_tensor().numpy())
 
