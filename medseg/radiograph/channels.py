@@ -21,6 +21,8 @@ def merge_channels(pixels: NDArray[Any], tolerance: int, color: str, warnings: l
     """
     spread = pixels.max(axis=2).astype(np.int32) - pixels.min(axis=2)
     greatest = int(spread.max())
+    if greatest == 0:
+        return pixels[:, :, 0]
     top = (1 << max(8, int(pixels.max()).bit_length())) - 1
     if greatest > tolerance:
         if color == "refuse":

@@ -179,7 +179,8 @@ def _label_values(indices: NDArray[np.uint8], palette: NDArray[np.uint8], arbitr
     used = colors[np.bincount(indices.ravel(), minlength=256) > 0]
     if arbitrary and (used == used[:, :1]).all():
         return np.asarray(colors[indices, 0])
-    if len(palette) <= 2 and np.isin(palette, (0, 255)).all() and (palette == palette[:, :1]).all():
+    black_and_white = np.isin(palette, (0, 255)).all() and (palette == palette[:, :1]).all()
+    if black_and_white and indices.max() < len(palette) <= 2:
         return np.asarray(colors[indices, 0] == 255, np.uint8)
     return indices
 
