@@ -134,6 +134,8 @@ def _pixels(picture: "Image", file: BinaryIO, mask: bool, warnings: list[str]) -
         pixels = _read_deep_png(file)  # Pillow keeps eight bits only
     elif picture.mode in ("P", "PA"):
         pixels = _palette_pixels(picture, mask)
+    elif mask and bits == 8 and picture.mode in ("L", "RGB") and picture.has_transparency_data:
+        pixels = np.asarray(picture.convert("LA" if picture.mode == "L" else "RGBA"))
     elif picture.mode in _AS_RGB:
         pixels = np.asarray(picture.convert("RGB"))
     elif picture.mode in ("1", "L", "LA", "RGB", "RGBA", "F") or picture.mode.startswith("I"):
@@ -156,17 +158,23 @@ def _pixels(picture: "Image", file: BinaryIO, mask: bool, warnings: list[str]) -
 def _palette_pixels(picture: "Image", mask: bool) -> NDArray[Any]:
     """The colors of a palette image, with transparency if it has any; of a mask the label values.
 
-    Of a mask whose colors are all the same the colors too: only their transparency can tell them apart.
+    Of a mask the colors too where they are all the same, so that only transparency can tell them apart, and where they
+    are levels of grey of which only those that are seen count.
     """
     colors = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
     if not mask:
         return colors
     palette = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
-    alone, alpha = (colors[:, :, :3] == colors[0, 0, :3]).all(), colors[:, :, -1]
-    if colors.shape[2] == 4 and alone and (alpha.min() < alpha.max() or (palette == palette[0]).all()):
-        return colors
     indices = np.asarray(picture)
-    return _label_values(indices if indices.ndim == 2 else indices[:, :, 0], palette, picture.format == "GIF")
+    indices = indices if indices.ndim == 2 else indices[:, :, 0]
+    labels = _label_values(indices, palette, picture.format == "GIF")
+    if colors.shape[2] == 4:
+        alone, alpha = (colors[:, :, :3] == colors[0, 0, :3]).all(), colors[:, :, 3]
+        if alone and (alpha.min() < alpha.max() or (palette == palette[0]).all()):
+            return colors
+        if labels is not indices and find_mask_in_alpha(colors) is not None:
+            return colors
+    return labels
 
 
 def _label_values(indices: NDArray[np.uint8], palette: NDArray[np.uint8], arbitrary: bool) -> NDArray[np.uint8]:

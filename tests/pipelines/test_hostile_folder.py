@@ -16,6 +16,7 @@ import psutil
 import pytest
 import torch
 from hostile import GOOD, HUGE, Expected, write_hostile_folder
+from hostile_colors import PALETTE
 from hostile_dicom import PICTURE
 from hostile_headers import SEQUENCES
 from models import CLASSES, write_model
@@ -132,7 +133,7 @@ def dice(left: np.ndarray, right: np.ndarray) -> float:
 
 
 def test_the_folder_leaves_out_nothing_that_the_reader_looks_at() -> None:
-    assert {*dicom._KEYWORDS, *description._KEYWORDS} <= {*PICTURE, *SEQUENCES}
+    assert {*dicom._KEYWORDS, *description._KEYWORDS} <= {*PICTURE, *SEQUENCES, *PALETTE}
 
 
 def test_every_file_has_the_row_it_deserves(predicted: Predicted) -> None:

@@ -134,12 +134,23 @@ def test_alpha_of_an_image_is_no_image(tmp_path):
         ([(0, 0, 0), (255, 255, 255)], [], [0, 1]),
         ([(0, 0, 0), (255, 255, 255), (9, 9, 9)], [], [0, 1]),
         ([(255, 255, 255), (0, 0, 0), (9, 0, 0)], [], [0, 1]),
+        ([(255, 255, 255), (0, 0, 0)], [0, 255], [0, 255]),  # black strokes on transparent white
+        ([(0, 0, 0), (255, 255, 255)], [0, 255], [0, 1]),
         ([(0, 0, 0)], [], [0, 1]),  # an index beyond the palette
     ],
 )
 def test_palette_png(tmp_path, palette, transparent, values):
     chunks = {"PLTE": bytes(sum(palette, ()))} | ({"tRNS": bytes(transparent)} if transparent else {})
     path = write_png(tmp_path / "a.png", MASK.astype(np.uint8), 8, 3, **chunks)
+    np.testing.assert_array_equal(read_label_image(path).values, np.array(values)[MASK.astype(int)])
+
+
+@pytest.mark.parametrize(
+    ("levels", "key", "values"), [([255, 0], 255, [0, 255]), ([0, 2], 0, [0, 2]), ([7, 9], 1, [7, 9])]
+)
+def test_grey_png_with_one_transparent_level(tmp_path, levels, key, values):
+    pixels = np.array(levels)[MASK.astype(int)]
+    path = write_png(tmp_path / "a.png", pixels, 8, 0, tRNS=bytes([0, key]))
     np.testing.assert_array_equal(read_label_image(path).values, np.array(values)[MASK.astype(int)])
 
 
