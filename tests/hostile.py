@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import hostile_colors
 import hostile_headers
 import hostile_pictures
 import hostile_values
@@ -47,7 +48,7 @@ _NAMES = (
 def write_hostile_folder(root: Path) -> Expected:
     """Write everything below `root`, and beside it what links lead to. Root may need `rm -r` in the end."""
     expected: Expected = {}
-    for module in (hostile_headers, hostile_values, hostile_pictures):
+    for module in (hostile_headers, hostile_values, hostile_colors, hostile_pictures):
         for family in module.FAMILIES:
             place = Path(module.__name__.removeprefix("hostile_")) / family.__name__
             (root / place).mkdir(parents=True)

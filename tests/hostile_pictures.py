@@ -99,8 +99,8 @@ def jpegs() -> Iterator[Case]:
     yield "progressive.jpeg", jpeg(progressive=True), "close"
     yield "grey-RGB.jpg", jpeg(mode="RGB"), "close"
     yield "colour.jpg", _saved(RGB, "JPEG"), "skipped"
-    yield "cmyk.jpg", jpeg(mode="CMYK"), "rejected|skipped"
-    yield "turned.jpg", jpeg(exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"), "close"
+    yield "cmyk.jpg", jpeg(mode="CMYK"), "close"
+    yield "turned.jpg", jpeg(exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"), "other"
     yield "exif.jpg", jpeg(exif=b"Exif\0\0MM\0*\xff\xff\xff\xff" + b"\xff" * 50), "close|rejected"
     for part in range(20):
         yield f"cut-{part}.jpg", good[: len(good) * part // 20], "rejected"
@@ -139,6 +139,47 @@ def _tiff(tags: dict[int, tuple[int, int]], following: int) -> bytes:
     entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, (value, kind) in sorted(tags.items()))
     head = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + struct.pack("<I", following)
     return head.ljust(200, b"\0") + ZEROS
+
+
+def gifs() -> Iterator[Case]:
+    """GIF files."""
+    good = _saved(GREY, "GIF")
+    yield "good.gif", good, "close"
+    yield "moving.gif", _saved(GREY, "GIF", save_all=True, append_images=[RGB.convert("L")] * 3), "skipped"
+    yield "colour.gif", _saved(RGB, "GIF"), "skipped"
+    for part in range(10):
+        yield f"cut-{part}.gif", good[: len(good) * part // 10], "rejected"
+    for columns, rows in ((65535, 65535), (0, 0), (10000, 9999)):
+        yield (
+            f"size-{columns}-{rows}.gif",
+            good[:6] + struct.pack("<HH", columns, rows) + good[10:],
+            "close|other|rejected",
+        )
+    at = good.index(b",\0\0\0\0") + 5
+    yield "frame.gif", good[:at] + b"\xff" * 4 + good[at + 4 :], "rejected"
+    yield "bits.gif", good[: at + 5] + b"\xff" + good[at + 6 :], "other|rejected"
+
+
+def bmps() -> Iterator[Case]:
+    """BMP files."""
+    good = _saved(GREY, "BMP")
+    yield "good.bmp", good, "close"
+    yield "grey-RGB.bmp", _saved(GREY.convert("RGB"), "BMP"), "close"
+    yield "colour.bmp", _saved(RGB, "BMP"), "skipped"
+    for part in range(10):
+        yield f"cut-{part}.bmp", good[: len(good) * part // 10], "rejected"
+    for name, (at, form, lies) in {
+        "offset": (10, "I", (0, 0xFFFFFFFF)),
+        "header": (14, "I", (12, 64, 124, 0xFFFFFFFF)),
+        "columns": (18, "i", (0, -80, 0x7FFFFFFF)),
+        "rows": (22, "i", (0, -96, -(1 << 31), 0x7FFFFFFF)),
+        "bits": (28, "H", (0, 1, 2, 4, 32, 64)),
+        "compression": (30, "I", (1, 2, 3, 4, 5, 0xFFFFFFFF)),
+        "colors": (46, "I", (1, 2, 257, 0xFFFFFFFF)),
+    }.items():
+        for lie in lies:
+            data = good[:at] + struct.pack(f"<{form}", lie) + good[at + struct.calcsize(form) :]
+            yield f"{name}-{lie}.bmp", data, "close|other|rejected|skipped"
 
 
 def niftis() -> Iterator[Case]:
@@ -268,7 +309,20 @@ def no_images() -> Iterator[Case]:
         "bom": "\ufeffsome text".encode("utf-16") * 100,
     }
     for name, data in contents.items():
-        for ending in (".dcm", ".DCM", ".ima", ".png", ".jpg", ".tif", ".nii", ".nii.gz", ".mha", ".nrrd"):
+        for ending in (
+            ".dcm",
+            ".DCM",
+            ".ima",
+            ".png",
+            ".jpg",
+            ".tif",
+            ".gif",
+            ".bmp",
+            ".nii",
+            ".nii.gz",
+            ".mha",
+            ".nrrd",
+        ):
             yield f"{name}{ending}", data, "rejected"
         for ending in ("", ".txt", ".db", ".zip", ".gz"):
             yield f"{name}{ending}", data, "skipped"
@@ -276,4 +330,4 @@ def no_images() -> Iterator[Case]:
         yield name, b"\0\5some words of a system\n" * 30, "skipped"
 
 
-FAMILIES = (pngs, jpegs, tiffs, niftis, itks, no_images)
+FAMILIES = (pngs, jpegs, tiffs, gifs, bmps, niftis, itks, no_images)

@@ -4,11 +4,9 @@ import struct
 from collections.abc import Iterator
 from itertools import product
 
-import numpy as np
 from hostile_dicom import (
     BITS8,
     COATS,
-    EIGHT,
     PIXELS,
     SEQUENCE_END,
     UNDEFINED,
@@ -215,13 +213,6 @@ def objects() -> Iterator[Case]:
     groups = {key: _sequence(element("Rows", us(96))) for key in ("SharedFunctionalGroupsSequence",)}
     yield "enhanced.dcm", picture(groups), "skipped"
     yield "multi-frame.dcm", picture({"NumberOfFrames": b"2", "PixelData": PIXELS * 2}), "skipped"
-    rgb = np.repeat(EIGHT[..., None], 3, axis=2).tobytes()
-    colour: Changes = {**BITS8, "SamplesPerPixel": us(3), "PhotometricInterpretation": b"RGB", "PixelData": rgb}
-    yield "colour.dcm", picture(colour), "skipped"
-    colour = {**colour, "PhotometricInterpretation": b"YBR_FULL_422"}
-    yield "colour-jpeg.dcm", framed(uid.JPEGBaseline8Bit, jpeg(mode="RGB"), colour), "skipped"
-    palette: Changes = {**BITS8, "PhotometricInterpretation": b"PALETTE COLOR", "PixelData": EIGHT.tobytes()}
-    yield "palette.dcm", picture(palette), "skipped"
 
 
 _NO_IMAGES = {

@@ -1,6 +1,8 @@
 """One picture in many coats: files that differ in all but what they show."""
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from radiograph.coats import (
     phantom,
     validation_off,
     write_dicom,
+    write_uncoded,
 )
 
 from medseg.radiograph.nifti import build_nifti
@@ -119,6 +122,41 @@ def encode_jpeg(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def write_deep_png(path: Path, pixels: np.ndarray) -> None:
+    """Sixteen bits of grey with alpha, the rows as they are (ISO 15948)."""
+    lines = b"".join(b"\0" + line.tobytes() for line in pixels.astype(">u2"))
+    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, 4, 0, 0, 0)
+    whole = b"\x89PNG\r\n\x1a\n"
+    for name, content in ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")):
+        whole += struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    path.write_bytes(whole)
+
+
+def turned_png(path: Path) -> None:
+    """Stored lying on its side, with the EXIF orientation of a camera held upright."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(BYTES).transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
+
+
+def in_black_ink(path: Path) -> None:
+    inks = [np.zeros_like(BYTES)] * 3 + [255 - BYTES]
+    Image.merge("CMYK", [Image.fromarray(ink) for ink in inks]).save(path)
+
+
+def in_color(pixels: np.ndarray, **options: Any) -> Coat:
+    data = pixels.astype(np.uint8)
+    return dicom(data[:, :, 0], data=data.tobytes(), SamplesPerPixel=3, PlanarConfiguration=0, **options)
+
+
+def palette(entries: np.ndarray) -> dict[str, Any]:
+    """A palette of greys."""
+    name = "PaletteColorLookupTable"
+    colors = ("Red", "Green", "Blue")
+    data = {f"{color}{name}Data": entries.astype(np.uint8).tobytes() for color in colors}
+    return data | {f"{color}{name}Descriptor": [len(entries), 0, 8] for color in colors}
+
+
 def framed(outside: int, turn: Callable[[np.ndarray], np.ndarray] = np.asarray) -> np.ndarray:
     """The picture in a frame, six pixels wide, of a value that it has nowhere else."""
     picture = np.full((96, 80), outside, np.uint16)
@@ -130,6 +168,7 @@ P = phantom()
 SIGNED = P.astype(np.int16) - 2048
 NEGATIVE = 4095 - P
 BYTES = (P >> 4).astype(np.uint8)
+GREY = np.stack([BYTES] * 4, axis=2)
 SMALL = phantom(24, 20)
 TURNED = 4095 - np.arange(4096)
 JAPANESE = ["", "ISO 2022 IR 87"]
@@ -188,9 +227,11 @@ TWELVE = {
     "latin.dcm": dicom(SpecificCharacterSet="ISO_IR 100", PatientName="Müller^Jörg"),
     "png.png": plain("png", lambda path: Image.fromarray(P).save(path)),
     "tiff.tif": plain("tiff", lambda path: Image.fromarray(P).save(path)),
+    "alpha.png": plain("png", lambda path: write_deep_png(path, np.stack([P, np.full_like(P, 65535)], axis=2))),
     "nifti.nii": plain("nifti", lambda path: nibabel.save(build_nifti(P, SPACING), path), SPACING),
     "nifti.nii.gz": plain("nifti", lambda path: nibabel.save(build_nifti(P.astype(np.float32), None), path)),
     "nifti_turned.nii.gz": plain("nifti", turned_nifti, SPACING),
+    "nifti_dcm2niix.nii": plain("nifti", lambda path: write_uncoded(path, P, "Time=0.000"), SPACING),
     "meta.mha": plain("mha", itk, SPACING),
     "raw.nrrd": plain("nrrd", itk, SPACING),
     "lossy_jpeg_ls.dcm": dicom(
@@ -210,6 +251,19 @@ EIGHT = {
     "monochrome1.dcm": dicom(255 - BYTES, PhotometricInterpretation="MONOCHROME1"),
     "png.png": plain("png", lambda path: Image.fromarray(BYTES).save(path)),
     "rgb.png": plain("png", lambda path: Image.fromarray(np.stack([BYTES] * 3, axis=-1)).save(path)),
+    "turned.png": plain("png", turned_png),
+    "palette.gif": plain("gif", lambda path: Image.fromarray(BYTES).save(path)),
+    "grey.bmp": plain("bmp", lambda path: Image.fromarray(BYTES).save(path)),
+    "cmyk.tif": plain("tiff", in_black_ink),
+    "rgb.dcm": in_color(GREY[:, :, :3], PhotometricInterpretation="RGB"),
+    "ybr.dcm": in_color(np.where(np.arange(3), 128, GREY[:, :, :3]), PhotometricInterpretation="YBR_FULL"),
+    "rle_rgb.dcm": in_color(
+        GREY[:, :, :3],
+        PhotometricInterpretation="RGB",
+        syntax=uid.RLELossless,
+        compress={"encoding_plugin": "pydicom"},
+    ),
+    "palette.dcm": dicom(255 - BYTES, PhotometricInterpretation="PALETTE COLOR", **palette(255 - np.arange(256))),
     "lossy_baseline.dcm": dicom(BYTES, lossy=True, syntax=uid.JPEGBaseline8Bit, frame=encode_jpeg(BYTES)),
     "lossy_jpeg.jpg": Coat(lambda path: path.write_bytes(encode_jpeg(BYTES)), None, "none", "jpeg", lossy=True),
 }
@@ -234,7 +288,7 @@ PADDED = {
 
 PICTURES = {"twelve": TWELVE, "eight": EIGHT, "few": FEW, "padded": PADDED}
 """Four pictures; the first coat of each is the plain one."""
-KINDS = "input.kinds=[dicom,nifti,png,jpeg,tiff,mha,nrrd]"
+KINDS = "input.kinds=[dicom,nifti,png,jpeg,tiff,gif,bmp,mha,nrrd]"
 
 
 def write_wardrobe(root: Path) -> Path:

@@ -19,7 +19,9 @@ SPLITS = {
 }
 """What people call a split, in lower case -> the split."""
 
-_EXTENSIONS = re.compile(r"\.(nii\.gz|nii|png|jpe?g|tiff?|bmp|dcm|dicom|dic|ima|mha|seg\.nrrd|nrrd)$", re.IGNORECASE)
+_EXTENSIONS = re.compile(
+    r"\.(nii\.gz|nii|png|jpe?g|tiff?|gif|bmp|img|dcm|dicom|dic|ima|mha|seg\.nrrd|nrrd)$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

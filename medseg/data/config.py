@@ -65,7 +65,7 @@ class CasesConfig(Section):
     """A case without one of the classes: an error, or that class of that case left out of loss and metrics."""
 
     invert: bool = False
-    """PNG, JPEG, TIFF and NIfTI images have bright air and dark bone; DICOM says so itself."""
+    """Images have bright air and dark bone; DICOM and the raw .IMG of JSRT say so themselves and are left alone."""
 
     nifti_rows: NiftiRows | None = None
     """The end that rows are stored from in NIfTI files without orientation codes. null: bottom if dcm2niix wrote the
@@ -73,7 +73,8 @@ class CasesConfig(Section):
 
     exif: Exif | None = None
     """The EXIF orientation of images. apply: the image is turned, as browsers and LabelMe show it. ignore: the image is
-    read as stored. null: apply, unless the size of the masks shows that they were drawn on the stored image."""
+    read as stored. null: apply, unless the size of the masks shows that they were drawn on the stored image; an error
+    if it allows both."""
 
 
 class DataSetConfig(CasesConfig):

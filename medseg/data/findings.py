@@ -12,7 +12,7 @@ from medseg.errors import DataError, RadiographError
 
 _SHOWN = 10
 _NAMED = 3
-_CODES = {"content": "no_content", "shape": "size_mismatch", "labels": "unknown_label"}
+_CODES = {"content": "no_content", "shape": "size_mismatch", "labels": "unknown_label", "exif": "exif_unclear"}
 """Code of a `RadiographError` -> code of a rule; any other is `unreadable`."""
 
 

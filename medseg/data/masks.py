@@ -59,6 +59,7 @@ def read_mask_files(sources: Mapping[str, MaskSource], config: CasesConfig, warn
         if source.path not in files:
             content, levels, ignored = _read_file(source, config), None, None
             if isinstance(content, LabelImage):
+                warnings += content.warnings
                 content, ignored = _take_ignored(content, source)
                 levels = measure_levels(content, source.path, source.known, source.alone)
             files[source.path] = content, levels, ignored
@@ -82,7 +83,17 @@ def stack_ignored(files: Mapping[str, ReadMask], classes: Sequence[str]) -> NDAr
 
 
 def check_sizes(image: Path, image_size: Sequence[int], mask: Path, mask_size: Sequence[int]) -> None:
-    """Raise `RadiographError` naming both files unless the mask or target has the size of its image times one factor.
+    """Raise `RadiographError` naming both files unless a mask or target has the size of its image times one factor."""
+    if not has_one_ratio(image_size, mask_size):
+        raise RadiographError(
+            f"{mask}: has {mask_size[0]} x {mask_size[1]} pixels, its image {image} "
+            f"{image_size[0]} x {image_size[1]}; rows and columns must have the same ratio",
+            "shape",
+        )
+
+
+def has_one_ratio(image_size: Sequence[int], mask_size: Sequence[int]) -> bool:
+    """Whether a mask has the size of its image times one factor.
 
     Both sides may have been rounded in one way: down, to the nearest whole number, or up; not where one side is kept.
     """
@@ -90,12 +101,7 @@ def check_sizes(image: Path, image_size: Sequence[int], mask: Path, mask_size: S
     rounded = any(
         (r - d) * columns < (c + 1 - d) * rows and (c - d) * rows < (r + 1 - d) * columns for d in (0, 0.5, 1)
     )
-    if not rounded or (r == rows) != (c == columns):
-        raise RadiographError(
-            f"{mask}: has {mask_size[0]} x {mask_size[1]} pixels, its image {image} "
-            f"{image_size[0]} x {image_size[1]}; rows and columns must have the same ratio",
-            "shape",
-        )
+    return rounded and (r == rows) == (c == columns)
 
 
 def check_classes(

@@ -53,6 +53,11 @@ RULES = {
     "no_content": Rule(
         "error", "images without content", "Export them anew from their source, or move them away with their masks."
     ),
+    "exif_unclear": Rule(
+        "error",
+        "images whose masks fit with and without the turn of their EXIF orientation",
+        "Give data.exif=apply for masks drawn on the turned images, data.exif=ignore for masks on the stored ones.",
+    ),
     "size_mismatch": Rule(
         "error",
         "images and masks whose sizes do not fit",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from medseg.data.case import Case
 from medseg.data.config import DataSetConfig, PreprocessConfig
 from medseg.data.duplicates import Fingerprint, take_fingerprint
+from medseg.data.exif import is_drawn_as_stored
 from medseg.data.findings import Findings
 from medseg.data.grey_levels import GreyLevels, measure_grey_levels
 from medseg.data.levels import Levels
@@ -151,12 +153,16 @@ def summarize_case(
 def _read(case: Case, data: DataSetConfig, notes: list[str]) -> tuple[Radiograph, dict[str, ReadMask]]:
     """The files of a case, whose sizes fit; warnings of the masks go into `notes`."""
     radiograph = read_radiograph(case.image, **data.reading)
+    labels: dict[Path, tuple[int, ...]] = {}
     if case.target:
-        target = read_radiograph(case.target, **data.reading)
-        check_sizes(case.image, radiograph.pixels.shape, case.target, target.pixels.shape)
+        labels[case.target] = read_radiograph(case.target, **data.reading).pixels.shape
     read = read_mask_files(case.masks, data, notes) if case.masks else {}
-    for name, file in read.items():
-        check_sizes(case.image, radiograph.pixels.shape, case.masks[name].path, file.mask.shape)
+    labels |= {case.masks[name].path: file.mask.shape for name, file in read.items()}
+    drawn = next(iter(labels.values()), (1, 1))
+    if is_drawn_as_stored(data, case.image, radiograph.exif_orientation, radiograph.pixels.shape[:2], labels, drawn):
+        radiograph = read_radiograph(case.image, **{**data.reading, "exif": "ignore"})
+    for path, size in labels.items():
+        check_sizes(case.image, radiograph.pixels.shape, path, size)
     return radiograph, read
 
 

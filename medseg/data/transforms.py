@@ -1,6 +1,7 @@
 """MONAI dictionary transforms from a case's files to the network's input, and to masks at their own size."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from medseg.data.case import Case, MaskSource
 from medseg.data.config import DataSetConfig, PreprocessConfig
+from medseg.data.exif import is_drawn_as_stored
 from medseg.data.masks import check_sizes, read_mask_files, stack_ignored, stack_masks
 from medseg.data.preprocess import fit, locate_pixels, scale_intensity
 from medseg.data.survey import CaseSurvey, summarize_case
@@ -32,6 +34,7 @@ _META = (
         "lossy",
         "burned_in",
         "warnings",
+        "exif_orientation",
     ),
     "padding",
 )
@@ -41,7 +44,7 @@ class LoadRadiographd(MapTransform):
     """Each path becomes a float32 `MetaTensor` `(channel, rows, columns)` of modality values, bright is dense.
 
     `meta` carries `spacing_mm` (or None), `spacing_source`, `kind`, `modality`, `body_part`, `view`, `lossy`,
-    `burned_in`, `warnings` and `padding`; nothing of the patient. Raises `RadiographError`.
+    `burned_in`, `warnings`, `exif_orientation` and `padding`; nothing of the patient. Raises `RadiographError`.
     """
 
     def __init__(self, keys: Sequence[str], config: DataSetConfig) -> None:
@@ -63,7 +66,8 @@ class LoadMasksd(MapTransform):
     Adds `present`, bool `(class,)`: which classes are known; the others are 0 and left out of loss and metrics. Adds
     `ignored`, uint8 like the masks, where pixels count for nothing: 255 there, so that a pixel made of others is
     ignored if any of them is. Adds `mask_files`, what was read by class, and `mask_warnings`.
-    Raises `RadiographError` where masks differ in size, or in aspect ratio from the image of `image_key`.
+    The image of `image_key` is turned back to how it is stored if the masks show that they were drawn so. Raises
+    `RadiographError` where masks differ in size, or in aspect ratio from the image.
     """
 
     def __init__(
@@ -83,13 +87,39 @@ class LoadMasksd(MapTransform):
             files = read_mask_files(sources, self.config, warnings)
             masks = stack_masks(files, self.classes)
             if self.image_key in loaded:
-                mask_path = next(iter(sources.values())).path
-                check_sizes(loaded["image_path"], loaded[self.image_key].shape[-2:], mask_path, masks.shape[-2:])
+                paths = [source.path for source in sources.values()]
+                loaded[self.image_key] = _lay_under(
+                    loaded["image_path"], loaded[self.image_key], paths, masks.shape[-2:], self.config
+                )
             loaded[key] = torch.from_numpy(masks)
             if (ignored := stack_ignored(files, self.classes)) is not None:
                 loaded["ignored"] = torch.from_numpy(ignored.astype(np.uint8) * 255)
             loaded["present"] = torch.tensor([name in sources for name in self.classes])
             loaded["mask_files"], loaded["mask_warnings"] = files, warnings
+        return loaded
+
+
+class LoadTargetd(MapTransform):
+    """The path of a target, the RGB image to be learnt, becomes a `MetaTensor` as by `LoadRadiographd`.
+
+    The image must be loaded. It is turned back to how it is stored if the target shows that it is so. Raises
+    `RadiographError` where the two differ in aspect ratio.
+    """
+
+    def __init__(self, keys: Sequence[str], config: DataSetConfig, image_key: str = "image") -> None:
+        super().__init__(keys)
+        self.config = config
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with its target read."""
+        loaded = dict(data)
+        for key in self.key_iterator(loaded):
+            path = loaded[key]
+            loaded[key] = build_meta_tensor(read_radiograph(path, **self.config.reading))
+            loaded[self.image_key] = _lay_under(
+                loaded["image_path"], loaded[self.image_key], [path], loaded[key].shape[-2:], self.config
+            )
         return loaded
 
 
@@ -142,7 +172,7 @@ class Fitd(MapTransform):
 def build_loading(data: DataSetConfig, classes: Sequence[str]) -> Compose:
     """From a case's item to its image, with its masks or its RGB target, at their own size."""
     if data.color == "rgb":
-        return Compose([LoadRadiographd(["image", "target"], data), _check_target])
+        return Compose([LoadRadiographd(["image"], data), LoadTargetd(["target"], data)])
     return Compose([LoadRadiographd(["image"], data), LoadMasksd(["mask"], data, classes)])
 
 
@@ -212,9 +242,14 @@ def as_item(case: Case) -> dict[str, Any]:
     return item | ({"target": case.target, "target_path": case.target} if case.target else {"mask": case.masks})
 
 
-def _check_target(item: dict[str, Any]) -> dict[str, Any]:
-    check_sizes(item["image_path"], item["image"].shape[-2:], item["target_path"], item["target"].shape[-2:])
-    return item
+def _lay_under(
+    path: Path, image: MetaTensor, labels: Sequence[Path], size: Sequence[int], config: DataSetConfig
+) -> MetaTensor:
+    """The image, read again as it is stored if its labels of `size` were drawn so, once their ratios agree."""
+    if is_drawn_as_stored(config, path, image.meta["exif_orientation"], image.shape[-2:], labels, size):
+        image = build_meta_tensor(read_radiograph(path, **{**config.reading, "exif": "ignore"}))
+    check_sizes(path, image.shape[-2:], labels[0], size)
+    return image
 
 
 def _channel_first(pixels: NDArray[np.float32]) -> Tensor:

@@ -31,7 +31,7 @@ from medseg.inference.models import LoadedModel
 from medseg.inference.predictor import Predictor
 from medseg.machine import count_cores
 from medseg.model.checkpoint import ModelCard
-from medseg.radiograph.image import digest_pixels
+from medseg.radiograph.image import STATES_POLARITY, digest_pixels
 
 T = TypeVar("T")
 
@@ -158,9 +158,10 @@ class Subject:
 
     def _digest_negative(self, case: Case, image: MetaTensor) -> str:
         """What the digest of `image` would be had `data.invert` been another one, as perhaps in training."""
-        if image.meta["kind"] == "dicom":
+        if image.meta["kind"] in STATES_POLARITY:
             return ""
-        inverted = self.data.model_copy(update={"invert": not self.data.invert})
+        exif = "apply" if image.meta["exif_orientation"] else "ignore"
+        inverted = self.data.model_copy(update={"invert": not self.data.invert, "exif": exif})
         negative = LoadRadiographd(["image"], inverted)({"image": case.image})["image"]
         return digest_pixels(negative.as_tensor().numpy())
 

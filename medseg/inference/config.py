@@ -12,6 +12,7 @@ def _as_list(given: Any) -> Any:
     return [expand_home(address) for address in listed] if isinstance(listed, list | tuple) else listed
 
 
+Kind = Literal["dicom", "nifti", "png", "jpeg", "tiff", "gif", "bmp", "mha", "nrrd", "img"]
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 """Models by file, folder or MLflow address; one may stand without brackets."""
 
@@ -78,16 +79,11 @@ class InputConfig(Section):
     dir: ExistingPath
     """The folder, walked with its subfolders; never written to."""
 
-    kinds: tuple[Literal["dicom", "nifti", "png", "jpeg", "tiff", "mha", "nrrd"], ...] = (
-        "dicom",
-        "nifti",
-        "png",
-        "jpeg",
-    )
-    """Kinds of files, by content, that are predicted; others are skipped."""
+    kinds: tuple[Kind, ...] = ("dicom", "nifti", "png", "jpeg")
+    """Kinds of files, by content, that are predicted; others are skipped. img: the raw images of JSRT."""
 
     invert: bool = False
-    """PNG, JPEG, TIFF and NIfTI images have bright air and dark bone; DICOM says so itself."""
+    """Images have bright air and dark bone; DICOM and the raw .IMG of JSRT say so themselves and are left alone."""
 
     nifti_rows: Literal["top", "bottom"] | None = None
     """The end that rows are stored from in NIfTI files without orientation codes. null: bottom if dcm2niix wrote the

@@ -148,7 +148,7 @@ def _screen(job: Job, file: BinaryIO, kind: str, found: Examined) -> str | None:
         return _other_kind(kind)
     if described.frames > max(1, os.fstat(file.fileno()).st_size):
         raise RadiographError(f"claims {described.frames} frames, more than it has bytes", "damaged")
-    return screen(described, job.accepts, job.reading.color == "rgb")
+    return screen(described, job.accepts)
 
 
 def _other_kind(kind: str) -> str:
@@ -201,7 +201,12 @@ def _add_sources(job: Job, file: BinaryIO, picture: Radiograph, found: Examined)
 def _read_shown(job: Job, file: BinaryIO, picture: Radiograph, found: Examined) -> Radiograph:
     """The picture through its VOI step, or as it is where that leaves nothing to be seen."""
     try:
-        return read_radiograph(file, presentation="voi", presentation_intent=job.reading.presentation_intent)
+        return read_radiograph(
+            file,
+            presentation="voi",
+            presentation_intent=job.reading.presentation_intent,
+            color=job.reading.color,
+        )
     except RadiographError as error:
         found.warnings.append(f"overlay without the VOI step, through which {error.reason}")
         return picture

@@ -10,7 +10,7 @@ from medseg.radiograph.terms import DEFINED
 _UPRIGHT = ("L\\F",)
 
 
-def screen(found: Description, accepts: Accepts, color: bool) -> str | None:
+def screen(found: Description, accepts: Accepts) -> str | None:
     """Why a DICOM object is not for the model, as `code: text`; None where it is, or where no tag says otherwise.
 
     Modality decides, not the SOP class (real CR images are stored as Secondary Capture).
@@ -28,8 +28,6 @@ def screen(found: Description, accepts: Accepts, color: bool) -> str | None:
             return f"{name.replace('_', '-')}: {term} is not accepted ({', '.join(accepted)})"
     if found.enhanced:
         return "enhanced: the image keeps its attributes in functional groups, which are not read"
-    if found.samples in (3, 4) and not color:
-        return f"colour: SamplesPerPixel is {found.samples}; a grey picture is needed"
     return None
 
 

@@ -14,7 +14,7 @@ from medseg.radiograph.source import MAX_BYTES
 
 IMAGE_EXTENSIONS = (
     *(b".dcm", b".dicom", b".dic", b".ima"),
-    *(b".nii", b".nii.gz", b".png", b".jpg", b".jpeg", b".tif", b".tiff", b".mha", b".nrrd"),
+    *(b".nii", b".nii.gz", b".png", b".jpg", b".jpeg", b".tif", b".tiff", b".gif", b".bmp", b".mha", b".nrrd"),
 )
 """A file of such a name that is no image is broken; one of another name is something else."""
 

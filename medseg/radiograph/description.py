@@ -21,7 +21,6 @@ _KEYWORDS = (
         "Rows",
         "Columns",
         "NumberOfFrames",
-        "SamplesPerPixel",
     ),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
@@ -42,7 +41,6 @@ class Description:
     rows: int | None
     columns: int | None
     frames: int
-    samples: int
     enhanced: bool
     """Whether its attributes stand in functional groups (PS3.3 C.7.6.16), where they are not looked for."""
     study_instance_uid: str | None
@@ -73,7 +71,6 @@ def describe_dicom(file: BinaryIO) -> Description:
         rows=_count(dataset, "Rows"),
         columns=_count(dataset, "Columns"),
         frames=_count(dataset, "NumberOfFrames") or 1,
-        samples=_count(dataset, "SamplesPerPixel") or 1,
         enhanced=any(items(dataset, keyword) for keyword in groups),
         study_instance_uid=uid(dataset, "StudyInstanceUID"),
         series_instance_uid=uid(dataset, "SeriesInstanceUID"),

@@ -11,7 +11,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from medseg.errors import RadiographError
-from medseg.radiograph.decode import LOSSY, decode_colour, decode_stored
+from medseg.radiograph.channels import JPEG_TOLERANCE, merge_channels
+from medseg.radiograph.color import PALETTE_KEYWORDS, is_color, read_color
+from medseg.radiograph.decode import LOSSY, decode_stored
 from medseg.radiograph.grey import apply_modality, apply_voi, is_inverse
 from medseg.radiograph.header import (
     PixelFormat,
@@ -46,28 +48,32 @@ _KEYWORDS = (
     *("PixelSpacing", "PixelSpacingCalibrationType", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
     *("EstimatedRadiographicMagnificationFactor", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
     *("VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth"),
+    *PALETTE_KEYWORDS,
 )
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _GREY = ("MONOCHROME1", "MONOCHROME2")
-_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 
 
 def read_dicom(file: BinaryIO, *, presentation: str, presentation_intent: Collection[str], color: str) -> Radiograph:
     """The picture of a DICOM file. Raises `RadiographError` for all that is not one single grey frame.
 
-    Stored values, then the modality step, with `presentation="voi"` the VOI step, and MONOCHROME1 turned round last.
+    A color image is grey where its channels agree as `merge_channels` says, and RGB with `color="rgb"`. Of a grey one
+    stored values, then the modality step, with `presentation="voi"` the VOI step, and MONOCHROME1 turned round last.
     """
     warnings: list[str] = []
     dataset = _read_picture(file)
     _check_intent(dataset, presentation_intent)
     form = read_pixel_format(dataset, warnings)
     padding = None
-    if form.samples == 1:
+    if is_color(form):
+        channels = read_color(dataset, form, warnings)
+        lossy = JPEG_TOLERANCE if form.transfer_syntax in LOSSY else 0
+        pixels = channels if color == "rgb" else merge_channels(channels, lossy, color, warnings)
+        pixels = pixels.astype(np.float32)
+    else:
         pixels, padding = _grey_pixels(dataset, form, presentation, warnings)
         pixels = np.repeat(pixels[:, :, None], 3, axis=2) if color == "rgb" else pixels
-    else:
-        pixels = _colour_pixels(dataset, form, color, warnings)
     check_content(pixels, padding)
     spacing_mm, spacing_source = read_spacing(dataset, warnings)
     return Radiograph(
@@ -157,12 +163,10 @@ def _check_intent(dataset: Dataset, allowed: Collection[str]) -> None:
 
 
 def _check_grey(form: PixelFormat) -> None:
-    if form.samples != 1:
-        raise RadiographError(f"SamplesPerPixel is {form.samples}; a grey picture is needed", "colour")
+    if is_color(form):
+        raise RadiographError(f"is a color image (SamplesPerPixel {form.samples}); a grey one is needed", "colour")
     if form.photometric not in _GREY:
-        known = form.photometric in ("PALETTE COLOR", *_COLOUR)
-        name, code = (form.photometric, "colour") if known else ("unknown", "damaged")
-        raise RadiographError(f"PhotometricInterpretation is {name}; MONOCHROME1 or MONOCHROME2 is needed", code)
+        raise RadiographError("PhotometricInterpretation is unknown; MONOCHROME1 or MONOCHROME2 is needed")
 
 
 def _grey_pixels(
@@ -194,14 +198,6 @@ def _look_up(
     for row, found in zip(pixels, stored, strict=True):  # by row, since an index has 8 bytes
         np.take(values, found - levels[0], out=row, mode="clip")
     return pixels
-
-
-def _colour_pixels(dataset: Dataset, form: PixelFormat, color: str, warnings: list[str]) -> NDArray[np.float32]:
-    if color != "rgb":
-        raise RadiographError(f"is a colour picture (SamplesPerPixel {form.samples}); a grey one is needed", "colour")
-    if form.samples != 3 or form.photometric not in _COLOUR:
-        raise RadiographError(f"SamplesPerPixel {form.samples} with this PhotometricInterpretation is not supported")
-    return decode_colour(dataset, form, warnings).astype(np.float32)
 
 
 def _padding(

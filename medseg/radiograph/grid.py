@@ -13,6 +13,7 @@ from medseg.radiograph.image import check_size
 from medseg.radiograph.itk import read_itk_geometry
 from medseg.radiograph.kind import identify
 from medseg.radiograph.nifti import read_nifti_geometry
+from medseg.radiograph.raw import RAW_SIZE
 from medseg.radiograph.source import open_source, refusing
 
 
@@ -49,6 +50,8 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
             dataset = read_dataset(file, ("Rows", "Columns", "ImageOrientationPatient"), pixels=False)
             size = integer(dataset, "Columns") or 0, integer(dataset, "Rows") or 0
             directions = _directions(numbers(dataset, "ImageOrientationPatient"))
+        elif kind == "img":
+            size, directions = (RAW_SIZE, RAW_SIZE), np.eye(3)
         else:
             with refusing(f"is not a readable {kind.upper()} file", Image.DecompressionBombError):
                 size = Image.open(file, formats=[kind.upper()]).size

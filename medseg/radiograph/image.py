@@ -13,6 +13,8 @@ from medseg.errors import RadiographError
 
 MAX_PIXELS = 100_000_000
 """A picture that claims more is refused before it is decoded; the largest mammograms have 30 million."""
+STATES_POLARITY = ("dicom", "img")
+"""Kinds of files that say which end of their values is bright."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +28,7 @@ class Radiograph:
     spacing_source: str
     """`calibrated`, `magnification`, `detector`, `unspecified`, `film`, `file` or `none`."""
     kind: str
-    """`dicom`, `nifti`, `png`, `jpeg`, `tiff`, `mha` or `nrrd`."""
+    """`dicom`, `nifti`, `png`, `jpeg`, `tiff`, `gif`, `bmp`, `mha`, `nrrd` or `img` (raw images of JSRT)."""
     modality: str | None = None
     body_part: str | None = None
     view: str | None = None
@@ -40,6 +42,8 @@ class Radiograph:
     """`(rows, columns)`, true where PixelPaddingValue says that there is no picture."""
     burned_in: bool | None = None
     """BurnedInAnnotation; None is unknown."""
+    exif_orientation: int | None = None
+    """The EXIF orientation, 2 to 8, that the pixels were turned by; None where they lie as stored."""
     sop_class: str | None = None
     sop_instance_uid: str | None = None
 
@@ -72,19 +76,6 @@ def digest_pixels(pixels: NDArray[Any]) -> str:
     digest = hashlib.sha256(f"{contiguous.shape}{contiguous.dtype.str}".encode())
     digest.update(contiguous.data)
     return digest.hexdigest()
-
-
-def merge_channels(pixels: NDArray[Any], tolerance: int) -> NDArray[Any]:
-    """`(rows, columns)` from `(rows, columns, 3)` whose channels agree within `tolerance`: their median.
-
-    Raises `RadiographError` where they differ more: a colour picture is not a radiograph.
-    """
-    spread = int(np.ptp(pixels.astype(np.int64), axis=2).max())
-    if spread > tolerance:
-        raise RadiographError(
-            f"is a colour picture (channels differ by up to {spread}); a grey one is needed", "colour"
-        )
-    return np.sort(pixels, axis=2)[:, :, 1]
 
 
 def clean_term(value: str | None, keyword: str, warnings: list[str]) -> str | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from medseg.errors import RadiographError
+from medseg.radiograph.raw import is_raw
 from medseg.radiograph.source import open_source
 
 _SUFFIXES = {
@@ -19,14 +20,17 @@ _SUFFIXES = {
     ".jpeg": "jpeg",
     ".tif": "tiff",
     ".tiff": "tiff",
+    ".gif": "gif",
+    ".bmp": "bmp",
     ".mha": "mha",
     ".nrrd": "nrrd",
 }
-_NAMES = "DICOM, NIfTI, PNG, JPEG, TIFF, MHA and NRRD"
+_NAMES = "DICOM, NIfTI, PNG, JPEG, TIFF, GIF, BMP, MHA, NRRD and the raw .IMG of JSRT"
+_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 
 
 def identify_kind(path: str | os.PathLike[str]) -> str:
-    """`dicom`, `nifti`, `png`, `jpeg`, `tiff`, `mha` or `nrrd`, by content first, by extension where that says nothing.
+    """The kind of a file, as `Radiograph.kind` has it, by content first, by extension where that says nothing.
 
     Raises `RadiographError` for what is none of them or cannot be opened.
     """
@@ -42,6 +46,8 @@ def identify(file: BinaryIO, path: str | os.PathLike[str]) -> str:
     certain = identify_content(head)
     if certain is not None:
         return certain
+    if is_raw(file, path):
+        return "img"
     if head[:2] == b"\x1f\x8b":
         return "nifti"
     if head.lower().startswith((b"objecttype", b"ndims")):
@@ -61,10 +67,13 @@ def identify_content(head: bytes) -> str | None:
         "png": (b"\x89PNG\r\n\x1a\n",),
         "jpeg": (b"\xff\xd8\xff",),
         "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        "gif": (b"GIF87a", b"GIF89a"),
         "nrrd": (b"NRRD000",),
     }.items():
         if head.startswith(starts):
             return kind
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return "bmp"
     if head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0"):
         return "nifti"
     return None

@@ -26,6 +26,8 @@ class LabelImage:
     """`(row, column)`, or None where the file does not say."""
     kind: str
     lossy: bool
+    warnings: tuple[str, ...] = ()
+    """Short sentences on what was lived with."""
 
 
 def read_label_image(
@@ -33,7 +35,8 @@ def read_label_image(
 ) -> LabelImage:
     """The mask or label map in one file, with the orientation rules of `read_radiograph`, never inverted or scaled.
 
-    A palette PNG or TIFF gives its indices, other colour is grey where the channels agree. Raises `RadiographError`.
+    A palette image gives its indices, or its grey levels where a GIF or BMP has no other color; other color is grey
+    where the channels agree. A mask that only the alpha channel shows is that channel. Raises `RadiographError`.
     """
     warnings: list[str] = []
     with open_source(path) as file:
@@ -46,11 +49,13 @@ def read_label_image(
             values, spacing = read_nifti(file, warnings, rows=nifti_rows)
         elif kind in ("mha", "nrrd"):
             values, spacing = read_itk(file, kind, warnings)
+        elif kind == "img":
+            raise RadiographError("is a raw image of JSRT, not a mask")
         else:
-            values = read_raster(file, kind, warnings, exif=exif, indices=True)
+            values = read_raster(file, kind, warnings, color="refuse", exif=exif, mask=True).pixels
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise RadiographError("holds labels that are NaN or infinite")
-    return LabelImage(np.ascontiguousarray(values), spacing, kind, lossy)
+    return LabelImage(np.ascontiguousarray(values), spacing, kind, lossy, tuple(warnings))
 
 
 def binarize(label: LabelImage, warnings: list[str]) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import RadiographError
+from medseg.radiograph.dcm2niix import find_rows
 from medseg.radiograph.image import check_size
 from medseg.radiograph.orientation import turn_to_picture
 from medseg.radiograph.source import refusing
@@ -21,6 +22,10 @@ _MM_PER_UNIT = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 _MAX_TRAILER = 1 << 24
 _MOST_INFLATED = 1032  # bytes that deflate makes of one, at most
 _TO_LPS = np.diag([-1.0, -1.0, 1.0])
+_NO_ORIENTATION = (
+    "the NIfTI header has no orientation; the rows were read from the top. If the image is upside down, "
+    "give data.nifti_rows=bottom (input.nifti_rows in prediction)"
+)
 
 
 def read_nifti(
@@ -29,7 +34,8 @@ def read_nifti(
     """`(rows, columns)` and `(row, column)` spacing in mm of a 2-D NIfTI, or a 3-D one of a single slice.
 
     Values after scl_slope, in the stored type where there is none. Axes as the affine says, turned to the canonical
-    one; without an orientation (both codes zero, or the identity with units unknown) the array is taken as it lies.
+    one; the identity with units unknown is the array as it lies. Without orientation codes `rows` is the end that rows
+    are stored from, `top` or `bottom`; None takes what dcm2niix does where it wrote the file, else top, with a warning.
     Raises `RadiographError`.
     """
     nibabel: Any = import_module("nibabel")
@@ -54,7 +60,12 @@ def read_nifti(
         data = np.asanyarray(image.dataobj).reshape(shape[:2])
         source.read(_MAX_TRAILER)  # to the checksum of a compressed file
     with refusing("the NIfTI header is damaged"):
-        return _oriented(data, image, warnings)
+        if _has_orientation(image.header):
+            return _oriented(data, image, warnings)
+        rows = rows or find_rows(image.header, file)
+        if rows is None:
+            warnings.append(_NO_ORIENTATION)
+        return _lying(data[:, ::-1] if rows == "bottom" else data, image.header, warnings)
 
 
 def read_nifti_geometry(
@@ -69,7 +80,7 @@ def read_nifti_geometry(
     file.seek(0)
     with refusing("is not a readable NIfTI file", *damage, nibabel.wrapstruct.WrapStructError):
         image = _image_class(source := _unzipped(file)).from_stream(source)
-    if not _is_coded(image.header):
+    if not _has_orientation(image.header):
         raise RadiographError("has no orientation code, so that nothing can be placed on it by its geometry")
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(image.affine, dtype=np.float64)
     axes = np.eye(3)[:, :2] if _lies_as_stored(image) else affine[:3, :2]
@@ -110,13 +121,21 @@ def _image_class(source: BinaryIO) -> Any:
     return nibabel.Nifti2Image if head[4:7] == b"n+2" else nibabel.Nifti1Image
 
 
+def _has_orientation(header: Any) -> bool:
+    return int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
+
+
+def _lying(data: NDArray[Any], header: Any, warnings: list[str]) -> tuple[NDArray[Any], tuple[float, float] | None]:
+    """The array `(column, row)` as it lies."""
+    column_mm, row_mm = (float(zoom) for zoom in header.get_zooms()[:2])
+    return data.T, _spacing_mm((row_mm, column_mm), header.get_xyzt_units()[0], warnings)
+
+
 def _oriented(data: NDArray[Any], image: Any, warnings: list[str]) -> tuple[NDArray[Any], tuple[float, float] | None]:
-    header = image.header
-    unit = header.get_xyzt_units()[0]
+    if _lies_as_stored(image):
+        return _lying(data, image.header, warnings)
+    unit = image.header.get_xyzt_units()[0]
     matrix = np.asarray(image.affine, dtype=np.float64)[:3, :3]
-    if not _is_coded(header) or _lies_as_stored(image):
-        column_mm, row_mm = (float(zoom) for zoom in header.get_zooms()[:2])
-        return data.T, _spacing_mm((row_mm, column_mm), unit, warnings)
     picture, spacing = turn_to_picture(data, (_TO_LPS @ matrix)[:, :2], warnings)
     return picture, _spacing_mm(spacing, unit, warnings)
 

@@ -1,53 +1,78 @@
-"""PNG, JPEG and TIFF pictures through Pillow, with the grey levels that the file stores."""
+"""PNG, JPEG, TIFF, GIF and BMP images through Pillow, with the grey levels that the file stores."""
 
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import RadiographError
+from medseg.radiograph.bmp import read_palette_bmp
+from medseg.radiograph.channels import JPEG_TOLERANCE, find_mask_in_alpha, merge_channels, split_alpha
 from medseg.radiograph.codestream import check_jpeg_length
-from medseg.radiograph.image import MAX_PIXELS, check_size, merge_channels
-from medseg.radiograph.source import copy_of, refusing
+from medseg.radiograph.exif import read_exif_orientation, turn, turn_back
+from medseg.radiograph.image import MAX_PIXELS, check_size
+from medseg.radiograph.kind import identify
+from medseg.radiograph.source import copy_of, open_source, refusing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_JPEG_TOLERANCE = 3
-_ORIENTATION = 0x0112
 _PNG_SIGNATURE, _PNG_AROUND = 8, 12  # bytes before the first chunk, and of length, name and checksum of each
-_TURN_BACK: dict[int | None, Callable[[NDArray[Any]], NDArray[Any]]] = {
-    2: np.fliplr,
-    3: lambda array: np.rot90(array, 2),
-    4: np.flipud,
-    5: lambda array: array.swapaxes(0, 1),
-    6: lambda array: np.rot90(array, 1),
-    7: lambda array: np.rot90(array, 2).swapaxes(0, 1),
-    8: lambda array: np.rot90(array, -1),
-}
-"""The undoing of what Pillow does to a TIFF with each orientation tag."""
+_AS_RGB = ("CMYK", "YCbCr", "RGBX")
+
+
+@dataclass(frozen=True, eq=False)
+class Raster:
+    """What a file holds."""
+
+    pixels: NDArray[Any]
+    """`(rows, columns)` as stored, or `(rows, columns, 3)` where RGB was asked for."""
+    exif_orientation: int | None
+    """The EXIF orientation, 2 to 8, that `pixels` were turned by; None where they lie as stored."""
 
 
 def read_raster(
-    file: BinaryIO,
-    kind: str,
-    warnings: list[str],
-    *,
-    color: str = "grey",
-    exif: str | None = None,
-    indices: bool = False,
-) -> NDArray[Any]:
-    """`(rows, columns)` as stored, or `(rows, columns, 3)` with `color="rgb"`, of a `png`, `jpeg` or `tiff`.
+    file: BinaryIO, kind: str, warnings: list[str], *, color: str = "grey", exif: str | None = None, mask: bool = False
+) -> Raster:
+    """The image in a `png`, `jpeg`, `tiff`, `gif` or `bmp`, turned by its EXIF orientation unless `exif="ignore"`.
 
-    Colour whose channels agree (in a JPEG within 3) is grey. With `indices` a palette picture gives its indices, the
-    values of a label map. A TIFF whose white is zero is turned round, so that bright is greater; nothing else is.
-    Raises `RadiographError`.
+    Channels that agree (in a JPEG within 3) are grey; `color` says what becomes of others, see `merge_channels`. A
+    `mask` may be a palette image, which gives label values, or lie in the alpha channel alone. A TIFF whose white is
+    zero is turned round, so that bright is greater; nothing else is. Raises `RadiographError`.
     """
+    from PIL import Image
+
+    picture, orientation = _open(file, kind), None
+    if kind in ("png", "jpeg", "tiff"):
+        orientation = read_exif_orientation(picture)
+    with refusing(f"the {kind.upper()} data are damaged or cut short", Image.DecompressionBombError):
+        pixels = _pixels(picture, file, mask, warnings)
+    if orientation is not None:
+        pixels = _turn(pixels, kind, orientation, exif == "ignore")
+        how = "read as stored, without the turn of" if exif == "ignore" else "turned by"
+        warnings.append(f"the {'mask' if mask else 'image'} was {how} its EXIF orientation {orientation}")
+    if pixels.ndim == 3 and color != "rgb":
+        pixels = merge_channels(pixels, JPEG_TOLERANCE if kind == "jpeg" else 0, color, warnings)
+    elif color == "rgb" and pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    return Raster(pixels, None if exif == "ignore" else orientation)
+
+
+def find_exif_orientation(path: str | os.PathLike[str]) -> int | None:
+    """The EXIF orientation, 2 to 8, of a file of any kind; None where it has none. Raises `RadiographError`."""
+    with open_source(path) as file:
+        kind = identify(file, path)
+        return read_exif_orientation(_open(file, kind)) if kind in ("png", "jpeg", "tiff") else None
+
+
+def _open(file: BinaryIO, kind: str) -> "Image":
+    """The one image in a file, which is not decoded yet."""
     from PIL import Image
 
     length = file.seek(0, os.SEEK_END)
@@ -55,26 +80,27 @@ def read_raster(
     try:
         with refusing(f"is not a readable {kind.upper()} file"):
             picture = Image.open(file, formats=[kind.upper()])
-            frames = getattr(picture, "n_frames", 1)
+            check_size(picture.height, picture.width)
+            frames = 1 + getattr(picture, "is_animated", False) if kind == "gif" else getattr(picture, "n_frames", 1)
     except Image.DecompressionBombError:
         raise RadiographError(f"claims more than the {MAX_PIXELS} pixels that are read", "size") from None
-    check_size(picture.height, picture.width)
     if frames > 1 and kind != "jpeg":
-        raise RadiographError(f"has {frames} pages; a single one is needed", "frames" if frames < length else "damaged")
+        several = "several" if kind == "gif" else frames
+        raise RadiographError(
+            f"has {several} pages; a single one is needed", "frames" if frames < length else "damaged"
+        )
     if kind == "png":
         _check_png(file)
     if kind == "jpeg":
         check_jpeg_length(length, picture.height, picture.width)
-    orientation = _orientation(picture)
-    if orientation not in (None, 1):
-        warnings.append("an orientation tag asks for the picture to be turned; it was read as it is stored")
-    with refusing(f"the {kind.upper()} data are damaged or cut short", Image.DecompressionBombError):
-        pixels = _pixels(picture, file, indices, warnings)
-    if kind == "tiff" and orientation in _TURN_BACK:
-        pixels = _TURN_BACK[orientation](pixels)
-    if pixels.ndim == 2:
-        return np.repeat(pixels[:, :, None], 3, axis=2) if color == "rgb" else pixels
-    return pixels if color == "rgb" else merge_channels(pixels, _JPEG_TOLERANCE if kind == "jpeg" else 0)
+    return picture
+
+
+def _turn(pixels: NDArray[Any], kind: str, orientation: int, back: bool) -> NDArray[Any]:
+    """Pixels as they are shown, or `back` as they are stored; Pillow gives those of a TIFF as they are shown."""
+    if kind == "tiff":
+        return turn_back(pixels, orientation) if back else pixels
+    return pixels if back else turn(pixels, orientation)
 
 
 def _check_png(file: BinaryIO) -> None:
@@ -97,22 +123,74 @@ def _check_png(file: BinaryIO) -> None:
     file.seek(before)
 
 
-def _pixels(picture: "Image", file: BinaryIO, indices: bool, warnings: list[str]) -> NDArray[Any]:
+def _pixels(picture: "Image", file: BinaryIO, mask: bool, warnings: list[str]) -> NDArray[Any]:
     """`(rows, columns)` or `(rows, columns, 3)`, without transparency."""
     bits, unsigned = _sample(picture, file)
-    if picture.format == "PNG" and bits == 16 and picture.mode in ("LA", "RGB", "RGBA"):
+    shallow = read_palette_bmp(file) if picture.format == "BMP" else None
+    if shallow is not None:
+        indices, palette = shallow
+        pixels = _label_values(indices, palette, arbitrary=True) if mask else palette[indices]
+    elif picture.format == "PNG" and bits == 16 and picture.mode in ("LA", "RGB", "RGBA"):
         pixels = _read_deep_png(file)  # Pillow keeps eight bits only
-    elif picture.mode in ("P", "PA") and not indices:
-        pixels = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
-    elif picture.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "F") or picture.mode.startswith("I"):
+    elif picture.mode in ("P", "PA"):
+        pixels = _palette_pixels(picture, mask)
+    elif mask and bits == 8 and picture.mode in ("L", "RGB") and picture.has_transparency_data:
+        pixels = np.asarray(picture.convert("LA" if picture.mode == "L" else "RGBA"))
+    elif picture.mode in _AS_RGB:
+        pixels = np.asarray(picture.convert("RGB"))
+    elif picture.mode in ("1", "L", "LA", "RGB", "RGBA", "F") or picture.mode.startswith("I"):
         pixels = np.asarray(picture)
     else:
-        raise RadiographError(f"has the colour mode {picture.mode}; grey or RGB is needed")
+        raise RadiographError(f"has the color mode {picture.mode}; grey or RGB is needed")
     if picture.mode == "L" and bits in (2, 4):  # Pillow spreads them over 0 to 255
         pixels = pixels // (255 // ((1 << bits) - 1))
     if picture.format == "TIFF":
         pixels = _as_stored(pixels, picture, bits, unsigned)
-    return _without_alpha(pixels.astype(np.uint8) if pixels.dtype == bool else pixels, warnings)
+    pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+    if mask and pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+        alpha = find_mask_in_alpha(pixels)
+        if alpha is not None:
+            warnings.append("the mask was taken from the alpha channel, the only one that shows anything")
+            return alpha
+    return split_alpha(pixels, warnings)
+
+
+def _palette_pixels(picture: "Image", mask: bool) -> NDArray[Any]:
+    """The colors of a palette image, with transparency if it has any; of a mask the label values.
+
+    Of a mask the colors too where they are all the same, so that only transparency can tell them apart, and where they
+    are levels of grey of which only those that are seen count.
+    """
+    colors = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
+    if not mask:
+        return colors
+    palette = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    indices = np.asarray(picture)
+    indices = indices if indices.ndim == 2 else indices[:, :, 0]
+    labels = _label_values(indices, palette, picture.format == "GIF")
+    if colors.shape[2] == 4:
+        alone, alpha = (colors[:, :, :3] == colors[0, 0, :3]).all(), colors[:, :, 3]
+        if alone and (alpha.min() < alpha.max() or (palette == palette[0]).all()):
+            return colors
+        if labels is not indices and find_mask_in_alpha(colors) is not None:
+            return colors
+    return labels
+
+
+def _label_values(indices: NDArray[np.uint8], palette: NDArray[np.uint8], arbitrary: bool) -> NDArray[np.uint8]:
+    """Indices, but grey levels where the order of a palette is `arbitrary` and the image has grey ones alone.
+
+    So is that of black and white: white is 1, black is 0.
+    """
+    colors = np.zeros((256, 3), np.uint8)  # an index may lie beyond the palette
+    colors[: len(palette)] = palette
+    used = colors[np.bincount(indices.ravel(), minlength=256) > 0]
+    if arbitrary and (used == used[:, :1]).all():
+        return np.asarray(colors[indices, 0])
+    black_and_white = np.isin(palette, (0, 255)).all() and (palette == palette[:, :1]).all()
+    if black_and_white and indices.max() < len(palette) <= 2:
+        return np.asarray(colors[indices, 0] == 255, np.uint8)
+    return indices
 
 
 def _sample(picture: "Image", file: BinaryIO) -> tuple[int, bool]:
@@ -127,13 +205,24 @@ def _sample(picture: "Image", file: BinaryIO) -> tuple[int, bool]:
 
 
 def _read_deep_png(file: BinaryIO) -> NDArray[Any]:
-    """Colour of 16 bits."""
-    file.seek(25)  # the colour type in IHDR
+    """Color, or grey with transparency, of 16 bits."""
+    file.seek(25)  # the color type in IHDR
     if file.read(1) == b"\x04":
-        raise RadiographError("is a 16-bit PNG of grey with transparency; save it without transparency")
+        return _read_deep_grey_alpha(file)
     sitk: Any = import_module("SimpleITK")
     with copy_of(file, ".png") as path:
         return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(path, imageIO="PNGImageIO")))
+
+
+def _read_deep_grey_alpha(file: BinaryIO) -> NDArray[Any]:
+    """`(rows, columns, 2)` of a PNG that neither Pillow nor SimpleITK reads whole."""
+    from PIL import Image
+
+    file.seek(0)
+    data = bytearray(file.read())
+    data[24:26] = 8, 6  # 8-bit RGBA, which has four bytes a pixel too and is filtered alike (ISO 15948 9.2)
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4)
+    return np.asarray(Image.open(BytesIO(data), formats=["PNG"])).view(">u2").astype(np.uint16)
 
 
 def _as_stored(pixels: NDArray[Any], picture: "Image", bits: int, unsigned: bool) -> NDArray[Any]:
@@ -152,20 +241,3 @@ def invert(pixels: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(np.iinfo(pixels.dtype).max - pixels)
     numbers = pixels.astype(np.float64)
     return np.asarray(numbers.min() + numbers.max() - numbers)
-
-
-def _without_alpha(pixels: NDArray[Any], warnings: list[str]) -> NDArray[Any]:
-    if pixels.ndim == 2 or pixels.shape[2] == 3:
-        return pixels
-    if (np.ptp(pixels[:, :, -1].astype(np.int64))) > 0:
-        warnings.append("the transparency of the picture was ignored")
-    return pixels[:, :, 0] if pixels.shape[2] == 2 else pixels[:, :, :-1]
-
-
-def _orientation(picture: "Image") -> int | None:
-    """The TIFF or EXIF orientation tag, None where it is absent or unreadable."""
-    is_png = picture.format == "PNG"  # whose EXIF data may stand behind the pixels, which are decoded first
-    with refusing("the PNG data are damaged or cut short" if is_png else "the EXIF data are damaged"):
-        tags = picture.tag_v2 if picture.format == "TIFF" else picture.getexif()  # type: ignore[attr-defined]
-        value = tags.get(_ORIENTATION)
-    return value if isinstance(value, int) else None

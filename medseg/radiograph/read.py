@@ -12,6 +12,7 @@ from medseg.radiograph.kind import identify, identify_kind
 from medseg.radiograph.nifti import read_nifti
 from medseg.radiograph.raster import invert as inverted
 from medseg.radiograph.raster import read_raster
+from medseg.radiograph.raw import SPACING_MM, read_raw
 from medseg.radiograph.source import Source, open_source
 
 __all__ = ["Presentation", "identify_kind", "read_radiograph"]
@@ -34,11 +35,14 @@ def read_radiograph(
 ) -> Radiograph:
     """The radiograph in one file, by path or open: float32 `(rows, columns)`, modality values, bright is dense.
 
-    `presentation="voi"` takes a DICOM picture through its VOI LUT or window. `presentation_intent` lists the values of
+    `presentation="voi"` takes a DICOM image through its VOI LUT or window. `presentation_intent` lists the values of
     PresentationIntentType that are allowed; a file without it always is. `invert` turns dark for bright in files that
-    do not state their polarity, that is all but DICOM: the type's greatest number minus the value, for signed numbers
-    and fractions least plus greatest minus the value. `color="rgb"` asks for `(rows, columns, 3)`, grey repeated.
-    Raises `RadiographError` naming the file and the reason.
+    do not state their polarity, that is all but DICOM and the raw images of JSRT: the type's greatest number minus the
+    value, for signed numbers and fractions least plus greatest minus the value. `color="rgb"` asks for
+    `(rows, columns, 3)`, grey repeated; `grey` and `refuse` say whether a nearly grey image is taken as grey.
+    `nifti_rows` is the end that rows are stored from in NIfTI files without orientation codes, `exif` whether the EXIF
+    orientation of an image is applied; None is as `read_nifti` says, and apply. Raises `RadiographError` naming the
+    file and the reason.
     """
     with open_source(source) as file:
         kind = identify(file, file.name)
@@ -52,13 +56,16 @@ def _read_plain(
 ) -> Radiograph:
     """A file of a format that knows no polarity."""
     warnings: list[str] = []
-    spacing = None
+    spacing = orientation = None
     if kind == "nifti":
         pixels, spacing = read_nifti(file, warnings, rows=nifti_rows)
+    elif kind == "img":
+        pixels, spacing, invert = read_raw(file), SPACING_MM, False
     elif kind in ("mha", "nrrd"):
         pixels, spacing = read_itk(file, kind, warnings)
     else:
-        pixels = read_raster(file, kind, warnings, color=color, exif=exif)
+        raster = read_raster(file, kind, warnings, color=color, exif=exif)
+        pixels, orientation = raster.pixels, raster.exif_orientation
     pixels = inverted(pixels) if invert else pixels
     if color == "rgb" and pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
@@ -68,8 +75,9 @@ def _read_plain(
     return Radiograph(
         pixels=values,
         spacing_mm=spacing,
-        spacing_source="file" if spacing else "none",
+        spacing_source="none" if spacing is None else "film" if kind == "img" else "file",
         kind=kind,
         lossy=kind == "jpeg",
         warnings=tuple(warnings),
+        exif_orientation=orientation,
     )

@@ -59,6 +59,8 @@ def test_classes_are_those_asked_for_in_their_order(tmp_path):
         ("x.seg.nrrd", "x"),
         ("IMG0001", "IMG0001"),
         ("A.JPEG", "A"),
+        ("JPCLN001.IMG", "JPCLN001"),
+        ("JPCLN001.gif", "JPCLN001"),
         ("png", "png"),
         ("v1.5", "v1.5"),
     ],

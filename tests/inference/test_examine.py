@@ -12,7 +12,7 @@ from medseg.inference.examine import examine_file
 from medseg.output.images import write_mask_nifti, write_mask_png
 from medseg.radiograph import build_nifti, read_radiograph
 from tests.inference.jobs import build_job
-from tests.radiograph.coats import phantom, write_dicom
+from tests.radiograph.coats import phantom, write_dicom, write_uncoded
 
 
 @pytest.fixture
@@ -122,6 +122,37 @@ def test_dicom_that_cannot_or_shall_not_be_read(tags, status, reason, tmp_path, 
     write_dicom(tmp_path / "x", **tags)
     found = examine("x")
     assert (found.status, found.reason[: len(reason)]) == (status, reason)
+
+
+@pytest.mark.parametrize(("tint", "status"), [(0, ""), (9, ""), (90, "skipped")])
+def test_color_dicom_is_taken_or_skipped_by_its_content(tint, status, tmp_path, examine):
+    grey = (phantom() >> 5).astype(np.uint8)
+    data = np.stack([grey, grey, grey + tint], axis=2).tobytes()
+    rgb = {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "PhotometricInterpretation": "RGB"}
+    write_dicom(tmp_path / "x", grey, data=data, **rgb)
+    found = examine("x")
+    assert (found.status, found.reason[:8]) == (status, "colour: " if status else "")
+    assert any("nearly grey" in warning for warning in found.warnings) == (tint == 9)
+
+
+def test_image_is_turned_by_its_exif_orientation(tmp_path, examine):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    Image.fromarray((phantom() // 16).astype(np.uint8)).save(tmp_path / "x.png", exif=exif)
+    rows, columns = phantom().shape
+    turned, stored = examine("x.png"), examine("x.png", exif="ignore")
+    assert (turned.size, stored.size) == ((columns, rows), (rows, columns))
+    assert turned.warnings == ["the image was turned by its EXIF orientation 8"]
+    assert turned.pixels != stored.pixels
+
+
+def test_sidecar_is_found_beside_the_file_in_a_folder(tmp_path, examine):
+    (tmp_path / "sub").mkdir()
+    write_uncoded(tmp_path / "sub" / "x.nii.gz", phantom())
+    (tmp_path / "sub" / "x.json").write_text('{"ConversionSoftware": "dcm2niix"}')
+    nibabel.save(build_nifti(phantom().astype(np.int16), (0.2, 0.15)), tmp_path / "x.nii")
+    assert examine("sub/x.nii.gz").pixels == examine("x.nii").pixels
+    assert examine("sub/x.nii.gz", nifti_rows="top").pixels != examine("x.nii").pixels
 
 
 def test_a_volume_is_skipped(tmp_path, examine):

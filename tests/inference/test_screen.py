@@ -11,9 +11,9 @@ from tests.radiograph.coats import write_dicom
 ACCEPTS = Accepts(modalities=("CR", "DX"), body_parts=("CHEST",), views=("PA",))
 
 
-def screened(path, accepts=ACCEPTS, color=False):
+def screened(path, accepts=ACCEPTS):
     with open_source(path) as file:
-        return screen(describe_dicom(file), accepts, color)
+        return screen(describe_dicom(file), accepts)
 
 
 def test_a_picture_the_model_is_for_is_taken(tmp_path):
@@ -26,7 +26,6 @@ def test_a_picture_the_model_is_for_is_taken(tmp_path):
         ({"Modality": "XA"}, "modality: XA is not accepted (CR, DX)"),
         ({"BodyPartExamined": "HAND"}, "body-part: HAND is not accepted (CHEST)"),
         ({"ViewPosition": "LL"}, "view: LL is not accepted (PA)"),
-        ({"SamplesPerPixel": 3}, "colour: SamplesPerPixel is 3; a grey picture is needed"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.11"}, "object: Basic Text SR Storage is no image"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4"}, "object: Segmentation Storage is no image"),
         ({"SOPClassUID": "1.2.840.10008.1.3.10"}, "object: Media Storage Directory Storage is no image"),
@@ -77,10 +76,6 @@ def test_absent_tags_are_taken_with_a_warning(tmp_path):
 def test_an_empty_list_accepts_anything(tmp_path):
     path = write_dicom(tmp_path / "x", Modality="MG", BodyPartExamined="HAND", ViewPosition="LL")
     assert screened(path, Accepts(modalities=())) is None
-
-
-def test_colour_is_taken_by_a_model_of_colour(tmp_path):
-    assert screened(write_dicom(tmp_path / "x", SamplesPerPixel=3), color=True) is None
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import torch
 from hostile import GOOD, HUGE, Expected, write_hostile_folder
+from hostile_colors import PALETTE
 from hostile_dicom import PICTURE
 from hostile_headers import SEQUENCES
 from models import CLASSES, write_model
@@ -58,7 +59,7 @@ def predict(model: Path, folder: Path, out: Path) -> Run:
     command = [sys.executable, "-m", "pipelines.predict_dicom", f"model={model}", f"input.dir={folder}"]
     command += [f"output.dir={out}", "output.formats=[png,seg,overlay]", "predict.precision=fp32"]
     command += ["input.timeout_seconds=20", f"input.memory_gib={MEMORY_GIB}"]
-    command += ["input.kinds=[dicom,nifti,png,jpeg,tiff,mha,nrrd]"]
+    command += ["input.kinds=[dicom,nifti,png,jpeg,tiff,gif,bmp,mha,nrrd]"]
     started = time.monotonic()
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         peaks = [0, 0]
@@ -132,7 +133,7 @@ def dice(left: np.ndarray, right: np.ndarray) -> float:
 
 
 def test_the_folder_leaves_out_nothing_that_the_reader_looks_at() -> None:
-    assert {*dicom._KEYWORDS, *description._KEYWORDS} <= {*PICTURE, *SEQUENCES}
+    assert {*dicom._KEYWORDS, *description._KEYWORDS} <= {*PICTURE, *SEQUENCES, *PALETTE}
 
 
 def test_every_file_has_the_row_it_deserves(predicted: Predicted) -> None:

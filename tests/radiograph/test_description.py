@@ -15,7 +15,7 @@ def describe(path):
 def test_terms_and_sizes(tmp_path):
     found = describe(write_dicom(tmp_path / "x", PatientOrientation=["L", "F"], NumberOfFrames=3))
     assert (found.modality, found.body_part, found.view) == ("DX", "CHEST", "PA")
-    assert (found.rows, found.columns, found.frames, found.samples) == (96, 80, 3, 1)
+    assert (found.rows, found.columns, found.frames) == (96, 80, 3)
     assert found.orientation == "L\\F"
     assert found.sop_class_name == "Digital X-Ray Image Storage - For Presentation"
     assert found.study_instance_uid == "1.2.826.0.1.3680043.8.498.2"

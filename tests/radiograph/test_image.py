@@ -8,7 +8,6 @@ from medseg.radiograph.image import (
     check_size,
     clean_term,
     digest_pixels,
-    merge_channels,
 )
 
 
@@ -31,13 +30,6 @@ def test_constant_content_is_refused_and_padding_does_not_count():
     check_content(picture)
     with pytest.raises(RadiographError, match="every pixel is 2;"):
         check_content(picture, picture == 1)
-
-
-def test_channels_within_the_tolerance_are_grey():
-    colour = np.array([[[10, 12, 13], [0, 0, 0]]], np.uint8)
-    np.testing.assert_array_equal(merge_channels(colour, 3), [[12, 0]])
-    with pytest.raises(RadiographError, match=r"colour picture \(channels differ by up to 3\)"):
-        merge_channels(colour, 2)
 
 
 @pytest.mark.parametrize(

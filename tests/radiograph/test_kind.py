@@ -12,7 +12,9 @@ from .coats import phantom, write_dicom
 EIGHT = (phantom() >> 4).astype(np.uint8)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("a.png", "png"), ("a.jpg", "jpeg"), ("a.tif", "tiff")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.png", "png"), ("a.jpg", "jpeg"), ("a.tif", "tiff"), ("a.gif", "gif"), ("a.bmp", "bmp")]
+)
 @pytest.mark.parametrize("suffix", ["", ".dcm", ".xyz"])
 def test_content_comes_before_the_extension(tmp_path, name, kind, suffix):
     Image.fromarray(EIGHT).save(tmp_path / name)
@@ -33,6 +35,12 @@ def test_dicom_with_a_tiff_in_its_preamble_is_dicom(tmp_path):
     assert identify_kind(path) == "dicom"
 
 
+def test_words_that_begin_with_bm_are_no_bmp(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"BMI of all patients\n" * 50)
+    with pytest.raises(RadiographError, match="is none of the formats"):
+        identify_kind(tmp_path / "a.txt")
+
+
 @pytest.mark.parametrize(
     ("start", "kind"), [(b"NRRD0005\n", "nrrd"), (b"ObjectType = Image\n", "mha"), (b"NDims = 2\n", "mha")]
 )
@@ -49,7 +57,7 @@ def test_extension_decides_where_content_says_nothing(tmp_path, name, kind):
     assert identify_kind(tmp_path / name) == kind
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a.zip", "a.bmp", "a.csv"])
+@pytest.mark.parametrize("name", ["a.txt", "a.zip", "a.csv", "a.img"])
 def test_unknown_files_are_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"nothing to go by")
     with pytest.raises(RadiographError, match=rf"{name}: is none of the formats that are read: DICOM, NIfTI"):

@@ -49,7 +49,7 @@ def test_equal_colour_channels_are_grey_and_others_refused(tmp_path):
     save(tmp_path / "a.png", np.stack([LABELS] * 3, axis=2))
     np.testing.assert_array_equal(read_label_image(tmp_path / "a.png").values, LABELS)
     save(tmp_path / "b.png", np.stack([LABELS, LABELS, LABELS * 2], axis=2))
-    with pytest.raises(RadiographError, match=r"b\.png: is a colour picture"):
+    with pytest.raises(RadiographError, match=r"b\.png: is a color image"):
         read_label_image(tmp_path / "b.png")
 
 

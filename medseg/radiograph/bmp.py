@@ -1,0 +1,88 @@
+"""BMP images of at most 8 bits: indices into a palette, which Pillow confuses with grey levels."""
+
+import struct
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.errors import RadiographError
+
+_CORE = 12
+"""The length of the oldest header, BITMAPCOREHEADER."""
+_RUNS = {1: 8, 2: 4}
+"""Bits of a pixel by the number of a run-length compression."""
+
+
+def read_palette_bmp(file: BinaryIO) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+    """Indices `(rows, columns)` and the palette `(256, 3)` of red, green and blue; None where a pixel has more bits.
+
+    The size must have been checked. Raises `RadiographError`.
+    """
+    file.seek(0)
+    head = file.read(54).ljust(54, b"\0")
+    offset, length = struct.unpack_from("<II", head, 10)
+    if length == _CORE:
+        columns, rows, _, bits = struct.unpack_from("<4H", head, 18)
+        compression = colors = 0
+    else:
+        columns, rows, _, bits, compression = struct.unpack_from("<iiHHI", head, 18)
+        colors = struct.unpack_from("<I", head, 46)[0]
+    if bits > 8:
+        return None
+    if bits not in (1, 2, 4, 8) or _RUNS.get(compression, bits if compression == 0 else 0) != bits:
+        raise RadiographError(f"has {bits} bits a pixel in the BMP compression {compression}, which is not read")
+    file.seek(14 + length)
+    entry = 3 if length == _CORE else 4
+    stored = np.frombuffer(file.read(entry * min(colors or 1 << bits, 256)), np.uint8)
+    palette = np.zeros((256, 3), np.uint8)
+    colors = len(stored) // entry
+    palette[:colors] = stored[: colors * entry].reshape(colors, entry)[:, 2::-1]
+    file.seek(offset)
+    shape = abs(rows), columns
+    indices = _unpack_rows(file, shape, bits) if compression == 0 else _unpack_runs(file.read(), shape, bits)
+    return indices[::-1] if rows > 0 else indices, palette
+
+
+def _unpack_rows(file: BinaryIO, shape: tuple[int, int], bits: int) -> NDArray[np.uint8]:
+    """Pixels of `bits` each, every row in whole words of 32 bits."""
+    rows, columns = shape
+    stride = (columns * bits + 31) // 32 * 4
+    data = file.read(stride * rows)
+    if len(data) < stride * rows:
+        raise RadiographError(f"is cut short: {len(data)} bytes of pixels, {stride * rows} expected")
+    return _unpack(np.frombuffer(data, np.uint8).reshape(rows, stride), bits)[:, :columns]
+
+
+def _unpack(data: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Each byte as its `8 / bits` pixels, the highest bits first, along the last axis."""
+    shifts = np.arange(8 - bits, -1, -bits, dtype=np.uint8)
+    return ((data[..., None] >> shifts) & np.uint8((1 << bits) - 1)).reshape(*data.shape[:-1], -1)
+
+
+def _unpack_runs(data: bytes, shape: tuple[int, int], bits: int) -> NDArray[np.uint8]:
+    """Pixels from runs of one value, or of two in turn with 4 bits, and from pieces as they are (BI_RLE8, BI_RLE4)."""
+    indices = np.zeros(shape, np.uint8)
+    row = column = at = 0
+    while at + 2 <= len(data):
+        count, value = data[at : at + 2]
+        at += 2
+        if count == 0 and value == 0:
+            row, column = row + 1, 0
+        elif count == 0 and value == 1:
+            return indices
+        elif count == 0 and value == 2:
+            column, row = column + data[at], row + data[at + 1]
+            at += 2
+        else:
+            size = 1 if count else (value * bits + 7) // 8
+            start = at - 1 if count else at
+            pixels = np.resize(_unpack(np.frombuffer(data, np.uint8, size, start), bits), count or value)
+            at += 0 if count else size + size % 2
+            if row < shape[0]:
+                piece = indices[row, column : column + len(pixels)]
+                piece[:] = pixels[: len(piece)]
+            column += len(pixels)
+    if (row, column) < (shape[0] - 1, shape[1]):
+        raise RadiographError("is cut short within its compressed pixels")
+    return indices

@@ -1,0 +1,67 @@
+"""What the channels of an image hold: a grey image in each, a color image, or a mask in the last one."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.errors import RadiographError
+
+JPEG_TOLERANCE = 3
+"""By how much the channels of a grey image differ after a lossy color transform."""
+_NEAR, _MOST = 16 / 255, 0.98
+
+
+def merge_channels(pixels: NDArray[Any], tolerance: int, color: str, warnings: list[str]) -> NDArray[Any]:
+    """`(rows, columns)` from the RGB image `(rows, columns, 3)` of a grey one: the median of its channels.
+
+    Channels that agree within `tolerance` are grey. With `color="grey"` so is, with a warning, an image whose channels
+    differ by at most 16 of 255 on 98 % of its pixels: a faint tint or a small colored mark. Raises `RadiographError`
+    for any other.
+    """
+    spread = pixels.max(axis=2).astype(np.int32) - pixels.min(axis=2)
+    greatest = int(spread.max())
+    if greatest == 0:
+        return pixels[:, :, 0]
+    top = (1 << max(8, int(pixels.max()).bit_length())) - 1
+    if greatest > tolerance:
+        if color == "refuse":
+            raise RadiographError(
+                f"is a color image (its channels differ by up to {greatest} of {top}). Convert it to grey", "colour"
+            )
+        far = float((spread > top * _NEAR).mean())
+        if far > 1 - _MOST:
+            raise RadiographError(
+                f"is a color image ({far:.1%} of its pixels have channels that differ by more than {top * _NEAR:.0f} "
+                f"of {top}). Convert it to grey; only data.color=rgb, which learns RGB images, takes it as it is",
+                "colour",
+            )
+        warnings.append(f"a nearly grey image was taken as grey; its channels differ by up to {greatest} of {top}")
+    return np.sort(pixels, axis=2)[:, :, 1]
+
+
+def split_alpha(pixels: NDArray[Any], warnings: list[str]) -> NDArray[Any]:
+    """`(rows, columns)` or `(rows, columns, 3)` without the alpha channel, which leaves a warning unless it is flat."""
+    if pixels.ndim == 2 or pixels.shape[2] == 3:
+        return pixels
+    if pixels[:, :, -1].min() < pixels[:, :, -1].max():
+        warnings.append("the transparency of the image was ignored")
+    return pixels[:, :, 0] if pixels.shape[2] == 2 else pixels[:, :, :-1]
+
+
+def find_mask_in_alpha(pixels: NDArray[Any]) -> NDArray[Any] | None:
+    """The last of 2 or 4 channels where it alone shows the mask: strokes of one color on a transparent layer.
+
+    None where everything is opaque, where what can be seen has several colors, and where grey strokes lie on hidden
+    black, so that the other channels show the same mask with the values as stored.
+    """
+    color, alpha = pixels[:, :, :-1], pixels[:, :, -1]
+    if alpha.min() == np.iinfo(alpha.dtype).max:
+        return None
+    if (color == color[0, 0]).all():
+        return alpha
+    strokes = color[alpha >= max(1, int(alpha.max()) / 2)]  # at less the color is rounded by most editors
+    if strokes.size == 0 or (strokes != strokes[0]).any():
+        return None
+    is_grey = (strokes[0] == strokes[0, 0]).all()
+    return None if is_grey and not color[alpha == 0].any() else alpha
