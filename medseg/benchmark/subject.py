@@ -15,6 +15,7 @@ from medseg.benchmark import article
 from medseg.benchmark.config import BenchmarkSettings
 from medseg.benchmark.session import Recipe, Session
 from medseg.data.cases import find_cases
+from medseg.data.checks import check_set
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.findings import Findings
 from medseg.data.loaders import CachedCases, cache_cases
@@ -80,7 +81,8 @@ class Subject:
         """The cases of a split, read and preprocessed."""
         cases = dict(self.splits.items())[split]
         findings = Findings(self._data.root)
-        cached, _ = cache_cases(cases, self.classes, self._data, preprocess, self.folder, findings)
+        cached, surveys = cache_cases(cases, self.classes, self._data, preprocess, self.folder, findings, look=True)
+        check_set(surveys, self.classes, findings)
         findings.check()
         return cached
 

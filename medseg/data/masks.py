@@ -35,14 +35,6 @@ class ReadMask:
     """The pixels that count for nothing, `(rows, columns)`; they are background in `mask`. None without any."""
 
 
-def read_masks(
-    sources: Mapping[str, MaskSource], config: CasesConfig, classes: Sequence[str]
-) -> tuple[NDArray[np.uint8], list[str]]:
-    """Masks uint8 `(class, rows, columns)` of 0 and 1 at their own size, and warnings. Raises `RadiographError`."""
-    warnings: list[str] = []
-    return stack_masks(read_mask_files(sources, config, warnings), classes), warnings
-
-
 def stack_masks(files: Mapping[str, ReadMask], classes: Sequence[str]) -> NDArray[np.uint8]:
     """Masks uint8 `(class, rows, columns)` of 0 and 1 of what was read; 0 for a class that is not among `files`."""
     stacked = np.zeros((len(classes), *next(iter(files.values())).mask.shape), np.uint8)

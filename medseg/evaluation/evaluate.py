@@ -9,11 +9,8 @@ from torch import Tensor
 
 from medseg.data.case import Case, CaseSet
 from medseg.data.cases import check_patients
-from medseg.data.checks import check_set
 from medseg.data.config import EvaluateDataConfig
-from medseg.data.duplicates import check_copies
 from medseg.data.findings import Findings
-from medseg.data.survey import CaseSurvey
 from medseg.errors import ConfigError, DataError, IncomparableError
 from medseg.evaluation.compare import compare_cases, pair_cases, warn_of_few
 from medseg.evaluation.config import EvaluationConfig
@@ -115,11 +112,10 @@ def measure_cases(
     left_out: list[str] = []
     digests: list[str] = []
 
-    surveys: list[CaseSurvey] = []
+    findings = Findings(data.root)
 
     def wanted(read: ReadCase) -> bool:
         digests.append(read.digest)
-        surveys.extend([read.survey] if read.survey else [])
         seen = subject.tell_seen(read) or (other is not None and other.tell_seen(read))
         if seen and data.subset == "unseen":
             left_out.append(subject.tell_seen(read))
@@ -128,25 +124,14 @@ def measure_cases(
     def measure(read: ReadCase, predicted: Tensor) -> CaseMeasurement:
         return measure_case(subject, read, predicted, patients[read.case.id], groups[read.case.id])
 
-    cases = tuple(map_cases(subject, scored, measure, wanted, look=True))
-    warnings = _check_read(subject, surveys, data)
+    cases = tuple(map_cases(subject, scored, measure, wanted, findings))
     if not cases:
         kind = DataError if all(left_out) else IncomparableError
         raise kind(
             f"{data.root}: {'the model was' if other is None else 'the models were'} trained or validated on all "
             f"{len(left_out)} cases; data.subset=all evaluates on them nevertheless"
         )
-    return Pass(cases, len(left_out), digest_cases(digests), warnings)
-
-
-def _check_read(subject: Subject, surveys: Sequence[CaseSurvey], data: EvaluateDataConfig) -> tuple[str, ...]:
-    """Warnings of the checks on the cases that were read. Raises `DataError` where the set cannot be scored."""
-    findings = Findings(data.root)
-    names, prints = [survey.id for survey in surveys], [survey.fingerprint for survey in surveys]
-    check_copies(names, ["evaluated"] * len(names), prints, False, findings)
-    check_set(surveys, () if subject.data.color == "rgb" else subject.classes, findings)
-    findings.check()
-    return tuple(findings.describe_warnings())
+    return Pass(cases, len(left_out), digest_cases(digests), tuple(findings.describe_warnings()))
 
 
 def _find_scored(subject: Subject, found: CaseSet) -> list[Case]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from medseg.data.case import Case
+from medseg.data.findings import Findings
 from medseg.errors import DataError, QuantizationError
 from medseg.evaluation.config import QuantizationConfig
 from medseg.evaluation.subject import ReadCase, Subject, map_cases
@@ -49,7 +50,8 @@ def measure_loss(subject: Subject, quantized: Predictor, cases: Sequence[Case], 
         maps = (predicted, quantized.predict(read.input[None])[0])
         return torch.stack([_measure(subject, read, subject.predictor.masks(one, size)) for one in maps])
 
-    found = map_cases(subject, cases, measure, lambda read: subject.tell_seen(read) != "training")
+    findings = Findings(subject.data.root)
+    found = map_cases(subject, cases, measure, lambda read: subject.tell_seen(read) != "training", findings)
     loss = torch.stack([case[0] - case[1] for case in found]) if found else torch.empty(0, len(subject.classes) + 1)
     dice, ctr = loss[:, :-1], average_difference(found)
     for name, known in zip(subject.classes, (~dice.isnan()).any(dim=0).tolist(), strict=True):
@@ -92,7 +94,8 @@ def check_loss(loss: QuantizationLoss, config: QuantizationConfig) -> None:
 
 
 def _measure(subject: Subject, read: ReadCase, masks: Tensor) -> Tensor:
-    own = read.hide(masks[subject.channels])
+    masks = masks.clone()
+    own = masks[subject.channels] = read.hide(masks[subject.channels])
     dice, _, _ = measure_overlap(own[None], read.reference[None], read.present[None])
     ratio = None
     if {"lungs", "heart"} <= set(subject.card.classes):

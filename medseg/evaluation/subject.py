@@ -13,7 +13,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from medseg.data.case import Case, CaseSet
+from medseg.data.checks import check_set
 from medseg.data.config import CasesConfig, DataSetConfig
+from medseg.data.duplicates import check_copies
 from medseg.data.findings import Findings
 from medseg.data.survey import CaseSurvey
 from medseg.data.threads import map_in_threads
@@ -199,19 +201,20 @@ def map_cases(
     cases: Sequence[Case],
     work: Callable[[ReadCase, Tensor], T],
     wanted: Callable[[ReadCase], bool] = lambda read: True,
-    look: bool = False,
+    checked: Findings | None = None,
 ) -> list[T]:
     """`work` on each case that is `wanted` and its probabilities `(class, *size)`, in the order of `cases`.
 
-    At most 16 cases, or a batch, are in memory at a time: files are read in threads, the network runs in batches. With
-    `look` each case that is read carries what the checks of a data set need. Raises `DataError` that lists every case
-    which cannot be read.
+    At most 16 cases, or a batch, are in memory at a time: files are read in threads, the network runs in batches. All
+    checks of a data set run on what was read if there is `checked` to note their findings in. Raises `DataError` that
+    lists every case which cannot be read, and every other error.
     """
-    findings, results, failed = Findings(subject.data.root), list[T](), False
+    findings = Findings(subject.data.root) if checked is None else checked
+    results, surveys, failed = list[T](), list[CaseSurvey](), False
 
     def read(case: Case) -> ReadCase | RadiographError:
         try:
-            return subject.read(case, look=look)
+            return subject.read(case, look=checked is not None)
         except RadiographError as error:
             return error
 
@@ -224,10 +227,16 @@ def map_cases(
                 if isinstance(found, RadiographError):
                     findings.add_error(case.id, found)
                     failed = True
-                elif wanted(found):
+                    continue
+                surveys += [found.survey] if found.survey else []
+                if wanted(found):
                     chosen.append(found)
             if chosen and not failed:
                 results += map(work, chosen, subject.predict([case.input for case in chosen]))
             progress.update(len(chunk))
+    if checked is not None:
+        names, prints = [survey.id for survey in surveys], [survey.fingerprint for survey in surveys]
+        check_copies(names, ["evaluated"] * len(names), prints, False, findings)
+        check_set(surveys, () if subject.data.color == "rgb" else subject.classes, findings)
     findings.check()
     return results

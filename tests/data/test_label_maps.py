@@ -8,7 +8,7 @@ from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.findings import Findings
 from medseg.data.label_maps import join_values
 from medseg.data.mask_checks import check_masks
-from medseg.data.masks import read_masks
+from medseg.data.masks import read_mask_files, stack_masks
 from medseg.data.survey import survey_cases
 from medseg.errors import DataError
 from tests.radiograph.slicer_files import name_segments, write_slicer
@@ -42,7 +42,7 @@ def write_segments(root, name, *segments, folder="masks", labels=None):
 def read(root, **settings):
     config = DataConfig(root=root, **settings)
     found = find_cases(config)
-    return found, [read_masks(case.masks, config, found.classes)[0] for case in found.cases]
+    return found, [stack_masks(read_mask_files(case.masks, config, []), found.classes) for case in found.cases]
 
 
 def message_of(root, **settings):

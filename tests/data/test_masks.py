@@ -8,7 +8,7 @@ from PIL import Image
 from medseg.data.case import MaskSource
 from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
-from medseg.data.masks import check_classes, check_sizes, read_mask_files, read_masks
+from medseg.data.masks import check_classes, check_sizes, read_mask_files, stack_masks
 from medseg.errors import RadiographError
 from tests.radiograph.slicer_files import name_segments, write_slicer
 
@@ -20,6 +20,12 @@ def write_picture(path, pixels):
     return path
 
 
+def read_masks(sources, classes):
+    """Masks `(class, rows, columns)`, and warnings."""
+    warnings = []
+    return stack_masks(read_mask_files(sources, PLAIN, warnings), classes), warnings
+
+
 def test_masks_of_different_sizes(tmp_path):
     sources = {
         name: MaskSource(write_picture(tmp_path / f"{name}.png", np.eye(size, dtype=np.uint8)))
@@ -28,13 +34,13 @@ def test_masks_of_different_sizes(tmp_path):
     with pytest.raises(
         RadiographError, match=r"masks of one image differ in size: .*a\.png \(8, 8\), .*b\.png \(9, 9\)"
     ):
-        read_masks(sources, PLAIN, ("a", "b"))
+        read_masks(sources, ("a", "b"))
 
 
 def test_label_map_by_value(tmp_path):
     path = write_picture(tmp_path / "m.png", np.array([[0, 1], [2, 3]], np.uint8))
     masks, warnings = read_masks(
-        {"a": MaskSource(path, (1, 3), (1, 2, 3)), "b": MaskSource(path, (2,), (1, 2, 3))}, PLAIN, "ab"
+        {"a": MaskSource(path, (1, 3), (1, 2, 3)), "b": MaskSource(path, (2,), (1, 2, 3))}, "ab"
     )
     assert masks.tolist() == [[[0, 1], [0, 1]], [[0, 0], [1, 0]]]
     assert warnings == []
@@ -42,15 +48,15 @@ def test_label_map_by_value(tmp_path):
 
 def test_all_but_0(tmp_path):
     path = write_picture(tmp_path / "m.png", np.array([[0, 1], [2, 9]], np.uint8))
-    masks, _ = read_masks({"a": MaskSource(path, "nonzero", "nonzero")}, PLAIN, "a")
+    masks, _ = read_masks({"a": MaskSource(path, "nonzero", "nonzero")}, "a")
     assert masks.tolist() == [[[0, 1], [1, 1]]]
     with pytest.raises(RadiographError, match="lossy compression does not keep what is 0"):
-        read_masks({"a": MaskSource(write_picture(tmp_path / "m.jpg", np.eye(9) * 9 > 0), "nonzero")}, PLAIN, "a")
+        read_masks({"a": MaskSource(write_picture(tmp_path / "m.jpg", np.eye(9) * 9 > 0), "nonzero")}, "a")
 
 
 def test_soft_mask_is_cut_at_half_with_a_warning(tmp_path):
     path = write_picture(tmp_path / "m.png", np.array([[0, 100], [140, 255]], np.uint8))
-    masks, warnings = read_masks({"a": MaskSource(path)}, PLAIN, "a")
+    masks, warnings = read_masks({"a": MaskSource(path)}, "a")
     assert masks.tolist() == [[[0, 0], [1, 1]]]
     assert "a mask with more than two grey levels" in warnings[0]
 

@@ -13,8 +13,9 @@ from shapes import write_png_folder
 
 from medseg.data.config import EvaluateDataConfig, PreprocessConfig
 from medseg.data.darken import write_darkened_pairs
+from medseg.data.findings import Findings
 from medseg.data.phantom_dicom import write_phantoms
-from medseg.errors import ConfigError
+from medseg.errors import ConfigError, DataError
 from medseg.evaluation.config import EvaluationConfig
 from medseg.evaluation.evaluate import evaluate_model
 from medseg.evaluation.subject import ReadCase, map_cases
@@ -96,6 +97,19 @@ def test_few_cases_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(64))
     assert map_cases(subject, found.cases, work, watch) == [case.id for case in found.cases]
     assert most <= 2 * 16  # those at work, and those that the loop still names
+
+
+def test_a_set_whose_masks_mean_something_else_is_not_scored(tmp_path: Path) -> None:
+    """The checks of a data set run on the same reading; here a class folder holds a label map."""
+    root = write_png_folder(tmp_path, 3)
+    for path in (root / "masks" / "disc").iterdir():
+        mask = np.array(Image.open(path)) // 255
+        mask[:6, :6] = 2
+        Image.fromarray(mask).save(path)
+    subject, found = place(write_shapes_model(tmp_path / "a.pt"), EvaluateDataConfig(root=root))
+    assert map_cases(subject, found.cases, lambda read, predicted: read.case.id) == ["case00", "case01", "case02"]
+    with pytest.raises(DataError, match=r"data\.label_values"):
+        map_cases(subject, found.cases, lambda read, predicted: read.case.id, checked=Findings(root))
 
 
 def test_spacing_is_that_of_the_references_pixels(tmp_path: Path) -> None:
