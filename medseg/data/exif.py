@@ -33,9 +33,8 @@ def is_drawn_as_stored(
         return False
     if has_one_ratio(size, label_size):
         raise RadiographError(
-            f"{image}: its EXIF orientation {orientation} asks for a turn, and its masks of {label_size[0]} x "
-            f"{label_size[1]} fit it with and without. Give data.exif=apply if the masks were drawn on the image as "
-            "browsers, LabelMe and CVAT show it, data.exif=ignore if they were drawn on the image as it is stored",
+            f"{image}: has EXIF orientation {orientation}; its masks of {label_size[0]} x {label_size[1]} fit the "
+            "turned image and the stored one. Give data.exif=apply or data.exif=ignore",
             "exif",
         )
     return True

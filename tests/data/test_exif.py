@@ -61,9 +61,8 @@ def test_setting_must_decide_where_the_masks_fit_both_ways(tmp_path, orientation
     size = slice(0, 80) if square else slice(None)
     pixels, mask = EIGHT[size], MASK[size]
     text = (
-        rf"a\.png: its EXIF orientation {orientation} asks for a turn, and its masks of {len(mask)} x 80 fit it with "
-        r"and without\. Give data\.exif=apply if the masks were drawn on the image as browsers, LabelMe and CVAT show "
-        r"it, data\.exif=ignore if"
+        rf"a\.png: has EXIF orientation {orientation}; its masks of {len(mask)} x 80 fit the turned image and the "
+        r"stored one\. Give data\.exif=apply or data\.exif=ignore"
     )
     with pytest.raises(RadiographError, match=text):
         load(tmp_path, orientation, {"a": (mask, 1)}, pixels)
