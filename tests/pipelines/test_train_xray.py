@@ -85,6 +85,8 @@ def test_run_is_finished_with_metrics_inputs_and_model(
         "val/iou_disc",
     ):
         assert [m.step for m in client.get_metric_history(run.info.run_id, name)] == [1, 2, 3, 4, 5, 6], name
+    for name in ("validation/dice", "test/dice", "test/iou_disc"):  # of which the UI draws a bar
+        assert [m.step for m in client.get_metric_history(run.info.run_id, name)] == [0], name
     assert run.data.metrics["test/miou"] == pytest.approx(summary["test"]["miou"])
     assert run.data.params["model.width"] == "4"
     assert {i.tags[0].value for i in run.inputs.dataset_inputs} == {"training", "validation", "test"}
