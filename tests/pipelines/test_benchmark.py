@@ -44,7 +44,7 @@ TINY = (
     "benchmark.article_width=16",
     "benchmark.minutes=0.2",
     "benchmark.validate_seconds=0.2",
-    "train.minutes=0.1",
+    "train.minutes=0.2",
     "preprocess.size=[32,32]",
     "phantom.size=64",
     "phantom.num_cases=24",
@@ -63,7 +63,7 @@ def command(*arguments: object) -> list[str]:
 def done(tmp_path_factory: pytest.TempPathFactory, store: str) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("benchmark")
     arguments = command(f"tracking.uri={store}", f"output.dir={folder}")
-    return folder, subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    return folder, subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def test_an_interrupt_ends_it_and_its_run(store, tmp_path):
         process.stdout.readline()  # the machine: the run has begun
         time.sleep(2)
         os.kill(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=240)
     assert process.returncode == 130, said
     assert "stopped by SIGINT" in said
     client = import_mlflow().MlflowClient(store)
@@ -254,7 +254,7 @@ def test_help_is_quick_to_read_and_names_every_key():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=True,
     )
     assert "benchmark.time_to_dice" not in process.stdout

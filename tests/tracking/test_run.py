@@ -237,7 +237,7 @@ def test_the_store_is_where_the_environment_or_the_working_folder_says(
 def test_system_metrics_are_recorded(tracking: TrackingConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
     with start_run(tracking.model_copy(update={"system_metrics": True}), parameters={}) as run:
-        for _ in range(100):
+        for _ in range(1000):
             if "system/cpu_utilization_percentage" in read(tracking, run.id).data.metrics:
                 break
             signal.sigtimedwait([], 0.1)
