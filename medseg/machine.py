@@ -3,8 +3,10 @@
 import math
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import psutil
@@ -26,6 +28,31 @@ def _list_quotas(root: Path) -> Iterator[float]:
     for folder in _list_cgroups(root, "cpu"):
         yield from _divide(*_read(folder / "cpu.max"))
         yield from _divide(*_read(folder / "cpu.cfs_quota_us"), *_read(folder / "cpu.cfs_period_us"))
+
+
+@dataclass(frozen=True)
+class CpuReading:
+    """What the cores of this process have done up to some moment."""
+
+    seconds: float
+    """The moment, on a clock that only runs forwards."""
+    others: float
+    """CPU seconds that other programs have had on these cores."""
+    num_cores: int
+
+
+def read_cpu(root: Path = Path("/")) -> CpuReading | None:
+    """The CPU time of all programs on the cores of this process, but for its own; None where the system hides it.
+
+    From `proc/stat` (proc_stat(5)): user, nice, system, irq and softirq, of which user holds that of guests.
+    """
+    cores = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+    try:
+        rows = [line.split() for line in (root / "proc/stat").read_text().splitlines()]
+        ticks = sum(int(row[column]) for row in rows if row and row[0] in cores for column in (1, 2, 3, 6, 7))
+    except (OSError, ValueError, IndexError):
+        return None
+    return CpuReading(time.monotonic(), ticks / os.sysconf("SC_CLK_TCK") - time.process_time(), len(cores))
 
 
 def count_free_memory(root: Path = Path("/")) -> int:

@@ -116,7 +116,7 @@ def finish_run(
         "thresholds": card.thresholds,
         "research_use": card.research_use,
     }
-    run.log_metrics({f"{s}/{name}": v for s, values in scores.items() for name, v in values.items()}, fitted.epochs)
+    run.log_metrics({f"{s}/{name}": v for s, values in scores.items() for name, v in values.items()}, 0)
     run.log_dict(summary, "summary.json")
     example = np.zeros((2, network.in_channels, *card.preprocess.size), np.float32)
     metadata = {"classes": ", ".join(card.classes), "use": card.research_use}

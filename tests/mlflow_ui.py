@@ -16,7 +16,7 @@ import pytest
 
 SHOWN = "(key => [...document.images].some(image => image.src.includes(key) && image.naturalWidth > 0))"
 """Whether a page shows an image whose address holds the key."""
-SECONDS = 120
+SECONDS = 300
 """A slow machine is given to start it."""
 
 

@@ -42,7 +42,7 @@ def stop_after(line_starts: str, signum: signal.Signals, *arguments: object, mod
             if not awaited:
                 break
         os.kill(process.pid, signum)
-        process.communicate(timeout=60)
+        process.communicate(timeout=240)
         return process.returncode
 
 

@@ -1,12 +1,15 @@
 import os
 import platform
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from medseg.machine import count_cores, count_free_memory, name_processor
+from medseg.machine import count_cores, count_free_memory, name_processor, read_cpu
 
 V2 = "0::/user/job\n"
 V1 = "7:memory:/docker/ab\n3:cpu,cpuacct:/docker/ab\n0::/\n"
@@ -101,3 +104,30 @@ def test_the_processor_is_called_what_it_calls_itself(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "cpuinfo").write_text("processor\t: 0\nmodel name\t: A Chip\nprocessor\t: 1\n")
     assert name_processor(tmp_path) == "A Chip"
+
+
+def test_cpu_time_is_that_of_all_programs_on_the_cores_of_this_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 10})
+    monkeypatch.setattr("medseg.machine.time", SimpleNamespace(monotonic=lambda: 50.0, process_time=lambda: 3.0))
+    second = os.sysconf("SC_CLK_TCK")
+    fields = ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice"]
+    busy = dict(zip(fields, (8, 1, 2, 100, 50, 3, 4, 70, 5, 0), strict=True))
+    row = " ".join(str(second * busy[field]) for field in fields)
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/stat").write_text(f"cpu  1 2 3\ncpu0 {row}\ncpu1 {row}\ncpu10 {row}\nintr 5 6\n")
+    found = read_cpu(tmp_path)
+    assert (found.seconds, found.others, found.num_cores) == (50.0, 2 * (8 + 1 + 2 + 3 + 4) - 3, 2)
+    assert read_cpu(tmp_path / "proc") is None
+
+
+def test_a_busy_process_is_seen_on_this_machine(monkeypatch):
+    monkeypatch.undo()
+    before = read_cpu()
+    assert before is not None
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        process = psutil.Process(busy.pid)
+        while process.cpu_times().user < 0.5:
+            time.sleep(0.05)
+        after = read_cpu()
+        busy.kill()
+    assert after.others - before.others >= 0.4

@@ -4,7 +4,8 @@ http://baikelwang.github.io/2025/07/04/Unet神经网络图像分割研究与应�
 Departures, all of them:
   The class UNet is not printed there. Assembled as its blocks demand: c1 d1 c2 d2 c3 d3 c4 d4 c5 u1 c6 u2 c7 u3 c8 u4
     c9 out, channels 64 to 1024, a 3x3 convolution and, since nn.BCELoss wants it, a sigmoid at the end.
-  `width`, `size` and the number of steps can be chosen; the article has 64, 512 and 689 epochs.
+  `width`, `size` (with `columns` where they are not as many) and the number of steps can be chosen; the article has
+    64, 512 and 689 epochs.
   `train` is a generator, so that whoever runs it can stop after any step; its lines go to a file, not to the terminal.
     It loads no weights at the start. Given no folder, it saves neither weights nor strips.
   Label and output are cut to the picture's channels for the strip: of several classes it shows the first.
@@ -160,7 +161,12 @@ def train(
 
 
 def predict(
-    net: Callable[[Tensor], Tensor], device: torch.device, test_dir: Path, pred_dir: Path, size: int = 512
+    net: Callable[[Tensor], Tensor],
+    device: torch.device,
+    test_dir: Path,
+    pred_dir: Path,
+    size: int = 512,
+    columns: int | None = None,
 ) -> None:
     """The loop of section 4 over the JPEG files of `test_dir`; `net` is in test mode. A PNG each in `pred_dir`."""
     if not os.path.exists(pred_dir):  # noqa: PTH110
@@ -172,7 +178,7 @@ def predict(
         img = np.asarray(Image.open(image_path).convert("RGB"))
         origin_shape = img.shape
         img = np.asarray(Image.fromarray(img).convert("L"))
-        img = np.array(Image.fromarray(img).resize((size, size), Image.Resampling.BILINEAR))
+        img = np.array(Image.fromarray(img).resize((columns or size, size), Image.Resampling.BILINEAR))
         img = img.reshape(1, 1, img.shape[0], img.shape[1])
         img_tensor = torch.from_numpy(img)
         img_tensor = img_tensor.to(device=device, dtype=torch.float32)

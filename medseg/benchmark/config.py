@@ -26,17 +26,20 @@ class BenchmarkSettings(Section):
     )
     """Matrix products; the network alone; a folder of DICOM files; a training step; the time to a validation Dice."""
 
-    widths: Annotated[tuple[Width, ...], Field(min_length=1)] = (16, 64)
-    """Channels of the first level of the networks that are measured (article: 64)."""
+    widths: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
+    """Channels of the first level of the networks that are measured (article: 64). null: 16 and 64; in prediction the
+    width of benchmark.model if that is given."""
 
-    sizes: Annotated[tuple[Side, ...], Field(min_length=1)] = (256, 512)
-    """Rows, and columns, of the pictures that are predicted (article: 512)."""
+    sizes: Annotated[tuple[Side, ...], Field(min_length=1)] | None = None
+    """Rows, and columns, of the images that are predicted (article: 512). null: 256 and 512, or the size that
+    benchmark.model was trained at."""
 
     backends: tuple[Literal["torch", "inductor", "openvino"], ...] = ("torch", "openvino")
     """Libraries that run the network, each in every precision it knows; inductor compiles for a minute at first."""
 
     model: ExistingPath | None = None
-    """A model file whose network is predicted with, widened where a width is a multiple of its own; null trains one."""
+    """A model file whose network is predicted with, widened where a width is a multiple of its own. null: one is
+    trained. The article's network has the same weights if the model is of its form; else the table says what it is."""
 
     fit_seconds: PositiveFloat = 40.0
     """How long that one is trained, so that masks look like masks."""

@@ -15,15 +15,16 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, generate_
 
 from medseg.atomic import open_atomically
 from medseg.benchmark.alternation import Times, alternate, timed
+from medseg.benchmark.networks import count_own_gflop
 from medseg.benchmark.result import Comparison, Row
-from medseg.benchmark.subject import Subject, count_gflop
+from medseg.benchmark.subject import Subject
 from medseg.data.phantom import draw_phantom
 from medseg.data.phantom_dicom import Coat, build_dicom
 from medseg.errors import DataError, WorkerError
 from medseg.inference.backends import Backend
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
-from medseg.model.checkpoint import save_checkpoint
+from medseg.model.checkpoint import Accepts, save_checkpoint
 from medseg.tracking.config import StoreConfig
 
 NETWORK = "network alone"
@@ -53,7 +54,7 @@ def measure_folder(subject: Subject) -> Iterator[Comparison]:
     with tempfile.TemporaryDirectory(dir=subject.folder) as name:
         folders = {way.syntax: Path(name) / way.syntax for way in _WAYS}
         write_files(folders, settings.num_files, settings.file_size, subject.recipe.seed)
-        for width in settings.widths:
+        for width in subject.widths:
             yield _compare(subject, width, folders, Path(name) / f"width{width}")
 
 
@@ -84,7 +85,9 @@ def _compare(subject: Subject, width: int, folders: Mapping[UID, Path], scratch:
     rows, columns = card.preprocess.size
     scratch.mkdir()
     model = scratch / "model.pt"
-    save_checkpoint(model, card.model_copy(update={"model": network.config}), network.state_dict())
+    reading = card.reading.model_copy(update={"presentation_intent": ("FOR PRESENTATION",)})
+    changes = {"model": network.config, "accepts": Accepts(modalities=(), body_parts=(), views=()), "reading": reading}
+    save_checkpoint(model, card.model_copy(update=changes), network.state_dict())  # for these files, whatever it is for
     runs = {
         way.name: FolderRun(model, folders[way.syntax], scratch / way.name, way.format, subject.recipe.train.device)
         for way in _WAYS
@@ -92,7 +95,7 @@ def _compare(subject: Subject, width: int, folders: Mapping[UID, Path], scratch:
     alone = NetworkAlone(runs[_WAYS[0].name], subject.device)
     turns = {name: run.turn for name, run in runs.items()} | {NETWORK: alone.turn}
     times = alternate(turns, settings.folder_turns, 0.0, warm=False)
-    gflop = count_gflop(width, rows, network.out_channels, training=False) * columns / rows
+    gflop = count_own_gflop(network, card.preprocess.size)
     found = [Row(NETWORK, times[NETWORK], gflop, details={"backend": runs[_WAYS[0].name].summary["backend"]})]
     found += [describe_run(name, run, times[name], gflop) for name, run in runs.items()]
     files = f"{settings.num_files} files of {settings.file_size} rows"

@@ -1,12 +1,12 @@
 """The limit: what the machine reaches in a large matrix product, the best that any convolution could hope for."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 
-from medseg.benchmark.alternation import Turn, alternate, synchronize, timed
-from medseg.benchmark.result import Comparison, Row
+from medseg.benchmark.alternation import Times, Turn, alternate, synchronize, timed
+from medseg.benchmark.result import Comparison, Row, find_limit
 from medseg.benchmark.subject import Subject
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -23,13 +23,28 @@ class Product:
         self.turn: Turn = timed(lambda: left @ right.T, device)  # the faster way round, if by little
 
 
+class Products:
+    """A product in each precision: whichever turns out fastest is the limit of those who take turns with them."""
+
+    def __init__(self, device: torch.device, seconds: float, suffix: str = " product") -> None:
+        """Their names are the precision's and `suffix`."""
+        self._products = {f"{name}{suffix}": Product(name, device, seconds) for name in _DTYPES}
+        self.turns: Mapping[str, Turn] = {name: product.turn for name, product in self._products.items()}
+        self.gflop = max(product.gflop for product in self._products.values())
+        """The work of a turn of the fastest."""
+
+    def describe(self, times: Mapping[str, Times]) -> tuple[Row, ...]:
+        """A row each."""
+        products = self._products.items()
+        return tuple(Row(name, times[name], own.gflop, details={"size": own.size}) for name, own in products)
+
+
 def measure_limit(subject: Subject) -> Iterator[Comparison]:
     """The product in fp32 and bf16."""
     settings = subject.settings
-    products = {name: Product(name, subject.device, settings.product_seconds) for name in _DTYPES}
-    times = alternate({name: product.turn for name, product in products.items()}, settings.turns, settings.seconds)
-    rows = [Row(name, times[name], product.gflop, details={"size": product.size}) for name, product in products.items()]
-    yield Comparison("limit", "matrix product", tuple(rows), "fp32", limit=rows[1], unit="product")
+    products = Products(subject.device, settings.product_seconds, suffix="")
+    rows = products.describe(alternate(products.turns, settings.turns, settings.seconds))
+    yield Comparison("limit", "matrix product", rows, "fp32", find_limit(rows), "product", rows)
 
 
 def _find_size(dtype: torch.dtype, device: torch.device, seconds: float) -> int:

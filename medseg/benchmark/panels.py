@@ -51,12 +51,12 @@ class BarPanel:
             axes.text(at, y, words, va="center", fontsize=_SMALL, color=colour, style=style, bbox=_PAPER)
         for comparison, low, high in _spans(self.comparisons):
             if limit := self._limit(comparison):
-                axes.plot([limit, limit], [low, high], color=_LIMIT, linewidth=1.8, label="bf16 matrix product")
+                label = f"{comparison.limit_precision} matrix product"
+                axes.plot([limit, limit], [low, high], color=_LIMIT, linewidth=1.8, label=label)
         _dress(axes, self.title, self.axis, self.comparisons)
         axes.set_xlim(0, 1.28 * longest)
         if any(self._limit(comparison) for comparison in self.comparisons):
-            handles, labels = axes.get_legend_handles_labels()
-            axes.legend(handles[:1], labels[:1], **_ABOVE)
+            _explain(axes)
 
     def _limit(self, comparison: Comparison) -> float:
         """Where the limit stands, 0 where this panel has none."""
@@ -91,8 +91,7 @@ class SharePanel:
                 left += share
         _dress(axes, self.title, "share of the time of a step", self.comparisons, pad=20)
         axes.set_xlim(0, 1)
-        handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-        axes.legend(handles.values(), handles.keys(), ncols=len(SHARES), columnspacing=1.2, **_ABOVE)
+        _explain(axes)
 
 
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
@@ -105,6 +104,12 @@ _ABOVE: dict[str, Any] = {
     "handlelength": 1.0,
     "handletextpad": 0.4,
 }
+
+
+def _explain(axes: "Axes") -> None:
+    """A legend that names each label once."""
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    axes.legend(handles.values(), handles.keys(), ncols=len(handles), columnspacing=1.2, **_ABOVE)
 
 
 def _count_lines(comparisons: Sequence[Comparison]) -> int:

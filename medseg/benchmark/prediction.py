@@ -13,9 +13,10 @@ from torch import Tensor
 
 from medseg.benchmark import article
 from medseg.benchmark.alternation import Turn, alternate, synchronize, timed
-from medseg.benchmark.limit import Product
-from medseg.benchmark.result import Comparison, Row
-from medseg.benchmark.subject import ARTICLE, Subject, build_article, count_gflop
+from medseg.benchmark.limit import Products
+from medseg.benchmark.networks import count_own_gflop
+from medseg.benchmark.result import Comparison, Row, find_limit
+from medseg.benchmark.subject import ARTICLE, ArticleSide, Subject
 from medseg.inference.backends import Backend, Forward
 from medseg.inference.openvino_runtime import is_installed, quantize
 from medseg.model.checkpoint import QuantizedNetwork
@@ -30,33 +31,36 @@ _can_compile = cache(prepare_compiler)  # which says why not, once
 
 def measure_prediction(subject: Subject) -> Iterator[Comparison]:
     """One comparison for each width and size."""
-    for width in subject.settings.widths:
-        for size in subject.settings.sizes:
+    for width in subject.widths:
+        for size in subject.sizes:
             yield _compare(subject, width, size)
 
 
-def _compare(subject: Subject, width: int, size: int) -> Comparison:
+def _compare(subject: Subject, width: int, size: tuple[int, int]) -> Comparison:
     settings, device, network = subject.settings, subject.device, subject.network(width)
-    gflop = count_gflop(width, size, network.out_channels, training=False)
-    product = Product("bf16", device, settings.product_seconds)
-    shown = subject.pictures("validation", size).images
-    number = min(max(1, round(product.gflop / gflop)), _MOST_PICTURES)  # as much work in a turn as the product is
+    theirs, gflop = subject.article(width, size), count_own_gflop(network, size)
+    products = Products(device, settings.product_seconds)
+    shown = subject.images("validation", size)
+    number = min(max(1, round(products.gflop / gflop)), _MOST_PICTURES)  # as much work in a turn as a product is
     pictures = shown[torch.arange(number) % len(shown)]
     missing = {backend: _why_not(backend) for backend in list_backends(subject)}
     forwards = {b.name: _load(b, network, size, subject) for b, reason in missing.items() if not reason}
     with tempfile.TemporaryDirectory(dir=subject.folder) as folder:
-        loop = ArticleLoop(network, pictures, device, Path(folder))
-        turns = {"product": product.turn, ARTICLE: loop.turn}
+        loop = ArticleLoop(theirs, pictures, device, Path(folder))
+        turns = {**products.turns, ARTICLE: loop.turn}
         turns |= {name: _turn(forward, pictures, device, settings.batch_size) for name, forward in forwards.items()}
         times = alternate(turns, settings.turns, settings.seconds)
-    agreement = _measure_agreement(subject, network, forwards) if size == _own_size(subject) else {}
-    rows = [Row(ARTICLE, times[ARTICLE], gflop, details={"loop_seconds": loop.seconds_an_image})]
+    card, _ = subject.model
+    has_masks = size == card.preprocess.size and card.reading.color != "rgb"  # at other sizes they say nothing
+    agreement = _measure_agreement(subject, network, forwards) if has_masks else {}
+    details = {"loop_seconds": loop.seconds_an_image}
+    rows = [Row(ARTICLE, times[ARTICLE], theirs.gflop, note=theirs.note, details=details)]
     rows += [
         Row(b.name, times.get(b.name), gflop, note=reason, details=agreement.get(b.name, {}))
         for b, reason in missing.items()
     ]
-    limit = Row("bf16 product", times["product"], product.gflop)
-    return Comparison("prediction", f"width {width}, {size} x {size}", tuple(rows), ARTICLE, limit)
+    measured, title = products.describe(times), f"width {width}, {size[0]} x {size[1]}"
+    return Comparison("prediction", title, tuple(rows), ARTICLE, find_limit(measured), products=measured)
 
 
 def list_backends(subject: Subject) -> list[Backend]:
@@ -74,9 +78,9 @@ def list_backends(subject: Subject) -> list[Backend]:
 class ArticleLoop:
     """The article's test loop over JPEG files of some pictures."""
 
-    def __init__(self, network: UNet, pictures: Tensor, device: torch.device, folder: Path) -> None:
-        self.network, self.device, self.folder = build_article(network).to(device).eval(), device, folder
-        self.number, self.size = len(pictures), int(pictures.shape[-1])
+    def __init__(self, side: ArticleSide, pictures: Tensor, device: torch.device, folder: Path) -> None:
+        self.network, self.device, self.folder = side.network.to(device).eval(), device, folder
+        self.number, self.size = len(pictures), side.size
         self._seconds = 0.0
         self._whole = timed(self._run, device)
         self._wholes: list[float] = []
@@ -97,7 +101,7 @@ class ArticleLoop:
         return float(np.median(self._wholes[1:]))
 
     def _run(self) -> None:
-        article.predict(self._measured, self.device, self.folder / "test", self.folder / "pred", self.size)
+        article.predict(self._measured, self.device, self.folder / "test", self.folder / "pred", *self.size)
 
     def _measured(self, picture: Tensor) -> Tensor:
         found: list[Tensor] = []
@@ -118,12 +122,13 @@ def _why_not(backend: Backend) -> str:
     return ""
 
 
-def _load(backend: Backend, network: UNet, size: int, subject: Subject) -> Forward:
+def _load(backend: Backend, network: UNet, size: tuple[int, int], subject: Subject) -> Forward:
     quantized: QuantizedNetwork | None = None
     if backend.precision == "int8":
-        number = subject.settings.cases if size == _own_size(subject) else 1  # elsewhere only its speed counts
-        quantized = quantize(network, list(subject.pictures("train", size).images[:number]))
-    return backend.load(network, (size, size), quantized)
+        own = subject.model[0].preprocess.size
+        number = subject.settings.cases if size == own else 1  # elsewhere only its speed counts
+        quantized = quantize(network, list(subject.images("train", size)[:number]))
+    return backend.load(network, size, quantized)
 
 
 def _turn(forward: Forward, pictures: Tensor, device: torch.device, batch_size: int) -> Turn:
@@ -138,16 +143,11 @@ def _turn(forward: Forward, pictures: Tensor, device: torch.device, batch_size: 
     return lambda: whole() / len(pictures)
 
 
-def _own_size(subject: Subject) -> int:
-    """The size that the model was trained at: elsewhere its masks say nothing."""
-    rows, columns = subject.model[0].preprocess.size
-    return rows if rows == columns else 0
-
-
 @torch.no_grad()
 def _measure_agreement(subject: Subject, network: UNet, forwards: dict[str, Forward]) -> dict[str, dict[str, Any]]:
     """By backend: `dice`, by class the mean Dice of its masks with those of PyTorch's plain fp32, and the `worst`."""
-    pictures = subject.pictures("validation", _own_size(subject)).images[: subject.settings.cases]
+    card, _ = subject.model
+    pictures = subject.images("validation", card.preprocess.size)[: subject.settings.cases]
     plain = network.to(subject.device)
     reference = torch.cat([plain(picture[None].to(subject.device)).cpu() for picture in pictures]) >= 0
     network.cpu()
@@ -157,6 +157,6 @@ def _measure_agreement(subject: Subject, network: UNet, forwards: dict[str, Forw
         masks = torch.cat([forward(picture[None]).cpu() for picture in pictures]) >= 0
         synchronize(subject.device)
         dice = measure_overlap(masks, reference, present)[0]
-        means = dict(zip(subject.classes, dice.mean(dim=0).tolist(), strict=True))
+        means = dict(zip(card.classes, dice.mean(dim=0).tolist(), strict=True))
         found[name] = {"dice": means, "worst_dice": float(dice.min()), "cases": len(pictures)}
     return found

@@ -1,7 +1,7 @@
 """What was measured, as the table, the chart, benchmark.json and MLflow show it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,9 +40,16 @@ class Comparison:
     reference: str
     """The row that ratios are taken to."""
     limit: Row | None = None
-    """The matrix product in bf16 that took turns with them."""
+    """The fastest of the matrix products that took turns with them: in bf16 where the machine has it, else in fp32."""
     unit: str = "image"
     """What a time is the time of."""
+    products: tuple[Row, ...] = ()
+    """All of these products, each named after its precision."""
+
+    @property
+    def limit_precision(self) -> str | None:
+        """`bf16` or `fp32`."""
+        return None if self.limit is None else self.limit.name.split()[0]
 
     @property
     def key(self) -> str:
@@ -71,10 +78,16 @@ class Comparison:
             return None
         return find_quartiles(tuple(a / b for a, b in zip(reference.turns, row.times.turns, strict=True)))
 
-    def fraction(self, row: Row) -> float | None:
-        """The share of the rate of the bf16 matrix product."""
-        limit = None if self.limit is None else self.limit.gflops
-        return None if limit is None or row.gflops is None else row.gflops / limit
+    def fraction(self, row: Row, product: Row | None = None) -> float | None:
+        """The share of the rate of that matrix product; none means the limit."""
+        limit = product or self.limit
+        return None if limit is None or not limit.gflops or row.gflops is None else row.gflops / limit.gflops
+
+    def fraction_of_bf16(self, row: Row) -> float | None:
+        """The share of the rate of the product in bf16, be it the limit or, without such hardware, far below it."""
+        known = self.products or ((self.limit,) if self.limit else ())
+        found = next((product for product in known if product.name.startswith("bf16")), None)
+        return None if found is None else self.fraction(row, found)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, all that is known."""
@@ -84,6 +97,8 @@ class Comparison:
             "unit": self.unit,
             "reference": self.reference,
             "limit": None if self.limit is None else self._describe(self.limit),
+            "limit_precision": self.limit_precision,
+            "products": [self._describe(product) for product in self.products],
             "rows": [self._describe(row) for row in self.rows],
         }
 
@@ -97,7 +112,8 @@ class Comparison:
                 "rate": 1 / times.median,
                 "gflop": row.gflop,
                 "gflops": row.gflops,
-                "fraction_of_bf16": self.fraction(row),
+                "fraction_of_limit": self.fraction(row),
+                "fraction_of_bf16": self.fraction_of_bf16(row),
             }
         )
         if row in self.rows and times is not None:
@@ -107,6 +123,11 @@ class Comparison:
                 "ratio_quartiles": self.ratio_quartiles(row),
             }
         return {"name": row.name, **measured, "note": row.note, **row.details}
+
+
+def find_limit(products: Sequence[Row]) -> Row:
+    """The fastest of matrix products."""
+    return max(products, key=lambda row: row.gflops or 0.0)
 
 
 def slug(text: str) -> str:

@@ -19,7 +19,8 @@ def format_table(comparison: Comparison) -> str:
     """A heading and one line a row: time with its quartiles, rate, share of the limit, ratio, what else is known."""
     heading = f"{_HEADINGS[comparison.part]}, {comparison.title}"
     unit = comparison.unit
-    names: tuple[str, ...] = ("", f"s/{unit}", "quartiles", f"{unit}s/s", "GFLOP/s", "of bf16", "ratio", "")
+    share = f"of {comparison.limit_precision}"
+    names: tuple[str, ...] = ("", f"s/{unit}", "quartiles", f"{unit}s/s", "GFLOP/s", share, "ratio", "")
     lines = [names, *(_format_row(comparison, row) for row in comparison.rows)]
     return "\n".join([heading, *(f"  {line}" for line in _align(lines))])
 

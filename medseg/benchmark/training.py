@@ -14,10 +14,11 @@ from monai.engines.utils import IterationEvents
 
 from medseg.benchmark import article
 from medseg.benchmark.alternation import Turn, alternate, synchronize, timed
-from medseg.benchmark.limit import Product
-from medseg.benchmark.result import Comparison, Row
+from medseg.benchmark.limit import Products
+from medseg.benchmark.networks import article_config, count_gflop
+from medseg.benchmark.result import Comparison, Row, find_limit
 from medseg.benchmark.session import Session
-from medseg.benchmark.subject import ARTICLE, Subject, article_config, count_gflop, load_pairs
+from medseg.benchmark.subject import ARTICLE, Subject, load_pairs
 from medseg.data.loaders import CachedCases
 
 SHARES = ("data", "augmentation", "forward", "backward", "optimiser", "other")
@@ -35,16 +36,16 @@ def measure_training(subject: Subject) -> Iterator[Comparison]:
 
     Ours is the step alone, without validation and saving.
     """
-    for width in subject.settings.widths:
+    for width in subject.training_widths:
         yield _compare(subject, width)
 
 
 def _compare(subject: Subject, width: int) -> Comparison:
     settings, device = subject.settings, subject.device
     size = settings.training_size, settings.training_size
-    cached = subject.pictures("train", settings.training_size)
+    cached = subject.pictures("train", size)
     gflop = count_gflop(width, settings.training_size, len(subject.classes), training=True)
-    product = Product("bf16", device, settings.product_seconds)
+    products = Products(device, settings.product_seconds)
     train = subject.recipe.train.model_copy(
         update={"batch_size": settings.batch_size, "coarse": 0.0, "epochs": 10**6, "minutes": None}
     )
@@ -57,9 +58,10 @@ def _compare(subject: Subject, width: int) -> Comparison:
     with ExitStack() as stack:
         loop = ArticleTraining(width, cached, device, subject.folder, stack)
         unsaved = ArticleTraining(width, cached, device, subject.folder, stack, saves=False)
-        turns: dict[str, Turn] = {"product": product.turn, ARTICLE: loop.turn, UNSAVED: unsaved.turn}
+        turns: dict[str, Turn] = {**products.turns, ARTICLE: loop.turn, UNSAVED: unsaved.turn}
         turns |= {name: partial(_time_step, session, device) for name, session in sessions.items()}
-        for step in (product.turn, loop.step, unsaved.step, *(session.step for session in sessions.values())):
+        ours = [session.step for session in sessions.values()]
+        for step in (*products.turns.values(), loop.step, unsaved.step, *ours):
             step()  # so that turns need no warming; of ten steps of the article's loop one will save
         times = alternate(turns, settings.turns, settings.seconds, warm=False)
     details: dict[str, dict[str, Any]] = {name: {"batch_size": 1} for name in (ARTICLE, UNSAVED)}
@@ -69,9 +71,9 @@ def _compare(subject: Subject, width: int) -> Comparison:
         details[name] = {"batch_size": session.batch_size, UNSAVED_RATIO: ratio, "shares": shares}
     notes = {ARTICLE: _SAVES}
     rows = [Row(name, times[name], gflop, note=notes.get(name, ""), details=shown) for name, shown in details.items()]
-    limit = Row("bf16 product", times["product"], product.gflop)
     title = f"width {width}, {settings.training_size} x {settings.training_size}"
-    return Comparison("training", title, tuple(rows), ARTICLE, limit)
+    measured = products.describe(times)
+    return Comparison("training", title, tuple(rows), ARTICLE, find_limit(measured), products=measured)
 
 
 def _time_step(session: Session, device: torch.device) -> float:

@@ -17,7 +17,7 @@ from torch import Tensor
 from medseg.errors import CheckpointError, ConfigError
 from medseg.inference.prepare import fold, split_first, split_images
 from medseg.model.checkpoint import QuantizedNetwork
-from medseg.model.unet import UNet
+from medseg.model.unet import UNet, output_size
 
 _FAILURES = ("GeneralFailure", "NotImplementedFailure", "OpConversionFailure", "OpValidationFailure")
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
@@ -109,8 +109,9 @@ def read_quantized(quantized: QuantizedNetwork, network: UNet, size: tuple[int, 
         shapes = [port.get_partial_shape() for port in (model.input(), model.output())]
     except RuntimeError as error:
         raise CheckpointError("the int8 network of the model file is damaged") from error
-    wanted = [openvino.PartialShape([1, channels, *size]) for channels in (network.in_channels, network.out_channels)]
-    if not all(shape.compatible(own) for shape, own in zip(shapes, wanted, strict=True)):
+    given = [output_size(side, network.config) for side in size]
+    wanted = [[1, network.in_channels, *size], [1, network.out_channels, *given]]
+    if not all(shape.compatible(openvino.PartialShape(own)) for shape, own in zip(shapes, wanted, strict=True)):
         raise CheckpointError("the int8 network of the model file has other pictures or classes than its card")
     return model
 

@@ -14,8 +14,8 @@ class StoreConfig(Section):
     """Where MLflow's store is."""
 
     uri: Name | None = None
-    """MLflow store: `sqlite:///FILE`, or the `http(s)://` address of a server. Null: what the environment's
-    MLFLOW_TRACKING_URI says, else `mlruns/mlflow.db` in the working folder."""
+    """MLflow store: `sqlite:///FILE`, in which `%` is written `%25` and `?` `%3F`, or the `http(s)://` address of a
+    server. Null: what the environment's MLFLOW_TRACKING_URI says, else `mlruns/mlflow.db` in the working folder."""
 
     @field_validator("uri")
     @classmethod

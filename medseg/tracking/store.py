@@ -4,12 +4,14 @@ import logging
 import os
 import re
 import shlex
+import shutil
+import sqlite3
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from filelock import FileLock
 
 from medseg.errors import ConfigError, StorageError
 from medseg.tracking.config import StoreConfig
+from medseg.tracking.sqlite import build_address, check_database, read_address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 RESEARCH_USE = "Research use only. Not for clinical use."
 
 _SERVERS = ("http", "https", "databricks")
+_ARTIFACTS = "artifacts"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -59,7 +63,8 @@ class Store:
             return mask_credentials(self.uri)
         beside = Path(sys.executable).with_name("mlflow")
         command = shlex.quote(str(beside)) if beside.exists() else f"{shlex.quote(sys.executable)} -m mlflow"
-        uri = shlex.quote(self.uri) if mask_credentials(self.uri) == self.uri else '"$MLFLOW_TRACKING_URI"'
+        secret = self.database is None and mask_credentials(self.uri) != self.uri
+        uri = '"$MLFLOW_TRACKING_URI"' if secret else shlex.quote(self.uri)
         return f"env MLFLOW_DISABLE_TELEMETRY=true {command} ui --backend-store-uri {uri}"
 
 
@@ -77,11 +82,8 @@ def find_store(config: StoreConfig) -> Store:
         )
     if scheme[0] != "sqlite":
         return Store(uri, None)
-    name = uri.partition(":///")[2]
-    if not name or name.startswith(":memory:"):
-        raise ConfigError(f"tracking.uri: '{uri}' names no file; sqlite:///FILE is expected")
-    database = Path(name).absolute()
-    return Store(f"sqlite:///{database}", database)
+    database, settings = read_address(uri)
+    return Store(build_address(database) + settings, database)
 
 
 @contextmanager
@@ -93,11 +95,11 @@ def open_store(store: Store) -> Iterator["MlflowClient"]:
     before = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow = import_mlflow()
     try:
-        if store.database is not None and not store.database.exists():
-            with explain_failure(store):
-                _create_database(mlflow, store.database)
-        mlflow.set_tracking_uri(store.uri)
         with explain_failure(store):
+            if store.database is not None:
+                _create_database(store.database)
+                check_database(store.database)
+            mlflow.set_tracking_uri(store.uri)
             client = mlflow.MlflowClient()
             client.search_experiments(max_results=1)
         yield client
@@ -118,7 +120,7 @@ def explain_failure(store: Store) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError) as error:
         reason = mask_credentials(str(error).strip().splitlines()[0])
         what = "no MLflow server answers there" if store.uri.startswith(_SERVERS) else "not usable as an MLflow store"
         raise ConfigError(f"tracking.uri: {mask_credentials(store.uri)}: {what}: {reason}") from error
@@ -132,7 +134,7 @@ def find_experiment(client: "MlflowClient", store: Store, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
     folder = re.sub(r"[^\w.-]", "_", name)
-    artifacts = None if store.database is None else store.database.parent / "artifacts" / folder
+    artifacts = None if store.database is None else store.database.parent / _ARTIFACTS / folder
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         kind = {"mlflow.experimentKind": "custom_model_development"}
@@ -183,18 +185,24 @@ def import_mlflow() -> ModuleType:
     return mlflow
 
 
-def _create_database(mlflow: ModuleType, database: Path) -> None:
-    """Make the database, whole or not at all, once: MLflow takes seconds to, and two at a time spoil it."""
+def _create_database(database: Path) -> None:
+    """Make the database where there is none, whole or not at all, once: MLflow takes seconds to, and two spoil it."""
+    if database.exists():
+        return
+    stores = import_module("mlflow.store.tracking.sqlalchemy_store")
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(database.with_name(f".{database.name}.lock")):
             if database.exists():  # another process was faster
                 return
-            with tempfile.TemporaryDirectory(dir=database.parent, prefix=f".{database.name}.") as folder:
-                new = Path(folder) / database.name
-                mlflow.set_tracking_uri(f"sqlite:///{new}")
-                mlflow.MlflowClient()
-                os.replace(new, database)
+            folder = database.with_name(f".{database.name}.new")
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+            folder.mkdir()
+            try:
+                stores.SqlAlchemyStore(build_address(folder / database.name), (database.parent / _ARTIFACTS).as_uri())
+                os.replace(folder / database.name, database)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise StorageError(f"{database}: the MLflow store cannot be created: {error.strerror or error}") from error
 

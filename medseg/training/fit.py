@@ -21,12 +21,14 @@ from medseg.tracking.pictures import draw_learning_curves
 from medseg.tracking.run import Run
 from medseg.training.compiler import prepare_compiler
 from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
+from medseg.training.core_watch import CoreWatch
 from medseg.training.engines import build_ema, build_evaluator, build_trainer
-from medseg.training.handlers import Budget, Progress, Scores, Validation, end_on_signal
+from medseg.training.handlers import Budget, Scores, Validation, end_on_signal
 from medseg.training.interrupt import Interrupted, signals_deferred
 from medseg.training.losses import MaskedLoss
 from medseg.training.precision import build_inferer, choose_device
 from medseg.training.processor import keep_freed_memory, limit_threads
+from medseg.training.progress import Progress
 from medseg.training.saving import Saving
 from medseg.training.strips import Strips
 
@@ -126,7 +128,8 @@ def _watch_training(
 
     validation = Validation(evaluator, len(cached), train, wired.budget, run.log_metrics, keep_best, strips.show)
     saving = Saving(save, train, ema, sampler, validation, wired.budget)
-    progress = Progress(validation, wired.budget)
+    num_threads = torch.get_num_threads() if device.type == "cpu" else 1
+    progress = Progress(validation, wired.budget, CoreWatch(num_threads))
     for handler in (wired.budget, validation, saving, progress):
         handler.attach(wired.trainer)
     return _Watch(validation, strips, saving, progress)

@@ -1,7 +1,6 @@
-"""Ignite handlers: the budget and its schedule, validation, progress. Each has `attach(trainer)`."""
+"""Ignite handlers: the budget and its schedule, validation. Each has `attach(trainer)`."""
 
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -10,7 +9,6 @@ from ignite.engine import Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.utils.enums import CommonKeys
 from torch import Tensor
-from tqdm import tqdm
 
 from medseg.errors import TrainingError
 from medseg.training.config import OptimConfig, TrainingConfig
@@ -180,50 +178,6 @@ class Validation:
     def _record(self, trainer: SupervisedTrainer, figures: dict[str, float]) -> None:
         self.history.append({"epoch": float(trainer.state.epoch), **figures})
         self.record(figures, trainer.state.epoch)
-
-
-class Progress:
-    """Loss, Dice, images/s and time left: a bar on a terminal; elsewhere a line an epoch, in a long one every 30 s."""
-
-    def __init__(self, validation: Validation, budget: Budget) -> None:
-        self.validation = validation
-        self.budget = budget
-        self.bar = tqdm(total=1000, bar_format="{percentage:3.0f}% |{bar}| {desc}") if sys.stderr.isatty() else None
-        self._printed_at = time.monotonic()
-
-    def attach(self, trainer: SupervisedTrainer) -> None:
-        """Show what `validation` follows."""
-        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._show)
-        trainer.add_event_handler(Events.EPOCH_COMPLETED, self._print)
-
-    def close(self) -> None:
-        """Leave the bar as it stands."""
-        if self.bar is not None:
-            self.bar.close()
-
-    def describe(self, trainer: SupervisedTrainer) -> str:
-        """One line on the epoch under way, with the last Dice."""
-        figures = self.validation.figures(trainer)
-        dice = [record["val/dice"] for record in self.validation.history if "val/dice" in record][-1:]
-        spent = self.budget.spent(trainer, trainer.state.iteration)
-        left = self.budget.seconds * (1 - spent) / spent if spent else 0
-        parts = [f"epoch {trainer.state.epoch}", f"loss {figures.get('train/loss', math.nan):.4f}"]
-        parts += [f"Dice {value:.4f}" for value in dice]
-        parts += [f"{figures.get('images_per_second', 0):.1f} images/s", f"{left // 60:.0f}:{left % 60:02.0f} left"]
-        return "  ".join(parts)
-
-    def _show(self, trainer: SupervisedTrainer) -> None:
-        if self.bar is not None and time.monotonic() - self._printed_at >= 0.5:
-            self._printed_at = time.monotonic()
-            self.bar.n = int(1000 * self.budget.spent(trainer, trainer.state.iteration))
-            self.bar.set_description_str(self.describe(trainer))
-        elif self.bar is None and time.monotonic() - self._printed_at >= 30:
-            self._print(trainer)
-
-    def _print(self, trainer: SupervisedTrainer) -> None:
-        if self.bar is None:
-            print(self.describe(trainer), file=sys.stderr, flush=True)
-            self._printed_at = time.monotonic()
 
 
 def check_losses(

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from medseg.benchmark import article
-from medseg.benchmark.subject import article_config, build_article
+from medseg.benchmark.networks import article_config, build_article
 from medseg.model.unet import build_unet
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from medseg.benchmark.alternation import Times
-from medseg.benchmark.result import Comparison, Row, slug
+from medseg.benchmark.result import Comparison, Row, find_limit, slug
 
 SLOW, FAST = Times((4.0, 2.0, 6.0)), Times((1.0, 1.0, 2.0))
 
@@ -20,6 +20,17 @@ def test_ratio_is_the_quotient_of_medians():
     assert comparison.ratio_quartiles(fast) == (2.5, 3.5)  # of 4/1, 2/1 and 6/2
     assert fast.gflops == 5.0
     assert comparison.fraction(fast) == 5.0 / 20.0
+
+
+def test_without_bf16_in_hardware_the_limit_is_fp32():
+    products = (Row("fp32 product", Times((0.5,)), 36.0), Row("bf16 product", Times((1.0,)), 7.0))
+    row = Row("torch/cpu/fp32", Times((1.0,)), 54.0)
+    comparison = Comparison("prediction", "x", (row,), row.name, find_limit(products), products=products)
+    described = comparison.to_dict()
+    assert (described["limit"]["name"], described["limit_precision"]) == ("fp32 product", "fp32")
+    assert described["rows"][0]["fraction_of_limit"] == 54.0 / 72.0
+    assert described["rows"][0]["fraction_of_bf16"] == 54.0 / 7.0
+    assert [product["name"] for product in described["products"]] == ["fp32 product", "bf16 product"]
 
 
 def test_a_goal_that_was_not_reached_gives_a_lower_bound():

@@ -3,6 +3,15 @@ from medseg.benchmark.result import Comparison, Row
 from medseg.benchmark.table import format_table
 
 
+def test_the_limit_is_named_by_its_precision():
+    rows, limit = (Row("article", Times((2.0,)), gflop=72.0),), Row("fp32 product", Times((0.5,)), gflop=36.0)
+    lines = format_table(Comparison("prediction", "width 64", rows, "article", limit)).splitlines()
+    assert [line.split() for line in lines[1:]] == [
+        ["s/image", "images/s", "GFLOP/s", "of", "fp32", "ratio"],
+        ["article", "2", "0.5", "36", "0.50", "1.00"],
+    ]
+
+
 def test_lines_are_aligned_and_say_what_is_missing():
     rows = (
         Row("article", Times((2.0, 2.0, 4.0)), gflop=400.0, details={"loop_seconds": 2.5}),

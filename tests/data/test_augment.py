@@ -174,9 +174,9 @@ def test_a_batch_takes_milliseconds():
     changes, times, threads = Augment(AugmentConfig(), 0, CPU), [], torch.get_num_threads()
     torch.set_num_threads(1)  # threads that share cores with another process wait for each other
     for iteration in range(8):
-        began = time.perf_counter()
+        began = time.thread_time()
         changes(images, targets, iteration)
-        times.append(time.perf_counter() - began)
+        times.append(time.thread_time() - began)
     torch.set_num_threads(threads)
     assert min(times) < 0.1  # alone: 20 ms, on two cores 11 ms
 

@@ -16,7 +16,7 @@ def test_what_has_not_begun_when_one_fails_never_will():
         begun.append(number)
         if number == 0:
             raise KeyError(number)
-        time.sleep(0.01)
+        time.sleep(0.1)
 
     with pytest.raises(KeyError):
         list(map_in_threads(read, range(1000)))

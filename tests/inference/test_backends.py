@@ -13,6 +13,8 @@ from medseg.inference.models import LoadedModel, load_models
 from medseg.inference.openvino_runtime import quantize
 from medseg.inference.predictor import build_predictor
 from medseg.model.checkpoint import save_checkpoint
+from medseg.model.config import ModelConfig
+from medseg.model.unet import build_unet
 from medseg.tracking.config import StoreConfig
 from medseg.training.config import TrainingConfig
 from medseg.training.precision import has_bf16
@@ -48,6 +50,15 @@ def test_candidates_are_every_library_in_the_precision_of_the_machine(model):
     assert names(model, precision="fp32") == ["torch/cpu/fp32", "openvino/cpu/fp32"]
     assert names(model, backend="inductor") == [f"inductor/cpu/{FLOAT}"]
     assert names(model, backend="openvino") == [f"openvino/cpu/{FLOAT}"]
+
+
+def test_int8_of_a_network_whose_masks_are_smaller_than_its_images():
+    pytest.importorskip("nncf")
+    network = build_unet(ModelConfig(width=2, depth=1, padding=0), 1, 1).eval()
+    images = torch.rand(2, 1, 24, 32, generator=torch.Generator().manual_seed(1))
+    forward = Backend("openvino", CPU, "int8").load(network, (24, 32), quantize(network, list(images)))
+    with torch.no_grad():
+        assert forward(images).shape == network(images).shape == (2, 1, 8, 16)
 
 
 @NO_GPU

@@ -59,6 +59,11 @@ def die_once(marker):
     return "alive"
 
 
+def wait_for_file(path):
+    while not os.path.exists(path):  # noqa: PTH110
+        time.sleep(0.01)
+
+
 def print_something():
     os.write(1, b"SECRET")
     os.write(2, b"SECRET")
@@ -71,16 +76,18 @@ def test_results_come_with_their_tags(workers):
     assert sorted(workers.wait() for _ in range(5)) == [(n, 2 * n) for n in range(5)]
 
 
-def test_another_thread_can_wake_the_one_that_waits(workers):
-    workers.submit("tag", time.sleep, 0.5)
+def test_another_thread_can_wake_the_one_that_waits(workers, tmp_path):
+    marker = tmp_path / "go on"
+    workers.submit("tag", wait_for_file, str(marker))
     threading.Timer(0.05, workers.wake).start()
     assert workers.wait() is None
+    marker.touch()
     assert workers.wait() == ("tag", None)
 
 
 def test_a_task_that_hangs_is_lost(tmp_path):
-    with Workers(1, InputConfig(dir=tmp_path, timeout_seconds=2), tmp_path) as workers:
-        assert run(workers, time.sleep, 600) == Lost("timeout: took more than 2 s")
+    with Workers(1, InputConfig(dir=tmp_path, timeout_seconds=4), tmp_path) as workers:
+        assert run(workers, time.sleep, 600) == Lost("timeout: took more than 4 s")
         assert run(workers, abs, -8) == 8
 
 

@@ -1,3 +1,7 @@
+from types import SimpleNamespace
+
+import pytest
+
 from medseg.inference.progress import Progress, Tally
 
 
@@ -14,11 +18,13 @@ def test_a_tally_counts_by_status_and_code():
     assert tally.reasons == {"rejected: damaged": 2, "skipped: view": 1}
 
 
-def test_a_line_says_how_far_it_is():
+def test_a_line_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch):
+    clock = SimpleNamespace(monotonic=lambda: 0.0)
+    monkeypatch.setattr("medseg.inference.progress.time", clock)
     tally = Tally()
     with Progress(tally, lambda: range(10)) as progress:
         progress._counter.join()
-        progress._marks[0] = (progress._marks[0][0] - 10, 0)
+        clock.monotonic = lambda: 10.0
         for _ in range(4):
             tally.add("done", "")
         tally.add("rejected", "damaged: x")

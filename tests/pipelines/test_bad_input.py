@@ -41,7 +41,7 @@ def test_full_disk_while_saving_ends_with_the_file_named(tmp_path: Path, png_fol
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 1, done.stderr

@@ -66,6 +66,8 @@ def test_damaged_last_is_named_and_the_previous_used(
     assert done.returncode == 0, done.stderr
     assert f"{tmp_path / 'last.pt'}: damaged" in done.stderr
     assert "last.previous.pt" in done.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())  # the second of this run, whose figures count
+    assert run_of(store, summary["run_id"]).data.metrics["test/dice"] == pytest.approx(summary["test"]["dice"])
     (tmp_path / "last.pt").write_bytes(b"")
     (tmp_path / "last.previous.pt").write_bytes(b"")
     done = train(*arguments, "train.epochs=4", "train.resume=true")

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 NUM_CASES = 7
+Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 RECIPES = ("narrow", "wide")
 
 READ_ROW = """name => {
@@ -76,6 +78,19 @@ def page(browser: "Browser") -> "Iterator[Page]":
     page.set_default_timeout(120_000)  # a slow machine is given
     yield page
     page.close()
+
+
+def test_final_scores_of_a_training_are_bars_and_epochs_are_lines(
+    trained: Trained, tmp_path: Path, page: "Page"
+) -> None:
+    _, out, done = trained
+    run_id = json.loads((out / "summary.json").read_text())["run_id"]
+    with open_ui(done.stdout.partition("to look at it: ")[2].splitlines()[0], tmp_path) as address:
+        page.goto(f"{address}/#/experiments/1/runs/{run_id}/model-metrics")
+        for section, drawn in (("test", ".barlayer .point"), ("val", ".scatterlayer .js-line")):
+            name = page.get_by_text(section, exact=True).first
+            name.scroll_into_view_if_needed()
+            page.locator("[class*=collapse-item]").filter(has=name).locator(drawn).first.wait_for(state="attached")
 
 
 def test_evaluations_stand_below_their_trainings(review: Review, page: "Page") -> None:

@@ -133,11 +133,11 @@ def test_zeros_behind_the_picture_are_padding():
 
 def test_zeros_in_place_of_elements_are_not_gone_through(refused):
     data, zeros = written(), bytes(64 << 20)
-    started = time.monotonic()
+    started = time.process_time()
     assert "no preamble" in refused(zeros)
     assert "cut short or damaged" in refused(data[: data.index(b"\x08\0\x60\0CS")] + zeros)
     assert "holds zeros" in refused(data[: data.index(b"\x08\0\x16\0UI")] + zeros)
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_bytes_are_no_text_and_a_number_only_where_the_standard_leaves_it_open():

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
+from stores import copy_store
 
 from medseg.errors import CheckpointError
 from medseg.tracking import TrackingConfig, download_model_checkpoint, start_run
+from medseg.tracking.sqlite import build_address
 from medseg.tracking.store import find_store, open_store
 
 
@@ -57,6 +59,15 @@ def test_model_loads_both_ways_and_gives_the_probabilities_of_the_network(
         given = function.predict(images)
         assert (given.shape, given.dtype) == ((num_images, 3, 20, 32), np.float32)
         np.testing.assert_allclose(given, expected, atol=1e-6)
+
+
+def test_model_and_checkpoint_are_found_in_a_folder_of_any_name(tmp_path: Path, empty_database: Path) -> None:
+    database = copy_store(empty_database, tmp_path / "a%20b what?x#y" / "mlruns")
+    tracking = TrackingConfig(uri=build_address(database), system_metrics=False)
+    run_id = log(tracking, tmp_path / "out", 0, register="chest")
+    assert download_model_checkpoint("models:/chest/1", tracking).read_text() == "checkpoint 0"
+    with open_store(find_store(tracking)):
+        mlflow.pytorch.load_model(f"runs:/{run_id}/model")
 
 
 def test_model_says_what_it_takes_and_needs_and_shows_no_picture(tracking: TrackingConfig, tmp_path: Path) -> None:

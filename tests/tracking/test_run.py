@@ -37,17 +37,18 @@ def read_file(run: MlflowRun, name: str) -> str:
 
 
 def begin_elsewhere(tracking: TrackingConfig) -> "subprocess.Popen[str]":
-    """A process of its own that starts a run and stays in it."""
+    """A process of its own that starts a run and stays in it until its input ends."""
     script = f"""
-        import sys, time
+        import sys
         from medseg.tracking import TrackingConfig, start_run
         with start_run(TrackingConfig(uri={tracking.uri!r}, system_metrics=False), parameters={{"epochs": 4}}) as run:
             run.log_metrics({{"val/dice": 0.5}}, step=1)
             print(run.id, flush=True)
-            time.sleep(300)
+            sys.stdin.read()
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=ROOT)
 
 
 def read_id(process: "subprocess.Popen[str]") -> str:
@@ -218,8 +219,9 @@ def test_the_store_is_where_the_environment_or_the_working_folder_says(
     assert read(tracking, run.id).info.status == "FINISHED"
     assert os.environ["MLFLOW_TRACKING_URI"] == tracking.uri
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    (tmp_path / "new ü%").mkdir()
-    monkeypatch.chdir(tmp_path / "new ü%")
+    folder = tmp_path / "new ü%20 what?x#y&key=1"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
     with start_run(default, parameters={}) as run:
         run.log_text("x", "x.txt")
         run.log_metrics({"a": 1.0}, 1)
@@ -228,13 +230,14 @@ def test_the_store_is_where_the_environment_or_the_working_folder_says(
     assert shown == ["artifacts", "mlflow.db"]
     assert Path("mlruns/artifacts/medseg", run.id, "artifacts/x.txt").read_text() == "x"
     assert [path.name for path in Path().iterdir()] == ["mlruns"]
+    assert {path.name for path in tmp_path.iterdir()} == {folder.name, "mlruns"}
     assert capfd.readouterr() == ("", "")
 
 
 def test_system_metrics_are_recorded(tracking: TrackingConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
     with start_run(tracking.model_copy(update={"system_metrics": True}), parameters={}) as run:
-        for _ in range(100):
+        for _ in range(1000):
             if "system/cpu_utilization_percentage" in read(tracking, run.id).data.metrics:
                 break
             signal.sigtimedwait([], 0.1)
@@ -282,14 +285,17 @@ def test_an_address_that_cannot_be_used_is_named(uri: str, message: str, monkeyp
     assert "hunter2" not in str(caught.value)
 
 
-def test_processes_that_start_at_once_share_a_new_store(tmp_path: Path) -> None:
+def test_processes_that_start_at_once_share_a_new_store_and_clear_up_after_one_that_was_killed(tmp_path: Path) -> None:
     tracking = TrackingConfig(uri=f"sqlite:///{tmp_path}/mlruns/mlflow.db", system_metrics=False)
+    half_made = tmp_path / "mlruns/.mlflow.db.new/mlflow.db"
+    half_made.parent.mkdir(parents=True)
+    half_made.write_text("cut sh")
     begun = [begin_elsewhere(tracking) for _ in range(2)]
     ids = [read_id(process) for process in begun]
-    for process in begun:
-        process.send_signal(signal.SIGINT)
-        process.communicate()
-    assert [read(tracking, run_id).info.status for run_id in ids] == ["KILLED", "KILLED"]
+    said = [process.communicate()[1] for process in begun]  # which ends their input
+    assert said == ["", ""]
+    assert [read(tracking, run_id).info.status for run_id in ids] == ["FINISHED", "FINISHED"]
+    assert not half_made.parent.exists()
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:

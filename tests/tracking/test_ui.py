@@ -12,6 +12,7 @@ from stores import copy_store
 
 from medseg.tracking import Run, TrackingConfig, download_model_checkpoint, start_run
 from medseg.tracking.pictures import draw_strip
+from medseg.tracking.sqlite import build_address
 
 from .test_logged_model import build_network
 
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def runs(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
-    database = copy_store(empty_database, tmp_path_factory.mktemp("ui") / "mlruns")
-    tracking = TrackingConfig(uri=f"sqlite:///{database}", system_metrics=False)
+    database = copy_store(empty_database, tmp_path_factory.mktemp("ui") / "a%20b what?x#y" / "mlruns")
+    tracking = TrackingConfig(uri=build_address(database), system_metrics=False)
     masks = np.zeros((2, 64, 64), bool)
     masks[0, 10:30, 10:30] = masks[1, 20:50, 30:50] = True
     strip = draw_strip(np.random.default_rng(0).random((64, 64), np.float32), masks, masks)

@@ -37,7 +37,7 @@ with signals_raised(), signals_deferred() as pending:
 def run(script: str, *arguments: int) -> str:
     """What it prints, in a process of its own: a signal that comes late would end the one that runs the tests."""
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=True).stdout
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

@@ -1,0 +1,64 @@
+"""The SQLite file of an MLflow store, and the address under which MLflow finds it."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, unquote
+
+from medseg.errors import ConfigError
+
+_SETTINGS = {"timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements"}
+"""What a `?` in an address may set, as SQLAlchemy's pysqlite takes it."""
+_SECONDS = 60
+"""How long another process may keep the file to itself; MLflow waits five seconds at its start."""
+
+
+def read_address(uri: str) -> tuple[Path, str]:
+    """The absolute file behind `sqlite:///FILE?SETTINGS`, and the settings with their `?`, empty if there are none.
+
+    As SQLAlchemy reads it: `%25` is a `%`, `%3F` a `?`. Raises `ConfigError` for an address without a file, or with
+    a `?` that sets nothing.
+    """
+    name, mark, query = uri.partition(":///")[2].partition("?")
+    if not name or name.startswith(":memory:"):
+        raise ConfigError(f"tracking.uri: '{uri}' names no file; sqlite:///FILE is expected")
+    settings = parse_qsl(query, keep_blank_values=True)
+    if mark and not (settings and {key for key, _ in settings} <= _SETTINGS):
+        raise ConfigError(
+            f"tracking.uri: '{uri}': '{query}' after the ? is no setting of SQLite. A ? in a name is written %3F, "
+            "a % %25."
+        )
+    return Path(unquote(name)).absolute(), mark + query
+
+
+def build_address(database: Path) -> str:
+    """The address from which SQLAlchemy reads `database` back. Raises `ConfigError` if there is none.
+
+    A name with `%` or `?` is quoted and its driver named: at a plain `sqlite:///` MLflow makes the folder as it is
+    written in the address, `a%2520b` for `a%20b`.
+    """
+    from sqlalchemy.engine import make_url
+
+    name = str(database)
+    special = not {"%", "?"}.isdisjoint(name)
+    address = f"sqlite+pysqlite:///{quote(name, errors='replace')}" if special else f"sqlite:///{name}"
+    if not _is_unicode(name) or make_url(address).database != name:
+        raise ConfigError(
+            f"tracking.uri: MLflow cannot keep its store at {name!r}: no address can name it. Rename the folder, or "
+            "set tracking.uri=sqlite:///FILE to another one."
+        )
+    return address
+
+
+def check_database(database: Path) -> None:
+    """Read the file once, which may have to wait for another process; raises `sqlite3.Error` if it is no database.
+
+    MLflow would try to open it for minutes.
+    """
+    with closing(sqlite3.connect(database, timeout=_SECONDS)) as connection:
+        connection.execute("PRAGMA schema_version").fetchone()
+
+
+def _is_unicode(name: str) -> bool:
+    """Whether the name is text, not bytes of another encoding, which Python shows as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)

@@ -1,0 +1,58 @@
+"""How far a training is, for a person who waits."""
+
+import math
+import sys
+import time
+
+from ignite.engine import Events
+from monai.engines import SupervisedTrainer
+from tqdm import tqdm
+
+from medseg.training.core_watch import CoreWatch
+from medseg.training.handlers import Budget, Validation
+
+
+class Progress:
+    """Loss, Dice, images/s, time left: a bar on a terminal; elsewhere a line an epoch, in a long one every 30 s."""
+
+    def __init__(self, validation: Validation, budget: Budget, cores: CoreWatch) -> None:
+        """`cores` tells of other programs that slow the training down."""
+        self.validation = validation
+        self.budget = budget
+        self.cores = cores
+        self.bar = tqdm(total=1000, bar_format="{percentage:3.0f}% |{bar}| {desc}") if sys.stderr.isatty() else None
+        self._printed_at = time.monotonic()
+
+    def attach(self, trainer: SupervisedTrainer) -> None:
+        """Show what `validation` follows."""
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._show)
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, self._print)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def describe(self, trainer: SupervisedTrainer) -> str:
+        """One line on the epoch under way, with the last Dice."""
+        figures = self.validation.figures(trainer)
+        dice = [record["val/dice"] for record in self.validation.history if "val/dice" in record][-1:]
+        spent = self.budget.spent(trainer, trainer.state.iteration)
+        left = self.budget.seconds * (1 - spent) / spent if spent else 0
+        parts = [f"epoch {trainer.state.epoch}", f"loss {figures.get('train/loss', math.nan):.4f}"]
+        parts += [f"Dice {value:.4f}" for value in dice]
+        parts += [f"{figures.get('images_per_second', 0):.1f} images/s", f"{left // 60:.0f}:{left % 60:02.0f} left"]
+        return "  ".join(filter(None, [*parts, self.cores.describe()]))
+
+    def _show(self, trainer: SupervisedTrainer) -> None:
+        if self.bar is not None and time.monotonic() - self._printed_at >= 0.5:
+            self._printed_at = time.monotonic()
+            self.bar.n = int(1000 * self.budget.spent(trainer, trainer.state.iteration))
+            self.bar.set_description_str(self.describe(trainer))
+        elif self.bar is None and time.monotonic() - self._printed_at >= 30:
+            self._print(trainer)
+
+    def _print(self, trainer: SupervisedTrainer) -> None:
+        if self.bar is None:
+            print(self.describe(trainer), file=sys.stderr, flush=True)
+            self._printed_at = time.monotonic()
