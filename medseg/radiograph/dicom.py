@@ -34,15 +34,8 @@ from medseg.radiograph.stored import OVERLAY_TAGS
 
 _KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "Modality", "BodyPartExamined", "ViewPosition", "BurnedInAnnotation"),
-    *(
-        "PatientOrientation",
-        "PresentationIntentType",
-        "LossyImageCompression",
-        "NumberOfFrames",
-        "SamplesPerPixel",
-        "Rows",
-        "Columns",
-    ),
+    *("PatientOrientation", "PresentationIntentType", "LossyImageCompression", "NumberOfFrames"),
+    *("SamplesPerPixel", "Rows", "Columns"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration"),
     *("PhotometricInterpretation", "PresentationLUTShape", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("PixelSpacing", "PixelSpacingCalibrationType", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
