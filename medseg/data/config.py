@@ -50,31 +50,30 @@ class CasesConfig(Section):
     """A folder (images/, masks/), a CSV manifest or a dataset.json."""
 
     classes: tuple[ClassName, ...] | None = None
-    """Classes in channel order; null takes data.label_values, else the sorted mask folders, mask columns, labels or
-    names of segments."""
+    """Classes in channel order. null: those of data.label_values, else the sorted mask folders, mask columns, labels or
+    segment names."""
 
     label_values: Annotated[dict[ClassName, LabelValues], Field(min_length=1)] | None = None
-    """The values of mask files that are each class, `{lungs: [1], heart: [2, 3]}`; nonzero is all but 0, as in
-    `{lungs: nonzero}`. null: in a label map, value i is the i-th of data.classes."""
+    """What the values of masks mean: each class with its values, as in `{lungs: [1], heart: [2, 3]}`; in
+    `{lungs: nonzero}` every value but 0 is lungs. null: in a label map, value i is the i-th of data.classes."""
 
     ignore_value: int | None = None
-    """The value of mask pixels that count for nothing: neither in the loss nor in any metric. null: the label `ignore`
-    of a dataset.json, else none."""
+    """The mask value of pixels that are left out of the loss and of every metric. null: the label `ignore` of a
+    dataset.json, else none."""
 
     missing: Literal["error", "ignore"] = "error"
     """A case without one of the classes: an error, or that class of that case left out of loss and metrics."""
 
     invert: bool = False
-    """Images have bright air and dark bone; DICOM and the raw .IMG of JSRT say so themselves and are left alone."""
+    """Whether images show air bright and bone dark. DICOM and the raw .IMG of JSRT state their polarity and stay."""
 
     nifti_rows: NiftiRows | None = None
-    """The end that rows are stored from in NIfTI files without orientation codes. null: bottom if dcm2niix wrote the
-    file, else top, with a warning."""
+    """Which row is stored first in NIfTI files without orientation codes, the top or the bottom one. null: bottom if
+    dcm2niix wrote the file, else top, with a warning."""
 
     exif: Exif | None = None
     """The EXIF orientation of images. apply: the image is turned, as browsers and LabelMe show it. ignore: the image is
-    read as stored. null: apply, unless the size of the masks shows that they were drawn on the stored image; an error
-    if it allows both."""
+    read as stored. null: apply, or ignore if the masks fit the stored image alone; an error if the masks fit both."""
 
 
 class DataSetConfig(CasesConfig):
@@ -87,7 +86,7 @@ class DataSetConfig(CasesConfig):
     """Accepted values of PresentationIntentType; a file without the tag is accepted."""
 
     color: Color = "grey"
-    """Color images. grey: taken as grey, with a warning, if their channels hardly differ, else refused. refuse: refused
+    """Color images. grey: read as grey, with a warning, if their channels hardly differ, else refused. refuse: refused
     if their channels differ at all. rgb: read as RGB, to learn the RGB image targets/<id>.* instead of masks (the
     article's section 3)."""
 
@@ -148,14 +147,14 @@ class SplitConfig(Section):
     """Which patients train, validate and test."""
 
     fractions: tuple[Fraction, Fraction, Fraction] = (0.7, 0.15, 0.15)
-    """Shares of the patients in training, validation and test. Patients are ordered by a hash of seed and patient and
-    cut into blocks; an added patient moves about one other at each border."""
+    """Shares of the patients in training, validation and test. The patients, ordered by a hash of
+    seed and patient, are cut into blocks; an added patient moves about one other patient at each border."""
 
     seed: NonNegativeInt | None = None
-    """Seed of that hash; null takes the run's seed."""
+    """Seed of the hash; null takes the run's seed."""
 
     folds: Annotated[int, Field(ge=2, le=100)] | None = None
-    """Number of cross-validation folds, blocks of the same order; null splits by fractions."""
+    """Number of cross-validation folds, blocks of the ordered patients. null: split by fractions."""
 
     fold: NonNegativeInt = 0
     """The fold that is the test set where split.folds is given, from 0."""

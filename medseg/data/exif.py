@@ -44,8 +44,8 @@ def _are_drawn_as_stored(
         return False
     if has_one_ratio(turned, size):
         raise RadiographError(
-            f"{image}: has EXIF orientation {orientation}; its masks of {size[0]} x {size[1]} fit the "
-            "turned image and the stored one. Give data.exif=apply or data.exif=ignore",
+            f"{image}: has EXIF orientation {orientation}, and its masks of {size[0]} x {size[1]} pixels fit both the "
+            "turned and the stored image. Set data.exif=apply or data.exif=ignore",
             "exif",
         )
     return True

@@ -19,6 +19,8 @@ from medseg.radiograph.slicer import read_slicer
 Segments = Mapping[str, NDArray[np.bool_]]
 """Name -> mask."""
 
+_SAVE_LOSSLESS = "Save the mask as PNG, NIfTI or NRRD"
+
 
 @dataclass(frozen=True, eq=False)
 class ReadMask:
@@ -125,7 +127,7 @@ def _take_ignored(label: LabelImage, source: MaskSource) -> tuple[LabelImage, ND
     if not ignored.any():
         return label, None
     if label.lossy:
-        raise RadiographError(f"{source.path}: lossy compression does not keep the ignored value; save it without loss")
+        raise RadiographError(f"{source.path}: lossy compression changes the ignored value. {_SAVE_LOSSLESS}")
     rest = label.values[~ignored]
     return replace(label, values=np.where(ignored, rest.min() if rest.size else 0, label.values)), ignored
 
@@ -138,6 +140,6 @@ def _mask_of(content: Segments | LabelImage, source: MaskSource, warnings: list[
         return content[source.segment or labels[0]]
     if source.values == "nonzero":
         if content.lossy:
-            raise RadiographError(f"{source.path}: lossy compression does not keep what is 0; save masks without loss")
+            raise RadiographError(f"{source.path}: lossy compression changes which pixels are 0. {_SAVE_LOSSLESS}")
         return np.asarray(content.values != 0)
     return np.isin(content.values, source.values) if source.values else binarize(content, warnings)

@@ -157,7 +157,7 @@ def _check_intent(dataset: Dataset, allowed: Collection[str]) -> None:
 
 def _check_grey(form: PixelFormat) -> None:
     if is_color(form):
-        raise RadiographError(f"is a color image (SamplesPerPixel {form.samples}); a grey one is needed", "colour")
+        raise RadiographError(f"is a color image (SamplesPerPixel {form.samples}); a grey image is needed", "colour")
     if form.photometric not in _GREY:
         raise RadiographError("PhotometricInterpretation is unknown; MONOCHROME1 or MONOCHROME2 is needed")
 

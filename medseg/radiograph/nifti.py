@@ -24,7 +24,7 @@ _MOST_INFLATED = 1032  # bytes that deflate makes of one, at most
 _TO_LPS = np.diag([-1.0, -1.0, 1.0])
 _NO_ORIENTATION = (
     "the NIfTI header has no orientation; the rows were read from the top. If the image is upside down, "
-    "give data.nifti_rows=bottom (input.nifti_rows in prediction)"
+    "set data.nifti_rows=bottom (for prediction, input.nifti_rows=bottom)"
 )
 
 
@@ -68,7 +68,7 @@ def read_nifti_geometry(
     """
     _, image = _open(file)
     if not _has_orientation(image.header):
-        raise RadiographError("has no orientation code, so that nothing can be placed on it by its geometry")
+        raise RadiographError("has no orientation in its NIfTI header, so that no segmentation can be placed on it")
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(image.affine, dtype=np.float64)
     axes = np.eye(3)[:, :2] if _lies_as_stored(image) else affine[:3, :2]
     return (image.shape[0], image.shape[1]), affine[:3, 3], affine[:3, :3], axes
