@@ -83,7 +83,7 @@ class InputConfig(Section):
     """Kinds of files, by content, that are predicted; others are skipped. img: the raw images of JSRT."""
 
     invert: bool = False
-    """Whether images show air bright and bone dark. DICOM and the raw .IMG of JSRT state their polarity and stay."""
+    """Whether images show air bright and bone dark. DICOM and the raw .IMG of JSRT say so themselves."""
 
     nifti_rows: Literal["top", "bottom"] | None = None
     """Which row is stored first in NIfTI files without orientation codes, the top or the bottom one. null: bottom if
