@@ -82,8 +82,8 @@ class DataSetConfig(CasesConfig):
     """Accepted values of PresentationIntentType; a file without the tag is accepted."""
 
     color: Color = "grey"
-    """Color images. grey: read as grey, with a warning, if channels hardly differ, else refused. refuse: refused if they
-    differ at all. rgb: learn the RGB image targets/<id>.* instead of masks (the article's section 3)."""
+    """Color images. grey: read as grey, with a warning, if channels hardly differ, else refused. refuse: refused if
+    they differ at all. rgb: learn the RGB image targets/<id>.* instead of masks (the article's section 3)."""
 
     _rename = model_validator(mode="before")(rename_color)
 

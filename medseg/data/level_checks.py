@@ -41,7 +41,7 @@ def _check_declared(files: Sequence[Found], classes: Sequence[str], findings: Fi
     if not strange:
         return
     known = sorted({value for _, _, levels in files if levels.known != "nonzero" for value in levels.known})
-    text = f"{_list_values(files)}; only {', '.join(map(str, known))} belong to a class"
+    text = f"{_list_values(files)}; classes have only {', '.join(map(str, known))}"
     unknown = [value for value in _labels_of(strange) if value not in known]
     remedy = _LOSSLESS if any(levels.lossy for _, _, levels in strange) else None
     if remedy is None and known == list(range(1, len(classes) + 1)) and 0 < len(unknown) <= _NAMED:

@@ -101,7 +101,7 @@ def test_values_of_no_class_are_one_finding():
     assert (finding.code, finding.cases) == ("unknown_label", ("c1", "c2"))
     assert finding.reasons["c1"] == (
         "the values of 3 masks are 0 (30 pixels in 3 masks), 1 (20 pixels in 2 masks), 3 (20 pixels in 2 masks), "
-        "4 (10 pixels in 1 mask); only 1, 2 belong to a class"
+        "4 (10 pixels in 1 mask); classes have only 1, 2"
     )
     assert finding.remedy == (
         "Correct the masks, or set data.classes=[lungs,heart,class_3,class_4] or "
