@@ -24,7 +24,7 @@ class CrossSplitConfig(SplitConfig):
     """Which patients train, validate and test."""
 
     folds: Annotated[int, Field(ge=2, le=100)] = 5
-    """Number of folds: blocks of the patients, ordered by a hash of seed and patient; each is tested in one."""
+    """Number of folds: blocks of the patients, ordered by a hash of seed and patient. Each fold is tested once."""
 
     fold: Annotated[int, Field(ge=0, le=0)] = 0
     """Each fold is the test set in turn; nothing to choose."""

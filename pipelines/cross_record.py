@@ -56,7 +56,7 @@ def find_begun(config: CrossValidateConfig, folder: Path) -> str | None:
         raise ConfigError(f"{folder / STATE}: damaged, so that its folds cannot be gone on with; {_ANEW}") from error
     if begun.get("split") != RULE:
         raise ConfigError(
-            f"{folder}: holds a cross-validation whose folds are not drawn as now: {ANOTHER_RULE}; {_ANEW}"
+            f"{folder}: the folds of this cross-validation were drawn by an earlier rule ({ANOTHER_RULE}); {_ANEW}"
         )
     now = _describe_config(config)
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))

@@ -96,7 +96,9 @@ def _find_table(config: EvaluateConfig) -> Earlier | None:
 def _place_other(addresses: tuple[str, ...], config: EvaluateConfig, model: LoadedModel, found: CaseSet) -> Subject:
     other = load_models(addresses, config.tracking, config.predict)
     if (other.card.reading.color == "rgb") != (model.card.reading.color == "rgb"):
-        raise CheckpointError(f"{addresses[0]}: reads colour and the evaluated model does not, or the other way round")
+        raise CheckpointError(
+            f"{addresses[0]}: one of the models reads color images, the other grey images. Compare models of one kind"
+        )
     return place_model(other, config, found)
 
 

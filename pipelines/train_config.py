@@ -58,5 +58,5 @@ class TrainConfig(Section):
                 "model.padding=0 does not cover the picture; training needs model.mirror_input=true with it"
             )
         if self.data.color == "rgb" and self.preprocess.intensity != "fixed":
-            raise ValueError("data.color=rgb learns pictures and needs preprocess.intensity=fixed")
+            raise ValueError("data.color=rgb learns RGB images and needs preprocess.intensity=fixed")
         return self

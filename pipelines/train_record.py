@@ -74,7 +74,7 @@ def record_findings(run: Run, findings: Findings) -> None:
     """Print the warnings of a data set, and record all that was found in it."""
     warnings, notes = findings.describe_warnings(), findings.describe_notes()
     if warnings:
-        print("The data set has warnings; python -m pipelines.check_data shows their cases.", file=sys.stderr)
+        print("The data set has warnings; python -m pipelines.check_data shows the cases.", file=sys.stderr)
     for line in [*(f"warning: {text}" for text in warnings), *(f"note: {text}" for text in notes)]:
         print(f"  {line}", file=sys.stderr)
     run.log_dict({"findings": list_findings(findings.listed())}, "check.json")

@@ -49,15 +49,8 @@ def list_cases(config: DataSetConfig, findings: Findings) -> CaseSet:
     except OSError as error:
         raise DataError(f"{as_text(error.filename or root)}: cannot be read ({error.strerror})") from error
     _check_names(cases, classes, findings)
-    told = findings.cases("segment_names")
-    for case in () if config.color == "rgb" else (case for case in cases if case.id not in told):
-        lacking = [name for name in classes if name not in case.masks]
-        if lacking and len(lacking) == len(classes):
-            findings.add("image_without_mask", case.id, case.image.name)
-        elif lacking:
-            what = f"images without the class {', '.join(lacking)}"
-            severity: Severity | None = None if config.missing == "error" else "warning"
-            findings.add("class_missing", case.id, case.image.name, what=what, severity=severity)
+    if config.color != "rgb":
+        _check_masks(cases, classes, None if config.missing == "error" else "warning", findings)
     if not cases:
         findings.check()
         raise DataError(f"{as_text(root)}: no images found")
@@ -99,6 +92,20 @@ def _check_names(cases: Sequence[Case], classes: Sequence[str], findings: Findin
     for name, count in Counter(case.id for case in cases).items():
         if count > 1:
             findings.add("layout", name, what="names that several images have")
+
+
+def _check_masks(cases: Iterable[Case], classes: Sequence[str], severity: Severity | None, findings: Findings) -> None:
+    """Note the images without a mask, and with `severity` those that lack it for some of the classes."""
+    told = findings.cases("segment_names")
+    for case in cases:
+        lacking = [name for name in classes if name not in case.masks]
+        if not lacking or case.id in told:
+            continue
+        if len(lacking) == len(classes):
+            findings.add("image_without_mask", case.id, case.image.name)
+        else:
+            what = f"images without the class {', '.join(lacking)}"
+            findings.add("class_missing", case.id, case.image.name, what=what, severity=severity)
 
 
 def _with_patients(cases: Sequence[Case], missing: Collection[str]) -> Iterable[Case]:

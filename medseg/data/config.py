@@ -19,18 +19,16 @@ ClassName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Size = Annotated[int, Field(ge=16, le=8192)]
 Color = Literal["grey", "refuse", "rgb"]
-NiftiRows = Literal["top", "bottom"]
-Exif = Literal["apply", "ignore"]
 
 
 def _check_label_values(given: Any) -> Any:
     """The values of one class as a tuple, or `nonzero`; a single value may stand without brackets."""
-    values = [given] if isinstance(given, int) else given
-    if given == "nonzero":
-        return given
-    if not isinstance(values, list | tuple) or not values or not all(type(value) is int and value for value in values):
-        raise ValueError("give whole numbers other than 0 in brackets, or nonzero")
-    return tuple(values)
+    values = (given,) if isinstance(given, int) else given
+    if values == "nonzero":
+        return values
+    if isinstance(values, list | tuple) and values and all(type(value) is int and value for value in values):
+        return tuple(values)
+    raise ValueError("give whole numbers other than 0 in brackets, or nonzero")
 
 
 LabelValues = Annotated[tuple[int, ...] | Literal["nonzero"], BeforeValidator(_check_label_values)]
@@ -50,31 +48,28 @@ class CasesConfig(Section):
     """A folder (images/, masks/), a CSV manifest or a dataset.json."""
 
     classes: tuple[ClassName, ...] | None = None
-    """Classes in channel order; null takes data.label_values, else the sorted mask folders, mask columns, labels or
-    names of segments."""
+    """Classes in channel order. null: data.label_values, else the sorted mask folders, columns, labels or segments."""
 
     label_values: Annotated[dict[ClassName, LabelValues], Field(min_length=1)] | None = None
-    """The values of mask files that are each class, `{lungs: [1], heart: [2, 3]}`; nonzero is all but 0, as in
-    `{lungs: nonzero}`. null: in a label map, value i is the i-th of data.classes."""
+    """What the values of masks mean: each class with its values, as in `{lungs: [1], heart: [2, 3]}`; in
+    `{lungs: nonzero}` every value but 0 is lungs. null: in a label map, value i is the i-th of data.classes."""
 
     ignore_value: int | None = None
-    """The value of mask pixels that count for nothing: neither in the loss nor in any metric. null: the label `ignore`
-    of a dataset.json, else none."""
+    """Mask value of pixels that are left out of loss and metrics. null: the label `ignore` of a dataset.json."""
 
     missing: Literal["error", "ignore"] = "error"
     """A case without one of the classes: an error, or that class of that case left out of loss and metrics."""
 
     invert: bool = False
-    """Images have bright air and dark bone; DICOM and the raw .IMG of JSRT say so themselves and are left alone."""
+    """Whether images show air bright and bone dark. DICOM and the raw .IMG of JSRT say so themselves."""
 
-    nifti_rows: NiftiRows | None = None
-    """The end that rows are stored from in NIfTI files without orientation codes. null: bottom if dcm2niix wrote the
-    file, else top, with a warning."""
+    nifti_rows: Literal["top", "bottom"] | None = None
+    """Which row is stored first in NIfTI files without orientation codes, the top or the bottom one. null: bottom if
+    dcm2niix wrote the file, else top, with a warning."""
 
-    exif: Exif | None = None
-    """The EXIF orientation of images. apply: the image is turned, as browsers and LabelMe show it. ignore: the image is
-    read as stored. null: apply, unless the size of the masks shows that they were drawn on the stored image; an error
-    if it allows both."""
+    exif: Literal["apply", "ignore"] | None = None
+    """The EXIF orientation of images. apply: turn the image, as browsers do. ignore: read the image as stored. null:
+    apply, or ignore if the masks fit the stored image alone; an error if the masks fit both."""
 
 
 class DataSetConfig(CasesConfig):
@@ -87,9 +82,8 @@ class DataSetConfig(CasesConfig):
     """Accepted values of PresentationIntentType; a file without the tag is accepted."""
 
     color: Color = "grey"
-    """Color images. grey: taken as grey, with a warning, if their channels hardly differ, else refused. refuse: refused
-    if their channels differ at all. rgb: read as RGB, to learn the RGB image targets/<id>.* instead of masks (the
-    article's section 3)."""
+    """Color images. grey: read as grey, with a warning, if channels hardly differ, else refused. refuse: refused if
+    they differ at all. rgb: learn the RGB image targets/<id>.* instead of masks (the article's section 3)."""
 
     _rename = model_validator(mode="before")(rename_color)
 
@@ -148,14 +142,14 @@ class SplitConfig(Section):
     """Which patients train, validate and test."""
 
     fractions: tuple[Fraction, Fraction, Fraction] = (0.7, 0.15, 0.15)
-    """Shares of the patients in training, validation and test. Patients are ordered by a hash of seed and patient and
-    cut into blocks; an added patient moves about one other at each border."""
+    """Shares of patients in training, validation and test. The patients, ordered by a hash of seed and patient, are cut
+    into blocks; an added patient moves about one other patient at each border."""
 
     seed: NonNegativeInt | None = None
-    """Seed of that hash; null takes the run's seed."""
+    """Seed of the hash; null takes the run's seed."""
 
     folds: Annotated[int, Field(ge=2, le=100)] | None = None
-    """Number of cross-validation folds, blocks of the same order; null splits by fractions."""
+    """Number of cross-validation folds, blocks of the ordered patients. null: split by fractions."""
 
     fold: NonNegativeInt = 0
     """The fold that is the test set where split.folds is given, from 0."""

@@ -71,7 +71,9 @@ def read_folder(root: Path, parts: Sequence[Part], config: DataSetConfig, findin
     """
     for part in parts:
         if not list_files(part.images):
-            raise DataError(f"{as_text(part.images)}: no images found; they lie in this folder itself, not below it")
+            raise DataError(
+                f"{as_text(part.images)}: no images found. Put the images into this folder itself, not into subfolders."
+            )
     files = () if config.color == "rgb" else (path for part in parts for path in list_files(part.find_masks(_MASKS)))
     maps = find_label_maps(files, config)
     read = [_read_part(root, part, maps, config, findings) for part in parts]
@@ -105,7 +107,9 @@ def _read_part(root: Path, part: Part, maps: LabelMaps, config: DataSetConfig, f
     if folders and files:
         findings.add("layout", "", files[0].name, what=f"files beside the class folders in {folder.name}/")
     for lost in (path for place in (part.images, *folders) for path in list_folders(place)):
-        findings.add("layout", "", lost.relative_to(root).as_posix(), what="folders where only files are read")
+        findings.add(
+            "layout", "", lost.relative_to(root).as_posix(), what="folders in a place where only files are expected"
+        )
     if folders:
         return _read_class_folders(images, {path.name: path for path in folders}, config, findings)
     if files and all(is_segmentation(path) for path in files):

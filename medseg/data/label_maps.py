@@ -33,7 +33,7 @@ class LabelMaps:
         if path in self.segments:
             return self._by_name(case, path, image, findings)
         if self.segments and not self.ordered and not self.labels:
-            text = f"{as_text(path.name)}: names no segments, but other masks do; name its values in data.classes"
+            text = f"{as_text(path.name)}: names no segments, but other masks do. Name its values in data.classes"
             findings.add("segment_names", case, text)
         if self.labels:
             known = join_values(self.labels.values())
@@ -105,7 +105,10 @@ def _check_ignored(ignored: int | None, labels: Mapping[str, Values]) -> None:
     taken = {value: name for name, values in labels.items() for value in values if values != "nonzero"}
     if ignored == 0 or ignored in taken:
         meaning = f"the class {taken[ignored]}" if ignored else "the background"
-        raise DataError(f"data.ignore_value={ignored} is also the value of {meaning}; each needs a value of its own")
+        raise DataError(
+            f"the ignored value {ignored} (data.ignore_value, or the label ignore of dataset.json) is also the value "
+            f"of {meaning}. Choose a value that only ignored pixels have."
+        )
 
 
 def name_class(label: str) -> str:

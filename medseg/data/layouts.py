@@ -19,7 +19,10 @@ COLORS = ("red", "green", "blue")
 def read_dataset_json(path: Path, config: DataSetConfig, findings: Findings) -> Found:
     """Cases of nnU-Net's raw layout (`channel_names`, `file_ending`) or Decathlon's (`training` lists the files)."""
     if config.color == "rgb":
-        raise DataError(f"{as_text(path)}: data.color=rgb learns pictures, of which a dataset.json knows nothing")
+        raise DataError(
+            f"{as_text(path)}: data.color=rgb needs RGB targets, which a dataset.json cannot list. Use a folder with "
+            "targets/ or a manifest with a 'target' column."
+        )
     try:
         described = json.loads(path.read_text(encoding="utf-8-sig"))
         labels, ignored = _labels(described["labels"])

@@ -14,7 +14,8 @@ _LABELS = 32
 _NAMED = 16
 """More values are numbered objects, of which nobody wants a class each."""
 _LISTED = 12
-_LOSSLESS = "Lossy compression does not keep labels. Export the masks without loss, as PNG, NIfTI or NRRD."
+_LOSSLESS = "Lossy compression changes label values. Export the masks as PNG, NIfTI or NRRD."
+_TWO_LEVELS = "Save all masks of a class with the same two grey levels."
 
 Found = tuple[str, str, Levels]
 """Case, class, and the levels of its file."""
@@ -40,12 +41,12 @@ def _check_declared(files: Sequence[Found], classes: Sequence[str], findings: Fi
     if not strange:
         return
     known = sorted({value for _, _, levels in files if levels.known != "nonzero" for value in levels.known})
-    text = f"{_list_values(files)}; of a class are {', '.join(map(str, known))}"
+    text = f"{_list_values(files)}; classes have only {', '.join(map(str, known))}"
     unknown = [value for value in _labels_of(strange) if value not in known]
     remedy = _LOSSLESS if any(levels.lossy for _, _, levels in strange) else None
     if remedy is None and known == list(range(1, len(classes) + 1)) and 0 < len(unknown) <= _NAMED:
         names = dict(zip(known, classes, strict=True)) | {value: f"class_{value}" for value in unknown}
-        remedy = f"Correct the masks, or name every value: {_suggest(names, by_order=True)}."
+        remedy = f"Correct the masks, or set {_suggest(names, by_order=True)} to name every value."
     for case, _, _ in strange:
         findings.add("unknown_label", case, text, remedy=remedy)
 
@@ -56,7 +57,7 @@ def _check_class(label: str, files: Sequence[Found], classes: Sequence[str], fin
     few = [levels for _, _, levels in files if levels.total <= 2]
     if _is_map([levels for _, _, levels in several]) or _is_ambiguous(few):
         remedy = _suggest_for_class(label, [levels for _, _, levels in files], classes)
-        what, text = f"masks of the one class {label} with more values than that", _list_values(files)
+        what, text = f"masks of the class {label} that hold several values", _list_values(files)
         for case, _, _ in several or files:
             findings.add("label_values", case, text, what=what, remedy=remedy)
         return
@@ -68,8 +69,8 @@ def _check_class(label: str, files: Sequence[Found], classes: Sequence[str], fin
         shown = ", ".join(f"{value:g}" for value in dict.fromkeys((*levels.values[:2], levels.values[-1])))
         if levels.total > 2 and not levels.values[0] <= half < levels.values[-1]:
             text = f"{label}: {levels.values[0]:g} to {levels.values[-1]:g}, where others have {low:g} to {high:g}"
-            what = "masks whose range of grey levels differs from that of the others, so that no cut suits both"
-            findings.add("mask_levels", case, text, what=what, severity="error")
+            what = "masks whose range of grey levels differs from that of the other masks"
+            findings.add("mask_levels", case, text, what=what, severity="error", remedy=_TWO_LEVELS)
         elif levels.total > 2:
             findings.add("mask_levels", case, f"{label}: {shown}, ...")
         elif levels.total == 2 and levels.values != common[0][0]:
@@ -102,7 +103,7 @@ def _suggest_for_class(label: str, files: Sequence[Levels], classes: Sequence[st
     values = _labels_of(("", label, levels) for levels in files)
     if any(levels.lossy and levels.total > 2 for levels in files):
         return _LOSSLESS
-    whole = f"{_quote(f'data.label_values={{{label}: nonzero}}')} if all but 0 is {label}"
+    whole = f"{_quote(f'data.label_values={{{label}: nonzero}}')} if every value but 0 is {label}"
     if not 0 < len(values) <= _NAMED:
         return f"Set {whole}."
     given = () if classes == ("foreground",) else (label,)
@@ -137,6 +138,10 @@ def _list_values(files: Sequence[Found]) -> str:
     for _, _, levels in files:
         pixels.update(dict(zip(levels.values, levels.counts, strict=True)))
         having.update(levels.values)
-    listed = [f"{v:g} ({pixels[v]} pixels in {having[v]} masks)" for v in sorted(pixels)[:_LISTED]]
+    listed = [f"{v:g} ({pixels[v]} pixels in {_count(having[v])})" for v in sorted(pixels)[:_LISTED]]
     more = [f"and {len(pixels) - _LISTED} more up to {max(pixels):g}"] if len(pixels) > _LISTED else []
-    return f"the values of {len(files)} masks are {', '.join(listed + more)}"
+    return f"the values of {_count(len(files))} are {', '.join(listed + more)}"
+
+
+def _count(masks: float) -> str:
+    return f"{masks:g} mask{'s' if masks > 1 else ''}"

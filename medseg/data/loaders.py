@@ -1,8 +1,8 @@
 """Preprocessed cases, held once in memory or on disk, and batches of them in an order that can be resumed."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,16 +144,7 @@ def cache_cases(
     Beyond `data.cache_gib` the tensors are memory-mapped from nameless files in `folder`. Raises `StorageError` where
     the disk has no room.
     """
-    channels = 3 if data.color == "rgb" else 1
-    label_kind = torch.float32 if data.color == "rgb" else torch.uint8
-    shape = (len(cases), channels, *preprocess.size), (len(cases), len(classes), *preprocess.size)
-    gib = sum(np.prod(s) * size for s, size in zip(shape, (4, label_kind.itemsize), strict=True)) / 2**30
-    on_disk = gib > data.cache_gib
-    images = _allocate(shape[0], torch.float32, folder / "images.bin" if on_disk else None)
-    labels = _allocate(shape[1], label_kind, folder / "labels.bin" if on_disk else None)
-    present = torch.ones(len(cases), len(classes), dtype=torch.bool)
-    ignores = any(source.ignored is not None for case in cases for source in case.masks.values())
-    ignored = _allocate(shape[1], torch.uint8, folder / "ignored.bin" if on_disk else None) if ignores else None
+    room = _make_room(cases, classes, data, preprocess, folder)
     loading, fitting = build_loading(data, classes), build_fitting(data, preprocess)
 
     def read(index: int) -> tuple[CaseFacts, CaseSurvey | None] | RadiographError:
@@ -162,13 +153,7 @@ def cache_cases(
             fitted = apply_transforms(fitting, loaded)
         except RadiographError as error:
             return error
-        images[index] = fitted["image"].as_tensor()
-        labels[index] = fitted["target"].as_tensor() if data.color == "rgb" else fitted["mask"]
-        if data.color != "rgb":
-            present[index] = fitted["present"]
-        if ignored is not None and "ignored" in fitted:
-            ignored[index] = fitted["ignored"]
-            labels[index][fitted["ignored"].bool()] = 0
+        _keep(room, index, fitted)
         image, masks = fitted["image"].as_tensor(), fitted.get("mask")
         return _facts(loaded), summarize_item(loaded, image, masks, classes) if look else None
 
@@ -179,7 +164,38 @@ def cache_cases(
             continue
         facts.append(result[0])
         surveys += [result[1]] if result[1] is not None else []
-    return CachedCases(tuple(facts), images, labels, present, ignored), surveys
+    return replace(room, facts=tuple(facts)), surveys
+
+
+def _make_room(
+    cases: Sequence[Case], classes: Sequence[str], data: DataConfig, preprocess: PreprocessConfig, folder: Path
+) -> CachedCases:
+    """The tensors of all cases, still 0, in memory or on disk."""
+    is_rgb = data.color == "rgb"
+    image_shape = len(cases), 3 if is_rgb else 1, *preprocess.size
+    label_shape = len(cases), len(classes), *preprocess.size
+    label_kind = torch.float32 if is_rgb else torch.uint8
+    wanted = {"images": (image_shape, torch.float32), "labels": (label_shape, label_kind)}
+    if any(source.ignored is not None for case in cases for source in case.masks.values()):
+        wanted["ignored"] = label_shape, torch.uint8
+    on_disk = sum(np.prod(shape) * kind.itemsize for shape, kind in wanted.values()) / 2**30 > data.cache_gib
+    tensors = {
+        name: _allocate(shape, kind, folder / f"{name}.bin" if on_disk else None)
+        for name, (shape, kind) in wanted.items()
+    }
+    return CachedCases(facts=(), present=torch.ones(label_shape[:2], dtype=torch.bool), **tensors)
+
+
+def _keep(room: CachedCases, index: int, item: Mapping[str, Any]) -> None:
+    """Put a preprocessed item into its place."""
+    room.images[index] = item["image"].as_tensor()
+    if "target" in item:
+        room.labels[index] = item["target"].as_tensor()
+        return
+    room.labels[index], room.present[index] = item["mask"], item["present"]
+    if room.ignored is not None and "ignored" in item:
+        room.ignored[index] = item["ignored"]
+        room.labels[index][item["ignored"].bool()] = 0
 
 
 def _facts(item: dict[str, Any]) -> CaseFacts:

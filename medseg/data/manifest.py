@@ -30,8 +30,8 @@ def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Foun
     ):
         wanted = "'target'" if config.color == "rgb" else "either 'mask' or 'mask_<class>'..."
         raise DataError(
-            f"{as_text(path)}: a manifest has the columns 'image' and {wanted}, with commas, semicolons or tabs "
-            f"between them; found {columns}"
+            f"{as_text(path)}: a manifest needs the columns 'image' and {wanted}, separated by commas, "
+            f"semicolons or tabs; found {columns}"
         )
     images = [find_file(path.parent, row["image"]) for row in rows]
     names = _unique_names(images)
@@ -74,13 +74,15 @@ def _read_rows(path: Path, findings: Findings) -> tuple[list[str], list[dict[str
             columns = _name_columns(next(reader, []))
             lines = [(reader.line_num, [value.strip() for value in line]) for line in reader]
     except (UnicodeError, csv.Error) as error:
-        raise DataError(f"{as_text(path)}: not a CSV file in UTF-8: {error}. Save it as CSV UTF-8.") from error
+        raise DataError(
+            f"{as_text(path)}: not a CSV file in UTF-8: {error}. Save the manifest as CSV UTF-8."
+        ) from error
     if len(set(columns)) < len(columns):
-        raise DataError(f"{as_text(path)}: two columns have one name; found {columns}")
+        raise DataError(f"{as_text(path)}: two columns have the same name; found {columns}")
     for number, line in lines:
         if any(line) and (len(line) < len(columns) or any(line[len(columns) :])):
-            what = f"lines that have not {len(columns)} values"
-            findings.add("manifest", "", f"line {number}: {len(line)}", what=what)
+            what = f"lines that do not have {len(columns)} values"
+            findings.add("manifest", "", f"line {number}: {len(line)} values", what=what)
     rows = [dict(zip_longest(columns, line[: len(columns)], fillvalue="")) for _, line in lines if any(line)]
     for row in rows:
         row.update({name: "" for name in ("patient", "split") if _NOTHING.fullmatch(row.get(name, ""))})

@@ -19,6 +19,8 @@ from medseg.radiograph.slicer import read_slicer
 Segments = Mapping[str, NDArray[np.bool_]]
 """Name -> mask."""
 
+_SAVE_LOSSLESS = "Save the mask as PNG, NIfTI or NRRD"
+
 
 @dataclass(frozen=True, eq=False)
 class ReadMask:
@@ -43,27 +45,6 @@ def stack_masks(files: Mapping[str, ReadMask], classes: Sequence[str]) -> NDArra
     return stacked
 
 
-def read_mask_files(sources: Mapping[str, MaskSource], config: CasesConfig, warnings: list[str]) -> dict[str, ReadMask]:
-    """The mask of each class, all of one size; a file that several share is read once. Raises `RadiographError`."""
-    files: dict[Path, tuple[Segments | LabelImage, Levels | None, NDArray[np.bool_] | None]] = {}
-    masks: dict[str, ReadMask] = {}
-    for name, source in sources.items():
-        if source.path not in files:
-            content, levels, ignored = _read_file(source, config), None, None
-            if isinstance(content, LabelImage):
-                warnings += content.warnings
-                content, ignored = _take_ignored(content, source)
-                levels = measure_levels(content, source.path, source.known, source.alone)
-            files[source.path] = content, levels, ignored
-        content, levels, ignored = files[source.path]
-        mask = _mask_of(content, source, warnings)
-        masks[name] = ReadMask(mask if ignored is None else mask & ~ignored, levels, ignored)
-    if len({read.mask.shape for read in masks.values()}) != 1:
-        listed = ", ".join(f"{source.path} {masks[name].mask.shape}" for name, source in sources.items())
-        raise RadiographError(f"masks of one image differ in size: {listed}", "shape")
-    return masks
-
-
 def stack_ignored(files: Mapping[str, ReadMask], classes: Sequence[str]) -> NDArray[np.bool_] | None:
     """The pixels that count for nothing, bool `(class, rows, columns)`; None where there are none."""
     if all(read.ignored is None for read in files.values()):
@@ -72,6 +53,22 @@ def stack_ignored(files: Mapping[str, ReadMask], classes: Sequence[str]) -> NDAr
     for name, read in files.items():
         stacked[classes.index(name)] = False if read.ignored is None else read.ignored
     return stacked
+
+
+def read_mask_files(sources: Mapping[str, MaskSource], config: CasesConfig, warnings: list[str]) -> dict[str, ReadMask]:
+    """The mask of each class, all of one size; a file that several share is read once. Raises `RadiographError`."""
+    files: dict[Path, _File] = {}
+    masks: dict[str, ReadMask] = {}
+    for name, source in sources.items():
+        if source.path not in files:
+            files[source.path] = _read_file(source, config, warnings)
+        file = files[source.path]
+        mask = _mask_of(file.content, source, warnings)
+        masks[name] = ReadMask(mask if file.ignored is None else mask & ~file.ignored, file.levels, file.ignored)
+    if len({read.mask.shape for read in masks.values()}) != 1:
+        listed = ", ".join(f"{source.path} {masks[name].mask.shape}" for name, source in sources.items())
+        raise RadiographError(f"masks of one image differ in size: {listed}", "shape")
+    return masks
 
 
 def check_sizes(image: Path, image_size: Sequence[int], mask: Path, mask_size: Sequence[int]) -> None:
@@ -111,12 +108,24 @@ def check_classes(
                 findings.add("class_empty", name, label)
 
 
-def _read_file(source: MaskSource, config: CasesConfig) -> Segments | LabelImage:
+@dataclass(frozen=True, eq=False)
+class _File:
+    """What a mask file holds; see `ReadMask`."""
+
+    content: Segments | LabelImage
+    levels: Levels | None = None
+    ignored: NDArray[np.bool_] | None = None
+
+
+def _read_file(source: MaskSource, config: CasesConfig, warnings: list[str]) -> _File:
     if source.image is not None:
-        return read_slicer(source.path, source.image)
+        return _File(read_slicer(source.path, source.image))
     if is_segmentation(source.path):
-        return read_segmentation(source.path).masks
-    return read_label_image(source.path, nifti_rows=config.nifti_rows, exif=config.exif)
+        return _File(read_segmentation(source.path).masks)
+    label = read_label_image(source.path, nifti_rows=config.nifti_rows, exif=config.exif)
+    warnings += label.warnings
+    label, ignored = _take_ignored(label, source)
+    return _File(label, measure_levels(label, source.path, source.known, source.alone), ignored)
 
 
 def _take_ignored(label: LabelImage, source: MaskSource) -> tuple[LabelImage, NDArray[np.bool_] | None]:
@@ -125,7 +134,7 @@ def _take_ignored(label: LabelImage, source: MaskSource) -> tuple[LabelImage, ND
     if not ignored.any():
         return label, None
     if label.lossy:
-        raise RadiographError(f"{source.path}: lossy compression does not keep the ignored value; save it without loss")
+        raise RadiographError(f"{source.path}: lossy compression changes the ignored value. {_SAVE_LOSSLESS}")
     rest = label.values[~ignored]
     return replace(label, values=np.where(ignored, rest.min() if rest.size else 0, label.values)), ignored
 
@@ -138,6 +147,6 @@ def _mask_of(content: Segments | LabelImage, source: MaskSource, warnings: list[
         return content[source.segment or labels[0]]
     if source.values == "nonzero":
         if content.lossy:
-            raise RadiographError(f"{source.path}: lossy compression does not keep what is 0; save masks without loss")
+            raise RadiographError(f"{source.path}: lossy compression changes which pixels are 0. {_SAVE_LOSSLESS}")
         return np.asarray(content.values != 0)
     return np.isin(content.values, source.values) if source.values else binarize(content, warnings)

@@ -21,9 +21,9 @@ def name_files(files: Iterable[Path], findings: Findings) -> dict[str, Path]:
     for path in files:
         if (name := case_id(path)) in found:
             first, second = (unicodedata.normalize("NFC", file.name) for file in (found[name], path))
-            differ = "the Unicode normalization of their names" if first == second else "their extension"
+            differ = "Unicode normalization" if first == second else "their extension"
             both = f"{found[name].name}, {path.name}"
-            findings.add("layout", name, both, what=f"files that differ in {differ} alone")
+            findings.add("layout", name, both, what=f"files whose names differ only in {differ}")
         found[name] = path
     return found
 

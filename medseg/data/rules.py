@@ -55,8 +55,8 @@ RULES = {
     ),
     "exif_unclear": Rule(
         "error",
-        "images whose masks fit with and without the turn of their EXIF orientation",
-        "Give data.exif=apply for masks drawn on the turned images, data.exif=ignore for masks on the stored ones.",
+        "images with an EXIF orientation whose masks fit both the turned and the stored image",
+        "Set data.exif=apply if masks were drawn on the turned images, or data.exif=ignore if on the stored images.",
     ),
     "size_mismatch": Rule(
         "error",
@@ -65,18 +65,18 @@ RULES = {
     ),
     "unknown_label": Rule(
         "error",
-        "label maps with values of no class",
-        "Correct the masks, or name every value in data.label_values (or data.classes, or dataset.json).",
+        "masks with values that belong to no class",
+        "Correct the masks, or name every value in data.label_values, data.classes or dataset.json.",
     ),
     "label_values": Rule(
         "error",
-        "masks of one class with more values than that",
-        "Give each value its class in data.label_values, or save masks of two levels.",
+        "masks of one class that hold several values",
+        "Name the class of each value in data.label_values, or save the masks with two values.",
     ),
     "segment_names": Rule(
         "error",
-        "segmentations of 3D Slicer whose segments are not the classes",
-        "Give both the same names: rename segments in 3D Slicer, or name every segment in data.classes.",
+        "segmentations of 3D Slicer whose segment names differ from the class names",
+        "Use the same names in both: rename segments in 3D Slicer, or list every segment in data.classes.",
     ),
     "class_empty": Rule(
         "error",
@@ -86,7 +86,7 @@ RULES = {
     "empty_split": Rule(
         "error",
         "splits without a case",
-        "Add patients, change split.fractions or split.folds, or correct the splits that a manifest or folders give.",
+        "Add patients, change split.fractions or split.folds, or correct the split column or the split folders.",
     ),
     "placeholder_patients": Rule(
         "error",
@@ -130,7 +130,7 @@ RULES = {
     "mask_levels": Rule(
         "warning",
         "masks with more than two grey levels",
-        "Save masks without loss and smoothing; these were cut half-way between least and greatest.",
+        "Each was cut half-way between its levels. Save masks without lossy compression and without smoothing.",
     ),
     "empty_mask": Rule(
         "warning", "masks without foreground", "Right where the class is not in the picture; else draw it."

@@ -59,8 +59,8 @@ def draw_splits(found: CaseSet, config: SplitConfig, findings: Findings) -> tupl
     given = _are_given(cases)
     if given and config.folds is not None:
         raise DataError(
-            "the data set gives the splits; to draw split.folds, take the manifest's 'split' column away or put all "
-            "images into one folder"
+            "the data set gives its own splits, so that split.folds cannot be drawn. Remove the manifest's 'split' "
+            "column, or put all images into one folder."
         )
     if not (given and config.allow_duplicates):
         check_patients(cases, findings)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,11 +12,11 @@ from tqdm import tqdm
 from medseg.data.case import Case
 from medseg.data.config import DataSetConfig, PreprocessConfig
 from medseg.data.duplicates import Fingerprint, take_fingerprint
-from medseg.data.exif import is_drawn_as_stored
+from medseg.data.exif import lay_under
 from medseg.data.findings import Findings
 from medseg.data.grey_levels import GreyLevels, measure_grey_levels
 from medseg.data.levels import Levels
-from medseg.data.masks import ReadMask, check_sizes, read_mask_files
+from medseg.data.masks import ReadMask, read_mask_files
 from medseg.data.preprocess import build_input, fit
 from medseg.data.preview import Preview, make_preview, resize
 from medseg.data.threads import map_in_threads
@@ -153,17 +152,14 @@ def summarize_case(
 def _read(case: Case, data: DataSetConfig, notes: list[str]) -> tuple[Radiograph, dict[str, ReadMask]]:
     """The files of a case, whose sizes fit; warnings of the masks go into `notes`."""
     radiograph = read_radiograph(case.image, **data.reading)
-    labels: dict[Path, tuple[int, ...]] = {}
     if case.target:
-        labels[case.target] = read_radiograph(case.target, **data.reading).pixels.shape
-    read = read_mask_files(case.masks, data, notes) if case.masks else {}
-    labels |= {case.masks[name].path: file.mask.shape for name, file in read.items()}
-    drawn = next(iter(labels.values()), (1, 1))
-    if is_drawn_as_stored(data, case.image, radiograph.exif_orientation, radiograph.pixels.shape[:2], labels, drawn):
-        radiograph = read_radiograph(case.image, **{**data.reading, "exif": "ignore"})
-    for path, size in labels.items():
-        check_sizes(case.image, radiograph.pixels.shape, path, size)
-    return radiograph, read
+        target = read_radiograph(case.target, **data.reading)
+        return lay_under(case.image, radiograph, [case.target], target.pixels.shape, data), {}
+    if not case.masks:
+        return radiograph, {}
+    files = read_mask_files(case.masks, data, notes)
+    size = next(iter(files.values())).mask.shape
+    return lay_under(case.image, radiograph, [source.path for source in case.masks.values()], size, data), files
 
 
 def _survey_mask(

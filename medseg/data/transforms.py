@@ -14,8 +14,8 @@ from torch import Tensor
 
 from medseg.data.case import Case, MaskSource
 from medseg.data.config import DataSetConfig, PreprocessConfig
-from medseg.data.exif import is_drawn_as_stored
-from medseg.data.masks import check_sizes, read_mask_files, stack_ignored, stack_masks
+from medseg.data.exif import lay_under
+from medseg.data.masks import read_mask_files, stack_ignored, stack_masks
 from medseg.data.preprocess import fit, locate_pixels, scale_intensity
 from medseg.data.survey import CaseSurvey, summarize_case
 from medseg.errors import RadiographError
@@ -23,20 +23,8 @@ from medseg.radiograph.image import Radiograph
 from medseg.radiograph.read import read_radiograph
 
 _META = (
-    *(
-        "spacing_mm",
-        "spacing_source",
-        "kind",
-        "modality",
-        "body_part",
-        "view",
-        "orientation",
-        "lossy",
-        "burned_in",
-        "warnings",
-        "exif_orientation",
-    ),
-    "padding",
+    *("spacing_mm", "spacing_source", "kind", "modality", "body_part", "view", "orientation", "lossy"),
+    *("burned_in", "warnings", "exif_orientation", "padding"),
 )
 
 
@@ -239,17 +227,14 @@ def summarize_item(item: Mapping[str, Any], image: Tensor, masks: Tensor | None,
 def as_item(case: Case) -> dict[str, Any]:
     """The case as the dictionary that the transforms take: `image`, and `mask` or `target`, with the files' paths."""
     item: dict[str, Any] = {"id": case.id, "image": case.image, "image_path": case.image}
-    return item | ({"target": case.target, "target_path": case.target} if case.target else {"mask": case.masks})
+    return item | ({"target": case.target} if case.target else {"mask": case.masks})
 
 
 def _lay_under(
     path: Path, image: MetaTensor, labels: Sequence[Path], size: Sequence[int], config: DataSetConfig
 ) -> MetaTensor:
-    """The image, read again as it is stored if its labels of `size` were drawn so, once their ratios agree."""
-    if is_drawn_as_stored(config, path, image.meta["exif_orientation"], image.shape[-2:], labels, size):
-        image = build_meta_tensor(read_radiograph(path, **{**config.reading, "exif": "ignore"}))
-    check_sizes(path, image.shape[-2:], labels[0], size)
-    return image
+    """The image of `path` as its labels of `size` lie on it."""
+    return build_meta_tensor(lay_under(path, as_radiograph(image), labels, size, config))
 
 
 def _channel_first(pixels: NDArray[np.float32]) -> Tensor:

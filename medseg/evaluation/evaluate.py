@@ -88,14 +88,14 @@ def evaluate_model(
 
 
 def check_request(found: CaseSet, data: EvaluateDataConfig, config: EvaluationConfig, subject: Subject) -> None:
-    """Raise `ConfigError` for a column that the manifest has not, or stress of pictures in colour."""
+    """Raise `ConfigError` for a column that the manifest has not, or stress of color images."""
     columns = sorted({column for case in found.cases for column in _read_columns(case)})
     unknown = [column for column in config.by if column not in columns]
     if unknown:
         there = ", ".join(columns) or "none (a manifest may have them)"
         raise ConfigError(f"by: no column {', '.join(unknown)} in {data.root}; there are {there}")
     if config.stress and subject.data.color == "rgb":
-        raise ConfigError("stress=true spoils grey radiographs; the model reads colour")
+        raise ConfigError("stress=true needs a model of grey radiographs; this model reads color images")
 
 
 def measure_cases(

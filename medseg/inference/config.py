@@ -83,11 +83,11 @@ class InputConfig(Section):
     """Kinds of files, by content, that are predicted; others are skipped. img: the raw images of JSRT."""
 
     invert: bool = False
-    """Images have bright air and dark bone; DICOM and the raw .IMG of JSRT say so themselves and are left alone."""
+    """Whether images show air bright and bone dark. DICOM and the raw .IMG of JSRT say so themselves."""
 
     nifti_rows: Literal["top", "bottom"] | None = None
-    """The end that rows are stored from in NIfTI files without orientation codes. null: bottom if dcm2niix wrote the
-    file, else top, with a warning."""
+    """Which row is stored first in NIfTI files without orientation codes, the top or the bottom one. null: bottom if
+    dcm2niix wrote the file, else top, with a warning."""
 
     exif: Literal["apply", "ignore"] | None = None
     """The EXIF orientation of images. apply, or null: the image is turned, and its masks lie on the turned image.

@@ -111,16 +111,8 @@ def _examine(job: Job, file: BinaryIO, path: bytes, found: Examined) -> None:
     if reason is not None:
         found.status, found.reason = "skipped", reason
         return
-    reading = job.reading
-    picture = read_radiograph(
-        file,
-        presentation=reading.presentation,
-        presentation_intent=reading.presentation_intent,
-        invert=job.invert,
-        color=reading.color,
-        nifti_rows=job.nifti_rows,
-        exif=job.exif,
-    )
+    reading: dict[str, Any] = job.reading.model_dump()
+    picture = read_radiograph(file, **reading, invert=job.invert, nifti_rows=job.nifti_rows, exif=job.exif)
     _keep(job, picture, found)
     _add_sources(job, file, picture, found)
 
@@ -201,12 +193,7 @@ def _add_sources(job: Job, file: BinaryIO, picture: Radiograph, found: Examined)
 def _read_shown(job: Job, file: BinaryIO, picture: Radiograph, found: Examined) -> Radiograph:
     """The picture through its VOI step, or as it is where that leaves nothing to be seen."""
     try:
-        return read_radiograph(
-            file,
-            presentation="voi",
-            presentation_intent=job.reading.presentation_intent,
-            color=job.reading.color,
-        )
+        return read_radiograph(file, **{**job.reading.model_dump(), "presentation": "voi"})
     except RadiographError as error:
         found.warnings.append(f"overlay without the VOI step, through which {error.reason}")
         return picture

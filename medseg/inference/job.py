@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from medseg.config import Section
-from medseg.data.config import Exif, NiftiRows
 from medseg.inference.decision import Decision
 from medseg.model.checkpoint import Accepts, Range, Reading
+from medseg.radiograph.read import Exif, NiftiRows
 
 _ARITHMETIC = 2
 """Raised where a backend or the restoring of masks computes otherwise than before under the same name."""

@@ -24,7 +24,7 @@ from medseg.model.unet import UNet, build_unet
 from medseg.tracking.store import RESEARCH_USE
 
 FORMAT = "medseg-model-1"
-ANOTHER_RULE = "since 0.1.0 splits are blocks of the patients in hash order, before they were a threshold on a hash"
+ANOTHER_RULE = "splits are now blocks of the patients in hash order, no longer a threshold on a hash"
 
 
 class Reading(Section):
@@ -241,7 +241,9 @@ def _differences(found: ModelCard, wanted: ModelCard) -> list[str]:
             kind = "training" if name == "train_digests" else "validation"
             listed.append(f"{len(other)} {kind} cases stand only in the file or only in the present data and split")
     if len(listed) > alike and wanted.split not in (None, found.split):
-        listed.append(f"its splits were not drawn as they are now: {ANOTHER_RULE}; train.resume=false begins anew")
+        listed.append(
+            f"its splits were drawn by an earlier rule ({ANOTHER_RULE}); train.resume=false begins a new training"
+        )
     return listed
 
 

@@ -31,7 +31,9 @@ def read_palette_bmp(file: BinaryIO) -> tuple[NDArray[np.uint8], NDArray[np.uint
     if bits > 8:
         return None
     if bits not in (1, 2, 4, 8) or _RUNS.get(compression, bits if compression == 0 else 0) != bits:
-        raise RadiographError(f"has {bits} bits a pixel in the BMP compression {compression}, which is not read")
+        raise RadiographError(
+            f"is a BMP with {bits} bits a pixel and compression {compression}, which is not supported"
+        )
     file.seek(14 + length)
     entry = 3 if length == _CORE else 4
     stored = np.frombuffer(file.read(entry * min(colors or 1 << bits, 256)), np.uint8)

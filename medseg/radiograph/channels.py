@@ -13,9 +13,9 @@ _NEAR, _MOST = 16 / 255, 0.98
 
 
 def merge_channels(pixels: NDArray[Any], tolerance: int, color: str, warnings: list[str]) -> NDArray[Any]:
-    """`(rows, columns)` from the RGB image `(rows, columns, 3)` of a grey one: the median of its channels.
+    """The grey image `(rows, columns)` that an RGB image `(rows, columns, 3)` shows: the median of its channels.
 
-    Channels that agree within `tolerance` are grey. With `color="grey"` so is, with a warning, an image whose channels
+    Channels that agree within `tolerance` are grey. So is, with a warning and `color="grey"`, an image whose channels
     differ by at most 16 of 255 on 98 % of its pixels: a faint tint or a small colored mark. Raises `RadiographError`
     for any other.
     """
@@ -27,13 +27,14 @@ def merge_channels(pixels: NDArray[Any], tolerance: int, color: str, warnings: l
     if greatest > tolerance:
         if color == "refuse":
             raise RadiographError(
-                f"is a color image (its channels differ by up to {greatest} of {top}). Convert it to grey", "colour"
+                f"is a color image: its channels differ by up to {greatest} of {top}. Convert the image to grey",
+                "colour",
             )
         far = float((spread > top * _NEAR).mean())
         if far > 1 - _MOST:
             raise RadiographError(
-                f"is a color image ({far:.1%} of its pixels have channels that differ by more than {top * _NEAR:.0f} "
-                f"of {top}). Convert it to grey; only data.color=rgb, which learns RGB images, takes it as it is",
+                f"is a color image: in {far:.1%} of its pixels the channels differ by more than {top * _NEAR:.0f} "
+                f"of {top}. Convert the image to grey, or train on RGB images with data.color=rgb",
                 "colour",
             )
         warnings.append(f"a nearly grey image was taken as grey; its channels differ by up to {greatest} of {top}")

@@ -1,4 +1,4 @@
-"""What a compressed picture says of its own size, coding and end, read without decoding it.
+"""What a compressed image says of its own size, coding and end, read without decoding it.
 
 Decoders allocate what the codestream claims: one of 20 bytes can ask for 10 GB or abort the interpreter. What is
 missing several of them fill silently.
@@ -49,7 +49,7 @@ def scan_jpeg(data: bytes) -> Codestream:
             near = scan[1 + 2 * scan[0]]
             break
     if not frame:
-        raise RadiographError("the compressed picture has no frame header")
+        raise RadiographError("the compressed image has no frame header")
     process, precision, rows, columns, components = frame
     lossy = near > 0 if process == JPEG_LS else process != LOSSLESS_JPEG
     return Codestream(rows, columns, components, precision, False, process, lossy)
@@ -62,7 +62,7 @@ def scan_jpeg2000(data: bytes) -> Codestream:
     """
     start = _start(data)
     if start < 0 or len(data) < start + 45:
-        raise RadiographError("the compressed picture does not start like a JPEG 2000")
+        raise RadiographError("the compressed image does not start like a JPEG 2000")
     right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
     (components,) = struct.unpack_from(">H", data, start + 40)
     depth, step_x, step_y = struct.unpack_from(">3B", data, start + 42)
@@ -81,7 +81,7 @@ def check_jpeg_length(length: int, rows: int, columns: int, lossless: bool = Fal
     Lossless, there is one code a sample, else at least one a block of 64, for its mean (ITU-T T.81 F.1.2, H.1.2).
     """
     if length < rows * columns // (8 if lossless else 512):
-        raise RadiographError(f"the compressed picture has {length} bytes, too few for {rows} x {columns} pixels")
+        raise RadiographError(f"the compressed image has {length} bytes, too few for {rows} x {columns} pixels")
 
 
 def find_jpeg_end(data: bytes) -> int:
@@ -94,7 +94,7 @@ def find_jpeg_end(data: bytes) -> int:
         if marker == _END_OF_IMAGE and scanned:
             return position
         scanned = scanned or marker == _START_OF_SCAN
-    raise RadiographError("the compressed picture is cut short (no end-of-image marker)")
+    raise RadiographError("the compressed image is cut short (no end-of-image marker)")
 
 
 def find_jpeg2000_end(data: bytes) -> int:
@@ -111,10 +111,10 @@ def find_jpeg2000_end(data: bytes) -> int:
         elif tiles:
             break
     if len(tiles) < number or not 0 < end <= len(data):
-        raise RadiographError(f"the compressed picture is cut short ({len(tiles)} of {number} tiles)")
+        raise RadiographError(f"the compressed image is cut short ({len(tiles)} of {number} tiles)")
     end = data.find(_END, end)
     if end < 0:
-        raise RadiographError("the compressed picture is cut short (no end-of-image marker)")
+        raise RadiographError("the compressed image is cut short (no end-of-image marker)")
     return end + len(_END)
 
 
@@ -130,7 +130,7 @@ def drop_tail(data: bytes) -> Iterator[bytes]:
 def _segments(data: bytes) -> Iterator[tuple[int, int]]:
     """The marker of each segment of a JPEG, and where its length stands; what is entropy-coded is passed over."""
     if not data.startswith(b"\xff\xd8"):
-        raise RadiographError("the compressed picture does not start like a JPEG")
+        raise RadiographError("the compressed image does not start like a JPEG")
     position, following = 2, _NEXT_IN_HEADER.match
     while found := following(data, position):
         position, marker = found.end(), data[found.end() - 1]

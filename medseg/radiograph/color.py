@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEGLossless, JPEGLosslessSV1
 
 from medseg.errors import RadiographError
-from medseg.radiograph.decode import decode_colour, decode_stored
+from medseg.radiograph.decode import decode_color, decode_stored
 from medseg.radiograph.header import PixelFormat, numbers, values
 
 _TRUE_COLOR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
@@ -33,18 +33,21 @@ def read_color(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> NDAr
         return _look_up(dataset, form, decode_stored(dataset, form, warnings))
     if form.samples != 3 or form.photometric not in _TRUE_COLOR:
         raise RadiographError(
-            f"is a color image of an unusual kind (SamplesPerPixel {form.samples}); a grey one is needed", "colour"
+            f"is a color image of an unsupported kind (SamplesPerPixel {form.samples}); a grey image is needed",
+            "colour",
         )
     if form.transfer_syntax in _GREY_ONLY:
         name = form.transfer_syntax.name
-        raise RadiographError(f"is a color image in transfer syntax {name}, in which only grey is read", "colour")
-    return decode_colour(dataset, form, warnings)
+        raise RadiographError(
+            f"is a color image in transfer syntax {name}, in which only grey images are supported", "colour"
+        )
+    return decode_color(dataset, form, warnings)
 
 
 def _look_up(dataset: Dataset, form: PixelFormat, indices: NDArray[np.integer[Any]]) -> NDArray[Any]:
     """Indices through the palette; those beyond its ends take its first and last entry (PS3.3 C.7.6.3.1.5)."""
     if _SEGMENTED in dataset:  # a few bytes of which may stand for gigabytes
-        raise RadiographError("is a color image with a segmented palette, which is not read", "colour")
+        raise RadiographError("is a color image with a segmented palette, which is not supported", "colour")
     tables = [_read_table(dataset, form, color) for color in _CHANNELS]
     places = ((indices.astype(np.int64) - first).clip(0, len(entries) - 1) for first, entries in tables)
     return np.stack([entries[place] for place, (_, entries) in zip(places, tables, strict=True)], axis=2)

@@ -69,7 +69,7 @@ def decode_stored(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> V
     return extract_stored(cells, form, dataset, warnings)
 
 
-def decode_colour(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> NDArray[Any]:
+def decode_color(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> NDArray[Any]:
     """The picture `(rows, columns, 3)` as red, green and blue; YBR is converted. Raises `RadiographError`."""
     return _decode_whole(dataset, form, 1, warnings, raw=False).reshape(form.rows, form.columns, 3)
 

@@ -34,15 +34,8 @@ from medseg.radiograph.stored import OVERLAY_TAGS
 
 _KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "Modality", "BodyPartExamined", "ViewPosition", "BurnedInAnnotation"),
-    *(
-        "PatientOrientation",
-        "PresentationIntentType",
-        "LossyImageCompression",
-        "NumberOfFrames",
-        "SamplesPerPixel",
-        "Rows",
-        "Columns",
-    ),
+    *("PatientOrientation", "PresentationIntentType", "LossyImageCompression", "NumberOfFrames"),
+    *("SamplesPerPixel", "Rows", "Columns"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration"),
     *("PhotometricInterpretation", "PresentationLUTShape", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("PixelSpacing", "PixelSpacingCalibrationType", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
@@ -164,7 +157,7 @@ def _check_intent(dataset: Dataset, allowed: Collection[str]) -> None:
 
 def _check_grey(form: PixelFormat) -> None:
     if is_color(form):
-        raise RadiographError(f"is a color image (SamplesPerPixel {form.samples}); a grey one is needed", "colour")
+        raise RadiographError(f"is a color image (SamplesPerPixel {form.samples}); a grey image is needed", "colour")
     if form.photometric not in _GREY:
         raise RadiographError("PhotometricInterpretation is unknown; MONOCHROME1 or MONOCHROME2 is needed")
 

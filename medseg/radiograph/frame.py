@@ -48,7 +48,7 @@ def trim_frame(frame: bytes, form: PixelFormat, warnings: list[str]) -> tuple[by
     """
     if form.transfer_syntax not in (*JPEG_SYNTAXES, *JPEG2000_SYNTAXES):
         if len(frame) > 2 * form.rows * form.columns * form.samples * form.allocated // 8 + 64:
-            raise RadiographError("the RLE data are longer than the picture they should hold")
+            raise RadiographError("the RLE data are longer than the image that they should hold")
         return frame, Codestream(form.rows, form.columns, form.samples, form.allocated, False, 0, lossy=False)
     is_jpeg = form.transfer_syntax in JPEG_SYNTAXES
     stream = scan_jpeg(frame) if is_jpeg else scan_jpeg2000(frame)
@@ -67,12 +67,14 @@ def _check_stream(stream: Codestream, form: PixelFormat) -> None:
         raise RadiographError(f"the codestream is not {form.transfer_syntax.name}, as the transfer syntax says")
     if (stream.rows, stream.columns) != (form.rows, form.columns):
         raise RadiographError(
-            f"the codestream has {stream.rows} x {stream.columns} pixels, Rows and Columns say "
+            f"the codestream has {stream.rows} x {stream.columns} pixels, but Rows and Columns say "
             f"{form.rows} x {form.columns}"
         )
     if stream.components != form.samples:
-        raise RadiographError(f"the codestream has {stream.components} components, SamplesPerPixel is {form.samples}")
+        raise RadiographError(
+            f"the codestream has {stream.components} components, but SamplesPerPixel is {form.samples}"
+        )
     if not 1 <= stream.precision <= form.allocated:
-        raise RadiographError(f"the codestream has {stream.precision} bits, BitsAllocated is {form.allocated}")
+        raise RadiographError(f"the codestream has {stream.precision} bits, but BitsAllocated is {form.allocated}")
     if stream.signed and not form.signed:
-        raise RadiographError("the codestream is signed, PixelRepresentation says unsigned")
+        raise RadiographError("the codestream is signed, but PixelRepresentation says unsigned")

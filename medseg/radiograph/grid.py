@@ -60,12 +60,18 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
         return Grid(size, directions, np.eye(3)[:, :2])
 
 
+def measure_spacing(origin: NDArray[np.float64], steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The length of each step in mm, `(3,)`. Raises `RadiographError` where nothing could lie on such a grid."""
+    spacing: NDArray[np.float64] = np.linalg.norm(steps, axis=0)
+    if not (np.isfinite(steps).all() and np.isfinite(origin).all() and spacing.all()):
+        raise RadiographError("the geometry in the header has a spacing of zero or a number that is not finite")
+    return spacing
+
+
 def _placed(
     size: tuple[int, int], origin: NDArray[np.float64], steps: NDArray[np.float64], axes: NDArray[np.float64]
 ) -> Grid:
-    spacing = np.linalg.norm(steps, axis=0)
-    if not (np.isfinite(steps).all() and np.isfinite(origin).all() and spacing.all()):
-        raise RadiographError("the geometry is not made of finite numbers other than zero")
+    spacing = measure_spacing(origin, steps)
     return Grid(size, steps / spacing, axes, origin, spacing)
 
 

@@ -30,7 +30,7 @@ def read_itk(file: BinaryIO, kind: str, warnings: list[str]) -> tuple[NDArray[An
     sizes = _slice_sizes(header)
     volume = read_volume(file, kind)
     if len(volume.values) != 1:
-        raise RadiographError("has several numbers a pixel; one is needed")
+        raise RadiographError("has several values per pixel; one is needed")
     picture, spacing = turn_to_picture(volume.values.reshape(sizes), volume.steps[:, :2], warnings)
     return picture, spacing if any(header.get(field) for field in _SPACING_FIELDS) else None
 
@@ -60,7 +60,7 @@ def read_volume(file: BinaryIO, kind: str) -> Volume:
         image = sitk.ReadImage(path)
         array = sitk.GetArrayFromImage(image)
     if array.dtype.kind not in "iuf":
-        raise RadiographError("has several numbers a pixel; one is needed")
+        raise RadiographError("has several values per pixel; one is needed")
     if inflated not in (None, array.nbytes):  # ITK would show memory that nothing was written into
         raise RadiographError(f"the compressed data have {inflated} bytes, {array.nbytes} expected")
     layers = np.moveaxis(array, -1, 0) if image.GetNumberOfComponentsPerPixel() > 1 else array[None]

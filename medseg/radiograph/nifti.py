@@ -24,7 +24,7 @@ _MOST_INFLATED = 1032  # bytes that deflate makes of one, at most
 _TO_LPS = np.diag([-1.0, -1.0, 1.0])
 _NO_ORIENTATION = (
     "the NIfTI header has no orientation; the rows were read from the top. If the image is upside down, "
-    "give data.nifti_rows=bottom (input.nifti_rows in prediction)"
+    "set data.nifti_rows=bottom (for prediction, input.nifti_rows=bottom)"
 )
 
 
@@ -38,17 +38,8 @@ def read_nifti(
     are stored from, `top` or `bottom`; None takes what dcm2niix does where it wrote the file, else top, with a warning.
     Raises `RadiographError`.
     """
-    nibabel: Any = import_module("nibabel")
-    damage = (
-        nibabel.spatialimages.HeaderDataError,
-        nibabel.filebasedimages.ImageFileError,
-        nibabel.wrapstruct.WrapStructError,
-    )
-    file.seek(0)
-    with refusing("is not a readable NIfTI file", *damage):
-        source = _unzipped(file)
-        image = _image_class(source).from_stream(source)
-        shape = image.shape
+    source, image = _open(file)
+    shape = image.shape
     if len(shape) < 2 or any(size != 1 for size in shape[2:]):
         possible = len(shape) > 2 and math.prod(shape) < _MOST_INFLATED * file.seek(0, os.SEEK_END)
         text = f"has {' x '.join(map(str, shape))} voxels; one slice (w, h) or (w, h, 1) is needed"
@@ -75,13 +66,9 @@ def read_nifti_geometry(
 
     Raises `RadiographError` where the header has no orientation code: such a file lies nowhere.
     """
-    nibabel: Any = import_module("nibabel")
-    damage = (nibabel.spatialimages.HeaderDataError, nibabel.filebasedimages.ImageFileError)
-    file.seek(0)
-    with refusing("is not a readable NIfTI file", *damage, nibabel.wrapstruct.WrapStructError):
-        image = _image_class(source := _unzipped(file)).from_stream(source)
+    _, image = _open(file)
     if not _has_orientation(image.header):
-        raise RadiographError("has no orientation code, so that nothing can be placed on it by its geometry")
+        raise RadiographError("has no orientation in its NIfTI header, so that no segmentation can be placed on it")
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(image.affine, dtype=np.float64)
     axes = np.eye(3)[:, :2] if _lies_as_stored(image) else affine[:3, :2]
     return (image.shape[0], image.shape[1]), affine[:3, 3], affine[:3, :3], axes
@@ -103,6 +90,17 @@ def build_nifti(pixels: NDArray[Any], spacing_mm: tuple[float, float] | None) ->
     image.set_sform(affine, code=1)
     built: Nifti1Image = image
     return built
+
+
+def _open(file: BinaryIO) -> tuple[BinaryIO, Any]:
+    """The stream of a file, unzipped, and the image in it, whose numbers are not read yet."""
+    nibabel: Any = import_module("nibabel")
+    damage = nibabel.spatialimages.HeaderDataError, nibabel.filebasedimages.ImageFileError
+    file.seek(0)
+    with refusing("is not a readable NIfTI file", *damage, nibabel.wrapstruct.WrapStructError):
+        source = _unzipped(file)
+        image = _image_class(source).from_stream(source)
+        return source, image
 
 
 def _unzipped(file: BinaryIO) -> BinaryIO:
@@ -138,10 +136,6 @@ def _oriented(data: NDArray[Any], image: Any, warnings: list[str]) -> tuple[NDAr
     matrix = np.asarray(image.affine, dtype=np.float64)[:3, :3]
     picture, spacing = turn_to_picture(data, (_TO_LPS @ matrix)[:, :2], warnings)
     return picture, _spacing_mm(spacing, unit, warnings)
-
-
-def _is_coded(header: Any) -> bool:
-    return int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
 
 
 def _lies_as_stored(image: Any) -> bool:

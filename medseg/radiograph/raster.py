@@ -55,8 +55,9 @@ def read_raster(
         pixels = _pixels(picture, file, mask, warnings)
     if orientation is not None:
         pixels = _turn(pixels, kind, orientation, exif == "ignore")
-        how = "read as stored, without the turn of" if exif == "ignore" else "turned by"
-        warnings.append(f"the {'mask' if mask else 'image'} was {how} its EXIF orientation {orientation}")
+        what, tag = "mask" if mask else "image", f"EXIF orientation {orientation}"
+        ignored = f"the {tag} of the {what} was ignored"
+        warnings.append(ignored if exif == "ignore" else f"the {what} was turned by its {tag}")
     if pixels.ndim == 3 and color != "rgb":
         pixels = merge_channels(pixels, JPEG_TOLERANCE if kind == "jpeg" else 0, color, warnings)
     elif color == "rgb" and pixels.ndim == 2:
@@ -150,7 +151,7 @@ def _pixels(picture: "Image", file: BinaryIO, mask: bool, warnings: list[str]) -
     if mask and pixels.ndim == 3 and pixels.shape[2] in (2, 4):
         alpha = find_mask_in_alpha(pixels)
         if alpha is not None:
-            warnings.append("the mask was taken from the alpha channel, the only one that shows anything")
+            warnings.append("the mask was taken from the alpha channel, the only channel that shows anything")
             return alpha
     return split_alpha(pixels, warnings)
 

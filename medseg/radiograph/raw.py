@@ -32,5 +32,7 @@ def read_raw(file: BinaryIO) -> NDArray[Any]:
     file.seek(0)
     stored = np.frombuffer(file.read(), ">u2").reshape(RAW_SIZE, RAW_SIZE).astype(np.uint16)
     if stored.max() > _TOP:
-        raise RadiographError(f"stores {stored.max()}; a raw image of JSRT has 12 bits, big-endian, at most {_TOP}")
+        raise RadiographError(
+            f"holds the value {stored.max()}; a raw image of JSRT is big-endian and holds at most {_TOP}"
+        )
     return _TOP - stored

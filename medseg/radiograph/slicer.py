@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import RadiographError
-from medseg.radiograph.grid import Grid, read_grid
+from medseg.radiograph.grid import Grid, measure_spacing, read_grid
 from medseg.radiograph.itk import Volume, read_itk_header, read_volume
 from medseg.radiograph.kind import identify
 from medseg.radiograph.orientation import turn_to_picture
@@ -21,6 +21,7 @@ _FIELD = re.compile(r"segment(\d{1,6})_(id|name|labelvalue|layer)")
 _OFFSET, _PARAMETERS = "segmentation_referenceimageextentoffset", "segmentation_conversionparameters"
 _REFERENCE = re.compile(r"Reference image geometry\|([^|&]*)", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
+_EXPORT = "Export the segmentation with the geometry of its image"
 _OBLIQUE, _UNEVEN = 1e-3, 0.1  # a rounded cosine, and a tenth of a pixel
 
 
@@ -86,7 +87,7 @@ def _segments(fields: Mapping[str, str], num_layers: int = 1) -> list[_Segment]:
         segments.append(_Segment(name, layer, value))
     names = sorted(segment.name.casefold() for segment in segments)
     if doubled := [name for name, following in pairwise(names) if name == following]:
-        raise RadiographError(f"has two segments of the name {doubled[0]}; give each its own")
+        raise RadiographError(f"has two segments named {doubled[0]}. Give each segment its own name")
     return segments
 
 
@@ -107,12 +108,12 @@ def _as_utf8(text: str) -> str:
 
 def _check_values(layers: NDArray[Any], segments: list[_Segment]) -> None:
     """Raise `RadiographError` unless each segment has its layer, and each number but 0 its segment."""
-    if beyond := [segment.name for segment in segments if segment.layer >= len(layers)]:
-        raise RadiographError(f"has {len(layers)} layers; segment {beyond[0]} names another")
+    if beyond := [segment for segment in segments if segment.layer >= len(layers)]:
+        raise RadiographError(f"has {len(layers)} layers, but segment {beyond[0].name} is in layer {beyond[0].layer}")
     for index, layer in enumerate(layers):
         values = [segment.value for segment in segments if segment.layer == index]
         if len(set(values)) < len(values) or (None in values and len(values) > 1):
-            raise RadiographError("has two segments of one layer and one label value")
+            raise RadiographError("has two segments with the same layer and the same label value")
         unknown = [] if None in values else sorted(set(np.unique(layer).tolist()) - {0, *values})
         if unknown:
             raise RadiographError(f"label values {unknown[:10]} belong to no segment", "labels")
@@ -151,19 +152,17 @@ def _place(volume: Volume, grid: Grid, fields: Mapping[str, str]) -> NDArray[Any
         _check_spacing(aligned, grid.spacing)
         start = grid.directions.T @ (aligned.first - grid.origin) / grid.spacing
     if (np.abs(start - np.rint(start))[:2] > _UNEVEN).any():
-        raise RadiographError("lies between the pixels of its image; export it on the grid of the image")
+        raise RadiographError(f"lies between the pixels of its image. {_EXPORT}")
     return _copy(aligned.values, np.rint(start).astype(int), placed)
 
 
 def _align(volume: Volume, grid: Grid) -> _Aligned:
     """The segmentation with its axes exchanged and flipped to those of its image."""
-    spacing = np.linalg.norm(volume.steps, axis=0)
-    if not (np.isfinite(volume.steps).all() and np.isfinite(volume.origin).all() and spacing.all()):
-        raise RadiographError("the geometry is not made of finite numbers other than zero")
+    spacing = measure_spacing(volume.origin, volume.steps)
     relative = grid.directions.T @ (volume.steps / spacing)
     nearest = np.rint(relative)
     if (np.abs(relative - nearest) > _OBLIQUE).any() or (np.abs(nearest).sum(axis=0) != 1).any():
-        raise RadiographError("is oblique to its image; export it on the grid of the image")
+        raise RadiographError(f"is rotated against its image. {_EXPORT}")
     order = np.abs(nearest).argmax(axis=1)
     flipped = nearest[range(3), order] < 0
     values = np.flip(volume.values.transpose(0, *(order + 1)), tuple(np.flatnonzero(flipped) + 1))
@@ -177,7 +176,7 @@ def _copy(values: NDArray[Any], start: NDArray[np.int_], placed: NDArray[Any]) -
     end = np.maximum(begin, end)
     inside = values[(slice(None), *map(slice, begin - start, end - start))]
     if np.count_nonzero(inside) < np.count_nonzero(values):
-        raise RadiographError("has segments beside its image: the geometry in its header does not fit")
+        raise RadiographError(f"has segments outside its image. {_EXPORT}")
     if inside.shape[-1]:
         placed[:, begin[0] : end[0], begin[1] : end[1]] = inside[..., 0]
     return placed
@@ -187,7 +186,7 @@ def _check_spacing(aligned: _Aligned, wanted: NDArray[np.float64]) -> None:
     """Raise `RadiographError` where pixels differ so much in size that a tenth of a pixel comes together."""
     if ((np.abs(aligned.spacing / wanted - 1) * aligned.size)[:2] > _UNEVEN).any():
         shown = [f"{mm[0]:g} x {mm[1]:g} mm" for mm in (aligned.spacing, wanted)]
-        raise RadiographError(f"has pixels of {shown[0]}, its image {shown[1]}; export it on the grid of the image")
+        raise RadiographError(f"has pixels of {shown[0]}, but its image has {shown[1]}. {_EXPORT}")
 
 
 def _start_without_position(aligned: _Aligned, grid: Grid, fields: Mapping[str, str]) -> NDArray[np.float64]:
@@ -204,7 +203,7 @@ def _start_without_position(aligned: _Aligned, grid: Grid, fields: Mapping[str, 
         drawn = ends[:, 1] - ends[:, 0] + 1
         if (drawn != full)[:2].any():
             shown = [f"{n[0]:g} x {n[1]:g}" for n in (drawn, full)]
-            raise RadiographError(f"was drawn on {shown[0]} pixels (columns x rows), its image has {shown[1]}")
+            raise RadiographError(f"was drawn on {shown[0]} pixels (columns x rows), but its image has {shown[1]}")
         matrix = np.array(numbers[:16]).reshape(4, 4)[:3, :3]
         _check_spacing(aligned, np.linalg.norm(matrix, axis=0)[aligned.order])
     offset = [int(part) for part in fields.get(_OFFSET, "").split() if re.fullmatch(r"-?\d{1,9}", part)]
@@ -217,6 +216,6 @@ def _start_without_position(aligned: _Aligned, grid: Grid, fields: Mapping[str, 
     if cropped and not known and not start[:2].any():
         shown = [f"{n[0]} x {n[1]}" for n in (aligned.size, full)]
         raise RadiographError(
-            f"has {shown[0]} pixels (columns x rows), its image {shown[1]}, and its header does not say where it lies"
+            f"has {shown[0]} pixels (columns x rows), its image {shown[1]}, and no position in its header. {_EXPORT}"
         )
     return start

@@ -55,7 +55,7 @@ def _clip(values: Values, width: int, extended: bool, form: PixelFormat, warning
     least, greatest = form.stored_range
     if least <= values.min() and values.max() <= greatest:
         return values
-    warnings.append("values beyond the range of BitsStored, which lossy compression leaves, were clipped")
+    warnings.append("values beyond the range of BitsStored, left by lossy compression, were clipped")
     return values.clip(least, greatest)
 
 

@@ -95,7 +95,7 @@ def test_all_problems_in_one_message(tmp_path):
     assert "case10.png" not in message
     assert "images without a mask (1):\n    case12.png" in message
     assert "masks of lungs without an image (1):\n    ghost.png" in message
-    assert "files that differ in their extension alone (1):\n    case13.jpg, case13.png" in message
+    assert "files whose names differ only in their extension (1):\n    case13.jpg, case13.png" in message
 
 
 def test_missing_class_is_left_out_on_demand_but_not_all_of_them(tmp_path):
@@ -156,7 +156,7 @@ def test_empty_folders(tmp_path):
     (tmp_path / "images").mkdir()
     assert "images: no images found" in message_of(tmp_path)
     write_png(tmp_path / "images" / "patient1" / "a.png")
-    assert "they lie in this folder itself, not below it" in message_of(tmp_path)
+    assert "Put the images into this folder itself, not into subfolders." in message_of(tmp_path)
     write_png(tmp_path / "images" / "a.png")
     assert message_of(tmp_path) == f"{tmp_path}: no masks/ folder beside images/"
     (tmp_path / "masks").mkdir()

@@ -51,7 +51,7 @@ def test_size_of_the_masks_tells_what_they_were_drawn_on(tmp_path, orientation, 
     image, masks, notes = load(tmp_path, orientation, {"a": (stored, 1)})
     np.testing.assert_array_equal(image, EIGHT)
     np.testing.assert_array_equal(masks, [stored])
-    assert notes == (f"the image was read as stored, without the turn of its EXIF orientation {orientation}",)
+    assert notes == (f"the EXIF orientation {orientation} of the image was ignored",)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_setting_must_decide_where_the_masks_fit_both_ways(tmp_path, orientation
     size = slice(0, 80) if square else slice(None)
     pixels, mask = EIGHT[size], MASK[size]
     text = (
-        rf"a\.png: has EXIF orientation {orientation}; its masks of {len(mask)} x 80 fit the turned image and the "
-        r"stored one\. Give data\.exif=apply or data\.exif=ignore"
+        rf"a\.png: has EXIF orientation {orientation}, and its masks of {len(mask)} x 80 pixels fit both the "
+        r"turned and the stored image\. Set data\.exif=apply or data\.exif=ignore"
     )
     with pytest.raises(RadiographError, match=text):
         load(tmp_path, orientation, {"a": (mask, 1)}, pixels)
@@ -92,7 +92,7 @@ def test_masks_that_fit_neither_way_are_named(tmp_path):
 def test_training_is_told_before_it_starts(tmp_path):
     case = Case("a", write(tmp_path / "a.png", EIGHT, 3), {"a": MaskSource(write(tmp_path / "m.png", MASK))})
     transform = build_loading(DataConfig(), ("a",))
-    with pytest.raises(RadiographError, match=r"Give data\.exif=apply") as error:
+    with pytest.raises(RadiographError, match=r"Set data\.exif=apply") as error:
         apply_transforms(transform, as_item(case))
     assert error.value.code == "exif"
 

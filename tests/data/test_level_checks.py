@@ -48,7 +48,7 @@ def test_areas_of_more_than_two_levels_are_a_label_map():
 
 def test_jpeg_of_small_labels_is_noise_but_not_that_of_faint_masks():
     (finding,) = find((0, 1, 2, 3), lossy=True)
-    assert finding.remedy.startswith("Lossy compression does not keep labels.")
+    assert finding.remedy.startswith("Lossy compression changes label values.")
     assert codes((0, 1, 37, 38), lossy=True) == {"mask_levels"}
 
 
@@ -68,7 +68,7 @@ def test_blurred_masks_of_one_range_are_a_warning_and_others_an_error():
             {},
             (0, 1, 2),
             "data.classes=[lungs,class_2] or 'data.label_values={lungs: [1], class_2: [2]}' if each value is a class, "
-            "or 'data.label_values={lungs: nonzero}' if all but 0 is lungs",
+            "or 'data.label_values={lungs: nonzero}' if every value but 0 is lungs",
         ),
         (("foreground",), {}, (0, 1, 2), "data.classes=[class_1,class_2] or 'data.label_values={class_1: [1], "),
         (
@@ -78,7 +78,7 @@ def test_blurred_masks_of_one_range_are_a_warning_and_others_an_error():
             "Set 'data.label_values={lungs: [1], class_255: [255]}' if each value is a class",
         ),
         (("lungs", "heart"), {"alone": True}, (0, 1, 2), "Set 'data.label_values={lungs: [1], class_2: [2]}' if each "),
-        (("lungs",), {}, tuple(range(58)), "Set 'data.label_values={lungs: nonzero}' if all but 0 is lungs."),
+        (("lungs",), {}, tuple(range(58)), "Set 'data.label_values={lungs: nonzero}' if every value but 0 is lungs."),
     ],
 )
 def test_settings_that_would_make_sense(classes, rest, values, settings):
@@ -93,7 +93,7 @@ def test_values_and_counts_over_the_set():
         "the values of 3 masks are 0 (30 pixels in 3 masks), 1 (30 pixels in 3 masks), 2 (20 pixels in 2 masks), "
         in (finding.reasons["c1"])
     )
-    assert finding.reasons["c1"].endswith("11 (10 pixels in 1 masks), and 8 more up to 19")
+    assert finding.reasons["c1"].endswith("11 (10 pixels in 1 mask), and 8 more up to 19")
 
 
 def test_values_of_no_class_are_one_finding():
@@ -101,14 +101,14 @@ def test_values_of_no_class_are_one_finding():
     assert (finding.code, finding.cases) == ("unknown_label", ("c1", "c2"))
     assert finding.reasons["c1"] == (
         "the values of 3 masks are 0 (30 pixels in 3 masks), 1 (20 pixels in 2 masks), 3 (20 pixels in 2 masks), "
-        "4 (10 pixels in 1 masks); of a class are 1, 2"
+        "4 (10 pixels in 1 mask); classes have only 1, 2"
     )
     assert finding.remedy == (
-        "Correct the masks, or name every value: data.classes=[lungs,heart,class_3,class_4] or "
-        "'data.label_values={lungs: [1], heart: [2], class_3: [3], class_4: [4]}'."
+        "Correct the masks, or set data.classes=[lungs,heart,class_3,class_4] or "
+        "'data.label_values={lungs: [1], heart: [2], class_3: [3], class_4: [4]}' to name every value."
     )
     assert "data.label_values" in find((0, 7), known=(5,))[0].remedy
-    assert find((0, 7), known=(5,), lossy=True)[0].remedy.startswith("Lossy compression does not keep labels.")
+    assert find((0, 7), known=(5,), lossy=True)[0].remedy.startswith("Lossy compression changes label values.")
     assert codes((0, 7, 9), known="nonzero") == set()
 
 
@@ -116,4 +116,4 @@ def test_classes_that_share_a_file_count_it_once():
     findings = Findings()
     levels = make_levels("a.png", 0, 1, 3, known=(1, 2))
     check_levels([("a", "lungs", levels), ("a", "heart", levels)], ("lungs", "heart"), findings)
-    assert "3 (10 pixels in 1 masks)" in findings.listed()[0].reasons["a"]
+    assert "3 (10 pixels in 1 mask)" in findings.listed()[0].reasons["a"]

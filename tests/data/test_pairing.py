@@ -71,11 +71,11 @@ def test_images_may_lack_a_mask():
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["a.png", "a.jpg"], "files that differ in their extension alone"),
-        (["a.png", "a.PNG"], "files that differ in their extension alone"),
+        (["a.png", "a.jpg"], "files whose names differ only in their extension"),
+        (["a.png", "a.PNG"], "files whose names differ only in their extension"),
         (
             [unicodedata.normalize(form, "Ü.png") for form in ("NFC", "NFD")],
-            "files that differ in the Unicode normalization of their names alone",
+            "files whose names differ only in Unicode normalization",
         ),
     ],
 )

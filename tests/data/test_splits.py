@@ -130,7 +130,7 @@ def test_manifest_decides():
     assert [len(cases) for _, cases in splits.items()] == [2, 1, 1]
     assert splits.rule is None
     assert splits.test[0].id == "case0000"
-    with pytest.raises(DataError, match=r"take the manifest's 'split' column away"):
+    with pytest.raises(DataError, match=r"Remove the manifest's 'split' column"):
         split_by_patient(build_cases("abcd", names), SplitConfig(seed=0, folds=2))
 
 

@@ -158,5 +158,5 @@ def test_the_reference_of_a_colour_model_is_where_the_target_is_at_least_half_as
     evaluation = evaluate_model(subject, found, data, EvaluationConfig(shown=1))
     assert evaluation.classes == card.classes
     assert len(evaluation.cases) == 3
-    with pytest.raises(ConfigError, match="the model reads colour"):
+    with pytest.raises(ConfigError, match="this model reads color images"):
         evaluate_model(subject, found, data, EvaluationConfig(stress=True))

@@ -180,6 +180,8 @@ def test_runs_of_the_folds_are_nested_under_one(crossed: Crossed, store: str) ->
     curve = client.get_metric_history(parent.info.run_id, "folds/dice_disc")
     assert [(m.step, m.value) for m in curve] == [(p["fold"], p["test"]["dice_disc"]) for p in summary["folds"]]
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert "check.json" in files  # of all cases, which no fold checks again
+    assert "check.json" not in {file.path for file in client.list_artifacts(run.info.run_id)}
     assert {"summary.json", "config.yaml", "per_case.json", "per_case.csv", "report.html", "cases"} <= files
 
 

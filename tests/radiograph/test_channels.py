@@ -34,7 +34,7 @@ def test_nearly_grey_image_is_taken_as_grey_with_a_warning(tmp_path, share, by):
     np.testing.assert_array_equal(radiograph.pixels, EIGHT)
     warning = f"a nearly grey image was taken as grey; its channels differ by up to {by} of 255"
     assert radiograph.warnings == (warning,)
-    with pytest.raises(RadiographError, match=rf"its channels differ by up to {by} of 255\). Convert it to grey"):
+    with pytest.raises(RadiographError, match=rf"its channels differ by up to {by} of 255\. Convert the image to grey"):
         read_radiograph(path, color="refuse")
     with pytest.raises(RadiographError, match="is a color image"):
         read_label_image(path)
@@ -43,9 +43,7 @@ def test_nearly_grey_image_is_taken_as_grey_with_a_warning(tmp_path, share, by):
 @pytest.mark.parametrize(("share", "by"), [(1, 17), (0.021, 17)])
 def test_color_image_is_refused_and_told_how_to_go_on(tmp_path, share, by):
     Image.fromarray(colored(share, by)).save(tmp_path / "a.png")
-    text = (
-        rf"a\.png: is a color image \({share:.1%} of its pixels .* 16 of 255\). Convert it to grey; only data.color=rgb"
-    )
+    text = rf"a\.png: is a color image: in {share:.1%} of its pixels .* 16 of 255\. Convert .*data\.color=rgb"
     with pytest.raises(RadiographError, match=text) as error:
         read_radiograph(tmp_path / "a.png")
     assert error.value.code == "colour"
@@ -91,7 +89,7 @@ def test_mask_that_only_the_alpha_channel_shows(tmp_path, channels, bits):
     label = read_label_image(write_png(tmp_path / "a.png", pixels, bits, 6 if len(channels) == 3 else 4))
     np.testing.assert_array_equal(label.values > 0, MASK)
     np.testing.assert_array_equal(label.values, pixels[:, :, -1])
-    assert label.warnings == ("the mask was taken from the alpha channel, the only one that shows anything",)
+    assert label.warnings == ("the mask was taken from the alpha channel, the only channel that shows anything",)
 
 
 def test_soft_strokes_keep_their_alpha_whatever_color_an_editor_rounds_to(tmp_path):

@@ -11,7 +11,7 @@ from .coats import SPACING, phantom, write_uncoded
 
 PIXELS = phantom(64, 48)
 UNCODED = ("the NIfTI header has no orientation; the rows were read from the top. If the image is upside down, "
-           "give data.nifti_rows=bottom (input.nifti_rows in prediction)",)  # fmt: skip
+           "set data.nifti_rows=bottom (for prediction, input.nifti_rows=bottom)",)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])

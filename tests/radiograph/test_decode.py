@@ -218,7 +218,7 @@ def test_several_fragments_are_one_picture(tmp_path, table):
 @pytest.mark.parametrize(
     ("syntax", "frame", "reason"),
     [
-        (JPEGLosslessSV1, encode_lossless_jpeg(phantom(30, 20), 12), "30 x 20 pixels, Rows and Columns say 96 x 80"),
+        (JPEGLosslessSV1, encode_lossless_jpeg(phantom(30, 20), 12), "30 x 20 pixels, but Rows and Columns say 96"),
         (HTJ2KLossless, HTJ2K_FRAME, "codestream has 24 x 20 pixels"),
         (JPEGLosslessSV1, encode_lossless_jpeg(phantom(), 12)[:-400], "cut short"),
         (JPEGBaseline8Bit, encode_lossless_jpeg(phantom(), 12), "codestream is not JPEG Baseline"),
@@ -249,7 +249,7 @@ def test_colour_is_refused_unless_asked_for(tmp_path):
         tmp_path / "a.dcm", colour[:, :, 0], data=colour.tobytes(), SamplesPerPixel=3, PlanarConfiguration=0,
         PhotometricInterpretation="RGB",
     )  # fmt: skip
-    with pytest.raises(RadiographError, match=r"is a color image \(\d+\.\d% of its pixels"):
+    with pytest.raises(RadiographError, match=r"is a color image: in \d+\.\d% of its pixels"):
         read_radiograph(path)
     np.testing.assert_array_equal(read_radiograph(path, color="rgb").pixels, colour)
 

@@ -63,7 +63,7 @@ def test_image_is_read_as_stored_where_that_is_asked_for(tmp_path, name, orienta
     radiograph = read_radiograph(path, exif="ignore")
     np.testing.assert_array_equal(radiograph.pixels, stored)
     assert radiograph.exif_orientation is None
-    note = f"the image was read as stored, without the turn of its EXIF orientation {orientation}"
+    note = f"the EXIF orientation {orientation} of the image was ignored"
     assert radiograph.warnings == ((note,) if orientation > 1 else ())
     np.testing.assert_array_equal(read_label_image(path, exif="ignore").values, stored)
 

@@ -31,7 +31,9 @@ def test_another_size_or_name_is_no_raw_image(tmp_path):
 
 
 def test_values_of_more_bits_are_another_byte_order(tmp_path):
-    with pytest.raises(RadiographError, match=r"stores \d+; a raw image of JSRT has 12 bits, big-endian, at most 4095"):
+    with pytest.raises(
+        RadiographError, match=r"holds the value \d+; a raw image of JSRT is big-endian and holds at most 4095"
+    ):
         read_radiograph(write_raw(tmp_path / "a.IMG", DENSE, "<"))
 
 

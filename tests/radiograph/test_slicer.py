@@ -167,7 +167,7 @@ def test_nifti_that_is_read_as_it_lies(tmp_path, path):
 
 def test_nifti_without_orientation_lies_nowhere(tmp_path, path):
     nibabel.save(nibabel.Nifti1Image(LABELS.T.copy(), None), tmp_path / "a.nii")
-    with pytest.raises(RadiographError, match=r"a\.nii: has no orientation code"):
+    with pytest.raises(RadiographError, match=r"a\.nii: has no orientation in its NIfTI header"):
         read_slicer(write_slicer(path, LABELS, BOTH), tmp_path / "a.nii")
 
 
@@ -175,18 +175,18 @@ OFFSET = "Segmentation_ReferenceImageExtentOffset:={}"
 
 
 @pytest.mark.parametrize(("labels", "options", "reason"), [
-    (LABELS[::2, ::2], {}, "header does not say where it lies"),
-    (LABELS[::2, ::2], {"more": [OFFSET.format("0 0 0")]}, "header does not say where it lies"),
-    (LABELS.repeat(2, 0).repeat(2, 1), {}, "header does not say where it lies"),
-    (LABELS[CROP], {"more": [OFFSET.format("9 3 0")]}, "segments beside its image"),
-    (LABELS[CROP], {"more": [OFFSET.format("2 3 1")]}, "segments beside its image"),
+    (LABELS[::2, ::2], {}, "no position in its header"),
+    (LABELS[::2, ::2], {"more": [OFFSET.format("0 0 0")]}, "no position in its header"),
+    (LABELS.repeat(2, 0).repeat(2, 1), {}, "no position in its header"),
+    (LABELS[CROP], {"more": [OFFSET.format("9 3 0")]}, "outside its image"),
+    (LABELS[CROP], {"more": [OFFSET.format("2 3 1")]}, "outside its image"),
     (LABELS[CROP], {"origin": (2.5, 3, 0)}, "between the pixels"),
-    (LABELS, {"steps": ((0.9, 0.1, 0), (-0.1, 0.9, 0), (0, 0, 1))}, "oblique"),
-    (LABELS, {"steps": ((0, 0, 0), (0, 1, 0), (0, 0, 1))}, "finite numbers other than zero|not a readable NRRD"),
-    (np.stack([LABELS, LABELS]), {}, "segments beside its image"),
+    (LABELS, {"steps": ((0.9, 0.1, 0), (-0.1, 0.9, 0), (0, 0, 1))}, "is rotated against"),
+    (LABELS, {"steps": ((0, 0, 0), (0, 1, 0), (0, 0, 1))}, "spacing of zero|not a readable NRRD"),
+    (np.stack([LABELS, LABELS]), {}, "outside its image"),
     (LABELS, {"more": [REFERENCE.format(f"{MATRIX};0;31;0;39;0;0;")]}, r"was drawn on 32 x 40 pixels .* has 16 x 20"),
     (LABELS[::2, ::2], {"steps": ((2, 0, 0), (0, 2, 0), (0, 0, 1)), "more": [REFERENCE.format(f"{MATRIX};{FULL};")]},
-     "pixels of 2 x 2 mm, its image 1 x 1 mm"),
+     "pixels of 2 x 2 mm, but its image has 1 x 1 mm"),
 ])  # fmt: skip
 def test_geometry_that_does_not_fit(path, image, labels, options, reason):
     write_slicer(path, labels, BOTH, **options)
@@ -196,8 +196,8 @@ def test_geometry_that_does_not_fit(path, image, labels, options, reason):
 
 @pytest.mark.parametrize(
     ("origin", "spacing", "reason"),
-    [((0, 0, 0), (2, 2, 1), "pixels of 2 x 2 mm, its image 1 x 1 mm"), ((3, 0, 0), (1, 1, 1), "beside its image"),
-     ((0, 0, 4), (1, 1, 1), "beside its image"), ((0.5, 0, 0), (1, 1, 1), "between the pixels")],
+    [((0, 0, 0), (2, 2, 1), "2 x 2 mm, but its image has 1 x 1 mm"), ((3, 0, 0), (1, 1, 1), "outside its image"),
+     ((0, 0, 4), (1, 1, 1), "outside its image"), ((0.5, 0, 0), (1, 1, 1), "between the pixels")],
 )  # fmt: skip
 def test_geometry_that_does_not_fit_that_of_the_image(tmp_path, path, origin, spacing, reason):
     sitk.WriteImage(sitk.GetImageFromArray(LABELS[None]), tmp_path / "image.mha")
@@ -210,11 +210,11 @@ def test_geometry_that_does_not_fit_that_of_the_image(tmp_path, path, origin, sp
 @pytest.mark.parametrize(
     ("segments", "reason"),
     [
-        ([{"Name": "a"}, {"Name": "b"}], "two segments of one layer and one label value"),
-        (name_segments("a", "b", values=(1, 1)), "two segments of one layer and one label value"),
-        (name_segments("a", "A "), "two segments of the name a"),
+        ([{"Name": "a"}, {"Name": "b"}], "two segments with the same layer and the same label value"),
+        (name_segments("a", "b", values=(1, 1)), "two segments with the same layer and the same label value"),
+        (name_segments("a", "A "), "two segments named a"),
         (name_segments("a"), r"label values \[2\] belong to no segment"),
-        (name_segments("a", "b", layers=(0, 1)), "has 1 layers; segment b names another"),
+        (name_segments("a", "b", layers=(0, 1)), "has 1 layers, but segment b is in layer 1"),
         ([{"LabelValue": 1}], "Segment0_Name is missing"),
         ([{"Name": "a", "LabelValue": "1.5"}], "Segment0_LabelValue is not one whole number"),
         ([{"Name": "a", "Layer": "-1"}], "Segment0_Layer is not one whole number"),

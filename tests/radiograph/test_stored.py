@@ -13,7 +13,7 @@ SIGNED = SHARP.astype(np.int16) - 512
 J2K = {"encoding_plugin": "pylibjpeg", "j2k_psnr": [35]}
 NEAR = {"encoding_plugin": "pyjpegls", "jls_error": 5}
 TEN = {"BitsStored": 10, "HighBit": 9}
-CLIPPED = "values beyond the range of BitsStored, which lossy compression leaves, were clipped"
+CLIPPED = "values beyond the range of BitsStored, left by lossy compression, were clipped"
 MASKED = "bits above BitsStored were set and masked off"
 
 
