@@ -36,7 +36,8 @@ def train_once(
     config = config.model_copy(update={"train": train})
     with start_run(config.tracking, **describe_run(config, data, resumed), parent_run_id=parent_run_id) as run:
         record_start(run, config, data, cached, folder, fresh=resumed is None)
-        record_findings(run, findings)
+        if not is_fold:
+            record_findings(run, findings)
         sections = config.train, config.optim, config.loss, config.augment
         card = card.model_copy(update={"run_id": run.id})
         fitted = fit_network(card, cached, sections, config.seed, run, folder, resumed)
