@@ -17,8 +17,10 @@ from medseg.data.layouts import COLORS, Found, note_unknown
 from medseg.errors import DataError
 
 _COLUMNS = ("image", "mask", "target", "patient", "split")
-_NOTHING = re.compile(r"<?(nan|none|null|na|n/a)>?", re.IGNORECASE)
+_NOTHING = re.compile(r"<?(nan|nat|none|null|na|#?n/a)>?", re.IGNORECASE)
 """What programs write into a cell where they know nothing."""
+_EXCEL = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+"""The line before the header by which Excel knows the delimiter."""
 
 
 def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Found:
@@ -70,9 +72,10 @@ def _read_rows(path: Path, findings: Findings) -> tuple[list[str], list[dict[str
     """
     try:
         with path.open(newline="", encoding=_detect_encoding(path)) as file:
-            reader = csv.reader(file, delimiter=_detect_delimiter(file))
+            before, delimiter = _skip_to_header(file)
+            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
             columns = _name_columns(next(reader, []))
-            lines = [(reader.line_num, [value.strip() for value in line]) for line in reader]
+            lines = [(before + reader.line_num, [value.strip() for value in line]) for line in reader]
     except (UnicodeError, csv.Error) as error:
         raise DataError(
             f"{as_text(path)}: not a CSV file in UTF-8: {error}. Save the manifest as CSV UTF-8."
@@ -84,25 +87,36 @@ def _read_rows(path: Path, findings: Findings) -> tuple[list[str], list[dict[str
             what = f"lines that do not have {len(columns)} values"
             findings.add("manifest", "", f"line {number}: {len(line)} values", what=what)
     rows = [dict(zip_longest(columns, line[: len(columns)], fillvalue="")) for _, line in lines if any(line)]
+    empty = [name for name in columns if name in _COLUMNS or name.startswith("mask_")]
     for row in rows:
-        row.update({name: "" for name in ("patient", "split") if _NOTHING.fullmatch(row.get(name, ""))})
+        row.update({name: "" for name in empty if _NOTHING.fullmatch(row[name])})
     return columns, rows
 
 
 def _detect_encoding(path: Path) -> str:
     with path.open("rb") as file:
-        return "utf-16" if file.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig"
+        start = file.read(2)
+    if start in (BOM_UTF16_LE, BOM_UTF16_BE):
+        return "utf-16"
+    zero = start.find(b"\0")  # of the two bytes of a letter, in a file without byte order mark
+    return {0: "utf-16-be", 1: "utf-16-le"}.get(zero, "utf-8-sig")
 
 
-def _detect_delimiter(file: TextIO) -> str:
-    """The delimiter between which the header has a column `image`, else a comma; `file` is at its start again."""
+def _skip_to_header(file: TextIO) -> tuple[int, str]:
+    """How many lines stand before the header, where `file` is then, and the delimiter.
+
+    That is the one between which the header has a column `image`, else a comma.
+    """
+    start, number, line = 0, 0, file.readline()
+    while line and (not line.strip() or _EXCEL.fullmatch(line)):
+        start, number, line = file.tell(), number + 1, file.readline()
     found = ","
     for delimiter in "\t;,":
-        file.seek(0)
-        if "image" in _name_columns(next(csv.reader(file, delimiter=delimiter), [])):
+        file.seek(start)
+        if "image" in _name_columns(next(csv.reader(file, delimiter=delimiter, skipinitialspace=True), [])):
             found = delimiter
-    file.seek(0)
-    return found
+    file.seek(start)
+    return number, found
 
 
 def _name_columns(header: Sequence[str]) -> list[str]:

@@ -30,7 +30,7 @@ class Pass:
     """Cases that are not among them because a model has seen them."""
     test_set: str
     """As `Evaluation.test_set`."""
-    warnings: tuple[str, ...]
+    findings: Findings
     """What the checks of a data set found in the cases that were read."""
 
 
@@ -79,9 +79,10 @@ def evaluate_model(
         warnings=[
             *_list_warnings(subject, found, evaluation),
             *notes,
-            *done.warnings,
+            *done.findings.describe_warnings(),
             *evaluation.warnings,
         ],
+        findings=done.findings.listed(),
         seconds=time.monotonic() - started,
         cut={name: cut[channel] for name, channel in zip(subject.classes, subject.channels, strict=True)},
     )
@@ -131,7 +132,7 @@ def measure_cases(
             f"{data.root}: {'the model was' if other is None else 'the models were'} trained or validated on all "
             f"{len(left_out)} cases; data.subset=all evaluates on them nevertheless"
         )
-    return Pass(cases, len(left_out), digest_cases(digests), tuple(findings.describe_warnings()))
+    return Pass(cases, len(left_out), digest_cases(digests), findings)
 
 
 def _find_scored(subject: Subject, found: CaseSet) -> list[Case]:

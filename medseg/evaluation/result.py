@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.data.findings import Finding
 from medseg.evaluation.calibration import CalibrationCurve
 from medseg.evaluation.statistics import Agreement, Interval, Paired
 
@@ -100,6 +101,8 @@ class Evaluation:
     stress: Sequence[StressCurve] = ()
     comparison: Comparison | None = None
     warnings: Sequence[str] = ()
+    findings: Sequence[Finding] | None = None
+    """What the checks of a data set found; None where they were run and recorded apart."""
     seconds: float = 0.0
     unit: str = "px"
     """Of the surface distances in `summaries`: that of most cases; those of the others are missing there."""

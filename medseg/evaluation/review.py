@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.data.findings import list_findings
 from medseg.evaluation.files import METRICS, PER_CASE, REPORT, build_rows
 from medseg.evaluation.gallery import rank_cases
 from medseg.evaluation.per_case import name_scores
@@ -55,6 +56,8 @@ def log_evaluation(run: Run, evaluation: Evaluation, folder: Path, prefix: str) 
     for file in (REPORT, METRICS, PER_CASE):
         if (folder / file).is_file():
             run.log_file(folder / file)
+    if evaluation.findings is not None:
+        run.log_dict({"findings": list_findings(evaluation.findings)}, "check.json")
     run.log_table(_build_table(evaluation), "per_case.json")
     _log_worst(run, evaluation)
 

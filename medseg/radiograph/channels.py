@@ -53,8 +53,8 @@ def split_alpha(pixels: NDArray[Any], warnings: list[str]) -> NDArray[Any]:
 def find_mask_in_alpha(pixels: NDArray[Any]) -> NDArray[Any] | None:
     """The last of 2 or 4 channels where it alone shows the mask: strokes of one color on a transparent layer.
 
-    None where everything is opaque, where what can be seen has several colors, and where grey strokes lie on hidden
-    black, so that the other channels show the same mask with the values as stored.
+    None where everything is opaque, where what can be seen has several colors, and where grey strokes with hard edges
+    lie on hidden black, so that the other channels show the same mask with the values as stored.
     """
     color, alpha = pixels[:, :, :-1], pixels[:, :, -1]
     if alpha.min() == np.iinfo(alpha.dtype).max:
@@ -64,5 +64,6 @@ def find_mask_in_alpha(pixels: NDArray[Any]) -> NDArray[Any] | None:
     strokes = color[alpha >= max(1, int(alpha.max()) / 2)]  # at less the color is rounded by most editors
     if strokes.size == 0 or (strokes != strokes[0]).any():
         return None
-    is_grey = (strokes[0] == strokes[0, 0]).all()
-    return None if is_grey and not color[alpha == 0].any() else alpha
+    is_grey, drawn = (strokes[0] == strokes[0, 0]).all(), color.any(axis=2)
+    is_soft = ((alpha > 0) & (alpha < alpha.max() / 2)).any() and (drawn == (alpha > 0)).all()
+    return None if is_grey and not is_soft and not color[alpha == 0].any() else alpha

@@ -173,7 +173,8 @@ def _palette_pixels(picture: "Image", mask: bool) -> NDArray[Any]:
         alone, alpha = (colors[:, :, :3] == colors[0, 0, :3]).all(), colors[:, :, 3]
         if alone and (alpha.min() < alpha.max() or (palette == palette[0]).all()):
             return colors
-        if labels is not indices and find_mask_in_alpha(colors) is not None:
+        hidden_last = len(palette) == 2 and alpha[indices == 0].any() and not alpha[indices == 1].any()
+        if (labels is not indices or hidden_last) and find_mask_in_alpha(colors) is not None:
             return colors
     return labels
 
@@ -181,17 +182,18 @@ def _palette_pixels(picture: "Image", mask: bool) -> NDArray[Any]:
 def _label_values(indices: NDArray[np.uint8], palette: NDArray[np.uint8], arbitrary: bool) -> NDArray[np.uint8]:
     """Indices, but grey levels where the order of a palette is `arbitrary` and the image has grey ones alone.
 
-    So is that of black and white: white is 1, black is 0.
+    So is that of two colors, which programs that reduce colors put in any order: black is 0, the other is 1.
     """
     colors = np.zeros((256, 3), np.uint8)  # an index may lie beyond the palette
     colors[: len(palette)] = palette
-    used = colors[np.bincount(indices.ravel(), minlength=256) > 0]
-    if arbitrary and (used == used[:, :1]).all():
+    used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
+    if arbitrary and (colors[used] == colors[used, :1]).all():
         return np.asarray(colors[indices, 0])
-    black_and_white = np.isin(palette, (0, 255)).all() and (palette == palette[:, :1]).all()
-    if black_and_white and indices.max() < len(palette) <= 2:
-        return np.asarray(colors[indices, 0] == 255, np.uint8)
-    return indices
+    among = palette if indices.max() < len(palette) <= 2 else colors[used] if arbitrary and len(used) == 2 else ()
+    if sum(color.any() for color in among) != 1:
+        return indices
+    values = np.asarray(colors[indices].any(axis=2), np.uint8)
+    return indices if (values == indices).all() else values
 
 
 def _sample(picture: "Image", file: BinaryIO) -> tuple[int, bool]:

@@ -82,7 +82,6 @@ def test_manifest_with_empty_split_column_names_no_split(tmp_path):
         ("picture,mask\n", "found ['picture', 'mask']"),
         ("Image,mask, image\n", "two columns have the same name; found ['image', 'mask', 'image']"),
         ("image,mask\nMüller.png,a\n".encode("cp1252"), ". Save the manifest as CSV UTF-8."),
-        ("image,mask\na.png,m/a.png\n".encode("utf-16-le"), "found ["),
         ("image,mask\n~\0/a.png,m/a.png\n", "images that are missing (1):\n    ~\0/a.png"),
         ("image,mask\nimg\\c.png,m/a.png\n", "images that are missing (1):\n    img\\c.png"),
         ("", "found []"),
@@ -129,7 +128,7 @@ def write_lines(delimiter, end="\n"):
     return "".join(delimiter.join(line) + end for line in quoted)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_manifest_of_any_spreadsheet(tmp_path, delimiter, end, encoding):
@@ -162,7 +161,22 @@ def test_names_of_splits(tmp_path, said, meant):
     assert find(write_manifest(tmp_path, f"image,mask,split\na.png,m/a.png,{said}\n")).cases[0].split == meant
 
 
-@pytest.mark.parametrize("nobody", ["", "nan", "NaN", "None", "NA", "N/A", "null", "<NA>"])
+@pytest.mark.parametrize("before", ["sep=;\r\n", '"sep=;"\n', "\n \n", "\ufeffsep=;\n\n"])
+def test_lines_before_the_header(tmp_path, before):
+    text = f'{before}image; "mask"; split\na.png; "m/a.png"; train\nb.png;;\n'
+    (case,) = find(write_manifest(tmp_path, text.replace("b.png;;\n", ""))).cases
+    assert (case.masks["foreground"].path, case.split) == (tmp_path / "m" / "a.png", "train")
+    line = 4 + text[: text.index("image")].count("\n") - 1
+    assert f"line {line}: 2" in message_of(write_manifest(tmp_path, text.replace("b.png;;", "b.png;")))
+
+
+def test_mask_that_a_program_writes_as_nothing_is_none(tmp_path):
+    text = "image,mask_lungs,mask_heart\na.png,m/a.png,nan\nb.png,m/b.png,m/b.png\n"
+    first, second = find(write_manifest(tmp_path, text), missing="ignore").cases
+    assert (set(first.masks), set(second.masks)) == ({"lungs"}, {"lungs", "heart"})
+
+
+@pytest.mark.parametrize("nobody", ["", "nan", "NaN", "NaT", "None", "NA", "N/A", "#N/A", "null", "<NA>"])
 def test_patient_that_is_nobody(tmp_path, nobody):
     text = f"image,mask,patient\na.png,m/a.png,{nobody}\nb.png,m/b.png,{nobody}\n"
     assert [case.patient for case in find(write_manifest(tmp_path, text)).cases] == ["\0a", "\0b"]

@@ -81,6 +81,7 @@ def test_empty_reference_counts_in_overlap_and_is_missing_in_distances(model: Pa
         "no surface distances of disc, since one of its masks is empty (1 case)",
         f"masks without foreground (1): case02. {RULES['empty_mask'].remedy}",
     ]
+    assert ("empty_mask", ("case02",)) in [(found.code, found.cases) for found in evaluation.findings or ()]
 
 
 def test_area_error_is_relative(model: Path, root: Path) -> None:

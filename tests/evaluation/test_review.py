@@ -7,6 +7,7 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
+from medseg.data.findings import Finding
 from medseg.evaluation.calibration import measure_calibration
 from medseg.evaluation.files import build_rows
 from medseg.evaluation.per_case import name_scores
@@ -46,6 +47,7 @@ def build_evaluation() -> Evaluation:
         calibration={"lungs": measure_calibration(probability, probability > 0.5)},
         ctr=Agreement(0.01, -0.02, 0.04),
         comparison=Comparison("f" * 16, {"dice_lungs": Paired(-0.1, -0.2, 0.0, 0.02)}, {"dice_lungs": 0.04}, []),
+        findings=[Finding("full_mask", "warning", ("case1",), "Draw them.", "masks", {})],
         stress=[
             StressCurve("gamma", "octaves", (0, -2, 2), {"lungs": (0.9, 0.8, 0.6), "lungs_low": (0.7, math.nan, 0.5)})
         ],
@@ -89,6 +91,8 @@ def test_everything_is_recorded_below_the_run_that_trained_the_model(tracking: T
     assert [point.step for point in client.get_metric_history(run_id, "stress/gamma/dice_lungs_low")] == [1, 2]
     stress = Path(run.info.artifact_uri.removeprefix("file://")) / "stress.json"
     assert json.loads(stress.read_text()) == {"gamma": {"unit": "octaves", "levels": [-2, 0, 2]}}
+    (finding,) = json.loads((stress.parent / "check.json").read_text())["findings"]
+    assert finding == {"code": "full_mask", "severity": "warning", "cases": ["case1"], "remedy": "Draw them."}
     dataset = run.inputs.dataset_inputs[0].dataset
     assert (dataset.name, dataset.digest, json.loads(dataset.profile)) == (
         "montgomery",

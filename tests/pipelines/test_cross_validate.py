@@ -170,19 +170,21 @@ def test_runs_of_the_folds_are_nested_under_one(crossed: Crossed, store: str) ->
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics["test/dice"] == pytest.approx(summary["test"]["dice"])
     assert parent.data.metrics["test_low/dice"] == pytest.approx(summary["test"]["dice_ci95"][0])
+    client = import_mlflow().MlflowClient(store)
     for part in summary["folds"]:
         run = run_of(store, part["run_id"])
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert run.info.run_name == f"{parent.info.run_name} fold {part['fold']}"
         assert (run.info.status, run.data.params["split.fold"]) == ("FINISHED", str(part["fold"]))
         assert run.data.metrics.keys() >= {"test/dice", "test/miou"}
-    client = import_mlflow().MlflowClient(store)
+        assert "check.json" not in {file.path for file in client.list_artifacts(part["run_id"])}  # the parent has it
     curve = client.get_metric_history(parent.info.run_id, "folds/dice_disc")
     assert [(m.step, m.value) for m in curve] == [(p["fold"], p["test"]["dice_disc"]) for p in summary["folds"]]
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert "check.json" in files  # of all cases, which no fold checks again
     assert "check.json" not in {file.path for file in client.list_artifacts(run.info.run_id)}
     assert {"summary.json", "config.yaml", "per_case.json", "per_case.csv", "report.html", "cases"} <= files
+    assert "check.json" in files
 
 
 def test_a_fold_is_what_train_xray_trains(crossed: Crossed, tmp_path: Path, store: str) -> None:

@@ -94,9 +94,10 @@ def test_mask_that_only_the_alpha_channel_shows(tmp_path, channels, bits):
 
 def test_soft_strokes_keep_their_alpha_whatever_color_an_editor_rounds_to(tmp_path):
     soft = np.where(MASK, 255, 0) - np.where(np.roll(MASK, 1) & MASK, 0, 1) * np.where(MASK, 250, 0)
-    red = np.where(soft > 100, 255, 204)
-    label = read_label_image(save(tmp_path / "a.png", np.where(soft, red, 0), soft * 0, soft * 0, soft))
-    np.testing.assert_array_equal(label.values, soft)
+    painted = np.where(soft, np.where(soft > 100, 255, 204), 0)
+    for name, others in {"red": soft * 0, "white": painted}.items():
+        label = read_label_image(save(tmp_path / f"{name}.png", painted, others, others, soft))
+        np.testing.assert_array_equal(label.values, soft)
 
 
 @pytest.mark.parametrize(("alpha", "level"), [(0, 0), (128, 128)])
@@ -129,6 +130,11 @@ def test_alpha_of_an_image_is_no_image(tmp_path):
         ([(0, 0, 0), (255, 0, 0)], [0, 255], [0, 1]),  # a label map on a transparent background
         ([(0, 0, 0), (255, 0, 0)], [255, 255], [0, 1]),
         ([(255, 255, 255), (0, 0, 0)], [], [1, 0]),  # white is foreground
+        ([(255, 0, 0), (0, 0, 0)], [], [1, 0]),  # as quantizing orders red on black
+        ([(200, 200, 200), (0, 0, 0)], [], [1, 0]),
+        ([(255, 0, 0), (0, 0, 0)], [255, 0], [255, 0]),
+        ([(255, 0, 0), (255, 255, 255)], [255, 0], [255, 0]),
+        ([(255, 0, 0), (0, 255, 0)], [], [0, 1]),
         ([(0, 0, 0), (255, 255, 255)], [], [0, 1]),
         ([(0, 0, 0), (255, 255, 255), (9, 9, 9)], [], [0, 1]),
         ([(255, 255, 255), (0, 0, 0), (9, 0, 0)], [], [0, 1]),
@@ -159,6 +165,7 @@ def test_grey_png_with_one_transparent_level(tmp_path, levels, key, values):
         ([(255, 255, 255), (0, 0, 0)], [255, 0]),
         ([(7, 7, 7), (2, 2, 2), (255, 0, 0)], [7, 2]),  # of a color that is not used
         ([(0, 0, 0), (255, 0, 0)], [0, 1]),
+        ([(255, 0, 0), (0, 0, 0)], [1, 0]),
     ],
 )
 @pytest.mark.parametrize("suffix", ["gif", "bmp"])
