@@ -62,10 +62,12 @@ def read_nifti(
     with refusing("the NIfTI header is damaged"):
         if _has_orientation(image.header):
             return _oriented(data, image, warnings)
-        rows = rows or find_rows(image.header, file)
+        found = find_rows(image.header, file)
+        rows = rows or found
         if rows is None:
             warnings.append(_NO_ORIENTATION)
-        return _lying(data[:, ::-1] if rows == "bottom" else data, image.header, warnings)
+        picture, spacing = _lying(data[:, ::-1] if rows == "bottom" else data, image.header, warnings)
+        return picture, None if found and spacing == (1, 1) else spacing  # dcm2niix has 1 mm where DICOM has none
 
 
 def read_nifti_geometry(
@@ -138,10 +140,6 @@ def _oriented(data: NDArray[Any], image: Any, warnings: list[str]) -> tuple[NDAr
     matrix = np.asarray(image.affine, dtype=np.float64)[:3, :3]
     picture, spacing = turn_to_picture(data, (_TO_LPS @ matrix)[:, :2], warnings)
     return picture, _spacing_mm(spacing, unit, warnings)
-
-
-def _is_coded(header: Any) -> bool:
-    return int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
 
 
 def _lies_as_stored(image: Any) -> bool:
