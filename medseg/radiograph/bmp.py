@@ -64,27 +64,29 @@ def _unpack(data: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
 
 def _unpack_runs(data: bytes, shape: tuple[int, int], bits: int) -> NDArray[np.uint8]:
     """Pixels from runs of one value, or of two in turn with 4 bits, and from pieces as they are (BI_RLE8, BI_RLE4)."""
-    indices = np.zeros(shape, np.uint8)
+    rows, columns = shape
+    spread = [bytes(pixels) for pixels in _unpack(np.arange(256, dtype=np.uint8)[:, None], bits)]
+    indices = bytearray(rows * columns)
     row = column = at = 0
-    while at + 2 <= len(data):
+    while at + 2 <= len(data) and row < rows:
         count, value = data[at : at + 2]
         at += 2
         if count == 0 and value == 0:
             row, column = row + 1, 0
         elif count == 0 and value == 1:
-            return indices
+            break
         elif count == 0 and value == 2:
             column, row = column + data[at], row + data[at + 1]
             at += 2
         else:
-            size = 1 if count else (value * bits + 7) // 8
-            start = at - 1 if count else at
-            pixels = np.resize(_unpack(np.frombuffer(data, np.uint8, size, start), bits), count or value)
-            at += 0 if count else size + size % 2
-            if row < shape[0]:
-                piece = indices[row, column : column + len(pixels)]
-                piece[:] = pixels[: len(piece)]
-            column += len(pixels)
-    if (row, column) < (shape[0] - 1, shape[1]):
-        raise RadiographError("is cut short within its compressed pixels")
-    return indices
+            size = 0 if count else (value * bits + 7) // 8
+            pixels = spread[value] * count if count else b"".join(map(spread.__getitem__, data[at : at + size]))
+            piece = pixels[: min(count or value, max(columns - column, 0))]
+            start = row * columns + column
+            indices[start : start + len(piece)] = piece
+            column += min(count or value, len(pixels))
+            at += size + size % 2
+    else:
+        if (row, column) < (rows - 1, columns):
+            raise RadiographError("is cut short within its compressed pixels")
+    return np.frombuffer(indices, np.uint8).reshape(shape)

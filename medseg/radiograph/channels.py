@@ -19,7 +19,9 @@ def merge_channels(pixels: NDArray[Any], tolerance: int, color: str, warnings: l
     differ by at most 16 of 255 on 98 % of its pixels: a faint tint or a small colored mark. Raises `RadiographError`
     for any other.
     """
-    spread = pixels.max(axis=2).astype(np.int32) - pixels.min(axis=2)
+    red, green, blue = np.moveaxis(pixels, 2, 0)
+    lower, upper = np.minimum(red, green), np.maximum(red, green)
+    spread = np.maximum(upper, blue).astype(np.int32) - np.minimum(lower, blue)
     greatest = int(spread.max())
     if greatest == 0:
         return pixels[:, :, 0]
@@ -38,7 +40,7 @@ def merge_channels(pixels: NDArray[Any], tolerance: int, color: str, warnings: l
                 "colour",
             )
         warnings.append(f"a nearly grey image was taken as grey; its channels differ by up to {greatest} of {top}")
-    return np.sort(pixels, axis=2)[:, :, 1]
+    return np.asarray(np.maximum(lower, np.minimum(upper, blue)))
 
 
 def split_alpha(pixels: NDArray[Any], warnings: list[str]) -> NDArray[Any]:

@@ -1,12 +1,13 @@
 """The EXIF orientation of a PNG, JPEG or TIFF image: how its stored rows and columns are turned to be shown."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.radiograph.source import refusing
+from medseg.radiograph.source import BROKEN_BYTES, refusing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,8 +28,11 @@ _OPPOSITE = {6: 8, 8: 6}
 
 def read_exif_orientation(picture: "Image") -> int | None:
     """The orientation, 2 to 8, of an image that is not shown as it is stored, else None."""
-    is_png = picture.format == "PNG"  # whose EXIF data may stand behind the pixels, which are decoded first
-    with refusing("the PNG data are damaged or cut short" if is_png else "the EXIF data are damaged"):
+    if picture.format == "PNG":  # whose EXIF data may stand behind the pixels
+        with refusing("the PNG data are damaged or cut short"):
+            picture.load()
+    value = None
+    with suppress(*BROKEN_BYTES):  # damaged EXIF data turn nothing
         value = picture.getexif().get(_TAG)
     return value if isinstance(value, int) and value in _TURNS else None
 

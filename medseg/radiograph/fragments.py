@@ -11,8 +11,11 @@ from medseg.errors import RadiographError
 from medseg.radiograph.source import refusing
 
 _ITEM, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
-_CODESTREAMS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")
-"""How a JPEG and a JPEG 2000 start, and no offset within a file of two gigabytes."""
+_CODESTREAMS = (
+    *(b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "),
+    *(bytes([segments, 0, 0, 0, 64, 0, 0, 0]) for segments in (1, 2, 3, 6)),
+)
+"""How a JPEG, a JPEG 2000, a JP2 and an RLE of 8 or 16 bits start, and no offset table that tells the truth."""
 
 
 def read_pixel_data(file: BinaryIO) -> DataElement:

@@ -47,9 +47,10 @@ def trim_frame(frame: bytes, form: PixelFormat, warnings: list[str]) -> tuple[by
     Raises `RadiographError` for one that contradicts them or is cut short.
     """
     if form.transfer_syntax not in (*JPEG_SYNTAXES, *JPEG2000_SYNTAXES):
-        if len(frame) > 2 * form.rows * form.columns * form.samples * form.allocated // 8 + 64:
-            raise RadiographError("the RLE data are longer than the image that they should hold")
-        return frame, Codestream(form.rows, form.columns, form.samples, form.allocated, False, 0, lossy=False)
+        most = 2 * form.rows * form.columns * form.samples * form.allocated // 8 + 64
+        if len(frame) > most:
+            warnings.append("bytes behind the end of the RLE data were ignored")
+        return frame[:most], Codestream(form.rows, form.columns, form.samples, form.allocated, False, 0, lossy=False)
     is_jpeg = form.transfer_syntax in JPEG_SYNTAXES
     stream = scan_jpeg(frame) if is_jpeg else scan_jpeg2000(frame)
     _check_stream(stream, form)

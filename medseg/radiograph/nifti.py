@@ -53,10 +53,12 @@ def read_nifti(
     with refusing("the NIfTI header is damaged"):
         if _has_orientation(image.header):
             return _oriented(data, image, warnings)
-        rows = rows or find_rows(image.header, file)
+        found = find_rows(image.header, file)
+        rows = rows or found
         if rows is None:
             warnings.append(_NO_ORIENTATION)
-        return _lying(data[:, ::-1] if rows == "bottom" else data, image.header, warnings)
+        picture, spacing = _lying(data[:, ::-1] if rows == "bottom" else data, image.header, warnings)
+        return picture, None if found and spacing == (1, 1) else spacing  # dcm2niix has 1 mm where DICOM has none
 
 
 def read_nifti_geometry(

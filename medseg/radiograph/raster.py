@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from medseg.errors import RadiographError
 from medseg.radiograph.bmp import read_palette_bmp
 from medseg.radiograph.channels import JPEG_TOLERANCE, find_mask_in_alpha, merge_channels, split_alpha
-from medseg.radiograph.codestream import check_jpeg_length
+from medseg.radiograph.codestream import check_jpeg_length, find_jpeg_end
 from medseg.radiograph.exif import read_exif_orientation, turn, turn_back
 from medseg.radiograph.image import MAX_PIXELS, check_size
 from medseg.radiograph.kind import identify
@@ -94,6 +94,8 @@ def _open(file: BinaryIO, kind: str) -> "Image":
         _check_png(file)
     if kind == "jpeg":
         check_jpeg_length(length, picture.height, picture.width)
+        file.seek(0)
+        find_jpeg_end(file.read())  # Pillow decodes whatever stands in the place of what is missing
     return picture
 
 

@@ -143,7 +143,9 @@ def encode_lossless_jpeg(pixels: np.ndarray, precision: int, predictor: int = 1)
     )
 
 
-def write_uncoded(path: Path, pixels: np.ndarray, descrip: str = "", flipped: bool = True) -> Path:
+def write_uncoded(
+    path: Path, pixels: np.ndarray, descrip: str = "", flipped: bool = True, spacing: tuple[float, float] = SPACING
+) -> Path:
     """The header that dcm2niix 1.0.20260724 writes of a CR, byte for byte but for `descrip`, and the rows after it.
 
     `flipped=False` is its `-y n`.
@@ -154,7 +156,7 @@ def write_uncoded(path: Path, pixels: np.ndarray, descrip: str = "", flipped: bo
     header = struct.pack("<i28xihcx", 348, 0, 1, b"r")
     header += struct.pack("<8h3f4h", 3, columns, rows, 1, 1, 1, 1, 1, 0, 0, 0, 0, 4, 16, 0)
     header += struct.pack(
-        "<8f3fhbb4f2i", 1, SPACING[1], SPACING[0], 1, 0, 0, 0, 0, 352, 1, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0
+        "<8f3fhbb4f2i", 1, spacing[1], spacing[0], 1, 0, 0, 0, 0, 352, 1, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0
     )
     header += descrip.encode().ljust(80, b"\0") + bytes(24) + struct.pack("<2h6f", 0, 0, 0, 0, 0, 0, offset, 0)
     header += struct.pack("<12f", 1, 0, 0, 0, 0, slope, 0, offset, 0, 0, 1, 0) + bytes(16) + b"n+1\0" + bytes(4)

@@ -72,6 +72,13 @@ def test_run_lengths_of_4_bits(tmp_path):
     assert pixels[1].tolist() == [1, 14, 1, 14, 1, 14, 1, 14, 1] + [0] * 9
 
 
+@pytest.mark.parametrize("behind", [b"\0\2", b"\0\2\1\1" * 9 + b"\0\7ab", b"\xff\1" * 9])
+def test_runs_behind_the_last_row_are_not_gone_through(tmp_path, behind):
+    runs = b"\3\5\0\0\0\3abc\0\0\0" + behind
+    path = write_bmp(tmp_path / "a.bmp", np.zeros((2, 3), np.uint8), 8, GREYS[8], runs=runs)
+    assert read_label_image(path).values.tolist() == [list(b"abc"), [5, 5, 5]]
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_true_color_of_grey(tmp_path, mode):
     Image.fromarray(EIGHT).convert(mode).save(tmp_path / "a.bmp")

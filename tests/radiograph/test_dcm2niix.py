@@ -30,6 +30,16 @@ def test_dcm2niix_is_told_by_its_descrip(tmp_path, name, flipped, descrip):
         np.testing.assert_array_equal(read_radiograph(file).pixels, PIXELS)
 
 
+@pytest.mark.parametrize(("descrip", "rows"), [("Time=0.000", None), ("Time=0.000", "bottom"), ("", "bottom")])
+def test_the_millimetre_that_stands_for_no_spacing_is_none(tmp_path, descrip, rows):
+    """What dcm2niix 1.0.20260724 writes where DICOM has no PixelSpacing; others who state 1 mm mean it."""
+    path = write_uncoded(tmp_path / "a.nii", PIXELS, descrip=descrip, spacing=(1.0, 1.0))
+    radiograph = read_radiograph(path, nifti_rows=rows)
+    np.testing.assert_array_equal(radiograph.pixels, PIXELS)
+    assert radiograph.spacing_mm == read_label_image(path).spacing_mm == (None if descrip else (1, 1))
+    assert radiograph.warnings == ()
+
+
 @pytest.mark.parametrize(("name", "sidecar"), [("a.nii", "a.json"), ("a.b.nii.gz", "a.b.json"), ("a.NII", "a.json")])
 def test_dcm2niix_is_told_by_its_sidecar(tmp_path, name, sidecar):
     (tmp_path / sidecar).write_text(json.dumps({"Modality": "CR", "ConversionSoftware": "dcm2niix"}))

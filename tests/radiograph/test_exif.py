@@ -76,3 +76,13 @@ def test_rgb_image_is_turned_with_its_channels(tmp_path):
     with Image.open(tmp_path / "a.png") as image:
         shown = np.asarray(ImageOps.exif_transpose(image))
     np.testing.assert_array_equal(read_radiograph(tmp_path / "a.png", color="rgb").pixels, shown)
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage!", b"II*\0", b"II*\0\xff\xff\0\0", b"II*\0\x08\0\0\0\1\0\x12\1"])
+def test_damaged_exif_data_turn_nothing(tmp_path, damage):
+    for name in ("a.png", "a.jpg"):
+        Image.fromarray(EIGHT).save(tmp_path / name, exif=b"Exif\0\0" + damage)
+        radiograph = read_radiograph(tmp_path / name)
+        Image.fromarray(EIGHT).save(plain := io.BytesIO(), radiograph.kind)
+        np.testing.assert_array_equal(radiograph.pixels, np.asarray(Image.open(plain)))
+        assert (radiograph.exif_orientation, radiograph.warnings) == (None, ())

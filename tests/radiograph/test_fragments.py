@@ -7,6 +7,7 @@ import pytest
 from medseg.errors import RadiographError
 from medseg.radiograph import read_radiograph
 from medseg.radiograph.fragments import read_pixel_data
+from medseg.radiograph.frame import JPEG2000_SYNTAXES
 
 from .coats import write_dicom
 from .frames import FRAMES, Frame
@@ -25,6 +26,18 @@ def item(data: bytes) -> bytes:
 
 def pieces(data: bytes, size: int = 200) -> bytes:
     return b"".join(item(data[start : start + size]) for start in range(0, len(data), size))
+
+
+def box(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(data)) + name + data
+
+
+def jp2(frame: Frame) -> bytes:
+    """A JPEG 2000 codestream in its boxes (ITU-T T.800 I.5)."""
+    header = box(b"ihdr", struct.pack(">2IH4B", *frame.pixels.shape, 1, frame.data[40], 7, 0, 0))
+    header += box(b"colr", struct.pack(">3BI", 1, 0, 0, 17))
+    signature = box(b"jP  ", b"\r\n\x87\n") + box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
+    return signature + box(b"jp2h", header) + box(b"jp2c", frame.data)
 
 
 def write(path, frame: Frame, items: bytes, tail: bytes = SEQUENCE_END):
@@ -94,6 +107,15 @@ def test_empty_fragments_are_nothing(tmp_path, frame, table):
 @every_frame
 def test_a_single_item_is_the_frame(tmp_path, frame):
     radiograph = read_radiograph(write(tmp_path / "a.dcm", frame, item(frame.data)))
+    np.testing.assert_array_equal(radiograph.pixels, frame.decoded)
+    assert radiograph.warnings == ("PixelData starts without an offset table",)
+
+
+@every_frame
+@pytest.mark.parametrize("boxed", [False, True])
+def test_fragments_without_an_offset_table_are_the_frame(tmp_path, frame, boxed):
+    data = jp2(frame) if boxed and frame.syntax in JPEG2000_SYNTAXES else frame.data
+    radiograph = read_radiograph(write(tmp_path / "a.dcm", frame, pieces(data)))
     np.testing.assert_array_equal(radiograph.pixels, frame.decoded)
     assert radiograph.warnings == ("PixelData starts without an offset table",)
 

@@ -122,6 +122,10 @@ def test_rle_with_padding_is_read_and_cut_short_refused(tmp_path):
     for padding in (b"\0", bytes(100), b" " * 33):
         path = write(tmp_path / "a.dcm", frame, frame.data + padding)
         np.testing.assert_array_equal(read_radiograph(path).pixels, frame.decoded)
+        assert not read_radiograph(path).warnings
+    path = write(tmp_path / "a.dcm", frame, frame.data + bytes(1_000_000))
+    np.testing.assert_array_equal(read_radiograph(path).pixels, frame.decoded)
+    assert read_radiograph(path).warnings == ("bytes behind the end of the RLE data were ignored",)
     with pytest.raises(RadiographError, match="cannot be decoded"):
         read_radiograph(write(tmp_path / "a.dcm", frame, frame.data[:-30]))
 

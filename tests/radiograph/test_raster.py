@@ -266,6 +266,21 @@ def test_truncated_files_are_refused(tmp_path, name, keep):
         read_radiograph(tmp_path / name)
 
 
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}], ids=str)
+@pytest.mark.parametrize("keep", [0.5, 0.8, 0.95])
+def test_jpeg_whose_rest_is_zeros_is_refused(tmp_path, options, keep):
+    """As an interrupted copy leaves it; Pillow alone decodes the zeros. End markers of a thumbnail do not count."""
+    thumbnail, whole = io.BytesIO(), io.BytesIO()
+    Image.fromarray(EIGHT[:16, :16]).save(thumbnail, "JPEG")
+    Image.fromarray(EIGHT).save(whole, "JPEG", exif=b"Exif\0\0" + thumbnail.getvalue(), **options)
+    data = whole.getvalue()
+    (tmp_path / "a.jpg").write_bytes(data + b"anything")
+    np.testing.assert_array_equal(read(tmp_path / "a.jpg").pixels, np.asarray(Image.open(whole)))
+    (tmp_path / "a.jpg").write_bytes(data[: int(keep * len(data))].ljust(2 * len(data), b"\0"))
+    with pytest.raises(RadiographError, match=r"a\.jpg: .*cut short"):
+        read_radiograph(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize("at", [20, -20, -40, 0.3, 0.6, 0.9], ids=str)
 def test_png_with_one_wrong_bit_is_refused(tmp_path, at):
     """Wherever the checksums see it; Pillow alone lets some of these pass as other pictures."""
