@@ -12,7 +12,6 @@ from medseg.data.findings import Findings
 from medseg.data.folders import find_parts, read_folder
 from medseg.data.layouts import read_dataset_json
 from medseg.data.manifest import read_manifest
-from medseg.data.rules import Severity
 from medseg.errors import DataError, RadiographError
 from medseg.radiograph.dicom import read_patient
 
@@ -54,10 +53,9 @@ def list_cases(config: DataSetConfig, findings: Findings) -> CaseSet:
         lacking = [name for name in classes if name not in case.masks]
         if lacking and len(lacking) == len(classes):
             findings.add("image_without_mask", case.id, case.image.name)
-        elif lacking:
+        elif lacking and config.missing == "error":
             what = f"images without the class {', '.join(lacking)}"
-            severity: Severity | None = None if config.missing == "error" else "warning"
-            findings.add("class_missing", case.id, case.image.name, what=what, severity=severity)
+            findings.add("class_missing", case.id, case.image.name, what=what)
     if not cases:
         findings.check()
         raise DataError(f"{as_text(root)}: no images found")
