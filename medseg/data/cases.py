@@ -12,7 +12,6 @@ from medseg.data.findings import Findings
 from medseg.data.folders import find_parts, read_folder
 from medseg.data.layouts import read_dataset_json
 from medseg.data.manifest import read_manifest
-from medseg.data.rules import Severity
 from medseg.errors import DataError, RadiographError
 from medseg.radiograph.dicom import read_patient
 
@@ -50,7 +49,7 @@ def list_cases(config: DataSetConfig, findings: Findings) -> CaseSet:
         raise DataError(f"{as_text(error.filename or root)}: cannot be read ({error.strerror})") from error
     _check_names(cases, classes, findings)
     if config.color != "rgb":
-        _check_masks(cases, classes, None if config.missing == "error" else "warning", findings)
+        _check_masks(cases, classes, findings, missing=config.missing == "ignore")
     if not cases:
         findings.check()
         raise DataError(f"{as_text(root)}: no images found")
@@ -94,8 +93,8 @@ def _check_names(cases: Sequence[Case], classes: Sequence[str], findings: Findin
             findings.add("layout", name, what="names that several images have")
 
 
-def _check_masks(cases: Iterable[Case], classes: Sequence[str], severity: Severity | None, findings: Findings) -> None:
-    """Note the images without a mask, and with `severity` those that lack it for some of the classes."""
+def _check_masks(cases: Iterable[Case], classes: Sequence[str], findings: Findings, *, missing: bool) -> None:
+    """Note the images without a mask, and unless these may be `missing` those that lack the mask of a class."""
     told = findings.cases("segment_names")
     for case in cases:
         lacking = [name for name in classes if name not in case.masks]
@@ -103,9 +102,9 @@ def _check_masks(cases: Iterable[Case], classes: Sequence[str], severity: Severi
             continue
         if len(lacking) == len(classes):
             findings.add("image_without_mask", case.id, case.image.name)
-        else:
+        elif not missing:
             what = f"images without the class {', '.join(lacking)}"
-            findings.add("class_missing", case.id, case.image.name, what=what, severity=severity)
+            findings.add("class_missing", case.id, case.image.name, what=what)
 
 
 def _with_patients(cases: Sequence[Case], missing: Collection[str]) -> Iterable[Case]:

@@ -56,10 +56,22 @@ def check_splits(
 
 def check_set(surveys: Sequence[CaseSurvey], classes: Sequence[str], findings: Findings) -> None:
     """Note all that is wrong with images and masks, by themselves and against the others of their set."""
+    _check_missing(surveys, classes, findings)
     check_pictures(surveys, findings)
     check_masks(surveys, classes, findings)
     check_likeness(surveys, classes, findings)
     check_outliers(surveys, classes, findings)
+
+
+def _check_missing(surveys: Sequence[CaseSurvey], classes: Sequence[str], findings: Findings) -> None:
+    """Warn of cases that lack a class, as `data.missing=ignore` allows; else that is an error of its own."""
+    told = findings.cases("class_missing") | findings.cases("segment_names")
+    remedy = "There the class counts neither in the loss nor in any metric. Add the masks, empty ones if it is absent."
+    for survey in surveys:
+        lacking = [label for label in classes if label not in survey.masks]
+        if lacking and survey.id not in told:
+            what = f"images without the class {', '.join(lacking)}"
+            findings.add("class_missing", survey.id, what=what, severity="warning", remedy=remedy)
 
 
 def describe_set(found: CaseSet, surveys: Sequence[CaseSurvey], splits: Mapping[str, str]) -> dict[str, Any]:

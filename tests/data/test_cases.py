@@ -113,11 +113,11 @@ def test_list_goes_on_past_what_is_wrong(tmp_path):
         (root / "masks" / label / "a.png").unlink()
     (root / "masks" / "heart" / "b.png").unlink()
     findings = Findings(root)
-    found = list_cases(DataConfig(root=root, missing="ignore"), findings)
+    found = list_cases(DataConfig(root=root), findings)
     assert [case.id for case in found.cases] == ["a", "b", "c"]
     assert [(f.code, f.severity, f.cases) for f in findings.listed()] == [
         ("image_without_mask", "error", ("a",)),
-        ("class_missing", "warning", ("b",)),
+        ("class_missing", "error", ("b",)),
     ]
 
 

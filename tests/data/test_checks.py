@@ -25,11 +25,12 @@ from scipy import ndimage
 from shapes import write_png_folder
 
 from medseg.data.cases import list_cases
-from medseg.data.checks import check_cases, describe_set
+from medseg.data.checks import check_cases, check_set, describe_set
 from medseg.data.config import DataConfig, PreprocessConfig, SplitConfig
 from medseg.data.findings import Findings
 from medseg.data.phantom_dicom import write_phantoms
 from medseg.data.rules import RULES
+from tests.data.surveys import make_survey
 
 
 @pytest.fixture(scope="session")
@@ -160,6 +161,13 @@ def test_what_is_planted_is_all_that_is_found(chests, fault):
 def test_missing_class_that_is_allowed_is_a_warning(chests):
     remove_masks(7, 8, classes=["heart"])(chests)
     assert check(chests, missing="ignore")["class_missing"] == ("warning", names(7, 8))
+
+
+def test_missing_class_is_told_wherever_a_set_is_checked():
+    findings = Findings()
+    check_set([make_survey("a"), make_survey("b")], ("lungs", "heart"), findings)
+    (finding,) = findings.listed()
+    assert (finding.code, finding.severity, finding.cases) == ("class_missing", "warning", ("a", "b"))
 
 
 def test_nan(chests):
