@@ -5,14 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import JPEGLossless, JPEGLosslessSV1
 
 from medseg.errors import RadiographError
 from medseg.radiograph.decode import decode_colour, decode_stored
 from medseg.radiograph.header import PixelFormat, numbers, values
 
 _TRUE_COLOR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-_GREY_ONLY = (JPEGLossless, JPEGLosslessSV1)
 _PALETTE = "PALETTE COLOR"
 _SEGMENTED = "SegmentedRedPaletteColorLookupTableData"
 _CHANNELS = ("Red", "Green", "Blue")
@@ -35,9 +33,6 @@ def read_color(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> NDAr
         raise RadiographError(
             f"is a color image of an unusual kind (SamplesPerPixel {form.samples}); a grey one is needed", "colour"
         )
-    if form.transfer_syntax in _GREY_ONLY:
-        name = form.transfer_syntax.name
-        raise RadiographError(f"is a color image in transfer syntax {name}, in which only grey is read", "colour")
     return decode_colour(dataset, form, warnings)
 
 
