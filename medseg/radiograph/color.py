@@ -5,14 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import JPEGLossless, JPEGLosslessSV1
 
 from medseg.errors import RadiographError
 from medseg.radiograph.decode import decode_color, decode_stored
 from medseg.radiograph.header import PixelFormat, numbers, values
 
 _TRUE_COLOR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-_GREY_ONLY = (JPEGLossless, JPEGLosslessSV1)
 _PALETTE = "PALETTE COLOR"
 _SEGMENTED = "SegmentedRedPaletteColorLookupTableData"
 _CHANNELS = ("Red", "Green", "Blue")
@@ -35,11 +33,6 @@ def read_color(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> NDAr
         raise RadiographError(
             f"is a color image of an unsupported kind (SamplesPerPixel {form.samples}); a grey image is needed",
             "colour",
-        )
-    if form.transfer_syntax in _GREY_ONLY:
-        name = form.transfer_syntax.name
-        raise RadiographError(
-            f"is a color image in transfer syntax {name}, in which only grey images are supported", "colour"
         )
     return decode_color(dataset, form, warnings)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -37,6 +38,7 @@ from medseg.radiograph.source import copy_of, refusing
 from medseg.radiograph.stored import Cells, Values, extract_stored
 
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)
+_LOSSLESS_JPEG = (JPEGLossless, JPEGLosslessSV1)
 
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
 """Transfer syntaxes that may lose information (PS3.5 A.4)."""
@@ -71,6 +73,12 @@ def decode_stored(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> V
 
 def decode_color(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> NDArray[Any]:
     """The picture `(rows, columns, 3)` as red, green and blue; YBR is converted. Raises `RadiographError`."""
+    if form.transfer_syntax in _LOSSLESS_JPEG:
+        (frame,) = read_frames(dataset, 1, warnings)
+        pixels = _decode_frame(frame, form, warnings).values
+        with refusing("the colors cannot be converted"):  # by pydicom, of 8 bits alone
+            is_rgb = form.photometric == "RGB"
+            return pixels if is_rgb else convert_color_space(pixels, form.photometric, "RGB")
     return _decode_whole(dataset, form, 1, warnings, raw=False).reshape(form.rows, form.columns, 3)
 
 
@@ -123,9 +131,9 @@ def _native_cells(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> C
 
 
 def _decode_frame(frame: bytes, form: PixelFormat, warnings: list[str]) -> Cells:
-    """The pixel cells of a compressed grey picture."""
+    """The pixel cells of a compressed grey picture, or of a lossless JPEG in color, `(rows, columns, 3)`."""
     frame, stream = trim_frame(frame, form, warnings)
-    by_gdcm = form.transfer_syntax in (JPEGLossless, JPEGLosslessSV1) or (
+    by_gdcm = form.transfer_syntax in _LOSSLESS_JPEG or (
         form.transfer_syntax == JPEGExtended12Bit and stream.precision > 8
     )
     with refusing(f"the {form.transfer_syntax.name} picture cannot be decoded"):
@@ -136,7 +144,7 @@ def _decode_frame(frame: bytes, form: PixelFormat, warnings: list[str]) -> Cells
             pixels = _decode_jpeg_ls(frame, form, stream.precision, warnings)
         else:
             pixels = _decode_by_pydicom(frame, form, stream.precision)
-    if pixels.shape != (form.rows, form.columns):
+    if pixels.shape[:2] != (form.rows, form.columns) or pixels.size != form.rows * form.columns * form.samples:
         raise RadiographError("the decoded picture does not have the size that the tags state")
     return Cells(pixels, stream.precision, stream.signed, stream.lossy)
 
@@ -181,10 +189,12 @@ def _decode_by_gdcm(frame: bytes, form: PixelFormat, precision: int) -> NDArray[
     bare = Dataset()
     bare.SOPClassUID = SecondaryCaptureImageStorage
     bare.SOPInstanceUID = UID("2.25.1")
-    bare.Rows, bare.Columns, bare.SamplesPerPixel = form.rows, form.columns, 1
+    bare.Rows, bare.Columns, bare.SamplesPerPixel = form.rows, form.columns, form.samples
     bare.BitsAllocated = 8 if precision <= 8 else 16
     bare.BitsStored, bare.HighBit, bare.PixelRepresentation = precision, precision - 1, 0
-    bare.PhotometricInterpretation = "MONOCHROME2"
+    bare.PhotometricInterpretation = "MONOCHROME2" if form.samples == 1 else "RGB"
+    if form.samples > 1:
+        bare.PlanarConfiguration = 0
     bare.PixelData = encapsulate([frame])
     bare["PixelData"].is_undefined_length = True
     bare["PixelData"].VR = "OB"

@@ -36,6 +36,7 @@ def read_nifti(
     Values after scl_slope, in the stored type where there is none. Axes as the affine says, turned to the canonical
     one; the identity with units unknown is the array as it lies. Without orientation codes `rows` is the end that rows
     are stored from, `top` or `bottom`; None takes what dcm2niix does where it wrote the file, else top, with a warning.
+    Zooms of exactly 1 are no spacing in units unknown, nor in such a file of dcm2niix.
     Raises `RadiographError`.
     """
     source, image = _open(file)

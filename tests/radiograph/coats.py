@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import itertools
 import struct
 import warnings
 from contextlib import contextmanager
@@ -108,12 +109,15 @@ def write_dicom(
 
 
 def encode_lossless_jpeg(pixels: np.ndarray, precision: int, predictor: int = 1) -> bytes:
-    """A lossless JPEG by the book (ITU-T T.81, annex H), with the plainest Huffman table: five bits a category."""
-    rows, columns = pixels.shape
-    values = pixels.astype(int).tolist()
+    """A lossless JPEG by the book (ITU-T T.81, annex H), with the plainest Huffman table: five bits a category.
+
+    Of `(rows, columns)` or, interleaved, of `(rows, columns, components)`.
+    """
+    rows, columns = pixels.shape[:2]
+    planes = np.moveaxis(pixels.reshape(rows, columns, -1), 2, 0).astype(int).tolist()
     bits = []
     for row in range(rows):
-        for column in range(columns):
+        for column, values in itertools.product(range(columns), planes):
             left = values[row][column - 1] if column else 0
             above = values[row - 1][column] if row else 0
             corner = values[row - 1][column - 1] if row and column else 0
@@ -130,13 +134,16 @@ def encode_lossless_jpeg(pixels: np.ndarray, precision: int, predictor: int = 1)
     stream = "".join(bits)
     stream += "1" * (-len(stream) % 8)
     scan = int(stream, 2).to_bytes(len(stream) // 8, "big").replace(b"\xff", b"\xff\x00")
+    count = len(planes)
     huffman = bytes([0, 0, 0, 0, 0, 17, *[0] * 11, *range(17)])
     return b"".join(
         [
             b"\xff\xd8",
-            b"\xff\xc3" + struct.pack(">HBHHB", 11, precision, rows, columns, 1) + b"\x01\x11\x00",
+            b"\xff\xc3" + struct.pack(">HBHHB", 8 + 3 * count, precision, rows, columns, count),
+            b"".join(bytes([component, 0x11, 0]) for component in range(1, count + 1)),
             b"\xff\xc4" + struct.pack(">H", 2 + len(huffman)) + huffman,
-            b"\xff\xda" + struct.pack(">HB", 8, 1) + bytes([1, 0, predictor, 0, 0]),
+            b"\xff\xda" + struct.pack(">HB", 6 + 2 * count, count),
+            b"".join(bytes([component, 0]) for component in range(1, count + 1)) + bytes([predictor, 0, 0]),
             scan,
             b"\xff\xd9",
         ]

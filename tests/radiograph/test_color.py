@@ -6,8 +6,8 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from pydicom.pixels import apply_color_lut
-from pydicom.uid import ExplicitVRBigEndian, JPEGBaseline8Bit, JPEGLosslessSV1, RLELossless
+from pydicom.pixels import apply_color_lut, convert_color_space
+from pydicom.uid import ExplicitVRBigEndian, JPEGBaseline8Bit, JPEGLossless, JPEGLosslessSV1, RLELossless
 
 from medseg.errors import RadiographError
 from medseg.radiograph import read_radiograph
@@ -107,11 +107,21 @@ def test_palette_that_is_not_there_is_told(tmp_path, change, reason):
     assert error.value.code == "colour"
 
 
-def test_color_in_a_syntax_of_grey_alone_is_told(tmp_path):
-    path = write_dicom(tmp_path / "a.dcm", EIGHT, syntax=JPEGLosslessSV1, frame=encode_lossless_jpeg(EIGHT, 8), **RGB)
-    with pytest.raises(RadiographError, match="in which only grey images are supported") as error:
-        read_radiograph(path)
-    assert error.value.code == "colour"
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
+@pytest.mark.parametrize(("syntax", "predictor"), [(JPEGLosslessSV1, 1), (JPEGLossless, 4)])
+def test_color_in_lossless_jpeg(tmp_path, photometric, syntax, predictor):
+    rgb = np.stack([EIGHT, EIGHT[::-1], EIGHT[:, ::-1]], axis=2)
+    options = {"syntax": syntax, **RGB, "PhotometricInterpretation": photometric}
+    for color, pixels in (("refuse", np.stack([EIGHT] * 3, axis=2)), ("rgb", rgb)):
+        stored = pixels if photometric == "RGB" else convert_color_space(pixels, "RGB", "YBR_FULL")
+        frame = encode_lossless_jpeg(stored, 8, predictor)
+        radiograph = read_radiograph(write_dicom(tmp_path / "a.dcm", EIGHT, frame=frame, **options), color=color)
+        shown = stored if photometric == "RGB" else convert_color_space(stored, "YBR_FULL", "RGB")
+        np.testing.assert_array_equal(radiograph.pixels, shown if color == "rgb" else EIGHT)
+        assert (radiograph.lossy, radiograph.warnings) == (False, ())
+    grey = write_dicom(tmp_path / "a.dcm", EIGHT, frame=encode_lossless_jpeg(EIGHT, 8), **options)
+    with pytest.raises(RadiographError, match="1 components, SamplesPerPixel is 3"):
+        read_radiograph(grey)
 
 
 def test_bomb_is_refused_before_it_is_decoded(tmp_path):
