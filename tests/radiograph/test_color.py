@@ -120,7 +120,7 @@ def test_color_in_lossless_jpeg(tmp_path, photometric, syntax, predictor):
         np.testing.assert_array_equal(radiograph.pixels, shown if color == "rgb" else EIGHT)
         assert (radiograph.lossy, radiograph.warnings) == (False, ())
     grey = write_dicom(tmp_path / "a.dcm", EIGHT, frame=encode_lossless_jpeg(EIGHT, 8), **options)
-    with pytest.raises(RadiographError, match="1 components, SamplesPerPixel is 3"):
+    with pytest.raises(RadiographError, match="1 components, but SamplesPerPixel is 3"):
         read_radiograph(grey)
 
 
