@@ -63,7 +63,7 @@ def read_mask_files(sources: Mapping[str, MaskSource], config: CasesConfig, warn
         if source.path not in files:
             files[source.path] = _read_file(source, config, warnings)
         file = files[source.path]
-        mask = _mask_of(file.content, source, warnings)
+        mask = _mask_of(file.content, source)
         masks[name] = ReadMask(mask if file.ignored is None else mask & ~file.ignored, file.levels, file.ignored)
     if len({read.mask.shape for read in masks.values()}) != 1:
         listed = ", ".join(f"{source.path} {masks[name].mask.shape}" for name, source in sources.items())
@@ -139,7 +139,7 @@ def _take_ignored(label: LabelImage, source: MaskSource) -> tuple[LabelImage, ND
     return replace(label, values=np.where(ignored, rest.min() if rest.size else 0, label.values)), ignored
 
 
-def _mask_of(content: Segments | LabelImage, source: MaskSource, warnings: list[str]) -> NDArray[np.bool_]:
+def _mask_of(content: Segments | LabelImage, source: MaskSource) -> NDArray[np.bool_]:
     if not isinstance(content, LabelImage):
         labels = list(content)
         if source.segment is None and len(labels) != 1:
@@ -149,4 +149,4 @@ def _mask_of(content: Segments | LabelImage, source: MaskSource, warnings: list[
         if content.lossy:
             raise RadiographError(f"{source.path}: lossy compression changes which pixels are 0. {_SAVE_LOSSLESS}")
         return np.asarray(content.values != 0)
-    return np.isin(content.values, source.values) if source.values else binarize(content, warnings)
+    return np.isin(content.values, source.values) if source.values else binarize(content)

@@ -58,12 +58,11 @@ def read_label_image(
     return LabelImage(np.ascontiguousarray(values), spacing, kind, lossy, tuple(warnings))
 
 
-def binarize(label: LabelImage, warnings: list[str]) -> NDArray[np.bool_]:
+def binarize(label: LabelImage) -> NDArray[np.bool_]:
     """True for foreground, from the mask of one class whose levels nobody has declared.
 
     Two levels are background (the lesser) and foreground, whatever they are. One level is all background if it is 0,
-    else all foreground. More, as JPEG and soft edges make them, are cut half-way between least and greatest, with a
-    warning.
+    else all foreground. More, as JPEG and soft edges make them, are cut half-way between least and greatest.
     """
     values = label.values
     low, high = values.min(), values.max()
@@ -71,5 +70,4 @@ def binarize(label: LabelImage, warnings: list[str]) -> NDArray[np.bool_]:
         return np.full(values.shape, bool(low != 0))
     if ((values == low) | (values == high)).all():
         return np.asarray(values == high)
-    warnings.append("a mask with more than two grey levels was cut half-way between least and greatest")
     return np.asarray(values > (float(low) + float(high)) / 2)
