@@ -78,6 +78,25 @@ def test_blurred_masks_of_one_range_are_a_warning_and_others_an_error():
             "Set 'data.label_values={lungs: [1], class_255: [255]}' if each value is a class",
         ),
         (("lungs", "heart"), {"alone": True}, (0, 1, 2), "Set 'data.label_values={lungs: [1], class_2: [2]}' if each "),
+        (
+            ("lungs",),
+            {"mapped": True},
+            (0, 1, 255),
+            "if all but 0 is lungs, or data.ignore_value=255 if 255 counts for nothing.",
+        ),
+        (
+            ("lungs",),
+            {},
+            (-1, 0, 1),
+            "Set 'data.label_values={class_-1: [-1], lungs: [1]}' if each value is a class, or "
+            "'data.label_values={lungs: nonzero}' if all but 0 is lungs, or data.ignore_value=-1 if -1 ",
+        ),
+        (
+            ("lungs", "heart"),
+            {"known": (1, 2)},
+            (0, 1, 2, 255),
+            "{lungs: [1], heart: [2], class_255: [255]}', or data.ignore_value=255 if 255 counts for nothing.",
+        ),
         (("lungs",), {}, tuple(range(58)), "Set 'data.label_values={lungs: nonzero}' if all but 0 is lungs."),
     ],
 )
@@ -93,7 +112,7 @@ def test_values_and_counts_over_the_set():
         "the values of 3 masks are 0 (30 pixels in 3 masks), 1 (30 pixels in 3 masks), 2 (20 pixels in 2 masks), "
         in (finding.reasons["c1"])
     )
-    assert finding.reasons["c1"].endswith("11 (10 pixels in 1 masks), and 8 more up to 19")
+    assert finding.reasons["c1"].endswith("11 (10 pixels in 1 mask), and 8 more up to 19")
 
 
 def test_values_of_no_class_are_one_finding():
@@ -101,7 +120,7 @@ def test_values_of_no_class_are_one_finding():
     assert (finding.code, finding.cases) == ("unknown_label", ("c1", "c2"))
     assert finding.reasons["c1"] == (
         "the values of 3 masks are 0 (30 pixels in 3 masks), 1 (20 pixels in 2 masks), 3 (20 pixels in 2 masks), "
-        "4 (10 pixels in 1 masks); of a class are 1, 2"
+        "4 (10 pixels in 1 mask); of a class are 1, 2"
     )
     assert finding.remedy == (
         "Correct the masks, or name every value: data.classes=[lungs,heart,class_3,class_4] or "
@@ -116,4 +135,4 @@ def test_classes_that_share_a_file_count_it_once():
     findings = Findings()
     levels = make_levels("a.png", 0, 1, 3, known=(1, 2))
     check_levels([("a", "lungs", levels), ("a", "heart", levels)], ("lungs", "heart"), findings)
-    assert "3 (10 pixels in 1 masks)" in findings.listed()[0].reasons["a"]
+    assert "3 (10 pixels in 1 mask)" in findings.listed()[0].reasons["a"]
