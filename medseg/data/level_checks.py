@@ -14,6 +14,8 @@ _LABELS = 32
 _NAMED = 16
 """More values are numbered objects, of which nobody wants a class each."""
 _LISTED = 12
+_IGNORED = {-1, 255}
+"""What many programs write where nobody has judged."""
 _LOSSLESS = "Lossy compression changes label values. Export the masks as PNG, NIfTI or NRRD."
 _TWO_LEVELS = "Save all masks of a class with the same two grey levels."
 
@@ -46,7 +48,8 @@ def _check_declared(files: Sequence[Found], classes: Sequence[str], findings: Fi
     remedy = _LOSSLESS if any(levels.lossy for _, _, levels in strange) else None
     if remedy is None and known == list(range(1, len(classes) + 1)) and 0 < len(unknown) <= _NAMED:
         names = dict(zip(known, classes, strict=True)) | {value: f"class_{value}" for value in unknown}
-        remedy = f"Correct the masks, or set {_suggest(names, by_order=True)} to name every value."
+        suggested = f"{_suggest(names, by_order=True)} to name every value{_suggest_ignored(unknown)}"
+        remedy = f"Correct the masks, or set {suggested}."
     for case, _, _ in strange:
         findings.add("unknown_label", case, text, remedy=remedy)
 
@@ -109,7 +112,7 @@ def _suggest_for_class(label: str, files: Sequence[Levels], classes: Sequence[st
     given = () if classes == ("foreground",) else (label,)
     names = {value: given[index] if index < len(given) else f"class_{value}" for index, value in enumerate(values)}
     by_order = values == list(range(1, len(values) + 1)) and not any(levels.alone for levels in files)
-    return f"Set {_suggest(names, by_order=by_order)} if each value is a class, or {whole}."
+    return f"Set {_suggest(names, by_order=by_order)} if each value is a class, or {whole}{_suggest_ignored(values)}."
 
 
 def _suggest(names: Mapping[int, str], *, by_order: bool) -> str:
@@ -121,15 +124,22 @@ def _suggest(names: Mapping[int, str], *, by_order: bool) -> str:
     return " or ".join(settings)
 
 
+def _suggest_ignored(values: Sequence[int]) -> str:
+    """The setting by which one of `values` counts for nothing, where it is one that programs write for that."""
+    found = [value for value in values if value in _IGNORED and all(0 < v < _LABELS for v in values if v != value)]
+    return "".join(f", or data.ignore_value={value} if {value} counts for nothing" for value in found)
+
+
 def _quote(setting: str) -> str:
     """A setting as a shell takes it."""
     return f"'{setting}'"
 
 
 def _labels_of(files: Iterable[Found]) -> list[int]:
-    """The whole numbers above 0 in files."""
+    """The whole numbers but 0 in files, negative ones last."""
     values = {value for _, _, levels in files for value in levels.values}
-    return sorted(int(value) for value in values if value > 0 and value.is_integer())
+    whole = (int(value) for value in values if value and value.is_integer())
+    return sorted(whole, key=lambda value: (value < 0, value))
 
 
 def _list_values(files: Sequence[Found]) -> str:

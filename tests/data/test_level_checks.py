@@ -78,6 +78,25 @@ def test_blurred_masks_of_one_range_are_a_warning_and_others_an_error():
             "Set 'data.label_values={lungs: [1], class_255: [255]}' if each value is a class",
         ),
         (("lungs", "heart"), {"alone": True}, (0, 1, 2), "Set 'data.label_values={lungs: [1], class_2: [2]}' if each "),
+        (
+            ("lungs",),
+            {"mapped": True},
+            (0, 1, 255),
+            "if every value but 0 is lungs, or data.ignore_value=255 if 255 counts for nothing.",
+        ),
+        (
+            ("lungs",),
+            {},
+            (-1, 0, 1),
+            "Set 'data.label_values={class_-1: [-1], lungs: [1]}' if each value is a class, or "
+            "'data.label_values={lungs: nonzero}' if every value but 0 is lungs, or data.ignore_value=-1 if -1 ",
+        ),
+        (
+            ("lungs", "heart"),
+            {"known": (1, 2)},
+            (0, 1, 2, 255),
+            "{lungs: [1], heart: [2], class_255: [255]}' to name every value, or data.ignore_value=255 if 255 counts for nothing.",
+        ),
         (("lungs",), {}, tuple(range(58)), "Set 'data.label_values={lungs: nonzero}' if every value but 0 is lungs."),
     ],
 )
