@@ -95,7 +95,7 @@ def test_blurred_masks_of_one_range_are_a_warning_and_others_an_error():
             ("lungs", "heart"),
             {"known": (1, 2)},
             (0, 1, 2, 255),
-            "{lungs: [1], heart: [2], class_255: [255]}' to name every value, or data.ignore_value=255 if 255 counts for nothing.",
+            "class_255: [255]}' to name every value, or data.ignore_value=255 if 255 counts for nothing.",
         ),
         (("lungs",), {}, tuple(range(58)), "Set 'data.label_values={lungs: nonzero}' if every value but 0 is lungs."),
     ],
