@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from medseg.data.findings import Findings
 from medseg.data.levels import Levels
+from medseg.radiograph.channels import Color
 
 _SMALL = {False: 64, True: 16}
 """Whole numbers that span less than this are labels, in files that may and may not be lossy: a JPEG of two levels so
@@ -14,6 +15,7 @@ _LABELS = 32
 _NAMED = 16
 """More values are numbered objects, of which nobody wants a class each."""
 _LISTED = 12
+_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 _IGNORED = {-1, 255}
 """What many programs write where nobody has judged."""
 _LOSSLESS = "Lossy compression changes label values. Export the masks as PNG, NIfTI or NRRD."
@@ -28,6 +30,7 @@ def check_levels(masks: Iterable[Found], classes: Sequence[str], findings: Findi
     files = list(
         {(levels.path, "" if levels.known else label): (case, label, levels) for case, label, levels in masks}.values()
     )
+    _check_colors([found for found in files if found[2].known not in ((), "nonzero")], findings)
     _check_declared([found for found in files if found[2].known], classes, findings)
     for label in classes:
         _check_class(label, [found for found in files if found[1] == label and not found[2].known], classes, findings)
@@ -52,6 +55,25 @@ def _check_declared(files: Sequence[Found], classes: Sequence[str], findings: Fi
         remedy = f"Correct the masks, or set {suggested}."
     for case, _, _ in strange:
         findings.add("unknown_label", case, text, remedy=remedy)
+
+
+def _check_colors(files: Sequence[Found], findings: Findings) -> None:
+    """Note files whose palettes were sorted by a program: a color has another value than in most, or black has one."""
+    having: dict[Color, Counter[int]] = {}
+    for _, _, levels in files:
+        for value, color in levels.colors.items():
+            having.setdefault(color, Counter())[value] += 1
+    for case, _, levels in files:
+        background = levels.colors.get(0, _BLACK)
+        for value, color in levels.colors.items():
+            usual = having[color].most_common(1)[0][0]
+            if value == usual and (color != _BLACK or background in (_BLACK, _WHITE)):
+                continue
+            other = f"in most masks it is {usual}" if value != usual else f"and {background} is the background"
+            what = "label maps with palettes in an order of their own"
+            remedy = "Save the masks as grey label values, or all with one palette in the order of the classes."
+            text = f"{levels.path}: the color {color} is the value {value}, {other}"
+            findings.add("label_values", case, text, what=what, remedy=remedy)
 
 
 def _check_class(label: str, files: Sequence[Found], classes: Sequence[str], findings: Findings) -> None:

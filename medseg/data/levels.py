@@ -1,6 +1,7 @@
 """The levels of one mask file: small numbers, kept of every case, by which a whole set is judged."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.data.case import Values
+from medseg.radiograph.channels import Color
 from medseg.radiograph.mask import LabelImage
 
 _KEPT = 256
@@ -41,6 +43,8 @@ class Levels:
     """The values that mean something, 0 apart; empty where nobody has declared any."""
     alone: bool
     """The file lies in a folder or column of its class."""
+    colors: Mapping[int, Color] = field(default_factory=dict)
+    """Those of a palette by label value; empty where the file has none."""
 
 
 def measure_levels(label: LabelImage, path: Path, known: Values, alone: bool) -> Levels:
@@ -56,6 +60,7 @@ def measure_levels(label: LabelImage, path: Path, known: Values, alone: bool) ->
         lossy=label.lossy,
         known=known,
         alone=alone,
+        colors=label.colors,
     )
 
 

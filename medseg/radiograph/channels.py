@@ -1,12 +1,17 @@
 """What the channels of an image hold: a grey image in each, a color image, or a mask in the last one."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import RadiographError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Color = tuple[int, int, int]
+"""Red, green and blue."""
 JPEG_TOLERANCE = 3
 """By how much the channels of a grey image differ after a lossy color transform."""
 _NEAR, _MOST = 16 / 255, 0.98
@@ -69,3 +74,13 @@ def find_mask_in_alpha(pixels: NDArray[Any]) -> NDArray[Any] | None:
     is_grey, drawn = (strokes[0] == strokes[0, 0]).all(), color.any(axis=2)
     is_soft = ((alpha > 0) & (alpha < alpha.max() / 2)).any() and (drawn == (alpha > 0)).all()
     return None if is_grey and not is_soft and not color[alpha == 0].any() else alpha
+
+
+def find_label_colors(picture: "Image", pixels: NDArray[Any]) -> dict[int, Color]:
+    """The color of each label value, if no other value has it, where `pixels` are the indices of a palette."""
+    if picture.mode != "P" or pixels.ndim != 2 or (pixels != np.asarray(picture)).any():
+        return {}
+    palette = picture.getpalette("RGB") or []
+    values = [value for value in np.unique(pixels).tolist() if 3 * value < len(palette)]
+    colors = {value: (palette[3 * value], palette[3 * value + 1], palette[3 * value + 2]) for value in values}
+    return {value: color for value, color in colors.items() if [*colors.values()].count(color) == 1}

@@ -1,13 +1,15 @@
 """Masks and label maps: the numbers a file stores, and what they mean."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import RadiographError
+from medseg.radiograph.channels import Color
 from medseg.radiograph.dicom import read_stored
 from medseg.radiograph.itk import read_itk
 from medseg.radiograph.kind import identify
@@ -28,6 +30,8 @@ class LabelImage:
     lossy: bool
     warnings: tuple[str, ...] = ()
     """Short sentences on what was lived with."""
+    colors: Mapping[int, Color] = field(default_factory=dict)
+    """The colors of a palette by label value; empty where the file has none."""
 
 
 def read_label_image(
@@ -43,6 +47,7 @@ def read_label_image(
         kind = identify(file, path)
         spacing, lossy = None, kind == "jpeg"
         values: NDArray[Any]
+        colors: Mapping[int, Color] = {}
         if kind == "dicom":
             values, spacing, lossy = read_stored(file, warnings)
         elif kind == "nifti":
@@ -52,10 +57,11 @@ def read_label_image(
         elif kind == "img":
             raise RadiographError("is a raw image of JSRT, not a mask")
         else:
-            values = read_raster(file, kind, warnings, color="refuse", exif=exif, mask=True).pixels
+            raster = read_raster(file, kind, warnings, color="refuse", exif=exif, mask=True)
+            values, colors = raster.pixels, raster.colors
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise RadiographError("holds labels that are NaN or infinite")
-    return LabelImage(np.ascontiguousarray(values), spacing, kind, lossy, tuple(warnings))
+    return LabelImage(np.ascontiguousarray(values), spacing, kind, lossy, tuple(warnings), colors)
 
 
 def binarize(label: LabelImage) -> NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 import os
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
@@ -13,7 +14,13 @@ from numpy.typing import NDArray
 
 from medseg.errors import RadiographError
 from medseg.radiograph.bmp import read_palette_bmp
-from medseg.radiograph.channels import JPEG_TOLERANCE, find_mask_in_alpha, merge_channels, split_alpha
+from medseg.radiograph.channels import (
+    JPEG_TOLERANCE,
+    find_label_colors,
+    find_mask_in_alpha,
+    merge_channels,
+    split_alpha,
+)
 from medseg.radiograph.codestream import check_jpeg_length, find_jpeg_end
 from medseg.radiograph.exif import read_exif_orientation, turn, turn_back
 from medseg.radiograph.image import MAX_PIXELS, check_size
@@ -35,6 +42,8 @@ class Raster:
     """`(rows, columns)` as stored, or `(rows, columns, 3)` where RGB was asked for."""
     exif_orientation: int | None
     """The EXIF orientation, 2 to 8, that `pixels` were turned by; None where they lie as stored."""
+    colors: Mapping[int, tuple[int, int, int]]
+    """The colors of a mask's palette by label value; empty where `pixels` are no indices."""
 
 
 def read_raster(
@@ -53,6 +62,7 @@ def read_raster(
         orientation = read_exif_orientation(picture)
     with refusing(f"the {kind.upper()} data are damaged or cut short", Image.DecompressionBombError):
         pixels = _pixels(picture, file, mask, warnings)
+    colors = find_label_colors(picture, pixels) if mask else {}
     if orientation is not None:
         pixels = _turn(pixels, kind, orientation, exif == "ignore")
         what, tag = "mask" if mask else "image", f"EXIF orientation {orientation}"
@@ -62,7 +72,7 @@ def read_raster(
         pixels = merge_channels(pixels, JPEG_TOLERANCE if kind == "jpeg" else 0, color, warnings)
     elif color == "rgb" and pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-    return Raster(pixels, None if exif == "ignore" else orientation)
+    return Raster(pixels, None if exif == "ignore" else orientation, colors)
 
 
 def find_exif_orientation(path: str | os.PathLike[str]) -> int | None:

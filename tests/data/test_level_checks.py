@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from medseg.data.findings import Findings
@@ -129,6 +131,30 @@ def test_values_of_no_class_are_one_finding():
     assert "data.label_values" in find((0, 7), known=(5,))[0].remedy
     assert find((0, 7), known=(5,), lossy=True)[0].remedy.startswith("Lossy compression changes label values.")
     assert codes((0, 7, 9), known="nonzero") == set()
+
+
+def find_colors(*palettes):
+    """The findings on label maps with the colors given by value."""
+    findings = Findings()
+    colors = [{0: (0, 0, 0), **palette} for palette in palettes]
+    levels = [replace(make_levels(f"{n}.png", *c, known=(1, 2, 3)), colors=c) for n, c in enumerate(colors)]
+    check_levels([(f"c{n}", "lungs", one) for n, one in enumerate(levels)], ("lungs", "heart", "rest"), findings)
+    return findings.listed()
+
+
+def test_one_color_of_several_values_is_an_error():
+    red, green = (255, 0, 0), (0, 255, 0)
+    usual = [{1: red, 2: green}, {1: red, 2: green}, {2: green, 3: (9, 9, 9)}]
+    assert find_colors(*usual) == []
+    (finding,) = find_colors(*usual, {1: green, 2: red})
+    assert (finding.code, finding.severity, finding.cases) == ("label_values", "error", ("c3",))
+    assert "3.png: the color (0, 255, 0) is the value 1, in most masks it is 2" in finding.reasons["c3"]
+
+
+def test_black_is_the_background_unless_that_is_white():
+    assert find_colors({0: (255, 255, 255), 1: (0, 0, 0)}) == []
+    (finding,) = find_colors({0: (255, 0, 0), 1: (0, 0, 0)})
+    assert "0.png: the color (0, 0, 0) is the value 1, and (255, 0, 0) is the background" in finding.reasons["c0"]
 
 
 def test_classes_that_share_a_file_count_it_once():

@@ -45,6 +45,15 @@ def test_shallow_and_palette_pngs_give_the_values_of_the_file(tmp_path, bits, la
     np.testing.assert_array_equal(label.values, labels)
 
 
+def test_colors_of_a_palette_by_label_value(tmp_path):
+    image = Image.fromarray(LABELS)
+    image.putpalette([0, 0, 0, 128, 0, 0, 7, 7, 7, 7, 7, 7])
+    for name in ("a.png", "a.gif", "a.tif"):
+        image.save(tmp_path / name)
+        assert read_label_image(tmp_path / name).colors == {0: (0, 0, 0), 1: (128, 0, 0)}
+    assert read_label_image(save(tmp_path / "grey.png", LABELS)).colors == {}
+
+
 def test_equal_colour_channels_are_grey_and_others_refused(tmp_path):
     save(tmp_path / "a.png", np.stack([LABELS] * 3, axis=2))
     np.testing.assert_array_equal(read_label_image(tmp_path / "a.png").values, LABELS)
