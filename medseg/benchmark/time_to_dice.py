@@ -12,13 +12,12 @@ from medseg.benchmark.config import BenchmarkSettings
 from medseg.benchmark.result import Comparison, Row
 from medseg.benchmark.session import Session
 from medseg.benchmark.subject import ARTICLE, MEAN, Subject
-from medseg.benchmark.training import ArticleTraining
+from medseg.benchmark.training import NO_NUMBER, ArticleTraining
 from medseg.data.loaders import CachedCases, build_validation_loader
 from medseg.training.config import TrainingConfig
 from medseg.training.engines import build_evaluator
 
 OURS = "medseg"
-_NO_NUMBER = "between 0 and 1"  # what BCELoss, on a processor, says of probabilities that are NaN
 
 
 @dataclass
@@ -46,7 +45,7 @@ class Racer:
             try:
                 self.seconds += self.step()
             except RuntimeError as error:
-                if _NO_NUMBER not in str(error):
+                if NO_NUMBER not in str(error):
                     raise
                 self.diverged = True
                 break

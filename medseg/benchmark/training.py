@@ -1,5 +1,6 @@
 """Training: the time that a step takes for a picture, in the article's loop and in this project's, and on what."""
 
+import copy
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from medseg.benchmark.session import Session
 from medseg.benchmark.subject import ARTICLE, Subject, load_pairs
 from medseg.data.loaders import CachedCases
 
+NO_NUMBER = "between 0 and 1"
+"""What BCELoss says, on a CPU, of probabilities that are NaN."""
 SHARES = ("data", "augmentation", "forward", "backward", "optimiser", "other")
 UNSAVED = f"{ARTICLE}, nothing saved"
 """The row of the article's loop without its pictures and weights, as ours is measured."""
@@ -99,12 +102,24 @@ class ArticleTraining:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
         log = stack.enter_context((scratch / "log.txt").open("w"))
         self.network = article.UNet(1, cached.labels.shape[1], width).to(device)
-        steps = article.train(self.network, load_pairs(cached), device, scratch if saves else None, log)
-        self.step = timed(lambda: next(steps), device)
+        self._first = copy.deepcopy(self.network.state_dict())
+        self._train = partial(article.train, self.network, load_pairs(cached), device, scratch if saves else None, log)
+        self._running = self._train()
+        self.step = timed(lambda: next(self._running), device)
 
     def turn(self) -> float:
-        """Seconds a picture."""
-        return sum(self.step() for _ in range(self._steps)) / self._steps
+        """Seconds a picture. A training whose loss is no number begins anew: its steps take as long."""
+        return sum(self._go_on() for _ in range(self._steps)) / self._steps
+
+    def _go_on(self) -> float:
+        try:
+            return self.step()
+        except RuntimeError as error:
+            if NO_NUMBER not in str(error):
+                raise
+        self.network.load_state_dict(self._first)
+        self._running = self._train()
+        return self.step()
 
 
 def measure_shares(session: Session, device: torch.device) -> dict[str, float]:

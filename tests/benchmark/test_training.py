@@ -1,5 +1,6 @@
 """A session trains as the real trainer does, and knows where its time goes."""
 
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from ignite.engine import Events
 
 from medseg.benchmark.session import Session
-from medseg.benchmark.training import SHARES, measure_shares
+from medseg.benchmark.training import SHARES, ArticleTraining, measure_shares
 from medseg.data.augment import Augment
 from medseg.data.config import PreprocessConfig
 from medseg.data.loaders import CachedCases, CaseFacts, build_train_loader
@@ -85,3 +86,14 @@ def test_shares_add_up(cached):
     assert sum(shares.values()) == pytest.approx(1)
     assert all(share > 0 for share in shares.values())
     assert shares["forward"] + shares["backward"] > shares["data"]
+
+
+def test_an_article_loop_that_diverges_begins_anew(cached, tmp_path):
+    with ExitStack() as stack:
+        loop = ArticleTraining(2, cached, CPU, tmp_path, stack, saves=False)
+        with torch.no_grad():
+            loop.network.out.weight.fill_(torch.nan)
+        loop.turn()
+        weights = loop.network.state_dict()
+        assert all(tensor.isfinite().all() for tensor in weights.values())
+        assert weights["c1.layer.1.num_batches_tracked"] == 5  # the steps of a turn
