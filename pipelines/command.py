@@ -13,7 +13,7 @@ def run_command(main: Callable[[], int | None]) -> None:
     None is 0; 1 failed under way; 2 bad configuration or data; 130 or 143 on a signal.
     PyTorch's threads, which `main` imports, sleep after a millisecond or less of waiting for each other (GNU OpenMP;
     variables that are set stay). Its own 300000 rounds take the cores from whatever runs beside them: with other
-    programs a training was half as fast. A twentieth of that, 1000, costs a seventh on a quiet machine (figures in
+    programs a training was half as fast. Fewer rounds than these 20000 cost time on a quiet machine (figures in
     docs/performance.md).
     """
     if "OMP_WAIT_POLICY" not in os.environ:
