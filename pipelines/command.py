@@ -11,12 +11,12 @@ def run_command(main: Callable[[], int | None]) -> None:
     """Run `main` and end the process with its exit code.
 
     None is 0; 1 failed under way; 2 bad configuration or data; 130 or 143 on a signal.
-    PyTorch's threads, which `main` imports, soon sleep while they wait for each other (GNU OpenMP; variables that are
-    set stay). Spinning, they take the cores from whatever runs beside them: with ten other processes on two cores a
-    training step took five times as long; alone it takes the same.
+    PyTorch's threads, which `main` imports, sleep where they have waited for each other for a millisecond or less (GNU
+    OpenMP; variables that are set stay). Its own 300000 rounds take the cores from whatever runs beside them, so that
+    a training was down to half; 1000 cost a sixth on a quiet machine (docs/performance.md has the figures).
     """
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     from medseg.training.interrupt import Interrupted, signals_raised
 
     code = 0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the commands do
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the commands do
 
 
 @pytest.fixture
