@@ -12,8 +12,8 @@ from medseg.benchmark.result import Comparison, Row, slug
 from medseg.benchmark.subject import Subject
 from medseg.benchmark.training import UNSAVED_RATIO
 from medseg.config import flatten, to_yaml
+from medseg.notice import RESEARCH_USE
 from medseg.tracking.run import Run
-from medseg.tracking.store import RESEARCH_USE
 from pipelines.benchmark_config import BenchmarkConfig
 
 

@@ -10,8 +10,8 @@ from pipelines.command import run_command
 def main(argv: Sequence[str] | None = None) -> int:
     """Look at every case once, report what is wrong, and say whether that must be mended before training."""
     config = parse_args(CheckConfig, argv)
+    from medseg.checks.run import check_cases
     from medseg.data.cases import list_cases
-    from medseg.data.checks import check_cases
     from medseg.data.findings import Findings
     from medseg.output.folder import claim_folder
     from pipelines.check_record import record_check

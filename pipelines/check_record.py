@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from medseg.atomic import write_text
+from medseg.checks.run import describe_set
+from medseg.checks.survey import CaseSurvey
 from medseg.data.case import CaseSet, as_text
-from medseg.data.checks import describe_set
 from medseg.data.findings import Finding, list_findings
 from medseg.data.rules import SEVERITIES
-from medseg.data.survey import CaseSurvey
-from medseg.output.check_page import write_check_page
-from medseg.tracking.store import RESEARCH_USE
+from medseg.notice import RESEARCH_USE
+from medseg.report.check_page import write_check_page
 from pipelines.check_config import CheckConfig
 
 _WIDTH = 120

@@ -17,7 +17,7 @@ def run_command(main: Callable[[], int | None]) -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    from medseg.training.interrupt import Interrupted, signals_raised
+    from medseg.signals import Interrupted, signals_raised
 
     code = 0
     try:

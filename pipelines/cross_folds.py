@@ -2,12 +2,14 @@
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
+from medseg.checks.items import summarize_item
+from medseg.checks.run import check_set, check_splits
 from medseg.data.case import CaseSet
-from medseg.data.checks import check_set, check_splits
 from medseg.data.config import DataConfig
 from medseg.data.findings import Findings
 from medseg.data.loaders import cache_cases
@@ -70,7 +72,8 @@ def check_folds(folds: list[Fold], found: CaseSet, data: DataConfig, resumed: bo
     """
     config, findings = folds[0].config, Findings(data.root)
     folder = folds[0].folder.parent
-    cached, surveys = cache_cases(found.cases, found.classes, data, config.preprocess, folder, findings, look=True)
+    look = partial(summarize_item, classes=found.classes)
+    cached, surveys = cache_cases(found.cases, found.classes, data, config.preprocess, folder, findings, look)
     classes = () if data.color == "rgb" else found.classes
     for fold in folds:
         check_splits(surveys, classes, fold.splits.names(), config.split.allow_duplicates, findings)

@@ -20,9 +20,9 @@ from medseg.evaluation.summary import sum_up
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
 from medseg.model.checkpoint import ANOTHER_RULE
+from medseg.notice import RESEARCH_USE
 from medseg.output.folder import set_aside
 from medseg.tracking.run import Run
-from medseg.tracking.store import RESEARCH_USE
 from pipelines.cross_config import CrossValidateConfig
 from pipelines.cross_folds import FOLD, Fold
 from pipelines.evaluate_record import tabulate_means, write_evaluation

@@ -12,10 +12,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = parse_args(CrossValidateConfig, argv)
     from medseg.data.cases import find_cases
     from medseg.data.synthetic import find_data
+    from medseg.hardware.precision import choose_device
     from medseg.model.unet import check_size
     from medseg.output.folder import claim_folder
     from medseg.tracking.lifecycle import start_run
-    from medseg.training.precision import choose_device
     from pipelines.cross_folds import build_folds, check_folds, measure_folds, train_fold
     from pipelines.cross_record import describe_parent, find_begun, record_begin, record_pooled, write_summary
     from pipelines.train_record import record_findings

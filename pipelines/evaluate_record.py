@@ -16,9 +16,10 @@ from medseg.evaluation.subject import Subject, build_subject, read_as
 from medseg.inference.choice import build_backend
 from medseg.inference.models import LoadedModel, load_models
 from medseg.inference.predictor import build_predictor
+from medseg.notice import RESEARCH_USE
 from medseg.tracking.artifacts import download_file, is_run
 from medseg.tracking.config import EvaluateTrackingConfig
-from medseg.tracking.store import RESEARCH_USE, find_store, open_store
+from medseg.tracking.store import find_store, open_store
 from pipelines.evaluate_config import EvaluateConfig
 
 
@@ -134,7 +135,7 @@ def record_evaluation(evaluation: Evaluation, config: EvaluateConfig, run_id: st
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     """Write `per_case.csv`, `report.html` and, by whose presence all are there, `metrics.json`."""
-    from medseg.evaluation.page import write_page
+    from medseg.report.page import write_page
 
     write_text(folder / PER_CASE, format_per_case(evaluation))
     write_page(evaluation, folder / REPORT)

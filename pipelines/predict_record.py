@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from medseg.atomic import write_text
-from medseg.inference.batch import FolderPrediction, Record
+from medseg.folder.batch import FolderPrediction, Record
+from medseg.folder.job import Job
+from medseg.folder.journal import Firsts
+from medseg.folder.progress import Progress, Tally
+from medseg.folder.walk import Entry, walk
+from medseg.folder.watch import watch
 from medseg.inference.decision import Decision
-from medseg.inference.job import Job
-from medseg.inference.journal import Firsts
 from medseg.inference.models import LoadedModel
-from medseg.inference.progress import Progress, Tally
-from medseg.inference.walk import Entry, walk
-from medseg.inference.watch import watch
 from medseg.model.checkpoint import Accepts
+from medseg.notice import RESEARCH_USE
 from medseg.output.folder import set_aside
 from medseg.output.report import Report, encode_path, hash_path, name_columns
-from medseg.tracking.store import RESEARCH_USE
-from medseg.training.interrupt import Interrupted, Pending
+from medseg.signals import Interrupted, Pending
 from pipelines.predict_config import PredictDicomConfig
 
 RESULTS = ("png/*", "nifti/*", "seg", "overlay")

@@ -17,7 +17,7 @@ from medseg.inference.models import LoadedModel, load_models
 from medseg.inference.openvino_runtime import is_installed
 from medseg.inference.predictor import Predictor, build_predictor
 from medseg.model.checkpoint import QuantizationLoss, QuantizedNetwork, save_checkpoint
-from medseg.tracking.store import RESEARCH_USE
+from medseg.notice import RESEARCH_USE
 from pipelines.quantize_config import QuantizeConfig, QuantizeDataConfig
 
 MODEL = "int8.pt"

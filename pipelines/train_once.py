@@ -1,11 +1,14 @@
 """One training, from the cases of its splits to `summary.json`: what `train_xray` does, and `cross_validate` a fold."""
 
+from functools import partial
 from pathlib import Path
 
-from medseg.data.checks import check_training
+from medseg.checks.items import summarize_item
+from medseg.checks.run import check_training
+from medseg.checks.survey import CaseSurvey
 from medseg.data.config import DataConfig
 from medseg.data.findings import Findings
-from medseg.data.loaders import cache_splits
+from medseg.data.loaders import Look, cache_splits
 from medseg.data.splits import Splits
 from medseg.tracking.lifecycle import start_run
 from medseg.training.batch_size import settle_batch_size
@@ -26,7 +29,8 @@ def train_once(
     seed_everything(config.seed)
     findings = Findings(data.root)
     is_fold = parent_run_id is not None  # cross_validate has checked all cases
-    cached, surveys = cache_splits(splits, data, config.preprocess, folder, findings, look=not is_fold)
+    look: Look[CaseSurvey] | None = None if is_fold else partial(summarize_item, classes=splits.classes)
+    cached, surveys = cache_splits(splits, data, config.preprocess, folder, findings, look)
     if not is_fold:
         check_training(surveys, splits, data, config.split, findings)
     findings.check()

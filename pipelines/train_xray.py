@@ -13,9 +13,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from medseg.data.cases import find_cases
     from medseg.data.splits import split_by_patient
     from medseg.data.synthetic import find_data
+    from medseg.hardware.precision import choose_device
     from medseg.model.unet import check_size
     from medseg.output.folder import claim_folder
-    from medseg.training.precision import choose_device
     from pipelines.train_once import train_once
     from pipelines.train_record import MASKS
 

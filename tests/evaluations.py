@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from medseg.data.phantom import draw_phantom
-from medseg.evaluation.calibration import CalibrationCurve
-from medseg.evaluation.gallery import choose_cases
+from medseg.data.stress import STRESSES
+from medseg.evaluation.ranking import choose_cases
 from medseg.evaluation.result import CaseResult, Comparison, Evaluation, StressCurve, Summary
-from medseg.evaluation.statistics import Interval, adjust_holm, bland_altman, bootstrap_mean, compare_paired
-from medseg.evaluation.stress import STRESSES
-from medseg.tracking.pictures import to_bytes
+from medseg.metrics.calibration import CalibrationCurve
+from medseg.metrics.statistics import Interval, adjust_holm, bland_altman, bootstrap_mean, compare_paired
+from medseg.output.drawing import to_bytes
+from medseg.phantom.chest import draw_phantom
 
 CLASSES = ("lungs", "heart", "clavicles")
 HOSTILE = "<script>alert('x')</script> \"&amp;"

@@ -23,7 +23,7 @@ import hostile_values
 import numpy as np
 from hostile_dicom import COATS, PIXELS, element, meta, picture, us
 
-from medseg.inference.journal import JOURNAL_MARK, JOURNAL_NAME
+from medseg.folder.journal import JOURNAL_MARK, JOURNAL_NAME
 from medseg.output.dicom_seg import Maker, read_reference, write_segmentation
 from medseg.output.images import write_mask_nifti, write_mask_png
 from medseg.output.overlay import write_overlay

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from pydicom import dcmread
 
-from medseg.data.phantom import CLASSES, draw_phantom
+from medseg.phantom.chest import CLASSES, draw_phantom
 
 NUM_CASES = 24
 Plant = Callable[[Path], Sequence[str]]

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image, ImageOps
 
+from medseg.checks.items import summarize_item
 from medseg.data.case import CaseSet
 from medseg.data.cases import find_cases
 from medseg.data.config import DataConfig, PreprocessConfig, SplitConfig
@@ -44,10 +46,11 @@ def read(root: Path, **settings: object) -> dict[str, dict[str, np.ndarray]]:
 
 def train(splits: Splits, data: DataConfig) -> None:
     """What a training does before its first step. Raises `DataError`."""
-    from medseg.data.checks import check_training
+    from medseg.checks.run import check_training
 
     findings, preprocess = Findings(data.root), PreprocessConfig(size=(64, 64))
-    _, surveys = cache_splits(splits, data, preprocess, CASES, findings, look=True)
+    look = partial(summarize_item, classes=splits.classes)
+    _, surveys = cache_splits(splits, data, preprocess, CASES, findings, look)
     check_training(surveys, splits, data, SplitConfig(), findings)
     findings.check()
 

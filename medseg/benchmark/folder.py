@@ -18,13 +18,13 @@ from medseg.benchmark.alternation import Times, alternate, timed
 from medseg.benchmark.networks import count_own_gflop
 from medseg.benchmark.result import Comparison, Row
 from medseg.benchmark.subject import Subject
-from medseg.data.phantom import draw_phantom
-from medseg.data.phantom_dicom import Coat, build_dicom
 from medseg.errors import DataError, WorkerError
 from medseg.inference.backends import Backend
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
 from medseg.model.checkpoint import Accepts, save_checkpoint
+from medseg.phantom.chest import draw_phantom
+from medseg.phantom.dicom import Coat, build_dicom
 from medseg.tracking.config import StoreConfig
 
 NETWORK = "network alone"

@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 import torch
 
-from medseg.machine import count_cores, name_processor
+from medseg.hardware.cores import count_cores, name_processor
 
 _INSTRUCTIONS = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8", "sve", "bf16")
 _PACKAGES = ("medseg", "torch", "monai", "openvino", "nncf", "numpy", "pydicom")

@@ -12,7 +12,7 @@ from medseg.benchmark.result import Comparison
 from medseg.benchmark.subject import Subject
 from medseg.benchmark.time_to_dice import measure_time_to_dice
 from medseg.benchmark.training import measure_training
-from medseg.training.processor import keep_freed_memory
+from medseg.hardware.cpu import keep_freed_memory
 
 _PARTS: Mapping[Part, Callable[[Subject], Iterator[Comparison]]] = {
     "limit": measure_limit,

@@ -17,13 +17,13 @@ from medseg.benchmark.limit import Products
 from medseg.benchmark.networks import count_own_gflop
 from medseg.benchmark.result import Comparison, Row, find_limit
 from medseg.benchmark.subject import ARTICLE, ArticleSide, Subject
+from medseg.hardware.compiler import prepare_compiler
+from medseg.hardware.precision import has_bf16
 from medseg.inference.backends import Backend, Forward
 from medseg.inference.openvino_runtime import is_installed, quantize
+from medseg.metrics.overlap import measure_overlap
 from medseg.model.checkpoint import QuantizedNetwork
 from medseg.model.unet import UNet
-from medseg.training.compiler import prepare_compiler
-from medseg.training.metrics import measure_overlap
-from medseg.training.precision import has_bf16
 
 _MOST_PICTURES = 64  # in a turn
 _can_compile = cache(prepare_compiler)  # which says why not, once

@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import gcd
 from pathlib import Path
 
@@ -13,20 +13,21 @@ from medseg.benchmark import article
 from medseg.benchmark.config import BenchmarkSettings
 from medseg.benchmark.networks import article_config, build_article, count_gflop, fit_article, list_departures, widen
 from medseg.benchmark.session import Recipe, Session
+from medseg.checks.items import summarize_item
+from medseg.checks.run import check_set
 from medseg.data.cases import find_cases
-from medseg.data.checks import check_set
 from medseg.data.config import PreprocessConfig
 from medseg.data.findings import Findings
 from medseg.data.loaders import CachedCases, cache_cases
 from medseg.data.splits import Splits, split_by_patient
 from medseg.data.synthetic import find_data
 from medseg.errors import ConfigError
+from medseg.hardware.cpu import limit_threads
+from medseg.hardware.precision import choose_device
 from medseg.model.checkpoint import ModelCard, load_model
 from medseg.model.config import ModelConfig
 from medseg.model.unet import UNet
 from medseg.training.engines import seed_everything
-from medseg.training.precision import choose_device
-from medseg.training.processor import limit_threads
 
 MEAN = "mean"
 """In place of a class: the mean over all of them."""
@@ -101,7 +102,8 @@ class Subject:
         cases = dict(self.splits.items())[split]
         data = self._data.model_copy(update={"presentation": presentation} if presentation else {})
         findings = Findings(data.root)
-        cached, surveys = cache_cases(cases, self.classes, data, preprocess, self.folder, findings, look=True)
+        look = partial(summarize_item, classes=self.classes)
+        cached, surveys = cache_cases(cases, self.classes, data, preprocess, self.folder, findings, look)
         check_set(surveys, self.classes, findings)
         findings.check()
         return cached

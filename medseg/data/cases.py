@@ -9,11 +9,11 @@ from pathlib import Path
 from medseg.data.case import Case, CaseSet, as_text
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
-from medseg.data.folders import find_parts, read_folder
-from medseg.data.layouts import read_dataset_json
-from medseg.data.manifest import read_manifest
+from medseg.data.layouts.dataset_json import read_dataset_json
+from medseg.data.layouts.folders import find_parts, read_folder
+from medseg.data.layouts.manifest import read_manifest
 from medseg.errors import DataError, RadiographError
-from medseg.radiograph.dicom import read_patient
+from medseg.radiograph.dicom.read import read_patient
 
 _CLASS_NAME = re.compile(r"(?!.*_ci95$)[A-Za-z0-9_-]{1,32}")
 _MEANS_NOBODY = re.compile(

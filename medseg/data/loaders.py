@@ -1,10 +1,10 @@
 """Preprocessed cases, held once in memory or on disk, and batches of them in an order that can be resumed."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,11 +15,14 @@ from medseg.data.case import Case
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.findings import Findings
 from medseg.data.splits import Splits
-from medseg.data.survey import CaseSurvey
 from medseg.data.threads import map_in_threads
-from medseg.data.transforms import apply_transforms, as_item, build_fitting, build_loading, summarize_item
+from medseg.data.transforms import apply_transforms, as_item, build_fitting, build_loading
 from medseg.errors import RadiographError, StorageError
 from medseg.radiograph.image import digest_pixels
+
+T = TypeVar("T")
+Look = Callable[[Mapping[str, Any], Tensor, Tensor | None], T]
+"""What shall be kept of a case, from its loaded item, the network's input and its masks at that size."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +121,16 @@ def build_validation_loader(cached: CachedCases, batch_size: int) -> DataLoader[
 
 
 def cache_splits(
-    splits: Splits, data: DataConfig, preprocess: PreprocessConfig, folder: Path, findings: Findings, *, look: bool
-) -> tuple[CachedSplits, list[CaseSurvey]]:
+    splits: Splits,
+    data: DataConfig,
+    preprocess: PreprocessConfig,
+    folder: Path,
+    findings: Findings,
+    look: Look[T] | None = None,
+) -> tuple[CachedSplits, list[T]]:
     """Every case of every split, read and preprocessed once; see `cache_cases`."""
     everything = [case for _, cases in splits.items() for case in cases]
-    cached, surveys = cache_cases(everything, splits.classes, data, preprocess, folder, findings, look=look)
+    cached, surveys = cache_cases(everything, splits.classes, data, preprocess, folder, findings, look)
     first, second = len(splits.train), len(splits.train) + len(splits.validation)
     parts = slice(first), slice(first, second), slice(second, None)
     return CachedSplits(*map(cached.select, parts)), surveys
@@ -135,10 +143,9 @@ def cache_cases(
     preprocess: PreprocessConfig,
     folder: Path,
     findings: Findings,
-    *,
-    look: bool = False,
-) -> tuple[CachedCases, list[CaseSurvey]]:
-    """Read and preprocess every case once; with `look`, also keep what the checks of a data set need.
+    look: Look[T] | None = None,
+) -> tuple[CachedCases, list[T]]:
+    """Read and preprocess every case once; and what `look` makes of each.
 
     A case that cannot be used is noted in `findings`, which the caller checks before anything is made of the rest.
     Beyond `data.cache_gib` the tensors are memory-mapped from nameless files in `folder`. Raises `StorageError` where
@@ -147,7 +154,7 @@ def cache_cases(
     room = _make_room(cases, classes, data, preprocess, folder)
     loading, fitting = build_loading(data, classes), build_fitting(data, preprocess)
 
-    def read(index: int) -> tuple[CaseFacts, CaseSurvey | None] | RadiographError:
+    def read(index: int) -> tuple[CaseFacts, T | None] | RadiographError:
         try:
             loaded = apply_transforms(loading, as_item(cases[index]))
             fitted = apply_transforms(fitting, loaded)
@@ -155,7 +162,7 @@ def cache_cases(
             return error
         _keep(room, index, fitted)
         image, masks = fitted["image"].as_tensor(), fitted.get("mask")
-        return _facts(loaded), summarize_item(loaded, image, masks, classes) if look else None
+        return _facts(loaded), None if look is None else look(loaded, image, masks)
 
     facts, surveys = [], []
     for case, result in zip(cases, map_in_threads(read, range(len(cases))), strict=True):

@@ -12,8 +12,8 @@ from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
 from medseg.data.levels import Levels, measure_levels
 from medseg.errors import RadiographError
+from medseg.radiograph.dicom.seg import is_segmentation, read_segmentation
 from medseg.radiograph.mask import LabelImage, binarize, read_label_image
-from medseg.radiograph.seg import is_segmentation, read_segmentation
 from medseg.radiograph.slicer import read_slicer
 
 Segments = Mapping[str, NDArray[np.bool_]]

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from medseg.data.config import DataConfig, PhantomConfig
-from medseg.data.darken import write_darkened_pairs
-from medseg.data.phantom_dicom import write_phantoms
+from medseg.phantom.darken import write_darkened_pairs
+from medseg.phantom.dicom import write_phantoms
 
 
 def find_data(data: DataConfig, phantom: PhantomConfig, folder: Path) -> DataConfig:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from medseg.machine import count_cores
+from medseg.hardware.cores import count_cores
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -17,7 +17,6 @@ from medseg.data.config import DataSetConfig, PreprocessConfig
 from medseg.data.exif import lay_under
 from medseg.data.masks import read_mask_files, stack_ignored, stack_masks
 from medseg.data.preprocess import fit, locate_pixels, scale_intensity
-from medseg.data.survey import CaseSurvey, summarize_case
 from medseg.errors import RadiographError
 from medseg.radiograph.image import Radiograph
 from medseg.radiograph.read import read_radiograph
@@ -214,14 +213,6 @@ def as_radiograph(image: MetaTensor) -> Radiograph:
     channels = image.as_tensor().numpy()
     pixels = channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
     return Radiograph(pixels=pixels, **{name: image.meta[name] for name in _META})
-
-
-def summarize_item(item: Mapping[str, Any], image: Tensor, masks: Tensor | None, classes: Sequence[str]) -> CaseSurvey:
-    """What the checks of a data set need of a loaded item; see `summarize_case`. Without `masks` it has a target."""
-    files, notes = item.get("mask_files", {}), item.get("mask_warnings", ())
-    fitted = torch.zeros(0, *image.shape[-2:]) if masks is None else masks
-    shown = () if masks is None else classes
-    return summarize_case(item["id"], as_radiograph(item["image"]), files, notes, image, fitted, shown)
 
 
 def as_item(case: Case) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from medseg.errors import CheckpointError, ConfigError
 from medseg.evaluation.result import Comparison, Evaluation
-from medseg.evaluation.statistics import LEVEL, count_needed
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
+from medseg.metrics.statistics import LEVEL, count_needed
 from medseg.tracking.config import StoreConfig
 from medseg.tracking.registry import CHAMPION, Registry, open_registry
 

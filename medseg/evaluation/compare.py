@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from medseg.evaluation.per_case import OVERLAP, SURFACE
 from medseg.evaluation.result import CaseResult, Comparison
-from medseg.evaluation.statistics import LEVEL, Paired, adjust_holm, compare_paired, count_needed, divide
 from medseg.evaluation.summary import list_counts
+from medseg.metrics.statistics import LEVEL, Paired, adjust_holm, compare_paired, count_needed, divide
 
 _MOVED = 12
 """Cases listed that moved most."""

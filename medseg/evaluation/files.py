@@ -12,8 +12,8 @@ from urllib.parse import unquote
 from medseg.errors import DataError
 from medseg.evaluation.per_case import OVERLAP, SURFACE, name_scores, write_score
 from medseg.evaluation.result import CaseResult, Comparison, Evaluation, StressCurve, Summary
+from medseg.notice import RESEARCH_USE
 from medseg.output.report import encode_path
-from medseg.tracking.store import RESEARCH_USE
 
 PER_CASE = "per_case.csv"
 METRICS = "metrics.json"

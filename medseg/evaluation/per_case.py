@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medseg.data.preview import Preview, make_preview
-from medseg.evaluation.calibration import CalibrationCurve, measure_calibration
 from medseg.evaluation.result import CaseResult
 from medseg.evaluation.subject import ReadCase, Subject
-from medseg.evaluation.surface import measure_surface
-from medseg.inference.measure import measure_ctr
-from medseg.training.metrics import measure_overlap
+from medseg.metrics.calibration import CalibrationCurve, measure_calibration
+from medseg.metrics.cardiothoracic import measure_ctr
+from medseg.metrics.overlap import measure_overlap
+from medseg.metrics.surface import measure_surface
 
 OVERLAP = ("dice", "iou")
 SURFACE = ("hd95", "assd", "nsd")

@@ -11,10 +11,10 @@ from medseg.data.findings import Findings
 from medseg.errors import DataError, QuantizationError
 from medseg.evaluation.config import QuantizationConfig
 from medseg.evaluation.subject import ReadCase, Subject, map_cases
-from medseg.inference.measure import measure_ctr
 from medseg.inference.predictor import Predictor
+from medseg.metrics.cardiothoracic import measure_ctr
+from medseg.metrics.overlap import measure_overlap
 from medseg.model.checkpoint import QuantizationLoss
-from medseg.training.metrics import measure_overlap
 
 
 def gather_images(subject: Subject, cases: Sequence[Case], config: QuantizationConfig) -> list[Tensor]:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.data.findings import Finding
-from medseg.evaluation.calibration import CalibrationCurve
-from medseg.evaluation.statistics import Agreement, Interval, Paired
+from medseg.metrics.calibration import CalibrationCurve
+from medseg.metrics.statistics import Agreement, Interval, Paired
 
 
 @dataclass(frozen=True)

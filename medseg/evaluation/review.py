@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from medseg.data.findings import list_findings
 from medseg.evaluation.files import METRICS, PER_CASE, REPORT, build_rows
-from medseg.evaluation.gallery import rank_cases
 from medseg.evaluation.per_case import name_scores
+from medseg.evaluation.ranking import rank_cases
 from medseg.evaluation.result import CaseResult, Evaluation, StressCurve
+from medseg.output.drawing import draw_legend, draw_strip
 from medseg.tracking.config import EvaluateTrackingConfig, TrackingConfig
 from medseg.tracking.lifecycle import start_run
-from medseg.tracking.pictures import draw_legend, draw_strip
 from medseg.tracking.run import Run
 
 NUM_WORST = 6

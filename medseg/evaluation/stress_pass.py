@@ -13,12 +13,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from medseg.data.case import Case
+from medseg.data.stress import STRESSES, Stress, apply_stress
 from medseg.data.threads import map_in_threads
 from medseg.evaluation.per_case import CaseMeasurement
 from medseg.evaluation.result import StressCurve
-from medseg.evaluation.stress import STRESSES, Stress, apply_stress
 from medseg.evaluation.subject import ReadCase, Subject
-from medseg.training.metrics import measure_overlap
+from medseg.metrics.overlap import measure_overlap
 
 
 def measure_stress(

@@ -12,12 +12,13 @@ from monai.transforms.compose import Compose
 from torch import Tensor
 from tqdm import tqdm
 
+from medseg.checks.duplicates import check_copies
+from medseg.checks.items import summarize_item
+from medseg.checks.run import check_set
+from medseg.checks.survey import CaseSurvey
 from medseg.data.case import Case, CaseSet
-from medseg.data.checks import check_set
 from medseg.data.config import CasesConfig, DataSetConfig
-from medseg.data.duplicates import check_copies
 from medseg.data.findings import Findings
-from medseg.data.survey import CaseSurvey
 from medseg.data.threads import map_in_threads
 from medseg.data.transforms import (
     Fitd,
@@ -26,12 +27,11 @@ from medseg.data.transforms import (
     apply_transforms,
     as_item,
     build_loading,
-    summarize_item,
 )
 from medseg.errors import DataError, RadiographError
+from medseg.hardware.cores import count_cores
 from medseg.inference.models import LoadedModel
 from medseg.inference.predictor import Predictor
-from medseg.machine import count_cores
 from medseg.model.checkpoint import ModelCard
 from medseg.radiograph.image import STATES_POLARITY, digest_pixels
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medseg.evaluation.calibration import CalibrationCurve
 from medseg.evaluation.config import EvaluationConfig
-from medseg.evaluation.gallery import choose_cases
 from medseg.evaluation.per_case import OVERLAP, SURFACE, CaseMeasurement, name_scores
+from medseg.evaluation.ranking import choose_cases
 from medseg.evaluation.result import Evaluation, Summary
-from medseg.evaluation.statistics import bland_altman, bootstrap, bootstrap_mean, divide
-from medseg.training.metrics import mean_iou
+from medseg.metrics.calibration import CalibrationCurve
+from medseg.metrics.overlap import mean_iou
+from medseg.metrics.statistics import bland_altman, bootstrap, bootstrap_mean, divide
 
 Values = NDArray[np.float64]
 

@@ -7,16 +7,15 @@ import torch
 from torch import Tensor
 
 from medseg.errors import ConfigError
+from medseg.hardware.compiler import prepare_compiler
+from medseg.hardware.cpu import limit_threads
+from medseg.hardware.precision import Hardware, build_inferer, choose_device, has_bf16
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import LoadedModel
 from medseg.inference.openvino_runtime import OpenVinoRuntime, convert, is_installed, read_quantized
 from medseg.inference.torch_runtime import TorchRuntime
 from medseg.model.checkpoint import QuantizedNetwork
 from medseg.model.unet import UNet
-from medseg.training.compiler import prepare_compiler
-from medseg.training.config import TrainingConfig
-from medseg.training.precision import build_inferer, choose_device, has_bf16
-from medseg.training.processor import limit_threads
 
 Forward = Callable[[Tensor], Tensor]
 """Logits, float32 `(batch, class, rows, columns)`, of images float32 `(batch, channel, rows, columns)`."""
@@ -89,7 +88,7 @@ def list_backends(config: ModelPredictConfig, model: LoadedModel) -> list[Backen
     ]
 
 
-def build_training_backend(train: TrainingConfig) -> Backend:
+def build_training_backend(train: Hardware) -> Backend:
     """PyTorch on the device and in the precision of a training."""
     device = choose_device(train)
     precision = "bf16" if build_inferer(train, device).enabled else "fp32"

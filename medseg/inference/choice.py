@@ -12,35 +12,30 @@ from pathlib import Path
 import torch
 
 from medseg.atomic import write_text
-from medseg.cache import cache_folder
 from medseg.errors import ConfigError, StorageError
+from medseg.hardware.cache import cache_folder
+from medseg.hardware.cpu import identify_processor, limit_threads
+from medseg.hardware.precision import has_bf16
 from medseg.inference.backends import Backend, list_backends
 from medseg.inference.config import ModelPredictConfig
-from medseg.inference.journal import Journal
 from medseg.inference.models import LoadedModel
-from medseg.training.precision import has_bf16
-from medseg.training.processor import identify_processor, limit_threads
 
-_RUN = b""  # the path under which the journal keeps what concerns no single file
 _ROUNDS = 3
 _WORTH = 0.95  # of the time of a plainer one: a smaller difference is noise
 
 
-def build_backend(config: ModelPredictConfig, model: LoadedModel, journal: Journal | None = None) -> Backend:
-    """The backend that `config` asks for; where it leaves the choice, the journal's, else the fastest, which is said.
+def build_backend(config: ModelPredictConfig, model: LoadedModel, recorded: str = "") -> Backend:
+    """The backend that `config` asks for; if that leaves the choice, the recorded one, else the fastest, which is said.
 
-    Masks of one folder thus come from one backend. Raises `ConfigError` for what this machine or the model has not.
+    `recorded` is the name of the backend that a folder was begun with: its masks come from one. Raises `ConfigError`
+    for what this machine or the model has not.
     """
-    earlier = journal.find(_RUN) if journal is not None else None
-    recorded = earlier["backend"] if earlier else ""
     candidates = _list_recorded(config, model, recorded) if recorded else []
     candidates = candidates or list_backends(config, model)
     if candidates[0].device.type == "cpu":
         limit_threads()  # on whose number the speed depends
     backend, reason = pick_fastest(candidates, model)
     print(f"backend {backend.name}: {reason}", file=sys.stderr)
-    if journal is not None and backend.name != recorded:
-        journal.append(_RUN, {"backend": backend.name})
     return backend
 
 

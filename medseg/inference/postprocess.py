@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.inference.measure import find_box
+from medseg.metrics.shape import find_box
 
 
 def clean_masks(

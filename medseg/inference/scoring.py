@@ -11,7 +11,7 @@ from medseg.data.loaders import CachedCases
 from medseg.data.masks import read_mask_files, stack_ignored, stack_masks
 from medseg.data.transforms import LoadRadiographd, ScaleRadiographd
 from medseg.inference.predictor import Predictor
-from medseg.training.metrics import SegmentationScores, ThresholdSearch
+from medseg.metrics.overlap import SegmentationScores, ThresholdSearch
 
 Keep = Callable[[Case, Tensor], None]
 

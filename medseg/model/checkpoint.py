@@ -21,7 +21,7 @@ from medseg.data.config import ClassName, Color, PreprocessConfig, rename_color
 from medseg.errors import CheckpointError, ConfigError
 from medseg.model.config import InferenceConfig, ModelConfig
 from medseg.model.unet import UNet, build_unet
-from medseg.tracking.store import RESEARCH_USE
+from medseg.notice import RESEARCH_USE
 
 FORMAT = "medseg-model-1"
 ANOTHER_RULE = "splits are now blocks of the patients in hash order, no longer a threshold on a hash"

@@ -21,12 +21,12 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from medseg.atomic import open_atomically
 from medseg.errors import RadiographError
+from medseg.notice import RESEARCH_USE
 from medseg.output.codes import PRIVATE_SCHEME, find_codes
-from medseg.radiograph.decode import LOSSY
-from medseg.radiograph.dicom import read_orientation
-from medseg.radiograph.header import read_dataset, text, uid
+from medseg.radiograph.dicom.decode import LOSSY
+from medseg.radiograph.dicom.header import read_dataset, text, uid
+from medseg.radiograph.dicom.read import read_orientation
 from medseg.radiograph.source import open_source
-from medseg.tracking.store import RESEARCH_USE
 
 Masks = NDArray[np.bool_]
 _NAMESPACE = uuid.UUID("5a3f6c1e-0d0b-5b53-9a53-6d656473656a")

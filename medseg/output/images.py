@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from medseg.atomic import open_atomically
 from medseg.errors import StorageError
+from medseg.notice import RESEARCH_USE
 from medseg.output.png import encode_mask
 from medseg.radiograph.nifti import build_nifti
-from medseg.tracking.store import RESEARCH_USE
 
 OWN_SOFTWARE = "medseg"
 """The Software of PNG files of masks and overlays; no other program's."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.notice import RESEARCH_USE
+from medseg.output.drawing import BAR, LETTERS, draw_legend, draw_masks, to_bytes, write_png
 from medseg.output.images import OWN_TEXT
-from medseg.tracking.pictures import BAR, LETTERS, draw_legend, draw_masks, to_bytes, write_png
-from medseg.tracking.store import RESEARCH_USE
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -1,11 +1,11 @@
 """One file -> one `Radiograph`, from any of the formats that radiographs come in."""
 
-from medseg.radiograph.dicom import read_patient
+from medseg.radiograph.dicom.read import read_patient
+from medseg.radiograph.dicom.seg import Segmentation, is_segmentation, read_segmentation
 from medseg.radiograph.image import Radiograph
 from medseg.radiograph.mask import LabelImage, binarize, read_label_image
 from medseg.radiograph.nifti import build_nifti
 from medseg.radiograph.read import identify_kind, read_radiograph
-from medseg.radiograph.seg import Segmentation, is_segmentation, read_segmentation
 
 __all__ = [
     "LabelImage",

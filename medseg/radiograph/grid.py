@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medseg.errors import RadiographError
-from medseg.radiograph.header import integer, numbers, read_dataset
+from medseg.radiograph.dicom.header import integer, numbers, read_dataset
 from medseg.radiograph.image import check_size
 from medseg.radiograph.itk import read_itk_geometry
 from medseg.radiograph.kind import identify

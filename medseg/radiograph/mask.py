@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import RadiographError
 from medseg.radiograph.channels import Color
-from medseg.radiograph.dicom import read_stored
+from medseg.radiograph.dicom.read import read_stored
 from medseg.radiograph.itk import read_itk
 from medseg.radiograph.kind import identify
 from medseg.radiograph.nifti import read_nifti

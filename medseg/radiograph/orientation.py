@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import RadiographError
-from medseg.radiograph.spacing import is_length
+from medseg.radiograph.dicom.spacing import is_length
 
 _OBLIQUE = 1e-3
 

@@ -21,7 +21,7 @@ from medseg.radiograph.channels import (
     merge_channels,
     split_alpha,
 )
-from medseg.radiograph.codestream import check_jpeg_length, find_jpeg_end
+from medseg.radiograph.dicom.codestream import check_jpeg_length, find_jpeg_end
 from medseg.radiograph.exif import read_exif_orientation, turn, turn_back
 from medseg.radiograph.image import MAX_PIXELS, check_size
 from medseg.radiograph.kind import identify

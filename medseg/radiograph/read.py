@@ -5,7 +5,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from medseg.radiograph.dicom import read_dicom
+from medseg.radiograph.dicom.read import read_dicom
 from medseg.radiograph.image import Radiograph, check_content
 from medseg.radiograph.itk import read_itk
 from medseg.radiograph.kind import identify, identify_kind

@@ -10,12 +10,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from medseg.errors import OutputBusyError
+from medseg.notice import RESEARCH_USE
 from medseg.tracking.config import TrackingConfig
 from medseg.tracking.dead_runs import PID, describe_process, is_alive, mark_dead_runs
 from medseg.tracking.provenance import describe_command, describe_commit, describe_environment
 from medseg.tracking.run import Run, survive
 from medseg.tracking.store import (
-    RESEARCH_USE,
     Store,
     explain_failure,
     find_experiment,

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.errors import CheckpointError, StorageError
+from medseg.notice import RESEARCH_USE
 from medseg.tracking.config import StoreConfig
-from medseg.tracking.store import RESEARCH_USE, find_store, import_mlflow, mask_credentials, open_store
+from medseg.tracking.store import find_store, import_mlflow, mask_credentials, open_store
 
 if TYPE_CHECKING:
     import numpy as np

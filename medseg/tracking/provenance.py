@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from medseg.machine import count_cores, name_processor
+from medseg.hardware.cores import count_cores, name_processor
 
 
 def describe_command() -> str:

@@ -21,14 +21,13 @@ from urllib.request import url2pathname
 from filelock import FileLock
 
 from medseg.errors import ConfigError, StorageError
+from medseg.notice import RESEARCH_USE
 from medseg.tracking.config import StoreConfig
 from medseg.tracking.sqlite import build_address, check_database, read_address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
-
-RESEARCH_USE = "Research use only. Not for clinical use."
 
 _SERVERS = ("http", "https", "databricks")
 _ARTIFACTS = "artifacts"

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medseg.machine import count_free_memory
+from medseg.hardware.cores import count_free_memory
+from medseg.hardware.precision import build_inferer, choose_device
 from medseg.model.checkpoint import ModelCard
 from medseg.training.config import TrainingConfig
-from medseg.training.precision import build_inferer, choose_device
 
 _PROCESSOR = 4  # a step of more gives hardly more pictures a second, and an epoch fewer steps
 _GPU = 64

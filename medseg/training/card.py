@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.loaders import CachedCases, CachedSplits, CaseFacts
 from medseg.data.splits import Splits
+from medseg.metrics.shape import measure_position
 from medseg.model.checkpoint import Accepts, ModelCard, Range, Reading, check_components
 from medseg.model.config import InferenceConfig, ModelConfig
-from medseg.radiograph.terms import DEFINED
+from medseg.radiograph.dicom.terms import DEFINED
 
 
 def describe_model(
@@ -61,9 +59,9 @@ def measure_ranges(cached: CachedCases, classes: Sequence[str]) -> dict[str, Ran
     """The smallest and largest area and centre of each class over the masks that are not empty."""
     measured: dict[str, list[tuple[float, float, float]]] = {name: [] for name in classes}
     for labels in cached.labels:
-        for name, mask in zip(classes, labels >= 0.5, strict=True):
-            if mask.any():
-                measured[name].append(_measure(mask))
+        for name, mask in zip(classes, (labels >= 0.5).numpy(), strict=True):
+            if (position := measure_position(mask)) is not None:
+                measured[name].append(position)
     return {
         name: Range(
             **{
@@ -74,9 +72,3 @@ def measure_ranges(cached: CachedCases, classes: Sequence[str]) -> dict[str, Ran
         for name, rows in measured.items()
         if rows
     }
-
-
-def _measure(mask: Tensor) -> tuple[float, float, float]:
-    """Area, row and column of the centre of one mask `(rows, columns)`, as shares of the picture."""
-    row, column = torch.nonzero(mask).double().mean(dim=0)
-    return float(mask.double().mean()), float(row + 0.5) / mask.shape[0], float(column + 0.5) / mask.shape[1]

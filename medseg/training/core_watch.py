@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from medseg.machine import CpuReading, read_cpu
+from medseg.hardware.cores import CpuReading, read_cpu
 
 _SECONDS = 5.0
 """The shortest time that is looked at: the system counts in hundredths of a second."""

@@ -16,11 +16,11 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from medseg.data.augment import Augment
+from medseg.hardware.precision import build_inferer
+from medseg.metrics.overlap import SegmentationScores
 from medseg.training.config import OptimConfig, TrainingConfig
 from medseg.training.handlers import Budget, check_losses
 from medseg.training.losses import MaskedLoss
-from medseg.training.metrics import SegmentationScores
-from medseg.training.precision import build_inferer
 
 Batch = Mapping[str, Any]
 

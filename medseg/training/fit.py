@@ -15,19 +15,19 @@ from medseg.data.augment import Augment
 from medseg.data.config import AugmentConfig
 from medseg.data.loaders import CachedCases, CachedSplits, EpochSampler, build_train_loader, build_validation_loader
 from medseg.errors import CheckpointError
+from medseg.hardware.compiler import prepare_compiler
+from medseg.hardware.cpu import keep_freed_memory, limit_threads
+from medseg.hardware.precision import build_inferer, choose_device
 from medseg.model.checkpoint import ModelCard, load_checkpoint, load_training, save_checkpoint
 from medseg.model.unet import smallest_size
-from medseg.tracking.pictures import draw_learning_curves
+from medseg.output.drawing import draw_learning_curves
+from medseg.signals import Interrupted, signals_deferred
 from medseg.tracking.run import Run
-from medseg.training.compiler import prepare_compiler
 from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
 from medseg.training.core_watch import CoreWatch
 from medseg.training.engines import build_ema, build_evaluator, build_trainer
 from medseg.training.handlers import Budget, Scores, Validation, end_on_signal
-from medseg.training.interrupt import Interrupted, signals_deferred
 from medseg.training.losses import MaskedLoss
-from medseg.training.precision import build_inferer, choose_device
-from medseg.training.processor import keep_freed_memory, limit_threads
 from medseg.training.progress import Progress
 from medseg.training.saving import Saving
 from medseg.training.strips import Strips

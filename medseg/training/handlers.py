@@ -11,8 +11,8 @@ from monai.utils.enums import CommonKeys
 from torch import Tensor
 
 from medseg.errors import TrainingError
+from medseg.signals import Pending
 from medseg.training.config import OptimConfig, TrainingConfig
-from medseg.training.interrupt import Pending
 
 Scores = dict[str, float]
 _CHECK_EVERY = 20

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from medseg.data.loaders import CachedCases
-from medseg.tracking.pictures import draw_grid, draw_rgb_strip, draw_strip, write_png
+from medseg.hardware.precision import AutocastInferer
+from medseg.output.drawing import draw_grid, draw_rgb_strip, draw_strip, write_png
 from medseg.tracking.run import Run
 from medseg.training.config import TrainingConfig
-from medseg.training.precision import AutocastInferer
 
 
 class Strips:

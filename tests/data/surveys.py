@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from medseg.checks.duplicates import Fingerprint
+from medseg.checks.grey_levels import GreyLevels
+from medseg.checks.survey import CaseSurvey, MaskSurvey
 from medseg.data.case import Values
-from medseg.data.duplicates import Fingerprint
-from medseg.data.grey_levels import GreyLevels
 from medseg.data.levels import Levels
-from medseg.data.survey import CaseSurvey, MaskSurvey
 
 LEVELS = GreyLevels(count=200, bits=8, gaps=0, jumps=0, darkest=0, brightest=0)
 

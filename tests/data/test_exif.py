@@ -3,9 +3,9 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+from medseg.checks.survey import survey_case
 from medseg.data.case import Case, MaskSource
 from medseg.data.config import DataConfig, PreprocessConfig
-from medseg.data.survey import survey_case
 from medseg.data.transforms import LoadMasksd, LoadRadiographd, LoadTargetd, apply_transforms, as_item, build_loading
 from medseg.errors import RadiographError
 from tests.radiograph.coats import phantom

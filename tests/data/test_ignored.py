@@ -1,14 +1,16 @@
 """Pixels that count for nothing: read from any layout, background in the mask, ignored wherever they go."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from medseg.checks.items import summarize_item
+from medseg.checks.run import check_set
 from medseg.data.cases import find_cases
-from medseg.data.checks import check_set
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.findings import Findings
 from medseg.data.loaders import cache_cases
@@ -34,9 +36,8 @@ def read(root, **settings):
     """Class -> what was read, of the first case; the checks find nothing that must be mended."""
     data = DataConfig(root=root, **settings)
     found, findings = find_cases(data), Findings()
-    _, surveys = cache_cases(
-        found.cases, found.classes, data, PreprocessConfig(size=(16, 16)), root, findings, look=True
-    )
+    look = partial(summarize_item, classes=found.classes)
+    _, surveys = cache_cases(found.cases, found.classes, data, PreprocessConfig(size=(16, 16)), root, findings, look)
     check_set(surveys, found.classes, findings)
     findings.check()
     return read_mask_files(found.cases[0].masks, data, [])

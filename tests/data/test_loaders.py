@@ -1,6 +1,7 @@
 import resource
 import signal
 from dataclasses import asdict
+from functools import partial
 
 import nibabel
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from medseg.checks.items import summarize_item
+from medseg.checks.survey import survey_case
 from medseg.data.cases import find_cases
 from medseg.data.config import DataConfig, PreprocessConfig, SplitConfig
 from medseg.data.findings import Findings
@@ -20,7 +23,6 @@ from medseg.data.loaders import (
     cache_splits,
 )
 from medseg.data.splits import split_by_patient
-from medseg.data.survey import survey_case
 from medseg.errors import DataError, StorageError
 from medseg.radiograph.nifti import build_nifti
 from tests.conftest import write_png_folder
@@ -33,7 +35,7 @@ SPLIT = SplitConfig(seed=0, fractions=(0.5, 0.25, 0.25))
 def cache(root, folder, **settings):
     data = DataConfig(root=root, **settings)
     findings = Findings(root)
-    cached, _ = cache_splits(split_by_patient(find_cases(data), SPLIT), data, PREPROCESS, folder, findings, look=False)
+    cached, _ = cache_splits(split_by_patient(find_cases(data), SPLIT), data, PREPROCESS, folder, findings)
     findings.check()
     return cached
 
@@ -144,7 +146,8 @@ def test_a_look_while_caching_is_the_look_of_check_data(tmp_path, coat):
         Image.merge("LA", (mask.point(lambda _: 255), mask)).save(root / "masks" / "box" / "case02.png")
     data = DataConfig(root=root)
     found = find_cases(data)
-    _, surveys = cache_cases(found.cases, found.classes, data, PREPROCESS, tmp_path, Findings(), look=True)
+    look = partial(summarize_item, classes=found.classes)
+    _, surveys = cache_cases(found.cases, found.classes, data, PREPROCESS, tmp_path, Findings(), look)
     assert any("alpha channel" in note for note in surveys[2].warnings) == (coat == "png")
     for case, survey in zip(found.cases, surveys, strict=True):
         alone = survey_case(case, found.classes, data, PREPROCESS)

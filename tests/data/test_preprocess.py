@@ -8,7 +8,6 @@ from monai.data.meta_tensor import MetaTensor
 from scipy import ndimage
 
 from medseg.data.config import PreprocessConfig
-from medseg.data.phantom import draw_phantom
 from medseg.data.preprocess import (
     build_input,
     fit,
@@ -20,6 +19,7 @@ from medseg.data.preprocess import (
     take_percentiles,
 )
 from medseg.data.transforms import network_input
+from medseg.phantom.chest import draw_phantom
 
 PERCENTILES = PreprocessConfig()
 FIXED = PreprocessConfig(intensity="fixed", range=(10, 20))

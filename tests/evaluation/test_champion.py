@@ -12,9 +12,9 @@ from medseg.errors import ConfigError
 from medseg.evaluation.champion import Champion, decide, find_champion_address, promote_model
 from medseg.evaluation.compare import compare_cases
 from medseg.evaluation.result import CaseResult, Comparison, Evaluation
-from medseg.evaluation.statistics import LEVEL, Paired
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
+from medseg.metrics.statistics import LEVEL, Paired
 from medseg.tracking import TrackingConfig, download_model_checkpoint, start_run
 
 CHAMPION = Champion("3", "c" * 16, ("heart", "lungs"), frozenset({"9" * 64, "8" * 64}))

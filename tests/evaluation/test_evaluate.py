@@ -13,13 +13,13 @@ from sklearn.metrics import jaccard_score
 
 from medseg.config import leaf_fields
 from medseg.data.config import EvaluateDataConfig
-from medseg.data.phantom_dicom import write_phantoms
 from medseg.data.rules import RULES
 from medseg.errors import ConfigError, DataError, IncomparableError
 from medseg.evaluation.config import EvaluationConfig
 from medseg.evaluation.evaluate import Earlier, evaluate_model
 from medseg.evaluation.files import format_per_case, read_per_case
 from medseg.evaluation.result import Evaluation
+from medseg.phantom.dicom import write_phantoms
 from pipelines.evaluate_config import EvaluateConfig
 
 QUICK = EvaluationConfig(shown=1)

@@ -14,7 +14,7 @@ from medseg.errors import DataError
 from medseg.evaluation.files import build_metrics, format_per_case, read_per_case
 from medseg.evaluation.per_case import name_scores
 from medseg.evaluation.result import CaseResult, Comparison, Evaluation, Summary
-from medseg.evaluation.statistics import Agreement, Interval
+from medseg.metrics.statistics import Agreement, Interval
 
 CLASSES = ("heart", "lungs")
 

@@ -8,12 +8,12 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from medseg.data.findings import Finding
-from medseg.evaluation.calibration import measure_calibration
 from medseg.evaluation.files import build_rows
 from medseg.evaluation.per_case import name_scores
 from medseg.evaluation.result import CaseResult, Comparison, Evaluation, StressCurve, Summary
 from medseg.evaluation.review import record_evaluation
-from medseg.evaluation.statistics import Agreement, Interval, Paired
+from medseg.metrics.calibration import measure_calibration
+from medseg.metrics.statistics import Agreement, Interval, Paired
 from medseg.tracking import TrackingConfig, start_run
 from medseg.tracking.config import EvaluateTrackingConfig
 

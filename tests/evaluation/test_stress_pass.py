@@ -8,9 +8,9 @@ from scenes import CLASSES, place, write_shapes_model
 from shapes import write_png_folder
 
 from medseg.data.config import EvaluateDataConfig
+from medseg.data.stress import STRESSES, apply_stress
 from medseg.evaluation.evaluate import measure_cases
 from medseg.evaluation.result import StressCurve
-from medseg.evaluation.stress import STRESSES, apply_stress
 from medseg.evaluation.stress_pass import measure_stress
 from medseg.evaluation.summary import summarize
 

@@ -12,15 +12,15 @@ from scenes import digest, place, write_shapes_model
 from shapes import write_png_folder
 
 from medseg.data.config import EvaluateDataConfig, PreprocessConfig
-from medseg.data.darken import write_darkened_pairs
 from medseg.data.findings import Findings
-from medseg.data.phantom_dicom import write_phantoms
 from medseg.errors import ConfigError, DataError
 from medseg.evaluation.config import EvaluationConfig
 from medseg.evaluation.evaluate import evaluate_model
 from medseg.evaluation.subject import ReadCase, map_cases
 from medseg.model.checkpoint import Accepts, ModelCard, Reading, save_checkpoint
 from medseg.model.config import ModelConfig
+from medseg.phantom.darken import write_darkened_pairs
+from medseg.phantom.dicom import write_phantoms
 from medseg.radiograph.read import read_radiograph
 
 

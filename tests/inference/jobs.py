@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from medseg.data.config import PreprocessConfig
+from medseg.folder.job import Job
 from medseg.inference.decision import Decision
-from medseg.inference.job import Job
 from medseg.model.checkpoint import Accepts, Reading
 
 CLASSES = ("heart", "lungs")

@@ -7,6 +7,7 @@ import torch
 from models import write_model
 
 from medseg.errors import CheckpointError, ConfigError
+from medseg.hardware.precision import has_bf16
 from medseg.inference.backends import Backend, build_training_backend, list_backends
 from medseg.inference.config import FolderPredictConfig, PredictConfig
 from medseg.inference.models import LoadedModel, load_models
@@ -17,7 +18,6 @@ from medseg.model.config import ModelConfig
 from medseg.model.unet import build_unet
 from medseg.tracking.config import StoreConfig
 from medseg.training.config import TrainingConfig
-from medseg.training.precision import has_bf16
 
 CPU = torch.device("cpu")
 FLOAT = "bf16" if has_bf16(CPU) else "fp32"

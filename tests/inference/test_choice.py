@@ -5,10 +5,10 @@ import torch
 from models import write_model
 
 from medseg.errors import ConfigError
+from medseg.folder.journal import Journal
 from medseg.inference.backends import Backend
 from medseg.inference.choice import build_backend, measure_backends, pick_fastest
 from medseg.inference.config import FolderPredictConfig, ModelPredictConfig
-from medseg.inference.journal import Journal
 from medseg.inference.models import load_models
 from medseg.tracking.config import StoreConfig
 
@@ -31,6 +31,13 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def model(tmp_path):
     return load_models((str(write_model(tmp_path / "model.pt")),), StoreConfig(), ModelPredictConfig())
+
+
+def begin(config, model, journal):
+    """The backend of a folder, as prediction takes it."""
+    backend = build_backend(config, model, journal.backend)
+    journal.keep_backend(backend.name)
+    return backend
 
 
 def keep(folder, plain: float, other: float) -> None:
@@ -71,7 +78,7 @@ def test_threads_are_limited_before_the_speed_is_measured(model, folder, monkeyp
     try:
         for cores, when in ((4, "now"), (2, "now"), (2, "earlier")):
             torch.set_num_threads(4)
-            monkeypatch.setattr("medseg.training.processor.count_cores", lambda cores=cores: cores)
+            monkeypatch.setattr("medseg.hardware.cpu.count_cores", lambda cores=cores: cores)
             build_backend(FolderPredictConfig(device="cpu"), model)
             assert f"measured {when}" in capsys.readouterr().err
     finally:
@@ -120,21 +127,21 @@ def test_every_candidate_is_measured(model):
 
 def test_the_choice_is_recorded_said_and_reused(model, journal, capsys):
     asked = FolderPredictConfig(backend="torch", device="cpu", precision="fp32")
-    assert build_backend(asked, model, journal).name == "torch/cpu/fp32"
+    assert begin(asked, model, journal).name == "torch/cpu/fp32"
     assert "backend torch/cpu/fp32: " in capsys.readouterr().err
-    assert build_backend(FolderPredictConfig(), model, journal).name == "torch/cpu/fp32"
+    assert begin(FolderPredictConfig(), model, journal).name == "torch/cpu/fp32"
 
 
 def test_what_is_asked_for_wins(model, journal):
-    build_backend(FolderPredictConfig(backend="torch", device="cpu", precision="fp32"), model, journal)
-    assert build_backend(FolderPredictConfig(precision="bf16"), model, journal).name == "torch/cpu/bf16"
+    begin(FolderPredictConfig(backend="torch", device="cpu", precision="fp32"), model, journal)
+    assert begin(FolderPredictConfig(precision="bf16"), model, journal).name == "torch/cpu/bf16"
 
 
 @NO_GPU
 def test_a_recorded_device_that_is_gone_is_said_and_chosen_anew(model, journal, capsys):
     journal.append(b"", {"backend": "torch/cuda/bf16"})
     asked = FolderPredictConfig(backend="torch", precision="fp32")
-    assert build_backend(asked, model, journal).name == "torch/cpu/fp32"
+    assert begin(asked, model, journal).name == "torch/cpu/fp32"
     assert "not torch/cuda/bf16, which the journal says: " in capsys.readouterr().err
     with pytest.raises(ConfigError, match="no CUDA device"):
-        build_backend(FolderPredictConfig(device="cuda"), model, journal)
+        begin(FolderPredictConfig(device="cuda"), model, journal)

@@ -9,12 +9,12 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from medseg.data.phantom import draw_phantom
 from medseg.errors import StorageError
 from medseg.output import images
+from medseg.output.drawing import write_png
 from medseg.output.images import is_own_result, write_mask_nifti, write_mask_png
+from medseg.phantom.chest import draw_phantom
 from medseg.radiograph import read_radiograph
-from medseg.tracking.pictures import write_png
 
 MASK = np.zeros((5, 9), bool)
 MASK[1, 7] = MASK[3, 2:5] = True

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medseg.data.phantom import draw_phantom
-from medseg.inference.measure import measure_ctr
+from medseg.metrics.cardiothoracic import measure_ctr
+from medseg.output.drawing import COLOURS
 from medseg.output.images import is_own_result
 from medseg.output.overlay import draw_overlay, make_preview, write_overlay
-from medseg.tracking.pictures import COLOURS
+from medseg.phantom.chest import draw_phantom
 
 CLASSES = ("lungs", "heart")
 WHITE = (255, 255, 255)

@@ -12,7 +12,7 @@ from planting import change_images, change_masks, copy_image, remove_masks, writ
 
 from medseg.data.rules import RULES, SEVERITIES
 from medseg.errors import DataError
-from medseg.tracking.store import RESEARCH_USE
+from medseg.notice import RESEARCH_USE
 from pipelines import check_data, train_xray
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +122,7 @@ def test_file_names_of_any_kind(chests, tmp_path, capsys):
 def test_patients_are_named_nowhere(tmp_path, capsys):
     from planting import change_dicom
 
-    from medseg.data.phantom_dicom import write_phantoms
+    from medseg.phantom.dicom import write_phantoms
 
     root = write_phantoms(tmp_path / "data", 12, 64, 0)
     for number in range(12):

@@ -26,7 +26,7 @@ from radiograph.coats import phantom
 
 from medseg.data.preprocess import build_input, restore
 from medseg.model.checkpoint import load_model
-from medseg.radiograph import description, dicom
+from medseg.radiograph.dicom import description, read
 
 LIMIT_SECONDS = 240
 LIMIT_BYTES = 3e9
@@ -133,7 +133,7 @@ def dice(left: np.ndarray, right: np.ndarray) -> float:
 
 
 def test_the_folder_leaves_out_nothing_that_the_reader_looks_at() -> None:
-    assert {*dicom._KEYWORDS, *description._KEYWORDS} <= {*PICTURE, *SEQUENCES, *PALETTE}
+    assert {*read._KEYWORDS, *description._KEYWORDS} <= {*PICTURE, *SEQUENCES, *PALETTE}
 
 
 def test_every_file_has_the_row_it_deserves(predicted: Predicted) -> None:

@@ -20,8 +20,8 @@ from wardrobe import KINDS, PICTURES, write_wardrobe
 from medseg.config import parse_args
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.transforms import apply_transforms, build_preprocessing
+from medseg.folder.examine import examine_file
 from medseg.inference.decision import build_decision
-from medseg.inference.examine import examine_file
 from medseg.inference.models import load_models
 from medseg.model.checkpoint import load_model
 from pipelines.predict_config import PredictDicomConfig

@@ -5,9 +5,8 @@ from PIL import Image
 from medseg.errors import RadiographError
 from medseg.radiograph import read_label_image, read_radiograph
 from medseg.radiograph.channels import merge_channels
-
-from .coats import phantom
-from .test_raster import write_png
+from tests.radiograph.coats import phantom
+from tests.radiograph.test_raster import write_png
 
 EIGHT = (phantom() >> 4).astype(np.uint8).clip(0, 200)
 MASK = phantom() > 2000

@@ -7,8 +7,7 @@ import SimpleITK as sitk
 
 from medseg.errors import RadiographError
 from medseg.radiograph import read_radiograph
-
-from .coats import SPACING, phantom
+from tests.radiograph.coats import SPACING, phantom
 
 
 def write(path, pixels=None, spacing=SPACING[::-1], direction=(1, 0, 0, 1), compress=False):

@@ -6,8 +6,7 @@ from PIL import Image
 
 from medseg.errors import RadiographError
 from medseg.radiograph import build_nifti, identify_kind
-
-from .coats import phantom, write_dicom
+from tests.radiograph.coats import phantom, write_dicom
 
 EIGHT = (phantom() >> 4).astype(np.uint8)
 

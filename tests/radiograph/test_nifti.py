@@ -8,8 +8,7 @@ import SimpleITK as sitk
 
 from medseg.errors import RadiographError
 from medseg.radiograph import build_nifti, read_radiograph
-
-from .coats import SPACING, phantom
+from tests.radiograph.coats import SPACING, phantom
 
 
 def save(path, data, affine, units="mm", codes=(1, 1)):

@@ -10,8 +10,7 @@ from PIL import Image, PngImagePlugin
 from medseg.errors import RadiographError
 from medseg.radiograph import image, read_radiograph
 from medseg.radiograph.raster import invert
-
-from .coats import phantom
+from tests.radiograph.coats import phantom
 
 EIGHT = (phantom() >> 4).astype(np.uint8)
 

@@ -3,8 +3,7 @@ import pytest
 
 from medseg.errors import RadiographError
 from medseg.radiograph import read_label_image, read_radiograph
-
-from .coats import phantom
+from tests.radiograph.coats import phantom
 
 DENSE = phantom(2048, 2048)
 

@@ -21,10 +21,9 @@ from pydicom.uid import (
 
 from medseg.errors import RadiographError
 from medseg.radiograph import Radiograph, build_nifti, read_label_image, read_radiograph
-from medseg.radiograph.dicom import read_patient
-from medseg.radiograph.seg import is_segmentation
-
-from .coats import SPACING, encode_lossless_jpeg, phantom, write_dicom
+from medseg.radiograph.dicom.read import read_patient
+from medseg.radiograph.dicom.seg import is_segmentation
+from tests.radiograph.coats import SPACING, encode_lossless_jpeg, phantom, write_dicom
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "dicom"
 

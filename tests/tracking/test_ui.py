@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from mlflow_ui import SHOWN, open_ui
 from stores import copy_store
 
+from medseg.output.drawing import draw_strip
 from medseg.tracking import Run, TrackingConfig, download_model_checkpoint, start_run
-from medseg.tracking.pictures import draw_strip
 from medseg.tracking.sqlite import build_address
 
 from .test_logged_model import build_network

@@ -1,6 +1,6 @@
 import pytest
 
-from medseg.machine import CpuReading
+from medseg.hardware.cores import CpuReading
 from medseg.training.core_watch import CoreWatch
 
 

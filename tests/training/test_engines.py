@@ -9,11 +9,11 @@ from medseg.data.augment import Augment
 from medseg.data.config import AugmentConfig
 from medseg.data.loaders import CachedCases, CaseFacts, build_train_loader, build_validation_loader
 from medseg.errors import TrainingError
+from medseg.hardware.precision import AutocastInferer
 from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
 from medseg.training.engines import build_ema, build_evaluator, build_optimizer, build_trainer
 from medseg.training.handlers import Budget
 from medseg.training.losses import MaskedLoss
-from medseg.training.precision import AutocastInferer
 
 CPU = torch.device("cpu")
 

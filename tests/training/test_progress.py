@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from medseg.machine import CpuReading
+from medseg.hardware.cores import CpuReading
 from medseg.training.core_watch import CoreWatch
 from medseg.training.progress import Progress
 

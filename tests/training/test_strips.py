@@ -9,8 +9,8 @@ from PIL import Image
 from torch import nn
 
 from medseg.data.loaders import CachedCases, CaseFacts
+from medseg.hardware.precision import AutocastInferer
 from medseg.training.config import TrainingConfig
-from medseg.training.precision import AutocastInferer
 from medseg.training.strips import Strips
 
 FACTS = CaseFacts("case", "", "", None, None, None, None, None)

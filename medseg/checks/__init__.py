@@ -1,0 +1,1 @@
+"""What `check_data` looks at, and every command that reads a data set."""

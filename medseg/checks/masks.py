@@ -1,0 +1,32 @@
+"""What is wrong with masks as files: their levels, their size, nothing or everything in them."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from medseg.checks.levels import check_levels
+from medseg.checks.survey import CaseSurvey
+from medseg.data.findings import Findings
+
+_BORDER = 0.5
+"""Organs may leave the picture; what covers more than half of its border is rather what is around them."""
+
+
+def check_masks(surveys: Sequence[CaseSurvey], classes: Sequence[str], findings: Findings) -> None:
+    """Note what is wrong with masks, by themselves and against the others of their class."""
+    for label in classes:
+        having = [(survey, survey.masks[label]) for survey in surveys if label in survey.masks]
+        border = median([mask.border for _, mask in having] or [0.0])
+        for survey, mask in having:
+            if mask.area == 0:
+                findings.add("empty_mask", survey.id, label)
+            elif mask.area == 1:
+                findings.add("full_mask", survey.id, label)
+            elif mask.border > _BORDER and mask.border > 2 * border:
+                text = f"{label}: covers {mask.border:.0%} of the picture's border, usually {border:.0%}"
+                findings.add("mask_inverted", survey.id, text)
+            if mask.shape != survey.shape:
+                rows, columns = survey.shape
+                text = f"{label}: {mask.shape[0]} x {mask.shape[1]} pixels, the image {rows} x {columns}"
+                findings.add("mask_resolution", survey.id, text)
+    levels = ((s.id, label, mask.levels) for s in surveys for label, mask in s.masks.items() if mask.levels)
+    check_levels(levels, classes, findings)

@@ -1,0 +1,1 @@
+"""The layouts of a data set, and what its mask files mean."""

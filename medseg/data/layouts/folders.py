@@ -1,0 +1,200 @@
+"""A data set in folders: images/ beside masks/, in train/, validation/ and test/ where these give the split."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from medseg.data.case import SPLITS, Case, MaskSource, as_text, list_files, list_folders
+from medseg.data.config import DataSetConfig
+from medseg.data.findings import Findings
+from medseg.data.layouts.dataset_json import COLORS, Found, note_unknown, note_unmatched
+from medseg.data.layouts.label_maps import LabelMaps, find_label_maps, find_own_mask, name_class
+from medseg.data.layouts.pairing import name_files, pair_files
+from medseg.errors import DataError, RadiographError
+from medseg.radiograph.dicom.header import read_dataset, uid
+from medseg.radiograph.dicom.seg import is_segmentation, read_segmentation
+from medseg.radiograph.kind import identify
+from medseg.radiograph.source import open_source
+
+_IMAGES = ("images", "image")
+_MASKS = (("masks", "mask"), ("labels", "label"))
+_TARGETS = (("targets", "target"),)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The cases of one split, or of all."""
+
+    root: Path
+    """The folder that holds images/ and masks/."""
+    images: Path
+    """images/, or the folder of the split in it."""
+    split: str | None = None
+
+    def find_masks(self, names: Sequence[Sequence[str]]) -> Path:
+        """The folder of `names`, the first that there is, for these images. Raises `DataError`."""
+        found = next((folder for group in names if (folder := find_folder(self.root, group))), None)
+        if found and self.images.parent != self.root:  # images/train beside masks/train
+            found = next((folder for folder in _list_splits(found) if _split_of(folder) == self.split), None)
+        if found is None:
+            beside = self.images.relative_to(self.root)
+            wanted = Path(names[0][0], *beside.parts[1:])
+            raise DataError(f"{as_text(self.root)}: no {as_text(wanted)}/ folder beside {as_text(beside)}/")
+        return found
+
+
+def find_parts(root: Path) -> list[Part]:
+    """Where the images of `root` are: images/; images/ of each split, or each split in images/; nowhere.
+
+    Raises `DataError` that names both where two folders are of one meaning.
+    """
+    images = find_folder(root, _IMAGES)
+    if images is None:
+        within = [(folder, inner) for folder in _list_splits(root) if (inner := find_folder(folder, _IMAGES))]
+        return [Part(folder, inner, _split_of(folder)) for folder, inner in within]
+    splits = [] if list_files(images) else _list_splits(images)
+    return [Part(root, folder, _split_of(folder)) for folder in splits] or [Part(root, images)]
+
+
+def find_folder(place: Path, names: Sequence[str]) -> Path | None:
+    """The folder in `place` of one of `names`, in any case. Raises `DataError` that names both where there are two."""
+    found = [folder for folder in list_folders(place) if folder.name.lower() in names]
+    _check_single(place, found)
+    return found[0] if found else None
+
+
+def read_folder(root: Path, parts: Sequence[Part], config: DataSetConfig, findings: Findings) -> Found:
+    """Cases of `images/<id>.*` with `masks/<class>/<id>.*`, `masks/<id>.*` or DICOM SEG objects in `masks/`.
+
+    Several parts give the split; where two have a file of one name, ids begin with the split.
+    """
+    for part in parts:
+        if not list_files(part.images):
+            raise DataError(
+                f"{as_text(part.images)}: no images found. Put the images into this folder itself, not into subfolders."
+            )
+    files = () if config.color == "rgb" else (path for part in parts for path in list_files(part.find_masks(_MASKS)))
+    maps = find_label_maps(files, config)
+    read = [_read_part(root, part, maps, config, findings) for part in parts]
+    known = dict.fromkeys(name for _, names in read for name in names)
+    classes = config.classes or (maps.classes if known.keys() <= set(maps.classes) else tuple(sorted(known)))
+    classes = COLORS if config.color == "rgb" else classes
+    note_unknown(classes, known, findings)
+    counts = Counter(case.id for cases, _ in read for case in cases)
+    in_one_place = len(parts) == 1 or max(counts.values()) == 1
+    return [
+        replace(
+            case,
+            id=case.id if in_one_place else f"{part.split}_{case.id}",
+            split=part.split if len(parts) > 1 else None,
+        )
+        for part, (cases, _) in zip(parts, read, strict=True)
+        for case in cases
+    ], classes
+
+
+def _read_part(root: Path, part: Part, maps: LabelMaps, config: DataSetConfig, findings: Findings) -> Found:
+    """The cases of one part, and the classes that its masks are of."""
+    images = name_files(list_files(part.images), findings)
+    if config.color == "rgb":
+        targets = pair_files(images, name_files(list_files(part.find_masks(_TARGETS)), findings))
+        note_unmatched(images, targets, "mask_without_image", "targets without an image", findings)
+        note_unmatched(targets, images, "image_without_mask", "images without a target", findings)
+        return [Case(name, path, {}, target=targets.get(name)) for name, path in images.items()], COLORS
+    folder = part.find_masks(_MASKS)
+    folders, files = list_folders(folder), list_files(folder)
+    if folders and files:
+        findings.add("layout", "", files[0].name, what=f"files beside the class folders in {folder.name}/")
+    for lost in (path for place in (part.images, *folders) for path in list_folders(place)):
+        findings.add(
+            "layout", "", lost.relative_to(root).as_posix(), what="folders in a place where only files are expected"
+        )
+    if folders:
+        return _read_class_folders(images, {path.name: path for path in folders}, config, findings)
+    if files and all(is_segmentation(path) for path in files):
+        return _read_segmentations(images, files, config, findings)
+    masks = pair_files(images, name_files(files, findings))
+    note_unmatched(images, masks, "mask_without_image", "masks without an image", findings)
+    return [
+        Case(name, path, maps.find_sources(name, masks[name], path, findings) if name in masks else {})
+        for name, path in images.items()
+    ], tuple(maps.labels or maps.classes)
+
+
+def _read_class_folders(
+    images: Mapping[str, Path], folders: Mapping[str, Path], config: DataSetConfig, findings: Findings
+) -> Found:
+    masks = {
+        name: pair_files(images, name_files(list_files(folders[name]), findings))
+        for name in config.classes or sorted(folders)
+        if name in folders
+    }
+    for name, files in masks.items():
+        note_unmatched(images, files, "mask_without_image", f"masks of {name} without an image", findings)
+    cases = []
+    for key, path in images.items():
+        sources: dict[str, MaskSource] = {}
+        for name, files in masks.items():
+            if key in files:
+                sources |= find_own_mask(key, files[key], path, name, config, findings)
+        cases.append(Case(key, path, sources))
+    return cases, tuple(folders)
+
+
+def _read_segmentations(
+    images: Mapping[str, Path], files: Sequence[Path], config: DataSetConfig, findings: Findings
+) -> Found:
+    """DICOM SEG objects, each matched to the image whose SOP instance it references."""
+    by_uid = {uid: name for name, path in images.items() if (uid := _instance_uid(path))}
+    masks: dict[str, dict[str, MaskSource]] = {name: {} for name in images}
+    for file in files:
+        try:
+            segmentation = read_segmentation(file)
+        except RadiographError as error:
+            findings.add("unreadable", "", str(error), what="masks that cannot be read")
+            continue
+        named = [by_uid[uid] for uid in segmentation.source_uids if uid in by_uid]
+        if not named:
+            what = "DICOM SEG objects that reference no image of this data set"
+            findings.add("mask_without_image", "", file.name, what=what)
+        for name in named:
+            for label in segmentation.masks:
+                if (key := name_class(label)) in masks[name]:
+                    what = "images with several masks of one class"
+                    findings.add("layout", name, f"{name}: {key}", what=what)
+                masks[name][key] = MaskSource(file, segment=label)
+    found = sorted({label for sources in masks.values() for label in sources})
+    classes = config.classes or tuple(found)
+    return [
+        Case(name, path, {c: masks[name][c] for c in classes if c in masks[name]}) for name, path in images.items()
+    ], tuple(found)
+
+
+def _instance_uid(path: Path) -> str | None:
+    """The SOP instance UID of a DICOM file; None for any other, and for one that cannot be read."""
+    try:
+        with open_source(path) as file:
+            if identify(file, path) != "dicom":
+                return None
+            return uid(read_dataset(file, ("SOPInstanceUID",), pixels=False), "SOPInstanceUID")
+    except RadiographError:
+        return None
+
+
+def _split_of(folder: Path) -> str | None:
+    return SPLITS.get(folder.name.lower())
+
+
+def _list_splits(place: Path) -> list[Path]:
+    """The folders in `place` that are named as splits. Raises `DataError` where two are of one split."""
+    folders = [folder for folder in list_folders(place) if _split_of(folder)]
+    for split in set(SPLITS.values()):
+        _check_single(place, [folder for folder in folders if _split_of(folder) == split])
+    return folders
+
+
+def _check_single(place: Path, found: Sequence[Path]) -> None:
+    if len(found) > 1:
+        names = " and ".join(f"{as_text(folder.name)}/" for folder in found)
+        raise DataError(f"{as_text(place)}: holds {names}, which mean the same. Keep one of them.")

@@ -1,0 +1,1 @@
+"""The batch prediction of a folder: files found, examined, predicted, written, journaled."""

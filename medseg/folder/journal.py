@@ -1,0 +1,250 @@
+"""What has been done in an output folder: an append-only file of JSON lines that survives any end of the program."""
+
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from medseg.atomic import write_text
+from medseg.errors import StorageError
+
+JOURNAL_NAME = "journal.jsonl"
+"""The name of the journal in every output folder."""
+
+JOURNAL_MARK = b'{"medseg_journal":'
+"""How every journal begins, of whatever version."""
+
+_HEADER = JOURNAL_MARK + b" 1}\n"
+_KEY_LENGTH = 32
+_FLUSH_SECONDS = 0.5
+_RUN = b""
+"""The path under which stands what concerns no single file."""
+
+
+class Journal:
+    """The latest record of each input path, on disk at most a second after it was appended.
+
+    A path is stored only as 32 hex digits of its SHA-256, since file names may hold names. Memory stays flat: where a
+    record stands is kept in a temporary SQLite database that deletes itself. Any thread may append and find.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the journal at `path`, made if new; a line that a crash has torn counts as never written.
+
+        Raises `StorageError` where it cannot be written or is somebody else's file.
+        """
+        self._path = path
+        self._lock = threading.Lock()
+        self._pending = bytearray()  # whole lines that come after `_end`
+        self._end = 0  # of what is safely in the file
+        self._failure: StorageError | None = None
+        self._file = _open_journal(path)
+        try:
+            self._index = _open_index("records (key TEXT PRIMARY KEY, start INTEGER, length INTEGER)")
+            try:
+                self._read_index()
+            except BaseException:
+                self._index.close()
+                raise
+        except BaseException:
+            self._file.close()
+            raise
+        self._stopping = threading.Event()
+        self._flusher = threading.Thread(target=self._keep_flushing, name="journal", daemon=True)
+        self._flusher.start()
+
+    def find(self, path: bytes) -> dict[str, Any] | None:
+        """The record that was last appended for `path`; None where there is none."""
+        with self._lock, _indexing():
+            place = self._index.execute("SELECT start, length FROM records WHERE key = ?", (_hash(path),)).fetchone()
+            if place is None:
+                return None
+            start, length = place
+            if start < self._end:
+                line = os.pread(self._file.fileno(), length, start)
+            else:
+                line = bytes(self._pending[start - self._end : start - self._end + length])
+        record: dict[str, Any] = json.loads(line)
+        del record["path"]
+        return record
+
+    @property
+    def backend(self) -> str:
+        """The backend that the folder was begun with, as `torch/cpu/bf16`; empty in a new folder."""
+        return str((self.find(_RUN) or {"backend": ""})["backend"])
+
+    def keep_backend(self, name: str) -> None:
+        """Record the backend that the folder's masks come from, unless it is known."""
+        if name != self.backend:
+            self.append(_RUN, {"backend": name})
+
+    def append(self, path: bytes, record: Mapping[str, Any]) -> None:
+        """Add a record of `path`, without a key `path` of its own.
+
+        Raises `StorageError`, and adds nothing, where what was appended before could not be written; that is kept and
+        tried again.
+        """
+        assert "path" not in record
+        key = _hash(path)
+        line = json.dumps({"path": key, **record}).encode() + b"\n"
+        with self._lock, _indexing():
+            if self._failure is not None:
+                failure, self._failure = self._failure, None
+                raise failure
+            start = self._end + len(self._pending)
+            self._pending += line
+            self._index.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (key, start, len(line)))
+
+    def close(self) -> None:
+        """Write what is left. Raises `StorageError` where that fails; what was written before stays sound."""
+        self._stopping.set()
+        self._flusher.join()
+        try:
+            self._flush()
+        finally:
+            self._index.close()
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _keep_flushing(self) -> None:
+        while not self._stopping.wait(_FLUSH_SECONDS):
+            try:
+                self._flush()
+                self._failure = None
+            except StorageError as error:
+                self._failure = error
+
+    def _flush(self) -> None:
+        """Write the pending lines; one thread at a time. Where that fails the file ends as it did before."""
+        if self._file.closed:
+            return
+        with self._lock:
+            lines = bytes(self._pending)
+        if not lines:
+            return
+        try:
+            written = 0
+            while written < len(lines):
+                written += os.pwrite(self._file.fileno(), lines[written:], self._end + written)
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._file.fileno(), self._end)
+            raise _unwritten(self._path, error) from error
+        with self._lock:
+            del self._pending[: len(lines)]
+            self._end += len(lines)
+
+    def _read_index(self) -> None:
+        """Find where every record stands, and cut off a last line without its end."""
+        try:
+            with self._path.open("rb") as file, _indexing():
+                self._index.execute("BEGIN")
+                self._index.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", self._places(file))
+                self._index.execute("COMMIT")
+            os.ftruncate(self._file.fileno(), self._end)
+        except OSError as error:
+            raise _unwritten(self._path, error) from error
+
+    def _places(self, file: BinaryIO) -> Iterator[tuple[str, int, int]]:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            key = _read_key(line)
+            if key is not None:
+                yield key, self._end, len(line)
+            self._end += len(line)
+
+
+class Firsts:
+    """Which id came first with a digest, for any number of digests in little memory."""
+
+    def __init__(self) -> None:
+        self._index = _open_index("firsts (digest TEXT PRIMARY KEY, id TEXT)")
+
+    def first(self, digest: str, id: str) -> str | None:
+        """The id that came with `digest` before; None where `id` is the first, which is remembered."""
+        with _indexing():
+            added = self._index.execute("INSERT OR IGNORE INTO firsts VALUES (?, ?)", (digest, id))
+            if added.rowcount == 1:
+                return None
+            found = self._index.execute("SELECT id FROM firsts WHERE digest = ?", (digest,)).fetchone()
+        return str(found[0])
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._index.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _open_journal(path: Path) -> BinaryIO:
+    """The file of a journal without what follows its header; a header that a crash has torn is written again."""
+    try:
+        head = b""
+        if path.exists():
+            if not path.is_file():
+                raise StorageError(f"{path}: is no regular file; move it or give another output.dir")
+            with path.open("rb") as file:
+                head = file.read(len(_HEADER))
+        if head != _HEADER:
+            if not _HEADER.startswith(head):
+                raise StorageError(f"{path}: is no journal of this version; move it or give another output.dir")
+            write_text(path, _HEADER.decode())
+        return path.open("r+b", buffering=0)
+    except OSError as error:
+        raise _unwritten(path, error) from error
+
+
+def _read_key(line: bytes) -> str | None:
+    """The key of a record; None for the header and for what is no record."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    key = record.get("path") if isinstance(record, dict) else None
+    return key if isinstance(key, str) and len(key) == _KEY_LENGTH else None
+
+
+def _hash(path: bytes) -> str:
+    return hashlib.sha256(path).hexdigest()[:_KEY_LENGTH]
+
+
+def _open_index(table: str) -> sqlite3.Connection:
+    """One table in a temporary database that SQLite keeps on disk beyond 8 MB and deletes by itself."""
+    with _indexing():
+        index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        for statement in ("PRAGMA journal_mode=OFF", "PRAGMA cache_size=-8192", f"CREATE TABLE {table} WITHOUT ROWID"):
+            index.execute(statement)
+        return index
+
+
+@contextmanager
+def _indexing() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StorageError(f"the temporary index could not be written: {error}; is the folder TMPDIR full?") from error
+
+
+def _unwritten(path: Path, error: OSError) -> StorageError:
+    return StorageError(f"{path}: could not be written: {error.strerror or error}")

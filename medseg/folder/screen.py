@@ -1,0 +1,60 @@
+"""Which pictures a model is for, and what is doubtful about those it takes."""
+
+from collections.abc import Iterator, Mapping
+
+from medseg.model.checkpoint import Accepts
+from medseg.radiograph import Radiograph
+from medseg.radiograph.dicom.description import Description
+from medseg.radiograph.dicom.terms import DEFINED
+
+_UPRIGHT = ("L\\F",)
+
+
+def screen(found: Description, accepts: Accepts) -> str | None:
+    """Why a DICOM object is not for the model, as `code: text`; None where it is, or where no tag says otherwise.
+
+    Modality decides, not the SOP class (real CR images are stored as Secondary Capture).
+    """
+    if not found.is_image:
+        return f"object: {found.sop_class_name or 'an object of an unknown class'} is no image"
+    shown = name_terms(found, accepts)
+    for name, value, accepted in (
+        ("modality", found.modality, accepts.modalities),
+        ("body_part", found.body_part, accepts.body_parts),
+        ("view", found.view, accepts.views),
+    ):
+        if value is not None and accepted and value not in accepted:
+            term = shown[name] or "another term"
+            return f"{name.replace('_', '-')}: {term} is not accepted ({', '.join(accepted)})"
+    if found.enhanced:
+        return "enhanced: the image keeps its attributes in functional groups, which are not read"
+    return None
+
+
+def name_terms(found: Description, accepts: Accepts) -> dict[str, str | None]:
+    """Modality, body part and view as a report may show them: terms that the standard defines or the model knows.
+
+    Other text is left out: it may name a person.
+    """
+    return {
+        name: value if value in DEFINED[keyword] or value in accepted else None
+        for name, keyword, value, accepted in (
+            ("modality", "Modality", found.modality, accepts.modalities),
+            ("body_part", "BodyPartExamined", found.body_part, accepts.body_parts),
+            ("view", "ViewPosition", found.view, accepts.views),
+        )
+    }
+
+
+def list_doubts(picture: Radiograph, terms: Mapping[str, str | None], orientations: tuple[str, ...]) -> Iterator[str]:
+    """Warnings on a picture that is taken: `terms` that are unknown, another orientation, burned-in text."""
+    if picture.kind != "dicom":
+        return
+    for name in ("modality", "body_part", "view"):
+        if terms.get(name) is None:
+            yield f"{name.replace('_', ' ')} unknown"
+    expected = orientations or _UPRIGHT
+    if picture.orientation is not None and picture.orientation not in expected:
+        yield f"orientation {picture.orientation} is not the model's ({', '.join(expected)})"
+    if picture.burned_in:
+        yield "burned-in annotation: the pixels may show who the patient is"

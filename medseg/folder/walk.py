@@ -1,0 +1,191 @@
+"""What lies in a folder: every file once, in an order that is always the same, and what must not be opened."""
+
+# ruff: noqa: PTH116, PTH118, PTH120, PTH208 -- pathlib has no paths of bytes
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from medseg.folder.journal import JOURNAL_MARK, JOURNAL_NAME
+from medseg.radiograph.source import MAX_BYTES
+
+IMAGE_EXTENSIONS = (
+    *(b".dcm", b".dicom", b".dic", b".ima"),
+    *(b".nii", b".nii.gz", b".png", b".jpg", b".jpeg", b".tif", b".tiff", b".gif", b".bmp", b".mha", b".nrrd"),
+)
+"""A file of such a name that is no image is broken; one of another name is something else."""
+
+_KINDS = (
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a character device"),
+    (stat.S_ISBLK, "a block device"),
+)
+_BROKEN_LINKS = {errno.ENOENT: "link: dangles", errno.ENOTDIR: "link: dangles", errno.ELOOP: "link: loops"}
+
+_Identity = tuple[int, int]  # device and inode
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file that was met, or a folder that could not be entered."""
+
+    path: bytes
+    """Relative to the root, `/` between parts, the bytes of the file system; `.` for the root itself."""
+
+    stat: os.stat_result | None
+    """Of the regular file it is or leads to; None where it must not be opened."""
+
+    status: str = ""
+    """`rejected` or `skipped` where it must not be opened, else empty."""
+
+    reason: str = ""
+    """`code: text` then; the text holds no path and no name."""
+
+
+def promises_image(name: bytes) -> bool:
+    """Whether a file of this name claims to be an image."""
+    return name.lower().endswith(IMAGE_EXTENSIONS)
+
+
+def walk(root: Path, output: Path | None) -> Iterator[Entry]:
+    """Everything in `root` but folders, once, depth first, names sorted as bytes.
+
+    A folder is an entry only where it cannot be listed. No folder is walked twice: a link to one outside is followed
+    once, any other is an entry. `output` and the output folders of earlier runs, known by their journal, are left out
+    without an entry; `root` is walked even if it is such a folder. Memory grows by the names in the folders that lead
+    to the present one and by the links that were followed. Two mounts of one folder count as two.
+    """
+    walked = _Walk(os.fsencode(root), output)
+    entry = walked.start()
+    if entry is not None:
+        yield entry
+    while (path := walked.next()) is not None:
+        if (entry := walked.meet(path)) is not None:
+            yield entry
+
+
+@dataclass(frozen=True)
+class _Folder:
+    path: bytes
+    identity: _Identity
+    names: list[bytes]  # still to come, the next one last
+
+
+class _Walk:
+    def __init__(self, root: bytes, output: Path | None) -> None:
+        self._root = root
+        self._input: _Identity | None = None
+        self._output = _identify(output.stat()) if output is not None and output.exists() else None
+        self._followed: set[_Identity] = set()  # folders outside that a link led to
+        self._line: list[_Folder] = []  # from the root to the present folder
+
+    def start(self) -> Entry | None:
+        """Enter the root."""
+        try:
+            self._input = _identify(os.stat(self._root))
+            if self._input != self._output:
+                self._enter(b"", self._input)
+        except OSError as error:
+            return _refuse(b".", error)
+        return None
+
+    def next(self) -> bytes | None:
+        """The path to meet next; None at the end."""
+        while self._line and not self._line[-1].names:
+            self._line.pop()
+        return os.path.join(self._line[-1].path, self._line[-1].names.pop()) if self._line else None
+
+    def meet(self, path: bytes) -> Entry | None:
+        """The entry of what `path` is; None for a folder, which is entered unless it is to be left out."""
+        full = os.path.join(self._root, path)
+        try:
+            status = os.lstat(full)
+            if stat.S_ISLNK(status.st_mode):
+                return self._meet_link(path, full)
+            if not stat.S_ISDIR(status.st_mode):
+                return _judge(path, status)
+            folder = _identify(status)
+            if folder not in (self._input, self._output) and folder not in self._followed:
+                self._enter(path, folder)
+        except OSError as error:
+            return _refuse(path, error)
+        return None
+
+    def _meet_link(self, path: bytes, full: bytes) -> Entry | None:
+        try:
+            status = os.stat(full)
+        except OSError as error:
+            if error.errno not in _BROKEN_LINKS:
+                raise
+            return Entry(path, None, "rejected", _BROKEN_LINKS[error.errno])
+        if not stat.S_ISDIR(status.st_mode):
+            return _judge(path, status, is_link=True)
+        folder = _identify(status)
+        holders = {identity for _, identity in _list_holders(os.path.dirname(full))}
+        if folder in holders or any(folder == walked.identity for walked in self._line):
+            return Entry(path, None, "rejected", "link: loops, it leads to a folder that contains it")
+        for place, identity in _list_holders(full):
+            if identity == self._input:
+                return Entry(path, None, "skipped", "link: leads to a folder that is walked at its own place")
+            if identity in self._followed:
+                return Entry(path, None, "skipped", "link: leads to a folder that is walked under another link")
+            if identity == self._output or _holds_journal(place):
+                return Entry(path, None, "skipped", "link: leads to results of this program")
+        self._followed.add(folder)
+        self._enter(path, folder)
+        return None
+
+    def _enter(self, path: bytes, identity: _Identity) -> None:
+        full = os.path.join(self._root, path)
+        names = sorted(os.listdir(full), reverse=True)
+        if path and os.fsencode(JOURNAL_NAME) in names and _holds_journal(full):
+            return
+        self._line.append(_Folder(path, identity, names))
+
+
+def _judge(path: bytes, status: os.stat_result, is_link: bool = False) -> Entry:
+    """The entry of what is neither a folder nor a link, without a look inside."""
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "no regular file")
+        return Entry(path, None, "rejected", f"link: leads to {kind}" if is_link else f"not-regular: is {kind}")
+    if status.st_size > MAX_BYTES:
+        verdict = "rejected" if promises_image(path) else "skipped"
+        return Entry(path, None, verdict, f"too-large: has {status.st_size} bytes")
+    return Entry(path, status)
+
+
+def _refuse(path: bytes, error: OSError) -> Entry:
+    return Entry(path, None, "rejected", f"unreadable: {error.strerror or type(error).__name__}")
+
+
+def _identify(status: os.stat_result) -> _Identity:
+    return status.st_dev, status.st_ino
+
+
+def _list_holders(path: bytes) -> Iterator[tuple[bytes, _Identity]]:
+    """The folder at `path` and each one that it lies in, links resolved, up to the root of the system."""
+    place = os.path.realpath(path, strict=True)
+    while True:
+        yield place, _identify(os.stat(place))
+        if place == os.path.dirname(place):
+            return
+        place = os.path.dirname(place)
+
+
+def _holds_journal(folder: bytes) -> bool:
+    """Whether an earlier run has written into `folder`."""
+    journal = os.path.join(folder, os.fsencode(JOURNAL_NAME))
+    try:
+        if not stat.S_ISREG(os.lstat(journal).st_mode):
+            return False
+        descriptor = os.open(journal, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return os.read(descriptor, len(JOURNAL_MARK)) == JOURNAL_MARK
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,38 @@
+"""Whether masks look like those of training."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.metrics.shape import measure_position
+from medseg.model.checkpoint import Range
+
+_WIDENED = 0.1
+
+
+def find_empty(masks: NDArray[np.bool_], classes: Sequence[str]) -> list[str]:
+    """`empty_<class>` for each mask `(rows, columns)` of `(class, rows, columns)` without a pixel."""
+    return [f"empty_{name}" for name, mask in zip(classes, masks, strict=True) if not mask.any()]
+
+
+def find_implausible(masks: NDArray[np.bool_], classes: Sequence[str], ranges: Mapping[str, Range]) -> list[str]:
+    """`implausible_<class>` for each mask whose area or centre lies outside the training range.
+
+    `masks` is `(class, rows, columns)` at the network's input size, where `ranges` were measured; a range is widened
+    by a tenth of its width on either side. Empty masks, and classes without a range, are passed over.
+    """
+    found = []
+    for name, mask in zip(classes, masks, strict=True):
+        position = measure_position(mask)
+        if position is None or name not in ranges:
+            continue
+        known = ranges[name]
+        if not all(map(_is_within, position, (known.area, known.row, known.column))):
+            found.append(f"implausible_{name}")
+    return found
+
+
+def _is_within(value: float, known: tuple[float, float]) -> bool:
+    margin = _WIDENED * (known[1] - known[0])
+    return known[0] - margin <= value <= known[1] + margin

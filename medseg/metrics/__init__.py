@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: overlap, contours, calibration, the cardiothoracic ratio, statistics."""

@@ -1,0 +1,39 @@
+"""Where a mask lies and how much it covers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def measure_areas(
+    masks: NDArray[np.bool_], classes: Sequence[str], spacing_mm: tuple[float, float] | None
+) -> dict[str, int | float]:
+    """`area_px_<class>` and, where `spacing_mm` `(row, column)` is known, `area_mm2_<class>`.
+
+    `masks` is `(class, rows, columns)`.
+    """
+    areas: dict[str, int | float] = {}
+    for name, mask in zip(classes, masks, strict=True):
+        areas[f"area_px_{name}"] = int(np.count_nonzero(mask))
+        if spacing_mm is not None:
+            areas[f"area_mm2_{name}"] = areas[f"area_px_{name}"] * spacing_mm[0] * spacing_mm[1]
+    return areas
+
+
+def measure_position(mask: NDArray[np.bool_]) -> tuple[float, float, float] | None:
+    """Area, row and column of the center of a mask `(rows, columns)`, as shares of the image; None of an empty one."""
+    count = np.count_nonzero(mask)
+    if not count:
+        return None
+    row, column = (
+        (float(mask.sum(axis) @ np.arange(size)) / count + 0.5) / size
+        for axis, size in ((1, mask.shape[0]), (0, mask.shape[1]))
+    )
+    return count / mask.size, row, column
+
+
+def find_box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The rows and columns of the smallest box that holds the mask, which must not be empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -1,0 +1,115 @@
+"""The bones of the synthetic chest: path lengths of the rays as cm of cortical bone. Synthetic, not clinical.
+
+Arguments `x`, `y` are maps `(rows, columns)` of patient coordinates, mm (see phantom_anatomy.py). Long bones are a wall
+of cortical bone around spongy bone, so their edges are brighter than their middle, as on a film.
+"""
+
+import math
+
+import numpy as np
+
+from medseg.phantom.anatomy import Anatomy, Map, Mask, find_lung_border, ramp
+
+SPONGY = 0.15
+"""Bone by volume in spongy bone; vertebrae have 0.1 to 0.2."""
+
+
+def build_skeleton(anatomy: Anatomy, x: Map, y: Map) -> tuple[Map, Mask]:
+    """All bones along the ray, cm, and the clavicles as a reader outlines them: as far as they cross the rib cage."""
+    bone, mask = _build_spine(anatomy, x, y), np.zeros(x.shape, dtype=bool)
+    bone += _build_ribs(anatomy, x, y)
+    rows = _find_rows(y, anatomy.apex_y - 70, anatomy.apex_y + 70)
+    clavicles, mask[rows] = _build_clavicles(anatomy, x[rows], y[rows])
+    bone[rows] += clavicles
+    rows = _find_rows(y, anatomy.apex_y - 20, anatomy.apex_y + 170)
+    bone[rows] += _build_shoulders(anatomy, x[rows], y[rows])
+    return bone, mask
+
+
+def _find_rows(y: Map, low: float, high: float) -> slice:
+    """The rows whose middle lies between the two heights, and 40 mm on either side for a patient who leans."""
+    middle = y[:, y.shape[1] // 2]
+    first, last = np.searchsorted(middle, [low - 40, high + 40])
+    return slice(int(first), int(last))
+
+
+def cross_tube(distance: Map, radius: Map | float, wall: float) -> Map:
+    """The ray through a long bone of round section `distance` mm from its axis, as cm of cortical bone; mm in."""
+    square = distance * distance
+    outer = np.sqrt(np.maximum(radius * radius - square, 0))
+    inner = np.sqrt(np.maximum((radius - wall) ** 2 - square, 0))
+    chord: Map = 0.2 * (outer - (1 - SPONGY) * inner)
+    return chord
+
+
+def _build_spine(anatomy: Anatomy, x: Map, y: Map) -> Map:
+    """Bodies with end plates, discs between them, pedicles and spinous processes."""
+    phase = (y - anatomy.apex_y) / anatomy.vertebra_height
+    v = np.abs(phase - np.floor(phase) - 0.5) * 2  # 0 in the middle of a body, 1 in the disc
+    centre = x - 0.5 * anatomy.twist
+    half = 14.5 + 0.018 * (y - anatomy.apex_y) + 2 * v
+    body = np.sqrt(np.clip(1 - (centre / half) ** 2, 0, None)) * ramp(0.92 - v, 0.12)
+    plate = np.exp(-(((v - 0.8) / 0.08) ** 2)) * (np.abs(centre) < half)
+    pedicles = np.hypot((np.abs(centre) - 0.62 * half) / 3.5, (v - 0.25) * anatomy.vertebra_height / 12)
+    process = np.hypot((x - anatomy.twist) / 3.5, (v - 0.45) * anatomy.vertebra_height / 12)
+    spine: Map = (
+        0.75 * body + 0.25 * plate + 0.3 * np.exp(-(((pedicles - 1) / 0.4) ** 2)) + 0.3 * ramp(1 - process, 0.4)
+    )
+    return spine
+
+
+def _build_ribs(anatomy: Anatomy, x: Map, y: Map) -> Map:
+    """Ten pairs; each pair is a tilted hoop, seen as an ellipse: its upper half runs behind, its lower half in front.
+
+    The ray runs along a rib where it turns to the front, so ribs are densest at the lateral chest wall.
+    """
+    bone = np.zeros_like(x)
+    for rib in range(10):
+        half_width = (anatomy.lung_half_width + 4) * (0.6, 0.8, 0.91, 0.97, 1.0, 1.02)[min(rib, 5)]
+        half_height = anatomy.rib_drop / 2 * (0.55, 0.75, 0.9, 1.0)[min(rib, 3)]
+        centre = anatomy.apex_y - 6 + rib * anatomy.vertebra_height + half_height
+        part = _find_rows(y, centre - half_height - 10, centre + half_height + 30)
+        across = np.abs(x[part])
+        down = y[part] - centre - anatomy.rib_slant * across
+        slope = 2 * np.hypot(across / half_width**2, down / half_height**2)
+        level = (across / half_width) ** 2 + (down / half_height) ** 2 - 1
+        front = down > 0
+        distance = level / np.maximum(slope, 1e-6)  # first order: Taubin, PAMI 13 (1991)
+        chord = cross_tube(distance, anatomy.rib_radius * (1 + front * np.float32(0.15)), 1.1)
+        along = 1 / np.sqrt(np.clip(1 - (across / half_width) ** 2, 0.2, None))
+        cartilage = ramp(across - 0.42 * half_width - 3 * rib, 10)
+        bone[part] += chord * along * np.where(front, np.float32(0.8) * cartilage, across > 14)
+    return bone
+
+
+def _build_clavicles(anatomy: Anatomy, x: Map, y: Map) -> tuple[Map, Mask]:
+    bone, mask = np.zeros_like(x), np.zeros(x.shape, dtype=bool)
+    for side in (-1, 1):
+        across = side * x
+        start = 13 + side * anatomy.twist  # a turned patient: one joint nearer to the midline
+        s = across - start
+        axis = anatomy.apex_y + anatomy.clavicle_y - anatomy.clavicle_slope * s
+        axis += anatomy.clavicle_bend * np.sin(2 * np.pi * np.clip(s / 150, 0, 1.2))
+        radius = 5.8 + 3.2 * np.exp(-np.clip(s, 0, None) / 16)
+        distance = (y - axis) / math.hypot(1, anatomy.clavicle_slope)
+        bone += cross_tube(distance, radius, 1.3) * ramp(s, 4) * (s < 165) * 1.3
+        u = (y - anatomy.apex_y) / anatomy.lung_height
+        mask |= (np.abs(distance) < radius) & (s > 1) & (across < find_lung_border(anatomy, side, u) + 6)
+    return bone, mask
+
+
+def _build_shoulders(anatomy: Anatomy, x: Map, y: Map) -> Map:
+    """Shoulder blades, turned out of the lungs more or less, and the heads and shafts of the upper arms."""
+    bone = np.zeros_like(x)
+    top = anatomy.apex_y
+    for side in (-1, 1):
+        across = side * x - anatomy.lung_half_width - anatomy.scapula_shift
+        a = (0.97 * (across - 18) + 0.25 * (y - top - 85)) / 32
+        b = (0.97 * (y - top - 85) - 0.25 * (across - 18)) / 72
+        blade = 1 - np.hypot(a, b)
+        bone += 0.18 * ramp(blade, 0.03) + 0.2 * np.exp(-(((blade - 0.04) / 0.05) ** 2))
+        head = np.hypot(across - 42, y - top - 32)
+        bone += 1.3 * cross_tube(head, 23, 1.5)
+        shaft = (across - 46) - 0.25 * (y - top - 32)
+        bone += cross_tube(shaft, 12, 3) * (y > top + 40) * (y < top + 190)
+    return bone

@@ -1,0 +1,1 @@
+"""DICOM objects: header, pixel data of every transfer syntax, grey values, segmentations."""

@@ -1,0 +1,219 @@
+"""A DICOM file as a `Radiograph`: what is refused, what is lived with, and the order of the steps."""
+
+import os
+import re
+from collections.abc import Collection
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from medseg.errors import RadiographError
+from medseg.radiograph.channels import JPEG_TOLERANCE, merge_channels
+from medseg.radiograph.dicom.color import PALETTE_KEYWORDS, is_color, read_color
+from medseg.radiograph.dicom.decode import LOSSY, decode_stored
+from medseg.radiograph.dicom.grey import apply_modality, apply_voi, is_inverse
+from medseg.radiograph.dicom.header import (
+    PixelFormat,
+    integer,
+    numbers,
+    read_dataset,
+    read_pixel_format,
+    text,
+    texts,
+    uid,
+    values,
+)
+from medseg.radiograph.dicom.spacing import read_spacing
+from medseg.radiograph.dicom.stored import OVERLAY_TAGS
+from medseg.radiograph.image import Radiograph, check_content, clean_term
+from medseg.radiograph.kind import identify
+from medseg.radiograph.source import open_source
+
+_KEYWORDS = (
+    *("SOPClassUID", "SOPInstanceUID", "Modality", "BodyPartExamined", "ViewPosition", "BurnedInAnnotation"),
+    *("PatientOrientation", "PresentationIntentType", "LossyImageCompression", "NumberOfFrames"),
+    *("SamplesPerPixel", "Rows", "Columns"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration"),
+    *("PhotometricInterpretation", "PresentationLUTShape", "PixelPaddingValue", "PixelPaddingRangeLimit"),
+    *("PixelSpacing", "PixelSpacingCalibrationType", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
+    *("EstimatedRadiographicMagnificationFactor", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    *("VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth"),
+    *PALETTE_KEYWORDS,
+)
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+_SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+
+
+def read_dicom(file: BinaryIO, *, presentation: str, presentation_intent: Collection[str], color: str) -> Radiograph:
+    """The picture of a DICOM file. Raises `RadiographError` for all that is not one single grey frame.
+
+    A color image is grey where its channels agree as `merge_channels` says, and RGB with `color="rgb"`. Of a grey one
+    stored values, then the modality step, with `presentation="voi"` the VOI step, and MONOCHROME1 turned round last.
+    """
+    warnings: list[str] = []
+    dataset = _read_picture(file)
+    _check_intent(dataset, presentation_intent)
+    form = read_pixel_format(dataset, warnings)
+    padding = None
+    if is_color(form):
+        channels = read_color(dataset, form, warnings)
+        lossy = JPEG_TOLERANCE if form.transfer_syntax in LOSSY else 0
+        pixels = channels if color == "rgb" else merge_channels(channels, lossy, color, warnings)
+        pixels = pixels.astype(np.float32)
+    else:
+        pixels, padding = _grey_pixels(dataset, form, presentation, warnings)
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2) if color == "rgb" else pixels
+    check_content(pixels, padding)
+    spacing_mm, spacing_source = read_spacing(dataset, warnings)
+    return Radiograph(
+        pixels=pixels,
+        spacing_mm=spacing_mm,
+        spacing_source=spacing_source,
+        kind="dicom",
+        modality=clean_term(text(dataset, "Modality"), "Modality", warnings),
+        body_part=clean_term(text(dataset, "BodyPartExamined"), "BodyPartExamined", warnings),
+        view=clean_term(text(dataset, "ViewPosition"), "ViewPosition", warnings),
+        orientation=read_orientation(dataset),
+        lossy=form.transfer_syntax in LOSSY or text(dataset, "LossyImageCompression") == "01",
+        warnings=tuple(warnings),
+        padding=padding,
+        burned_in={"YES": True, "NO": False}.get((text(dataset, "BurnedInAnnotation") or "").upper()),
+        sop_class=uid(dataset, "SOPClassUID"),
+        sop_instance_uid=uid(dataset, "SOPInstanceUID"),
+    )
+
+
+def read_stored(
+    file: BinaryIO, warnings: list[str]
+) -> tuple[NDArray[np.integer[Any]], tuple[float, float] | None, bool]:
+    """Stored values as they are, spacing and whether they are lossy, of a DICOM file that holds a mask."""
+    dataset = _read_picture(file)
+    form = read_pixel_format(dataset, warnings)
+    _check_grey(form)
+    lossy = form.transfer_syntax in LOSSY or text(dataset, "LossyImageCompression") == "01"
+    stored = decode_stored(dataset, form, warnings).astype("int64" if form.allocated > 16 else "int32")
+    return stored, read_spacing(dataset, warnings)[0], lossy
+
+
+def read_patient(path: str | os.PathLike[str]) -> tuple[str, str] | None:
+    """PatientID and IssuerOfPatientID, stripped, for grouping only; None where the file is not DICOM.
+
+    Empty text stands for what is absent. Never store or print either. Raises `RadiographError` as any reader does.
+    """
+    with open_source(path) as file:
+        if identify(file, path) != "dicom":
+            return None
+        dataset = read_dataset(file, ("PatientID", "IssuerOfPatientID"), pixels=False)
+        patient, issuer = ("\\".join(texts(dataset, keyword)) for keyword in ("PatientID", "IssuerOfPatientID"))
+        return patient, issuer
+
+
+def read_orientation(dataset: Dataset) -> str | None:
+    r"""PatientOrientation as DICOM writes it, `L\F` (PS3.3 C.7.6.1.1.1), or None where it is absent or malformed."""
+    found = texts(dataset, "PatientOrientation")
+    return "\\".join(found) if len(found) == 2 and all(re.fullmatch("[LRAPHF]{1,3}", v) for v in found) else None
+
+
+def is_segmentation_class(sop_class: str | None) -> bool:
+    """Whether a SOP class is Segmentation Storage or Label Map Segmentation Storage (PS3.4 B.5)."""
+    return sop_class in _SEGMENTATIONS
+
+
+def _read_picture(file: BinaryIO) -> Dataset:
+    """The data set with its pixel data, once the header has shown that it may hold one single picture."""
+    header = read_dataset(file, ("SOPClassUID", "NumberOfFrames"), pixels=False)
+    if is_segmentation_class(uid(header, "SOPClassUID")):
+        raise RadiographError("is a DICOM segmentation, not a picture", "object")
+    frames = integer(header, "NumberOfFrames")
+    if frames is not None and frames > 1:
+        raise RadiographError(f"has {frames} frames; a single one is needed", "frames")
+    dataset = read_dataset(file, (*_KEYWORDS, *OVERLAY_TAGS, *_PIXELS), pixels=True)
+    for keyword in _PIXELS[1:]:
+        if keyword in dataset:
+            raise RadiographError(f"holds {keyword}; only PixelData is supported")
+    data = values(dataset, "PixelData")
+    if not data:
+        raise RadiographError(f"has no pixel data ({_class_name(dataset)})", "no-pixels")
+    if not isinstance(data[0], bytes):
+        raise RadiographError("PixelData has a value representation other than OB and OW")
+    return dataset
+
+
+def _class_name(dataset: Dataset) -> str:
+    name = UID(uid(dataset, "SOPClassUID") or uid(dataset.file_meta, "MediaStorageSOPClassUID") or "").name
+    return name if name and not name[0].isdigit() else "unknown SOP class"
+
+
+def _check_intent(dataset: Dataset, allowed: Collection[str]) -> None:
+    intent = (text(dataset, "PresentationIntentType") or "").upper()
+    if intent and intent not in {value.upper() for value in allowed}:
+        shown = intent if intent in ("FOR PROCESSING", "FOR PRESENTATION") else "unknown"
+        raise RadiographError(f"PresentationIntentType is {shown}; allowed: {', '.join(allowed)}", "intent")
+
+
+def _check_grey(form: PixelFormat) -> None:
+    if is_color(form):
+        raise RadiographError(f"is a color image (SamplesPerPixel {form.samples}); a grey image is needed", "colour")
+    if form.photometric not in _GREY:
+        raise RadiographError("PhotometricInterpretation is unknown; MONOCHROME1 or MONOCHROME2 is needed")
+
+
+def _grey_pixels(
+    dataset: Dataset, form: PixelFormat, presentation: str, warnings: list[str]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    _check_grey(form)
+    stored = decode_stored(dataset, form, warnings)
+    least, greatest = form.stored_range
+    tabled = greatest - least < stored.size
+    levels = np.arange(least, greatest + 1) if tabled else stored
+    grey = apply_modality(levels, form.stored_range, dataset, warnings)
+    if presentation == "voi":
+        grey = apply_voi(grey, dataset, warnings)
+    if is_inverse(form.photometric, dataset, warnings):
+        grey = grey.inverted()
+    with np.errstate(over="ignore"):
+        values = grey.values.astype(np.float32)
+    pixels = _look_up(stored, levels, values) if tabled else values
+    return pixels, _padding(stored, form, dataset, warnings)
+
+
+def _look_up(
+    stored: NDArray[np.integer[Any]], levels: NDArray[np.integer[Any]], values: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The value of each stored one; `values` are those of `levels`, which follow each other."""
+    if np.array_equal(levels, values):
+        return stored.astype(np.float32)
+    pixels = np.empty(stored.shape, np.float32)
+    for row, found in zip(pixels, stored, strict=True):  # by row, since an index has 8 bytes
+        np.take(values, found - levels[0], out=row, mode="clip")
+    return pixels
+
+
+def _padding(
+    stored: NDArray[np.integer[Any]], form: PixelFormat, dataset: Dataset, warnings: list[str]
+) -> NDArray[np.bool_] | None:
+    """Where the stored values lie from PixelPaddingValue to PixelPaddingRangeLimit (PS3.3 C.7.5.1.1.2), else None."""
+    padding = numbers(dataset, "PixelPaddingValue")
+    if not padding:
+        return None
+    stated = (*padding, *numbers(dataset, "PixelPaddingRangeLimit"))
+    limits = [limit for value in stated if (limit := _as_stored(value, form)) is not None]
+    if len(padding) > 1 or len(limits) < len(stated):
+        warnings.append("PixelPaddingValue or its range limit is not a value that a pixel can have and was ignored")
+        return None
+    low, high = min(limits), max(limits)
+    mask: NDArray[np.bool_] = (stored >= low) & (stored <= high)
+    return mask if mask.any() else None
+
+
+def _as_stored(value: float, form: PixelFormat) -> int | None:
+    """`value` as a stored value, read as signed where it was written as unsigned; None where no pixel can have it."""
+    if not value.is_integer():
+        return None
+    number, (low, high) = int(value), form.stored_range
+    turns = (0, 1 << form.allocated, 1 << form.stored) if form.signed else (0, -(1 << form.allocated))
+    return next((number - turn for turn in turns if low <= number - turn <= high), None)

@@ -1,0 +1,130 @@
+"""DICOM Segmentation objects (PS3.3 A.51): one mask a segment, and the pictures that they belong to."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from medseg.errors import RadiographError
+from medseg.radiograph.dicom.decode import decode_frames
+from medseg.radiograph.dicom.header import integer, items, numbers, read_dataset, read_pixel_format, text, uid, values
+from medseg.radiograph.dicom.read import is_segmentation_class
+from medseg.radiograph.image import check_size
+from medseg.radiograph.kind import identify
+from medseg.radiograph.source import open_source
+
+_KEYWORDS = (
+    *("SOPClassUID", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "SamplesPerPixel"),
+    *("PixelRepresentation", "PhotometricInterpretation", "SegmentationType", "MaximumFractionalValue"),
+    *("SegmentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("ReferencedSeriesSequence", "SourceImageSequence"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """The masks of one DICOM SEG."""
+
+    source_uids: frozenset[str]
+    """SOP Instance UIDs of the pictures it refers to."""
+    masks: dict[str, NDArray[np.bool_]]
+    """Segment label -> `(rows, columns)`; a segment without a frame is empty."""
+
+
+def is_segmentation(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a DICOM SEG by its SOP class; false for whatever cannot be read."""
+    try:
+        with open_source(path) as file:
+            return identify(file, path) == "dicom" and is_segmentation_class(
+                uid(read_dataset(file, ("SOPClassUID",), pixels=False), "SOPClassUID")
+            )
+    except RadiographError:
+        return False
+
+
+def read_segmentation(path: str | os.PathLike[str]) -> Segmentation:
+    """The masks of a binary, fractional (cut at half) or label map SEG of single-frame pictures.
+
+    Raises `RadiographError` for another object, a segment of several frames and labels that are missing or doubled.
+    """
+    with open_source(path) as file:
+        dataset = read_dataset(file, (*_KEYWORDS, "PixelData"), pixels=True)
+        if not is_segmentation_class(uid(dataset, "SOPClassUID")):
+            raise RadiographError("is not a DICOM segmentation")
+        labels = _labels(dataset)
+        if not isinstance(next(iter(values(dataset, "PixelData")), None), bytes):
+            raise RadiographError("is a DICOM segmentation without pixel data")
+        frames = _frames(dataset)
+        by_number = dict(_segment_masks(dataset, frames))
+        unknown = sorted(set(by_number) - set(labels))
+        if unknown:
+            raise RadiographError(f"has frames of segment {unknown[0]}, which SegmentSequence does not describe")
+        empty = np.zeros(frames.shape[1:], dtype=np.bool_)
+        masks = {label: by_number.get(number, empty) for number, label in labels.items()}
+        return Segmentation(frozenset(_source_uids(dataset)), masks)
+
+
+def _frames(dataset: Dataset) -> NDArray[Any]:
+    warnings: list[str] = []
+    form = read_pixel_format(dataset, warnings, allocations=(1, 8, 16))
+    count = integer(dataset, "NumberOfFrames") or 1
+    check_size(count * form.rows, form.columns)
+    return decode_frames(dataset, form, count, warnings)
+
+
+def _labels(dataset: Dataset) -> dict[int, str]:
+    """Segment number -> segment label."""
+    labels: dict[int, str] = {}
+    for segment in items(dataset, "SegmentSequence"):
+        number, label = integer(segment, "SegmentNumber"), text(segment, "SegmentLabel")
+        if number is None or not label or number in labels or label in labels.values():
+            raise RadiographError("SegmentSequence has a SegmentNumber or SegmentLabel that is missing or doubled")
+        labels[number] = label
+    if not labels:
+        raise RadiographError("SegmentSequence is missing or empty")
+    return labels
+
+
+def _segment_masks(dataset: Dataset, frames: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """Segment number and mask of each segment that has pixels."""
+    kind = (text(dataset, "SegmentationType") or "").upper()
+    if kind == "LABELMAP":
+        if len(frames) > 1:
+            raise RadiographError(f"has {len(frames)} frames; the segmentation of a single picture is needed")
+        yield from ((int(number), frames[0] == number) for number in np.unique(frames) if number)
+        return
+    if kind not in ("BINARY", "FRACTIONAL"):
+        raise RadiographError("SegmentationType is none of BINARY, FRACTIONAL and LABELMAP")
+    most = (numbers(dataset, "MaximumFractionalValue") or (255.0,))[0] if kind == "FRACTIONAL" else 1
+    segments = _frame_segments(dataset, len(frames))
+    if len(set(segments)) < len(segments):
+        raise RadiographError("has a segment of several frames; the segmentation of a single picture is needed")
+    for number, frame in zip(segments, frames, strict=True):
+        yield number, 2 * frame.astype(np.float64) >= most
+
+
+def _frame_segments(dataset: Dataset, count: int) -> list[int]:
+    """The segment number of each frame (PS3.3 C.8.20.3.1)."""
+    keyword = "SegmentIdentificationSequence"
+    shared = items(dataset, "SharedFunctionalGroupsSequence")[:1] or (Dataset(),)
+    groups = items(dataset, "PerFrameFunctionalGroupsSequence") or shared * count
+    macros = [macro for group in groups for macro in (items(group, keyword) or items(shared[0], keyword))[:1]]
+    found = [integer(macro, "ReferencedSegmentNumber") or 0 for macro in macros]
+    if len(found) != count:
+        raise RadiographError(f"names the segments of {len(found)} frames and has {count}")
+    return found
+
+
+def _source_uids(dataset: Dataset) -> Iterator[str]:
+    references = list(items(dataset, "SourceImageSequence"))
+    for series in items(dataset, "ReferencedSeriesSequence"):
+        references += items(series, "ReferencedInstanceSequence")
+    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for group in items(dataset, keyword):
+            for derivation in items(group, "DerivationImageSequence"):
+                references += items(derivation, "SourceImageSequence")
+    return (found for item in references if (found := uid(item, "ReferencedSOPInstanceUID")))

@@ -1,0 +1,70 @@
+"""Stored values out of pixel cells (PS3.5 8.1.1): shifted, masked or clipped to BitsStored, the sign extended."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from medseg.radiograph.dicom.header import PixelFormat, numbers, text
+
+Values = NDArray[np.integer[Any]]
+
+_OVERLAYS = [(f"{group:04X}0102", f"{group:04X}3000") for group in range(0x6000, 0x6100, 2)]
+OVERLAY_TAGS = tuple(tag for tags in _OVERLAYS for tag in tags)
+"""OverlayBitPosition and OverlayData of every overlay plane (PS3.3 C.9.2)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Pixel cells `(rows, columns)` as they come from a file or a decoder."""
+
+    values: Values
+    precision: int
+    """Bits that a cell can use."""
+    signed: bool = False
+    """Whether the decoder has extended the sign; else PixelRepresentation tells what the bits mean."""
+    lossy: bool = False
+
+
+def extract_stored(cells: Cells, form: PixelFormat, dataset: Dataset, warnings: list[str]) -> Values:
+    """The stored values of `cells`, within the range that BitsStored and PixelRepresentation allow.
+
+    Bits above BitsStored are masked off, since an overlay may lie there. Where compression has lost information, values
+    beyond the range are ringing and are clipped.
+    """
+    shift = form.high_bit + 1 - form.stored if cells.precision > form.stored else 0
+    values = cells.values.astype("int64" if form.allocated > 16 else "int32") if form.signed else cells.values
+    values, width = values >> shift if shift else values, cells.precision - shift
+    if width > form.stored and (cells.lossy or _was_lossy(dataset, form)):
+        return _clip(values, width, cells.signed, form, warnings)
+    if form.stored < 8 * values.itemsize:
+        mask = (1 << form.stored) - 1
+        if not form.signed and values.max() > mask:
+            warnings.append("bits above BitsStored were set and masked off")
+        values = values & mask
+    return _extend(values, form.stored) if form.signed else values
+
+
+def _clip(values: Values, width: int, extended: bool, form: PixelFormat, warnings: list[str]) -> Values:
+    """Values of `width` bits, clipped. The highest is the sign, unless all of those above BitsStored are clear."""
+    if form.signed:
+        values = values & ((1 << width) - 1)
+        values = _extend(values, width if extended or values.max() >> form.stored else form.stored)
+    least, greatest = form.stored_range
+    if least <= values.min() and values.max() <= greatest:
+        return values
+    warnings.append("values beyond the range of BitsStored, left by lossy compression, were clipped")
+    return values.clip(least, greatest)
+
+
+def _extend(values: Values, bits: int) -> Values:
+    return values - ((values >> (bits - 1)) << bits)
+
+
+def _was_lossy(dataset: Dataset, form: PixelFormat) -> bool:
+    """Whether the pixels were lossily compressed before, and no overlay lies in the bits above the stored ones."""
+    embedded = (numbers(dataset, position) for position, data in _OVERLAYS if data not in dataset)
+    above = any(found and found[0] > form.high_bit for found in embedded)
+    return text(dataset, "LossyImageCompression") == "01" and not above

@@ -1,0 +1,1 @@
+"""HTML pages of an evaluation and of a check."""

@@ -1,0 +1,53 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from medseg.folder import job
+from medseg.folder.job import name_outputs
+from medseg.model.checkpoint import Accepts
+from tests.inference.jobs import build_job
+
+JOB = build_job(Path("in"), Path("out"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "f" * 16},
+        {"backend": "torch/cpu/bf16"},
+        {"formats": ("png", "seg")},
+        {"accepts": Accepts()},
+        {"tta": ("mirror",)},
+        {"decision": replace(JOB.decision, thresholds=(0.5, 0.6))},
+        {"uids": True},
+    ],
+)
+def test_what_decides_the_results_decides_the_key(change):
+    assert replace(JOB, **change).key != JOB.key
+
+
+def test_folders_do_not(tmp_path):
+    moved = replace(JOB, root=b"elsewhere", folder=tmp_path)
+    assert (moved.key, moved.configuration) == (JOB.key, JOB.configuration)
+
+
+def test_formats_do_not_change_the_configuration_of_the_masks():
+    assert replace(JOB, formats=("overlay",)).configuration == JOB.configuration
+    assert replace(JOB, tta=("mirror",)).configuration != JOB.configuration
+
+
+def test_other_arithmetic_makes_other_masks(monkeypatch):
+    before = JOB.key, JOB.configuration
+    monkeypatch.setattr(job, "_ARITHMETIC", job._ARITHMETIC + 1)
+    assert before[0] != JOB.key
+    assert before[1] != JOB.configuration
+
+
+def test_names_of_results():
+    assert name_outputs(("seg", "png", "nifti", "overlay"), ("heart",), "ab") == {
+        ("png", "heart"): "png/heart/ab.png",
+        ("nifti", "heart"): "nifti/heart/ab.nii.gz",
+        ("seg", None): "seg/ab.dcm",
+        ("overlay", None): "overlay/ab.png",
+    }

@@ -1,0 +1,73 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from medseg.hardware import cpu
+
+FAULTS = """
+import resource, sys
+import torch
+from medseg.hardware.cpu import keep_freed_memory
+if sys.argv[1] == "keep" and not keep_freed_memory():
+    raise SystemExit("not glibc")
+def use(rounds):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(rounds):
+        torch.ones(40, 1 << 18)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+use(50)
+print(use(10))
+"""
+
+
+def count_faults(how):
+    """Pages that the system brought while 40 MiB were taken and freed ten times, after fifty times before."""
+    found = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=False)
+    if "not glibc" in found.stderr:
+        pytest.skip("needs glibc")
+    return int(found.stdout)
+
+
+def test_freed_memory_is_taken_again_without_asking_the_system():
+    pages = 40 * 2**20 // 4096
+    assert count_faults("keep") < pages
+    assert count_faults("leave") >= 10 * pages // 512  # where the system gives 2 MiB at a time
+
+
+@pytest.fixture
+def _threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_threads")
+@pytest.mark.parametrize(("cores", "given", "expected"), [(1, None, 1), (64, None, 2), (1, "2", 2)])
+def test_threads_follow_the_cores_there_are_unless_a_person_says_otherwise(monkeypatch, cores, given, expected):
+    torch.set_num_threads(2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    monkeypatch.setattr(cpu, "count_cores", lambda: cores)
+    cpu.limit_threads()
+    assert torch.get_num_threads() == expected
+
+
+@pytest.mark.usefixtures("_threads")
+def test_threads_that_are_bound_to_cores_are_left_alone(monkeypatch):
+    torch.set_num_threads(2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(cpu, "count_cores", lambda: 1)
+    for bound, expected in (("true", 2), ("spread", 2), ("FALSE", 1)):
+        monkeypatch.setenv("OMP_PROC_BIND", bound)
+        cpu.limit_threads()
+        assert torch.get_num_threads() == expected
+
+
+def test_a_processor_with_other_instructions_is_another(monkeypatch):
+    own = cpu.identify_processor()
+    assert own == cpu.identify_processor()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": False})
+    assert cpu.identify_processor() != own
