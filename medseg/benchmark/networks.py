@@ -62,12 +62,12 @@ def widen(network: UNet, factor: int) -> UNet:
 
 
 def count_gflop(width: int, size: int, num_classes: int, *, training: bool) -> float:
-    """The work of the article's network on one square picture, 1e9 operations; `training` adds the way back."""
+    """The work of the article's network on one square image, in 1e9 operations; `training` adds the backward pass."""
     return _count(lambda: article.UNet(1, num_classes, width), (1, 1, size, size), training)
 
 
 def count_own_gflop(network: UNet, size: tuple[int, int]) -> float:
-    """The work of a network of this project on one picture of `size`, `(rows, columns)`, 1e9 operations."""
+    """The work of a network of this project on one image of `size`, `(rows, columns)`, in 1e9 operations."""
     config, channels = network.config, network.in_channels
     return _count(lambda: build_unet(config, channels, network.out_channels), (1, channels, *size), training=False)
 

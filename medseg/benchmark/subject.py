@@ -43,7 +43,7 @@ class ArticleSide:
     network: article.UNet
     """On the CPU."""
     size: tuple[int, int]
-    """Rows and columns of the pictures that it is given."""
+    """Rows and columns of its images."""
     gflop: float
     """Its work on one of them."""
     note: str
@@ -94,7 +94,7 @@ class Subject:
         return self._pictures[split, size]
 
     def images(self, split: str, size: tuple[int, int]) -> Tensor:
-        """The images of `pictures` with as many channels as the model takes: grey ones, repeated."""
+        """The images of a split, `(case, channel, *size)`; a grey image is repeated for each channel of the model."""
         return self.pictures(split, size).images.expand(-1, self.model[1].in_channels, -1, -1)
 
     def cache(self, split: str, preprocess: PreprocessConfig, presentation: str | None = None) -> CachedCases:
@@ -134,7 +134,7 @@ class Subject:
 
     @cached_property
     def sizes(self) -> tuple[tuple[int, int], ...]:
-        """Rows and columns of the pictures that are predicted."""
+        """Rows and columns of the images that are predicted."""
         if self.settings.sizes is None and self.settings.model is not None:
             return (self.model[0].preprocess.size,)
         return tuple((side, side) for side in self.settings.sizes or _SIZES)

@@ -42,17 +42,14 @@ def build_trainer(
     train, optim = budget.train, budget.optim
 
     def prepare(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
-        image, label, present = (_send(batch[key], device, non_blocking) for key in ("image", "label", "present"))
-        ignores = "ignored" in batch
-        if ignores:  # as 255, so that a pixel made of others is ignored if any of them is
-            label = torch.cat([label, 255 * _send(batch["ignored"], device, non_blocking)], dim=1)
+        image, label, present = _load(batch, device, non_blocking)
         image, label = augment(image, label, trainer.state.iteration)
         if budget.is_coarse(trainer):
             image, label = functional.avg_pool2d(image, 2), functional.avg_pool2d(label, 2)
-        if ignores:
-            label, ignored = label.chunk(2, dim=1)
-            return image, (label, present, ignored > 0)
-        return image, (label, present)
+        if "ignored" not in batch:
+            return image, (label, present)
+        label, ignored = label.chunk(2, dim=1)
+        return image, (label, present, ignored > 0)
 
     trainer = SupervisedTrainer(
         device=device,
@@ -154,6 +151,18 @@ def seed_everything(seed: int) -> None:
 def ends_group(trainer: SupervisedTrainer, accumulate: int) -> bool:
     """Whether this iteration updates the weights: every `accumulate` batches, and at the end of an epoch."""
     return bool(trainer.state.iteration % trainer.state.epoch_length % accumulate == 0)
+
+
+def _load(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Images, labels and the known classes of a batch on `device`.
+
+    Where pixels are ignored there are as many labels again, 255 there: whatever a resampling makes of such a pixel,
+    however little, is above 0.
+    """
+    image, label, present = (_send(batch[key], device, non_blocking) for key in ("image", "label", "present"))
+    if "ignored" in batch:
+        label = torch.cat([label, 255 * _send(batch["ignored"], device, non_blocking)], dim=1)
+    return image, label, present
 
 
 def _send(tensor: Tensor, device: torch.device, non_blocking: bool) -> Tensor:
