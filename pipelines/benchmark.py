@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from medseg.commands.running import run_command
 from medseg.config import parse_args
 from pipelines.benchmark_config import BenchmarkConfig
-from pipelines.command import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from medseg.commands.running import run_command
 from medseg.config import parse_args
-from pipelines.command import run_command
 from pipelines.predict_config import PredictDicomConfig
 
 

@@ -11,7 +11,7 @@ from medseg.data.case import CaseSet
 from medseg.data.cases import find_cases
 from medseg.data.config import EvaluateDataConfig
 from medseg.evaluation.result import CaseResult
-from medseg.evaluation.subject import Subject, build_subject, read_as
+from medseg.evaluation.candidate import Candidate, build_candidate, read_as
 from medseg.inference.choice import build_backend
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
@@ -21,14 +21,14 @@ from medseg.tracking.config import StoreConfig
 CLASSES = ("box", "disc")
 
 
-def place(path: Path, data: EvaluateDataConfig, **predict: Any) -> tuple[Subject, CaseSet]:
+def place(path: Path, data: EvaluateDataConfig, **predict: Any) -> tuple[Candidate, CaseSet]:
     """The model file on the data set, as the command does it."""
     config = ModelPredictConfig(backend="torch", device="cpu", precision="fp32", **predict)
     model = load_models([str(path)], StoreConfig(), config)
     reading = read_as(model.card, data)
     found = find_cases(reading)
     predictor = build_predictor(model, build_backend(config, model), config)
-    return build_subject(model, predictor, reading, found), found
+    return build_candidate(model, predictor, reading, found), found
 
 
 def write_shapes_model(path: Path, **card: Any) -> Path:
@@ -36,9 +36,9 @@ def write_shapes_model(path: Path, **card: Any) -> Path:
     return write_model(path, card.pop("classes", CLASSES), **card)
 
 
-def digest(subject: Subject, found: CaseSet, *names: str) -> tuple[str, ...]:
+def digest(candidate: Candidate, found: CaseSet, *names: str) -> tuple[str, ...]:
     """The digests of the radiographs of these cases."""
-    return tuple(subject.read(case).digest for case in found.cases if case.id in names)
+    return tuple(candidate.read(case).digest for case in found.cases if case.id in names)
 
 
 def write_manifest(root: Path, columns: dict[str, list[str]]) -> Path:

@@ -12,12 +12,12 @@ from medseg.data.cases import check_patients
 from medseg.data.config import EvaluateDataConfig
 from medseg.data.findings import Findings
 from medseg.errors import ConfigError, DataError, IncomparableError
+from medseg.evaluation.candidate import Candidate, ReadCase, map_cases
 from medseg.evaluation.compare import compare_cases, pair_cases, warn_of_few
 from medseg.evaluation.config import EvaluationConfig
 from medseg.evaluation.per_case import CaseMeasurement, measure_case
 from medseg.evaluation.result import CaseResult, Comparison, Evaluation, digest_cases
 from medseg.evaluation.stress_pass import measure_stress
-from medseg.evaluation.subject import ReadCase, Subject, map_cases
 from medseg.evaluation.summary import compare_thresholds, find_unit, list_counts, sum_up
 
 
@@ -43,11 +43,11 @@ class Earlier:
 
 
 def evaluate_model(
-    subject: Subject,
+    candidate: Candidate,
     found: CaseSet,
     data: EvaluateDataConfig,
     config: EvaluationConfig,
-    other: Subject | Earlier | None = None,
+    other: Candidate | Earlier | None = None,
 ) -> Evaluation:
     """All that `config` asks for, of the cases in `data.subset`.
 
@@ -55,59 +55,63 @@ def evaluate_model(
     cannot be read.
     """
     started = time.monotonic()
-    check_request(found, data, config, subject)
-    done = measure_cases(subject, found, data, config.by, other if isinstance(other, Subject) else None)
-    comparison, notes = (None, []) if other is None else _compare(subject, done, found, data, other, config.seed)
-    cut = subject.predictor.decision.thresholds
+    check_request(found, data, config, candidate)
+    done = measure_cases(candidate, found, data, config.by, other if isinstance(other, Candidate) else None)
+    comparison, notes = (None, []) if other is None else _compare(candidate, done, found, data, other, config.seed)
+    cut = candidate.predictor.decision.thresholds
     evaluation = sum_up(
         done.cases,
-        subject.classes,
+        candidate.classes,
         config,
-        model=subject.digest,
+        model=candidate.digest,
         data=data.root.resolve().stem,
         subset=data.subset,
         moved=[case for case, *_ in comparison.moved] if comparison else [],
     )
     return replace(
         evaluation,
-        backend=subject.predictor.backend,
+        backend=candidate.predictor.backend,
         left_out=done.left_out,
         test_set=done.test_set,
-        thresholds=compare_thresholds(done.cases, subject.classes, subject.card.thresholds),
-        stress=measure_stress(subject, found.cases, done.cases, config.stress_cases) if config.stress else (),
+        thresholds=compare_thresholds(done.cases, candidate.classes, candidate.card.thresholds),
+        stress=measure_stress(candidate, found.cases, done.cases, config.stress_cases) if config.stress else (),
         comparison=comparison,
         warnings=[
-            *_list_warnings(subject, found, evaluation),
+            *_list_warnings(candidate, found, evaluation),
             *notes,
             *done.findings.describe_warnings(),
             *evaluation.warnings,
         ],
         findings=done.findings.listed(),
         seconds=time.monotonic() - started,
-        cut={name: cut[channel] for name, channel in zip(subject.classes, subject.channels, strict=True)},
+        cut={name: cut[channel] for name, channel in zip(candidate.classes, candidate.channels, strict=True)},
     )
 
 
-def check_request(found: CaseSet, data: EvaluateDataConfig, config: EvaluationConfig, subject: Subject) -> None:
+def check_request(found: CaseSet, data: EvaluateDataConfig, config: EvaluationConfig, candidate: Candidate) -> None:
     """Raise `ConfigError` for a column that the manifest has not, or stress of color images."""
     columns = sorted({column for case in found.cases for column in _read_columns(case)})
     unknown = [column for column in config.by if column not in columns]
     if unknown:
         there = ", ".join(columns) or "none (a manifest may have them)"
         raise ConfigError(f"by: no column {', '.join(unknown)} in {data.root}; there are {there}")
-    if config.stress and subject.data.color == "rgb":
+    if config.stress and candidate.data.color == "rgb":
         raise ConfigError("stress=true needs a model of grey radiographs; this model reads color images")
 
 
 def measure_cases(
-    subject: Subject, found: CaseSet, data: EvaluateDataConfig, by: Sequence[str] = (), other: Subject | None = None
+    candidate: Candidate,
+    found: CaseSet,
+    data: EvaluateDataConfig,
+    by: Sequence[str] = (),
+    other: Candidate | None = None,
 ) -> Pass:
-    """Every case with one of the subject's classes measured, in the order of `found`.
+    """Every case with one of the candidate's classes measured, in the order of `found`.
 
-    Of `unseen` ones those that the subject or `other` has seen are left out. Raises `DataError` where none is left,
+    Of `unseen` ones those that the candidate or `other` has seen are left out. Raises `DataError` where none is left,
     `IncomparableError` where that is because of `other`.
     """
-    scored = _find_scored(subject, found)
+    scored = _find_scored(candidate, found)
     patients = number_patients(found.cases)
     groups = {case.id: {column: _read_columns(case).get(column) or "(empty)" for column in by} for case in scored}
     left_out: list[str] = []
@@ -117,15 +121,15 @@ def measure_cases(
 
     def wanted(read: ReadCase) -> bool:
         digests.append(read.digest)
-        seen = subject.tell_seen(read) or (other is not None and other.tell_seen(read))
+        seen = candidate.tell_seen(read) or (other is not None and other.tell_seen(read))
         if seen and data.subset == "unseen":
-            left_out.append(subject.tell_seen(read))
+            left_out.append(candidate.tell_seen(read))
         return not seen or data.subset == "all"
 
     def measure(read: ReadCase, predicted: Tensor) -> CaseMeasurement:
-        return measure_case(subject, read, predicted, patients[read.case.id], groups[read.case.id])
+        return measure_case(candidate, read, predicted, patients[read.case.id], groups[read.case.id])
 
-    cases = tuple(map_cases(subject, scored, measure, wanted, findings))
+    cases = tuple(map_cases(candidate, scored, measure, wanted, findings))
     if not cases:
         kind = DataError if all(left_out) else IncomparableError
         raise kind(
@@ -135,9 +139,9 @@ def measure_cases(
     return Pass(cases, len(left_out), digest_cases(digests), findings)
 
 
-def _find_scored(subject: Subject, found: CaseSet) -> list[Case]:
+def _find_scored(candidate: Candidate, found: CaseSet) -> list[Case]:
     """The cases with a reference for at least one class that is scored."""
-    return [case for case in found.cases if case.target or set(case.masks) & set(subject.classes)]
+    return [case for case in found.cases if case.target or set(case.masks) & set(candidate.classes)]
 
 
 def _read_columns(case: Case) -> dict[str, str]:
@@ -161,7 +165,7 @@ def _find_nameless(cases: Sequence[Case]) -> set[str]:
 
 
 def _compare(
-    subject: Subject, done: Pass, found: CaseSet, data: EvaluateDataConfig, other: Subject | Earlier, seed: int
+    candidate: Candidate, done: Pass, found: CaseSet, data: EvaluateDataConfig, other: Candidate | Earlier, seed: int
 ) -> tuple[Comparison, list[str]]:
     """The other model on the cases that neither has seen, and what a reader of that should know.
 
@@ -172,9 +176,9 @@ def _compare(
     else:
         name, theirs = other.digest, _measure_other(other, found, data)
     ours = [case.result for case in done.cases]
-    pairs, notes = pair_cases(ours, theirs, name, data.subset, same_files=isinstance(other, Subject))
+    pairs, notes = pair_cases(ours, theirs, name, data.subset, same_files=isinstance(other, Candidate))
     known = {column for case in theirs for column in case.scores}
-    classes = [name for name in subject.classes if f"dice_{name}" in known]
+    classes = [name for name in candidate.classes if f"dice_{name}" in known]
     if not pairs or not classes:
         lacking = "class" if pairs else "case"
         raise IncomparableError("; ".join([f"compare: {name} has no {lacking} in common with this evaluation", *notes]))
@@ -182,17 +186,17 @@ def _compare(
     return comparison, notes + warn_of_few(comparison)
 
 
-def _measure_other(other: Subject, found: CaseSet, data: EvaluateDataConfig) -> tuple[CaseResult, ...]:
+def _measure_other(other: Candidate, found: CaseSet, data: EvaluateDataConfig) -> tuple[CaseResult, ...]:
     try:
         return tuple(case.result for case in measure_cases(other, found, data).cases)
     except DataError as error:
         raise IncomparableError(f"compare: {other.digest}: {error}") from error
 
 
-def _list_warnings(subject: Subject, found: CaseSet, evaluation: Evaluation) -> list[str]:
+def _list_warnings(candidate: Candidate, found: CaseSet, evaluation: Evaluation) -> list[str]:
     """What a reader of the numbers should know beside what the files themselves warn of."""
-    ours, theirs, cases = subject.card.classes, found.classes, evaluation.cases
-    warnings = [f"class {name} of the model is not in the data" for name in ours if name not in subject.classes]
+    ours, theirs, cases = candidate.card.classes, found.classes, evaluation.cases
+    warnings = [f"class {name} of the model is not in the data" for name in ours if name not in candidate.classes]
     warnings += [f"class {name} of the data is not in the model" for name in theirs if name not in ours]
     if len({case.patient for case in cases}) < 2:
         warnings.append("no intervals: all cases are of one patient")
@@ -200,7 +204,7 @@ def _list_warnings(subject: Subject, found: CaseSet, evaluation: Evaluation) -> 
     counts = {
         "an empty or placeholder PatientID is shared: each image counts as a patient of its own, which makes intervals "
         "too narrow where a patient has several": sum(case.case in nameless for case in cases),
-        "without a mask of a class that is scored": len(found.cases) - len(_find_scored(subject, found)),
+        "without a mask of a class that is scored": len(found.cases) - len(_find_scored(candidate, found)),
         f"surface distances not in {evaluation.unit}, left out of their means": sum(
             case.unit != evaluation.unit for case in cases
         ),
@@ -208,7 +212,7 @@ def _list_warnings(subject: Subject, found: CaseSet, evaluation: Evaluation) -> 
             f"no surface distances of {name}, since one of its masks is empty": sum(
                 math.isfinite(case.scores[f"dice_{name}"]) and math.isnan(case.scores[f"hd95_{name}"]) for case in cases
             )
-            for name in subject.classes
+            for name in candidate.classes
         },
     }
     return warnings + list_counts(counts)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medseg.data.preview import Preview, make_preview
+from medseg.evaluation.candidate import Candidate, ReadCase
 from medseg.evaluation.result import CaseResult
-from medseg.evaluation.subject import ReadCase, Subject
 from medseg.metrics.calibration import CalibrationCurve, measure_calibration
 from medseg.metrics.cardiothoracic import measure_ctr
 from medseg.metrics.overlap import measure_overlap
@@ -63,26 +63,26 @@ def write_score(value: float) -> str:
 
 
 def measure_case(
-    subject: Subject, read: ReadCase, predicted: Tensor, patient: str, groups: Mapping[str, str]
+    candidate: Candidate, read: ReadCase, predicted: Tensor, patient: str, groups: Mapping[str, str]
 ) -> CaseMeasurement:
     """Everything that is measured of one case, given the network's probabilities `(model's class, *size)`."""
     size = (int(read.reference.shape[-2]), int(read.reference.shape[-1]))
-    masks = read.hide(subject.predictor.masks(predicted, size)[subject.channels])
+    masks = read.hide(candidate.predictor.masks(predicted, size)[candidate.channels])
     dice, iou, counts = measure_overlap(masks[None], read.reference[None], read.present[None])
-    scores = {f"dice_{name}": value for name, value in zip(subject.classes, dice[0].tolist(), strict=True)}
-    scores |= {f"iou_{name}": value for name, value in zip(subject.classes, iou[0].tolist(), strict=True)}
+    scores = {f"dice_{name}": value for name, value in zip(candidate.classes, dice[0].tolist(), strict=True)}
+    scores |= {f"iou_{name}": value for name, value in zip(candidate.classes, iou[0].tolist(), strict=True)}
     prediction, reference = masks.numpy(), read.reference.numpy()
     ignored: list[Mask | None] = [None] * len(reference) if read.ignored is None else [*read.ignored.numpy()]
-    scores |= _measure_shapes(subject.classes, prediction, reference, ignored, read)
-    probabilities = subject.predictor.probabilities(predicted, size)[subject.channels].numpy()
+    scores |= _measure_shapes(candidate.classes, prediction, reference, ignored, read)
+    probabilities = candidate.predictor.probabilities(predicted, size)[candidate.channels].numpy()
     result = CaseResult(
         case=read.case.id,
         patient=patient,
         unit="px" if read.spacing_mm is None else "mm",
-        scores={name: float(write_score(scores[name])) for name in name_scores(subject.classes)},
+        scores={name: float(write_score(scores[name])) for name in name_scores(candidate.classes)},
         groups=groups,
         digest=read.digest[:16],
-        seen=subject.tell_seen(read),
+        seen=candidate.tell_seen(read),
     )
     shown = not read.image.meta["burned_in"]
     return CaseMeasurement(
@@ -94,7 +94,7 @@ def measure_case(
                 probabilities, reference, read.present.tolist(), ignored, strict=True
             )
         ),
-        _measure_thresholds(subject, read, predicted, size, dice[0]),
+        _measure_thresholds(candidate, read, predicted, size, dice[0]),
         read.image.meta["spacing_source"],
         (*read.warnings, *([] if shown else ["burned-in annotation: no picture in the report"])),
         make_preview(read.view.mean(dim=0).numpy(), np.concatenate([reference, prediction]), PREVIEW)
@@ -128,17 +128,19 @@ def _measure_shapes(
 
 
 def _measure_thresholds(
-    subject: Subject, read: ReadCase, predicted: Tensor, size: tuple[int, int], scored: Tensor
+    candidate: Candidate, read: ReadCase, predicted: Tensor, size: tuple[int, int], scored: Tensor
 ) -> NDArray[np.float64]:
     """Dice at the stored best thresholds and at 0.5, `(2, class)`; `scored` is that of the masks `(class,)`."""
-    best = tuple(subject.card.thresholds.get(name, math.nan) for name in subject.card.classes)
-    stored = torch.tensor([not math.isnan(best[channel]) for channel in subject.channels])
+    best = tuple(candidate.card.thresholds.get(name, math.nan) for name in candidate.card.classes)
+    stored = torch.tensor([not math.isnan(best[channel]) for channel in candidate.channels])
     rows = []
     for thresholds in (best, (0.5,) * len(best)) if stored.any() else ():
         dice = scored
-        if thresholds != subject.predictor.decision.thresholds:
-            masks = replace(subject.predictor.decision, thresholds=thresholds).masks(predicted, size)[subject.channels]
+        if thresholds != candidate.predictor.decision.thresholds:
+            masks = replace(candidate.predictor.decision, thresholds=thresholds).masks(predicted, size)[
+                candidate.channels
+            ]
             masks = read.hide(masks)
             dice = measure_overlap(masks[None], read.reference[None], read.present[None])[0][0]
         rows.append(torch.where(stored, dice.double(), torch.nan).numpy())
-    return np.stack(rows) if rows else np.full((2, len(subject.classes)), np.nan)
+    return np.stack(rows) if rows else np.full((2, len(candidate.classes)), np.nan)

@@ -1,23 +1,62 @@
 """A network in int8: its ranges measured on training cases, its loss on others, and refused where that is too much."""
 
+import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from medseg.data.case import Case
+from medseg.atomic import write_text
+from medseg.data.case import Case, CaseSet
+from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
-from medseg.errors import DataError, QuantizationError
+from medseg.errors import ConfigError, DataError, QuantizationError
+from medseg.evaluation.candidate import Candidate, ReadCase, build_candidate, map_cases, read_as
 from medseg.evaluation.config import QuantizationConfig
-from medseg.evaluation.subject import ReadCase, Subject, map_cases
-from medseg.inference.predictor import Predictor
+from medseg.hardware.device import find_hardware
+from medseg.inference.backends import Backend
+from medseg.inference.config import ModelPredictConfig
+from medseg.inference.models import LoadedModel, load_models
+from medseg.inference.openvino_runtime import is_installed
+from medseg.inference.predictor import Predictor, build_predictor
 from medseg.metrics.cardiothoracic import measure_ctr
 from medseg.metrics.overlap import measure_overlap
-from medseg.model.checkpoint import QuantizationLoss
+from medseg.model.checkpoint import QuantizationLoss, QuantizedNetwork, save_checkpoint
+from medseg.notice import RESEARCH_USE
+from medseg.tracking.config import StoreConfig
+
+MODEL = "int8.pt"
+LOSS = "quantization.json"
+RESULTS = (MODEL, LOSS)
+"""What a quantization leaves in its folder."""
 
 
-def gather_images(subject: Subject, cases: Sequence[Case], config: QuantizationConfig) -> list[Tensor]:
+def load_single(address: str, tracking: StoreConfig) -> LoadedModel:
+    """The model. Raises `ConfigError` for an ensemble, or where the extra is missing; `CheckpointError`."""
+    if not (is_installed() and is_installed("nncf")):
+        raise ConfigError("quantize_xray needs OpenVINO and NNCF: pip install 'medseg[openvino]'")
+    model = load_models((address,), tracking, ModelPredictConfig())
+    if len(model.networks) != 1:
+        raise ConfigError(f"model: {address} holds {len(model.networks)} networks; they are quantised one by one")
+    return model
+
+
+def place_float32(model: LoadedModel, found: CaseSet, data: CasesConfig) -> Candidate:
+    """The model in float32 on the cases. Raises `DataError` where they have no class in common."""
+    predictor = build_predictor(model, Backend("torch", find_hardware("cpu"), "fp32"), ModelPredictConfig())
+    return build_candidate(model, predictor, read_as(model.card, data), found)
+
+
+def place_int8(model: LoadedModel, quantized: QuantizedNetwork) -> Predictor:
+    """The model in int8."""
+    backend = Backend("openvino", find_hardware("cpu"), "int8")
+    return build_predictor(replace(model, quantized=(quantized,)), backend, ModelPredictConfig())
+
+
+def gather_images(candidate: Candidate, cases: Sequence[Case], config: QuantizationConfig) -> list[Tensor]:
     """The network's inputs, `(channel, rows, columns)`, of some cases that the model was trained on.
 
     The same ones each time. Raises `DataError` where there are none.
@@ -27,19 +66,21 @@ def gather_images(subject: Subject, cases: Sequence[Case], config: QuantizationC
     for case in shuffled:
         if len(images) == config.num_images:
             break
-        read = subject.read(case)
-        if subject.tell_seen(read) == "training":
+        read = candidate.read(case)
+        if candidate.tell_seen(read) == "training":
             images.append(read.input)
     if not images:
         raise DataError(
-            f"{subject.data.root}: holds none of the radiographs that the model was trained on; int8 takes its ranges "
-            "from them, data.root is the data set of the training"
+            f"{candidate.data.root}: holds none of the radiographs that the model was trained on; int8 takes its "
+            "ranges from them, data.root is the data set of the training"
         )
     return images
 
 
-def measure_loss(subject: Subject, quantized: Predictor, cases: Sequence[Case], num_images: int) -> QuantizationLoss:
-    """What the masks of `quantized` lose against those of `subject`, at the references' size.
+def measure_loss(
+    candidate: Candidate, quantized: Predictor, cases: Sequence[Case], num_images: int
+) -> QuantizationLoss:
+    """What the masks of `quantized` lose against those of `candidate`, at the references' size.
 
     Over all cases that the model was not trained on. Raises `DataError` where a class is known of none of them.
     """
@@ -48,22 +89,22 @@ def measure_loss(subject: Subject, quantized: Predictor, cases: Sequence[Case], 
         """Dice of either, then cardiothoracic ratio of either: `(2, class + 1)`."""
         size = (int(read.reference.shape[-2]), int(read.reference.shape[-1]))
         maps = (predicted, quantized.predict(read.input[None])[0])
-        return torch.stack([_measure(subject, read, subject.predictor.masks(one, size)) for one in maps])
+        return torch.stack([_measure(candidate, read, candidate.predictor.masks(one, size)) for one in maps])
 
-    findings = Findings(subject.data.root)
-    found = map_cases(subject, cases, measure, lambda read: subject.tell_seen(read) != "training", findings)
-    loss = torch.stack([case[0] - case[1] for case in found]) if found else torch.empty(0, len(subject.classes) + 1)
+    findings = Findings(candidate.data.root)
+    found = map_cases(candidate, cases, measure, lambda read: candidate.tell_seen(read) != "training", findings)
+    loss = torch.stack([case[0] - case[1] for case in found]) if found else torch.empty(0, len(candidate.classes) + 1)
     dice, ctr = loss[:, :-1], average_difference(found)
-    for name, known in zip(subject.classes, (~dice.isnan()).any(dim=0).tolist(), strict=True):
+    for name, known in zip(candidate.classes, (~dice.isnan()).any(dim=0).tolist(), strict=True):
         if not known:
             raise DataError(
-                f"{subject.data.root}: every case with {name} was trained on; the loss is measured on others"
+                f"{candidate.data.root}: every case with {name} was trained on; the loss is measured on others"
             )
     return QuantizationLoss(
         images=num_images,
         cases=len(found),
-        dice=dict(zip(subject.classes, dice.nanmean(dim=0).tolist(), strict=True)),
-        worst=dict(zip(subject.classes, dice.nan_to_num(nan=-1.0).amax(dim=0).tolist(), strict=True)),
+        dice=dict(zip(candidate.classes, dice.nanmean(dim=0).tolist(), strict=True)),
+        worst=dict(zip(candidate.classes, dice.nan_to_num(nan=-1.0).amax(dim=0).tolist(), strict=True)),
         ctr=ctr,
     )
 
@@ -93,11 +134,36 @@ def check_loss(loss: QuantizationLoss, config: QuantizationConfig) -> None:
         raise QuantizationError(f"int8 is refused, {loss.cases} cases: {'; '.join(found)}")
 
 
-def _measure(subject: Subject, read: ReadCase, masks: Tensor) -> Tensor:
+def write_loss(loss: QuantizationLoss, model: LoadedModel, limits: QuantizationConfig, folder: Path) -> None:
+    """Write `quantization.json`: the loss beside its limits."""
+    content = {"model": model.digest, **loss.model_dump(), "limits": limits.model_dump(), "research_use": RESEARCH_USE}
+    write_text(folder / LOSS, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def describe_loss(loss: QuantizationLoss) -> str:
+    """A line on each class, and on the cardiothoracic ratio if there is one."""
+    lines = [f"int8 against float32, ranges from {loss.images} training cases, {loss.cases} others:"]
+    lines += [
+        f"  {name}: Dice lower by {mean:.4f} on average, by {loss.worst[name]:.4f} in the worst case"
+        for name, mean in loss.dice.items()
+    ]
+    if loss.ctr is not None:
+        lines.append(f"  cardiothoracic ratio: differs by {loss.ctr:.4f} on average")
+    return "\n".join(lines)
+
+
+def save_quantized(loss: QuantizationLoss, model: LoadedModel, quantized: QuantizedNetwork, folder: Path) -> Path:
+    """Write `int8.pt`, the model with its network in both precisions; its path. Raises `StorageError`."""
+    card = model.card.model_copy(update={"quantization": loss})
+    save_checkpoint(folder / MODEL, card, model.networks[0].state_dict(), quantized=quantized)
+    return folder / MODEL
+
+
+def _measure(candidate: Candidate, read: ReadCase, masks: Tensor) -> Tensor:
     masks = masks.clone()
-    own = masks[subject.channels] = read.hide(masks[subject.channels])
+    own = masks[candidate.channels] = read.hide(masks[candidate.channels])
     dice, _, _ = measure_overlap(own[None], read.reference[None], read.present[None])
     ratio = None
-    if {"lungs", "heart"} <= set(subject.card.classes):
-        ratio = measure_ctr(*(masks[subject.card.classes.index(name)].numpy() for name in ("lungs", "heart")))
+    if {"lungs", "heart"} <= set(candidate.card.classes):
+        ratio = measure_ctr(*(masks[candidate.card.classes.index(name)].numpy() for name in ("lungs", "heart")))
     return torch.cat([dice[0], torch.tensor([torch.nan if ratio is None else ratio.value])])

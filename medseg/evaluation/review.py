@@ -1,7 +1,9 @@
 """An evaluation in MLflow, where people review it: numbers, curves, the table of cases, the worst of them."""
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.data.findings import list_findings
+from medseg.evaluation.champion import promote_model
 from medseg.evaluation.files import METRICS, PER_CASE, REPORT, build_rows
 from medseg.evaluation.per_case import name_scores
 from medseg.evaluation.ranking import rank_cases
 from medseg.evaluation.result import CaseResult, Evaluation, StressCurve
+from medseg.inference.models import LoadedModel
 from medseg.output.drawing import draw_legend, draw_strip
 from medseg.tracking.config import EvaluateTrackingConfig, TrackingConfig
 from medseg.tracking.lifecycle import start_run
 from medseg.tracking.run import Run
+from medseg.tracking.store import find_store
 
 NUM_WORST = 6
 """Cases whose pictures are recorded, where they were kept: `shown` says of how many."""
+
+
+def review_evaluation(
+    evaluation: Evaluation, folder: Path, tracking: EvaluateTrackingConfig, run_id: str | None
+) -> Iterator[str]:
+    """Record an evaluation and promote its model, each if `tracking` asks for it; a sentence on either.
+
+    Raises as `record_evaluation` and `promote_model` do.
+    """
+    if tracking.record:
+        record_evaluation(evaluation, folder, tracking, run_id)
+        yield f"to look at it in MLflow: {find_store(tracking).ui_command}"
+    if tracking.promote and tracking.register is not None:
+        yield promote_model(evaluation, run_id, tracking, tracking.register)
+
+
+def find_training_run(addresses: tuple[str, ...], model: LoadedModel) -> str | None:
+    """The MLflow run that trained the model, or the folds of a cross-validation's folder; None where none is known."""
+    summary = Path(addresses[0]) / "summary.json"
+    if len(addresses) == 1 and len(model.networks) > 1 and summary.is_file():
+        with suppress(ValueError, KeyError, TypeError):  # a damaged file knows of none
+            return str(json.loads(summary.read_bytes())["run_id"])
+    return model.card.run_id
 
 
 def record_evaluation(

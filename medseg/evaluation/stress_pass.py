@@ -15,14 +15,14 @@ from tqdm import tqdm
 from medseg.data.case import Case
 from medseg.data.stress import STRESSES, Stress, apply_stress
 from medseg.data.threads import map_in_threads
+from medseg.evaluation.candidate import Candidate, ReadCase
 from medseg.evaluation.per_case import CaseMeasurement
 from medseg.evaluation.result import StressCurve
-from medseg.evaluation.subject import ReadCase, Subject
 from medseg.metrics.overlap import measure_overlap
 
 
 def measure_stress(
-    subject: Subject, cases: Sequence[Case], measured: Sequence[CaseMeasurement], number: int
+    candidate: Candidate, cases: Sequence[Case], measured: Sequence[CaseMeasurement], number: int
 ) -> list[StressCurve]:
     """The curves over `number` of the cases that were `measured`, those with the least digests.
 
@@ -31,8 +31,8 @@ def measure_stress(
     chosen = sorted(measured, key=lambda case: case.result.digest)[:number]
     by_id = {case.id: case for case in cases}
     shown = tqdm(chosen, unit=" cases under stress", file=sys.stderr, disable=None)
-    dice = torch.stack([_measure_levels(subject, subject.read(by_id[case.result.case])) for case in shown])
-    before = [[case.result.scores[f"dice_{name}"] for name in subject.classes] for case in chosen]
+    dice = torch.stack([_measure_levels(candidate, candidate.read(by_id[case.result.case])) for case in shown])
+    before = [[case.result.scores[f"dice_{name}"] for name in candidate.classes] for case in chosen]
     start = torch.tensor(before, dtype=torch.float64).nanmean(dim=0).tolist()
     means = dice.double().nanmean(dim=0).numpy()
     return [
@@ -40,25 +40,25 @@ def measure_stress(
             stress.name,
             stress.unit,
             (0, *stress.levels),
-            {name: (start[i], *means[row, :, i].tolist()) for i, name in enumerate(subject.classes)},
+            {name: (start[i], *means[row, :, i].tolist()) for i, name in enumerate(candidate.classes)},
             len(chosen),
         )
         for row, stress in enumerate(STRESSES)
     ]
 
 
-def _measure_levels(subject: Subject, read: ReadCase) -> Tensor:
+def _measure_levels(candidate: Candidate, read: ReadCase) -> Tensor:
     """The Dice of one case `(stress, level, class)`."""
 
     def measure(maps: Tensor, reference: Tensor, ignored: Tensor) -> Tensor:
         size = (int(reference.shape[-2]), int(reference.shape[-1]))
-        masks = subject.predictor.masks(maps, size)[subject.channels] & ~ignored
+        masks = candidate.predictor.masks(maps, size)[candidate.channels] & ~ignored
         return measure_overlap(masks[None], reference[None], read.present[None])[0]
 
     rows = []
     for stress in STRESSES:
         images, *references = zip(*map_in_threads(partial(_spoil, read, stress), stress.levels), strict=True)
-        predicted = subject.predict([subject.prepare(image)[1] for image in images])
+        predicted = candidate.predict([candidate.prepare(image)[1] for image in images])
         rows.append(torch.cat(list(map(measure, predicted, *references))))
     return torch.stack(rows)
 

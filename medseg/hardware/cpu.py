@@ -7,7 +7,8 @@ import os
 
 import torch
 
-from medseg.hardware.cores import count_cores, name_processor
+from medseg.hardware.cores import name_processor
+from medseg.hardware.device import Hardware
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of glibc's malloc.h
 
@@ -23,15 +24,17 @@ def keep_freed_memory() -> bool:
     return mallopt is not None and bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
 
 
-def limit_threads() -> None:
-    """Let PyTorch run no more threads than `count_cores`, which knows of a container's quota.
+def limit_threads(hardware: Hardware) -> None:
+    """Let PyTorch run no more threads on a CPU than there are cores, of which a container's quota may leave few.
 
-    Whoever says how many, or binds them to cores, is left alone: a bound thread sees no core but its own.
+    A number that `OMP_NUM_THREADS` gives stays, and so do threads that are bound to cores: these see no other core.
     """
+    if hardware.device.type != "cpu":
+        return
     said = {"OMP_NUM_THREADS", "GOMP_CPU_AFFINITY"} & os.environ.keys()
     bound = os.environ.get("OMP_PROC_BIND", "false").lower() != "false"
-    if not (said or bound) and (cores := count_cores()) < torch.get_num_threads():
-        torch.set_num_threads(cores)
+    if not (said or bound) and hardware.num_cores < torch.get_num_threads():
+        torch.set_num_threads(hardware.num_cores)
 
 
 def identify_processor() -> str:

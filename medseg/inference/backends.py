@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from medseg.errors import ConfigError
 from medseg.hardware.compiler import prepare_compiler
 from medseg.hardware.cpu import limit_threads
-from medseg.hardware.precision import Hardware, build_inferer, choose_device, has_bf16
+from medseg.hardware.device import Hardware, find_hardware
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import LoadedModel
 from medseg.inference.openvino_runtime import OpenVinoRuntime, convert, is_installed, read_quantized
@@ -27,27 +26,24 @@ class Backend:
 
     library: str
     """`torch`, `inductor` (PyTorch compiled) or `openvino`."""
-    device: torch.device
+    hardware: Hardware
     precision: str
-    """`fp32`, `bf16` or `int8`."""
-    channels_last: bool = True
+    """`fp32`, `bf16` or `int8`, whatever is usual on the device."""
 
     @property
     def name(self) -> str:
         """As `torch/cpu/bf16`."""
-        return f"{self.library}/{self.device.type}/{self.precision}"
+        return f"{self.library}/{self.hardware.device.type}/{self.precision}"
 
     def load(self, network: UNet, size: tuple[int, int], quantized: QuantizedNetwork | None = None) -> Forward:
         """The forward pass of `network` on pictures of `size`, `(rows, columns)`; int8 wants it quantised."""
-        if self.device.type == "cpu":
-            limit_threads()
+        limit_threads(self.hardware)
         if self.library == "openvino":
             if self.precision == "int8":
                 assert quantized is not None  # as list_backends sees to
                 return OpenVinoRuntime(read_quantized(quantized, network, size), self.precision)
             return OpenVinoRuntime(convert(network, size, self.precision), self.precision)
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        return TorchRuntime(network, self.device, self.precision, layout, compiled=self.library == "inductor")
+        return TorchRuntime(network, self.hardware, self.precision, compiled=self.library == "inductor")
 
     def load_all(self, model: LoadedModel) -> list[Forward]:
         """The forward passes of a model, one a network."""
@@ -60,8 +56,9 @@ def list_backends(config: ModelPredictConfig, model: LoadedModel) -> list[Backen
     asked = config
     if asked.backend == "openvino" and asked.device == "auto":
         asked = asked.model_copy(update={"device": "cpu"})
-    device = choose_device(asked)
-    has_openvino, is_quantized = device.type == "cpu" and is_installed(), None not in model.quantized
+    hardware = find_hardware(asked.device, channels_last=asked.channels_last)
+    device, is_quantized = hardware.device, None not in model.quantized
+    has_openvino = device.type == "cpu" and is_installed()
     if asked.backend == "openvino" and not has_openvino:
         raise ConfigError(
             "predict.backend=openvino runs on processors: predict.device=auto"
@@ -78,18 +75,16 @@ def list_backends(config: ModelPredictConfig, model: LoadedModel) -> list[Backen
     if asked.backend == "inductor" and not prepare_compiler(device):
         asked = asked.model_copy(update={"backend": "torch"})
     libraries = ["torch", *(["openvino"] if has_openvino else [])] if asked.backend == "auto" else [asked.backend]
-    usual = "bf16" if has_bf16(device) else "fp32"
-    precisions = [usual, *(["int8"] if is_quantized else [])] if asked.precision == "auto" else [asked.precision]
+    usual = [hardware.precision, *(["int8"] if is_quantized else [])]
+    precisions = usual if asked.precision == "auto" else [asked.precision]
     return [
-        Backend(library, device, precision, asked.channels_last)
+        Backend(library, hardware, precision)
         for library in libraries
         for precision in precisions
         if precision != "int8" or library == "openvino"
     ]
 
 
-def build_training_backend(train: Hardware) -> Backend:
+def build_training_backend(hardware: Hardware) -> Backend:
     """PyTorch on the device and in the precision of a training."""
-    device = choose_device(train)
-    precision = "bf16" if build_inferer(train, device).enabled else "fp32"
-    return Backend("torch", device, precision, train.channels_last)
+    return Backend("torch", hardware, hardware.precision)

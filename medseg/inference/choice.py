@@ -15,7 +15,6 @@ from medseg.atomic import write_text
 from medseg.errors import ConfigError, StorageError
 from medseg.hardware.cache import cache_folder
 from medseg.hardware.cpu import identify_processor, limit_threads
-from medseg.hardware.precision import has_bf16
 from medseg.inference.backends import Backend, list_backends
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import LoadedModel
@@ -32,8 +31,7 @@ def build_backend(config: ModelPredictConfig, model: LoadedModel, recorded: str 
     """
     candidates = _list_recorded(config, model, recorded) if recorded else []
     candidates = candidates or list_backends(config, model)
-    if candidates[0].device.type == "cpu":
-        limit_threads()  # on whose number the speed depends
+    limit_threads(candidates[0].hardware)  # on whose number the speed depends
     backend, reason = pick_fastest(candidates, model)
     print(f"backend {backend.name}: {reason}", file=sys.stderr)
     return backend
@@ -99,7 +97,7 @@ def _list_recorded(config: ModelPredictConfig, model: LoadedModel, recorded: str
     except ConfigError as error:
         print(f"not {recorded}, which the journal says: {error}", file=sys.stderr)
         return []
-    if found[0].precision == "bf16" != config.precision and not has_bf16(found[0].device):
+    if found[0].precision == "bf16" != config.precision and not found[0].hardware.has_bf16:
         print(f"not {recorded}, which the journal says: this machine has no bfloat16", file=sys.stderr)
         return []
     return found
@@ -109,7 +107,7 @@ def _describe(candidates: Sequence[Backend], model: LoadedModel) -> str:
     """16 hex digits over all that the speed depends on."""
     libraries = {backend.library for backend in candidates} & {"openvino"} | {"torch"}
     known = {
-        "backends": [(backend.name, backend.channels_last) for backend in candidates],
+        "backends": [(backend.name, backend.hardware.channels_last) for backend in candidates],
         "versions": [f"{name} {metadata.version(name)}" for name in sorted(libraries)],
         "processor": [identify_processor(), torch.get_num_threads()],
         "model": model.card.model.model_dump(mode="json"),

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
 
 from medseg.config import ExistingPath, Section, expand_home
+from medseg.model.config import InferenceConfig
 
 
 def _as_list(given: Any) -> Any:
@@ -25,6 +26,10 @@ class PredictConfig(Section):
 
     batch_size: PositiveInt = 4
     """Pictures in a step of the network."""
+
+
+class TrainPredictConfig(InferenceConfig, PredictConfig):
+    """How probabilities become masks; all but threshold and batch_size go into the model file."""
 
 
 class ModelPredictConfig(PredictConfig):

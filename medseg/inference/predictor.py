@@ -74,7 +74,7 @@ class Predictor:
 
 def build_predictor(model: LoadedModel, backend: Backend, config: PredictConfig) -> Predictor:
     """The model on `backend`."""
-    return Predictor(model.card, backend.load_all(model), config, backend.device, backend.name)
+    return Predictor(model.card, backend.load_all(model), config, backend.hardware.device, backend.name)
 
 
 def _same(maps: Tensor) -> Tensor:

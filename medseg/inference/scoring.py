@@ -1,6 +1,7 @@
 """How good a model is on cases, at the size of their references."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from medseg.data.masks import read_mask_files, stack_ignored, stack_masks
 from medseg.data.transforms import LoadRadiographd, ScaleRadiographd
 from medseg.inference.predictor import Predictor
 from medseg.metrics.overlap import SegmentationScores, ThresholdSearch
+from medseg.output.images import write_mask_png
 
 Keep = Callable[[Case, Tensor], None]
 
@@ -30,6 +32,16 @@ def score_cases(
         if keep is not None:
             keep(case, masks)
     return scores.compute()
+
+
+def keep_masks(folder: Path, classes: Sequence[str]) -> Keep:
+    """What writes each case's masks to `folder/<class>/<case>.png`, 0 and 255."""
+
+    def keep(case: Case, masks: Tensor) -> None:
+        for name, mask in zip(classes, masks.numpy(), strict=True):
+            write_mask_png(folder / name / f"{case.id}.png", mask)
+
+    return keep
 
 
 def search_thresholds(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from medseg.hardware.device import Hardware
 from medseg.inference.prepare import fold, split_first, split_images
 from medseg.model.unet import UNet
 
@@ -15,17 +16,15 @@ class TorchRuntime:
     Compiled, that happens at the first picture, on a GPU into a CUDA graph.
     """
 
-    def __init__(
-        self, network: UNet, device: torch.device, precision: str, layout: torch.memory_format, *, compiled: bool
-    ) -> None:
+    def __init__(self, network: UNet, hardware: Hardware, precision: str, *, compiled: bool) -> None:
         """`precision` is `fp32` or `bf16`."""
-        self.device, self.layout, self.splits = device, layout, precision == "bf16"
+        self.device, self.layout, self.splits = hardware.device, hardware.memory_format, precision == "bf16"
         self.dtype = torch.bfloat16 if self.splits else torch.float32
         prepared = split_first(fold(network)) if self.splits else fold(network)
-        prepared = prepared.to(device, self.dtype).to(memory_format=layout)  # type: ignore[call-overload]
+        prepared = prepared.to(self.device, self.dtype).to(memory_format=self.layout)  # type: ignore[call-overload]
         self.network: Callable[[Tensor], Tensor] = prepared
         if compiled:
-            self.network = torch.compile(prepared, options={"triton.cudagraphs": device.type == "cuda"})
+            self.network = torch.compile(prepared, options={"triton.cudagraphs": self.device.type == "cuda"})
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:

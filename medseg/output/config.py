@@ -13,6 +13,16 @@ class OutputConfig(Section):
     """The folder of this command's results; one process at a time writes into it."""
 
 
+class TrainOutputConfig(OutputConfig):
+    """Where results are written."""
+
+    dir: Path = Path("output/train_xray")
+    """The folder of this command's results; one process at a time writes into it."""
+
+    masks: bool = False
+    """Also write the test cases' masks as PNG, 0 and 255, at the size of the references (the article's)."""
+
+
 class PredictOutputConfig(OutputConfig):
     """What is written, and where."""
 

@@ -85,6 +85,12 @@ def find_store(config: StoreConfig) -> Store:
     return Store(build_address(database) + settings, database)
 
 
+def check_store(config: StoreConfig) -> None:
+    """Raise `ConfigError` or `StorageError` where MLflow could record nothing, before there is anything to record."""
+    with open_store(find_store(config)):
+        pass
+
+
 @contextmanager
 def open_store(store: Store) -> Iterator["MlflowClient"]:
     """A client of the store, which is created where it is new; MLflow's global address is put back afterwards.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from medseg.hardware.cores import count_free_memory
-from medseg.hardware.precision import build_inferer, choose_device
+from medseg.hardware.device import Hardware
 from medseg.model.checkpoint import ModelCard
 from medseg.training.config import TrainingConfig
 
@@ -21,25 +21,26 @@ _PASSES = 3  # what is kept for the backward pass, gradients of the like, and wh
 
 
 def settle_batch_size(
-    train: TrainingConfig, card: ModelCard, num_cases: int, resumed: Mapping[str, Any] | None
+    train: TrainingConfig, card: ModelCard, num_cases: int, hardware: Hardware, resumed: Mapping[str, Any] | None
 ) -> TrainingConfig:
     """`train` with a batch size: its own, else that of the training which is `resumed`, else one for this hardware."""
     if train.batch_size is not None:
         return train
     if resumed is not None:
         return train.model_copy(update={"batch_size": resumed["training"].get("batch_size", _PROCESSOR)})
-    device = choose_device(train)
+    device = hardware.device
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else count_free_memory()
-    size = _choose(device.type, num_cases, (_SHARE * free - _count_bytes(card)) / count_picture_bytes(card, train))
+    fitting = (_SHARE * free - _count_bytes(card)) / count_image_bytes(card, hardware)
+    size = _choose(device.type, num_cases, fitting)
     print(f"train.batch_size={size}, chosen for {device.type}", file=sys.stderr)
     return train.model_copy(update={"batch_size": size})
 
 
-def count_picture_bytes(card: ModelCard, train: TrainingConfig) -> int:
-    """About how much memory a picture takes in a training step: what every layer of the network gives, a few times."""
+def count_image_bytes(card: ModelCard, hardware: Hardware) -> int:
+    """About how much memory an image takes in a training step: what every layer of the network gives, a few times."""
     with torch.device("meta"):
         network = card.build_network()
-        picture = torch.empty(1, network.in_channels, *card.preprocess.size)
+        image = torch.empty(1, network.in_channels, *card.preprocess.size)
     numbers = 0
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -49,8 +50,8 @@ def count_picture_bytes(card: ModelCard, train: TrainingConfig) -> int:
     for module in network.modules():
         if not list(module.children()):
             module.register_forward_hook(count)
-    network.eval()(picture)
-    return _PASSES * numbers * (2 if build_inferer(train, choose_device(train)).enabled else 4)
+    network.eval()(image)
+    return _PASSES * numbers * (2 if hardware.precision == "bf16" else 4)
 
 
 def _count_bytes(card: ModelCard) -> int:

@@ -2,32 +2,27 @@
 
 from collections.abc import Sequence
 
-from medseg.data.config import DataConfig, PreprocessConfig
+from medseg.data.config import DataConfig
 from medseg.data.loaders import CachedCases, CachedSplits, CaseFacts
 from medseg.data.splits import Splits
 from medseg.metrics.shape import measure_position
 from medseg.model.checkpoint import Accepts, ModelCard, Range, Reading, check_components
-from medseg.model.config import InferenceConfig, ModelConfig
+from medseg.model.config import InferenceConfig
 from medseg.radiograph.dicom.terms import DEFINED
+from medseg.training.recipe import Recipe
 
 
-def describe_model(
-    splits: Splits,
-    cached: CachedSplits,
-    data: DataConfig,
-    preprocess: PreprocessConfig,
-    model: ModelConfig,
-    inference: InferenceConfig,
-) -> ModelCard:
+def describe_model(recipe: Recipe, data: DataConfig, splits: Splits, cached: CachedSplits) -> ModelCard:
     """The card, without the results of training: architecture, preprocessing, accepted input, digests and ranges.
 
-    Raises `ConfigError` where `inference` names a class that there is not.
+    Raises `ConfigError` if `predict.components` names a class that there is not.
     """
+    inference = InferenceConfig(**{name: getattr(recipe.predict, name) for name in InferenceConfig.model_fields})
     check_components(inference, splits.classes)
     return ModelCard(
         classes=splits.classes,
-        model=model,
-        preprocess=preprocess,
+        model=recipe.model,
+        preprocess=recipe.preprocess,
         inference=inference,
         reading=Reading(presentation=data.presentation, presentation_intent=data.presentation_intent, color=data.color),
         accepts=describe_input(cached.train.facts, data),

@@ -16,9 +16,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from medseg.data.augment import Augment
-from medseg.hardware.precision import build_inferer
+from medseg.hardware.device import AutocastInferer, Hardware
 from medseg.metrics.overlap import SegmentationScores
-from medseg.training.config import OptimConfig, TrainingConfig
+from medseg.training.config import OptimConfig
 from medseg.training.handlers import Budget, check_losses
 from medseg.training.losses import MaskedLoss
 
@@ -31,7 +31,7 @@ def build_trainer(
     loss: MaskedLoss,
     augment: Augment,
     budget: Budget,
-    device: torch.device,
+    hardware: Hardware,
 ) -> SupervisedTrainer:
     """An Ignite engine whose step is: to the device, augment, forward, loss, backward, clip, update.
 
@@ -39,7 +39,7 @@ def build_trainer(
     before the backward pass of a loss that is not finite; on a GPU, which a look at each loss would keep waiting,
     `Validation` and `Saving` look before anything is validated or saved.
     """
-    train, optim = budget.train, budget.optim
+    train, optim, device = budget.train, budget.optim, hardware.device
 
     def prepare(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         image, label, present = _load(batch, device, non_blocking)
@@ -60,7 +60,7 @@ def build_trainer(
         loss_function=loss,
         prepare_batch=prepare,
         non_blocking=True,
-        inferer=cast(Inferer, build_inferer(train, device)),
+        inferer=cast(Inferer, AutocastInferer(hardware)),
         decollate=False,
         optim_set_to_none=True,
         accumulation_steps=train.accumulate,
@@ -77,10 +77,10 @@ def build_evaluator(
     network: nn.Module,
     loader: DataLoader[dict[str, Any]],
     classes: Sequence[str],
-    train: TrainingConfig,
-    device: torch.device,
+    hardware: Hardware,
 ) -> SupervisedEvaluator:
     """An Ignite engine that scores `network` at its own size; `state.metrics["scores"]` holds the result."""
+    device = hardware.device
 
     def prepare(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tensor, Tensor]:
         return _send(batch["image"], device, non_blocking), _send(batch["label"], device, non_blocking)
@@ -91,7 +91,7 @@ def build_evaluator(
         network=network,
         prepare_batch=prepare,
         non_blocking=True,
-        inferer=cast(Inferer, build_inferer(train, device)),
+        inferer=cast(Inferer, AutocastInferer(hardware)),
         decollate=False,
     )
     evaluator.logger.disabled = True

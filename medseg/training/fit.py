@@ -12,23 +12,23 @@ from monai.engines import SupervisedTrainer
 from torch import nn
 
 from medseg.data.augment import Augment
-from medseg.data.config import AugmentConfig
 from medseg.data.loaders import CachedCases, CachedSplits, EpochSampler, build_train_loader, build_validation_loader
 from medseg.errors import CheckpointError
 from medseg.hardware.compiler import prepare_compiler
 from medseg.hardware.cpu import keep_freed_memory, limit_threads
-from medseg.hardware.precision import build_inferer, choose_device
+from medseg.hardware.device import AutocastInferer, Hardware
 from medseg.model.checkpoint import ModelCard, load_checkpoint, load_training, save_checkpoint
 from medseg.model.unet import smallest_size
 from medseg.output.drawing import draw_learning_curves
 from medseg.signals import Interrupted, signals_deferred
 from medseg.tracking.run import Run
-from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
+from medseg.training.config import TrainingConfig
 from medseg.training.core_watch import CoreWatch
 from medseg.training.engines import build_ema, build_evaluator, build_trainer
-from medseg.training.handlers import Budget, Scores, Validation, end_on_signal
+from medseg.training.handlers import Budget, Scores, Validation, ValidationHook, end_on_signal
 from medseg.training.losses import MaskedLoss
 from medseg.training.progress import Progress
+from medseg.training.recipe import FitRecipe
 from medseg.training.saving import Saving
 from medseg.training.strips import Strips
 
@@ -65,27 +65,28 @@ class _Watch:
 
 
 def fit_network(
+    recipe: FitRecipe,
     card: ModelCard,
     cached: CachedSplits,
-    sections: tuple[TrainingConfig, OptimConfig, LossConfig, AugmentConfig],
-    seed: int,
+    hardware: Hardware,
     run: Run,
     folder: Path,
     resumed: Mapping[str, Any] | None,
+    hook: ValidationHook | None = None,
 ) -> Fitted:
-    """Train the network of `card`; `folder` then holds `best.pt` and `last.pt`.
+    """Train the network of `card`; `folder` then holds `best.pt` and `last.pt`. The batch size is settled.
 
-    `resumed` is the content of a `last.pt` to go on from. A signal saves and raises `Interrupted`; a loss that is no
-    number raises `TrainingError`; a full disk raises `StorageError`.
+    `resumed` is the content of a `last.pt` to go on from; `hook` may end the training. A signal saves and raises
+    `Interrupted`; a loss that is no number raises `TrainingError`; a full disk raises `StorageError`.
     """
-    train, optim, loss, augment = sections
-    device = choose_device(train)
+    train, device = recipe.train, hardware.device
     if device.type == "cpu":
         keep_freed_memory()
-        limit_threads()
-    wired = wire_training(card, cached.train, (train, optim, loss), Augment(augment, seed, device), seed, device)
+    limit_threads(hardware)
+    wired = wire_training(recipe, card, cached.train, hardware, Augment(recipe.augment, recipe.seed, device))
     trainer, budget = wired.trainer, wired.budget
-    watch = _watch_training(wired, card, cached.validation, train, run, folder)
+    card = card.model_copy(update={"run_id": run.id})
+    watch = _watch_training(wired, card, cached.validation, hardware, run, folder, hook)
     if resumed is not None:
         watch.saving.load(trainer, resumed["weights"], resumed["training"])
     with signals_deferred() as pending, contextlib.closing(watch.progress):
@@ -110,14 +111,19 @@ def fit_network(
 
 
 def _watch_training(
-    wired: Wired, card: ModelCard, cached: CachedCases, train: TrainingConfig, run: Run, folder: Path
+    wired: Wired,
+    card: ModelCard,
+    cached: CachedCases,
+    hardware: Hardware,
+    run: Run,
+    folder: Path,
+    hook: ValidationHook | None,
 ) -> _Watch:
     """What validates on `cached`, saves into `folder` and reports, attached to a training."""
-    sampler, ema = wired.sampler, wired.average
-    device = choose_device(train)
+    sampler, ema, train = wired.sampler, wired.average, wired.budget.train
     loader = build_validation_loader(cached, sampler.batch_size)
-    evaluator = build_evaluator(ema, loader, card.classes, train, device)
-    strips = Strips(ema, cached, card.classes, train, build_inferer(train, device), run, folder / "strips")
+    evaluator = build_evaluator(ema, loader, card.classes, hardware)
+    strips = Strips(ema, cached, card.classes, train, AutocastInferer(hardware), run, folder / "strips")
 
     def keep_best(scores: Scores) -> None:
         save_checkpoint(folder / "best.pt", card.model_copy(update={"metrics": scores}), ema.state_dict())
@@ -126,9 +132,9 @@ def _watch_training(
         metrics = {name: value for name, value in validation.best.items() if name != "epoch"}
         save_checkpoint(folder / "last.pt", card.model_copy(update={"metrics": metrics}), ema.state_dict(), state)
 
-    validation = Validation(evaluator, len(cached), train, wired.budget, run.log_metrics, keep_best, strips.show)
+    validation = Validation(evaluator, len(cached), train, wired.budget, run.log_metrics, keep_best, strips.show, hook)
     saving = Saving(save, train, ema, sampler, validation, wired.budget)
-    num_threads = torch.get_num_threads() if device.type == "cpu" else 1
+    num_threads = torch.get_num_threads() if hardware.device.type == "cpu" else 1
     progress = Progress(validation, wired.budget, CoreWatch(num_threads))
     for handler in (wired.budget, validation, saving, progress):
         handler.attach(wired.trainer)
@@ -136,26 +142,19 @@ def _watch_training(
 
 
 def wire_training(
-    card: ModelCard,
-    cached: CachedCases,
-    sections: tuple[TrainingConfig, OptimConfig, LossConfig],
-    augment: Augment,
-    seed: int,
-    device: torch.device,
+    recipe: FitRecipe, card: ModelCard, cached: CachedCases, hardware: Hardware, augment: Augment
 ) -> Wired:
     """A fresh network of `card` and the engine that trains it on `cached`; the batch size is settled."""
-    train, optim, loss = sections
+    train, device = recipe.train, hardware.device
     if min(card.preprocess.size) // 2 < smallest_size(card.model):
         train = train.model_copy(update={"coarse": 0.0})
-    network = card.build_network().to(device)
-    if train.channels_last:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = card.build_network().to(device).to(memory_format=hardware.memory_format)  # type: ignore[call-overload]
     if train.compile and prepare_compiler(device):
         network.compile(dynamic=False)
     assert train.batch_size is not None
-    loader = build_train_loader(cached, train.batch_size, seed)
-    budget = Budget(train, optim)
-    trainer = build_trainer(network, loader, MaskedLoss(loss), augment, budget, device)
+    loader = build_train_loader(cached, train.batch_size, recipe.seed)
+    budget = Budget(train, recipe.optim)
+    trainer = build_trainer(network, loader, MaskedLoss(recipe.loss), augment, budget, hardware)
     return Wired(trainer, budget, cast(EpochSampler, loader.sampler), build_ema(network, budget, trainer))
 
 

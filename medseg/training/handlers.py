@@ -15,6 +15,8 @@ from medseg.signals import Pending
 from medseg.training.config import OptimConfig, TrainingConfig
 
 Scores = dict[str, float]
+ValidationHook = Callable[[int, Scores], bool]
+"""Is given an epoch and its validation scores; True ends the training."""
 _CHECK_EVERY = 20
 """Steps after which the losses are looked at; a GPU has to be waited for then."""
 
@@ -89,6 +91,7 @@ class Validation:
         record: Callable[[Scores, int], None],
         keep_best: Callable[[Scores], None],
         show: Callable[[int], None],
+        hook: ValidationHook | None = None,
     ) -> None:
         """`record` takes an epoch's figures, `keep_best` the best scores so far, `show` an epoch worth a picture."""
         self.evaluator = evaluator
@@ -97,6 +100,9 @@ class Validation:
         self.record = record
         self.keep_best = keep_best
         self.show = show
+        self.hook = hook
+        self.is_stopped = False
+        """Whether the hook has ended the training."""
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] = {}
         self.num_cases = num_cases
@@ -137,6 +143,7 @@ class Validation:
         if (self.validations - 1) % self.train.strips_every == 0:
             self.show(trainer.state.epoch)
         self.budget.validation_seconds = time.monotonic() - start
+        self.is_stopped = self.hook is not None and self.hook(trainer.state.epoch, dict(scores))
 
     def check(self, trainer: SupervisedTrainer) -> None:
         """Raise `TrainingError` that names the first batch of the epoch whose loss was not finite."""
@@ -165,7 +172,7 @@ class Validation:
             self.validate(trainer)
         else:
             self._record(trainer, self.figures(trainer))
-        if self.train.early_stopping and self.stale >= self.train.early_stopping:
+        if self.is_stopped or 0 < self.train.early_stopping <= self.stale:
             trainer.terminate()
 
     def figures(self, trainer: SupervisedTrainer) -> dict[str, float]:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from medseg.data.loaders import CachedCases
-from medseg.hardware.precision import AutocastInferer
+from medseg.hardware.device import AutocastInferer
 from medseg.output.drawing import draw_grid, draw_rgb_strip, draw_strip, write_png
 from medseg.tracking.run import Run
 from medseg.training.config import TrainingConfig

@@ -38,8 +38,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(model: Path, data: EvaluateDataConfig, config: EvaluationConfig = QUICK, **predict: object) -> Evaluation:
-    subject, found = place(model, data, **predict)
-    return evaluate_model(subject, found, data, config)
+    candidate, found = place(model, data, **predict)
+    return evaluate_model(candidate, found, data, config)
 
 
 def means(evaluation: Evaluation) -> dict[str, float]:
@@ -48,9 +48,9 @@ def means(evaluation: Evaluation) -> dict[str, float]:
 
 def predict_all(model: Path, data: EvaluateDataConfig, threshold: float = 0.5) -> tuple[torch.Tensor, torch.Tensor]:
     """Masks and references `(case, class, rows, columns)`, straight from the predictor."""
-    subject, found = place(model, data, threshold=threshold)
-    reads = [subject.read(case) for case in found.cases]
-    masks = [subject.predictor.masks(subject.predict([r.input])[0], tuple(r.reference.shape[-2:])) for r in reads]
+    candidate, found = place(model, data, threshold=threshold)
+    reads = [candidate.read(case) for case in found.cases]
+    masks = [candidate.predictor.masks(candidate.predict([r.input])[0], tuple(r.reference.shape[-2:])) for r in reads]
     return torch.stack(masks), torch.stack([r.reference for r in reads])
 
 
@@ -104,10 +104,10 @@ def test_thresholds_are_reported_and_not_applied(model: Path, root: Path) -> Non
 
 def test_seen_cases_are_left_out_unless_all_are_asked_for(model: Path, root: Path, tmp_path: Path) -> None:
     data = EvaluateDataConfig(root=root)
-    subject, found = place(model, data)
+    candidate, found = place(model, data)
     seen = {
-        "train_digests": digest(subject, found, "case00", "case03"),
-        "validation_digests": digest(subject, found, "case05"),
+        "train_digests": digest(candidate, found, "case00", "case03"),
+        "validation_digests": digest(candidate, found, "case05"),
     }
     other = write_shapes_model(tmp_path / "b.pt", **seen)
     evaluation = run(other, data)
@@ -118,7 +118,7 @@ def test_seen_cases_are_left_out_unless_all_are_asked_for(model: Path, root: Pat
     assert "the model was trained or validated on them, yet they count (3 cases)" in everything.warnings
     assert [case.seen for case in everything.cases] == ["training", "", "", "training", "", "validation"]
     names = [case.id for case in found.cases]
-    all_seen = write_shapes_model(tmp_path / "c.pt", train_digests=digest(subject, found, *names))
+    all_seen = write_shapes_model(tmp_path / "c.pt", train_digests=digest(candidate, found, *names))
     with pytest.raises(DataError, match=r"on all 6 cases; data\.subset=all"):
         run(all_seen, data)
 
@@ -200,20 +200,20 @@ def test_only_the_shown_cases_keep_their_pictures(model: Path, root: Path) -> No
 
 def test_a_model_compared_with_itself_differs_in_nothing(model: Path, root: Path) -> None:
     data = EvaluateDataConfig(root=root)
-    subject, found = place(model, data)
-    comparison = evaluate_model(subject, found, data, QUICK, subject).comparison
+    candidate, found = place(model, data)
+    comparison = evaluate_model(candidate, found, data, QUICK, candidate).comparison
     assert comparison is not None
-    assert (comparison.cases, comparison.moved, comparison.other) == (6, [], subject.digest)
+    assert (comparison.cases, comparison.moved, comparison.other) == (6, [], candidate.digest)
     assert comparison.differences["dice_box"].difference == 0
     assert comparison.adjusted["dice_box"] == 1
 
 
 def test_compared_are_cases_that_neither_has_seen(model: Path, root: Path, tmp_path: Path) -> None:
     data = EvaluateDataConfig(root=root)
-    subject, found = place(model, data)
-    seen = write_shapes_model(tmp_path / "b.pt", seed=1, train_digests=digest(subject, found, "case01"))
+    candidate, found = place(model, data)
+    seen = write_shapes_model(tmp_path / "b.pt", seed=1, train_digests=digest(candidate, found, "case01"))
     other, _ = place(seen, data)
-    evaluation = evaluate_model(subject, found, data, QUICK, other)
+    evaluation = evaluate_model(candidate, found, data, QUICK, other)
     assert evaluation.comparison is not None
     assert (evaluation.left_out, len(evaluation.cases), evaluation.comparison.cases) == (1, 5, 5)
     ours, theirs = run(model, data), run(seen, data)
@@ -224,36 +224,36 @@ def test_compared_are_cases_that_neither_has_seen(model: Path, root: Path, tmp_p
 
 def test_an_earlier_evaluation_is_paired_by_case_and_pixels(model: Path, root: Path) -> None:
     data = EvaluateDataConfig(root=root)
-    subject, found = place(model, data)
+    candidate, found = place(model, data)
     cases = [
         replace(case, scores={**case.scores, "dice_box": case.scores["dice_box"] - 0.1})
         for case in run(model, data).cases[2:]
     ]
     changed = (replace(cases[0], digest="changed"), *cases[1:])
-    evaluation = evaluate_model(subject, found, data, QUICK, Earlier("before", changed))
+    evaluation = evaluate_model(candidate, found, data, QUICK, Earlier("before", changed))
     assert evaluation.comparison is not None
     assert evaluation.comparison.cases == 3
     assert evaluation.comparison.differences["dice_box"].difference == pytest.approx(-0.1)
     assert any("before has other pixels under the same name" in warning for warning in evaluation.warnings)
     with pytest.raises(IncomparableError, match="compare: empty has no case in common"):
-        evaluate_model(subject, found, data, QUICK, Earlier("empty", ()))
+        evaluate_model(candidate, found, data, QUICK, Earlier("empty", ()))
 
 
 def test_that_the_other_model_has_seen_cases_which_are_compared_is_said(
     model: Path, root: Path, tmp_path: Path
 ) -> None:
     data = EvaluateDataConfig(root=root, subset="all")
-    subject, found = place(model, data)
-    other, _ = place(write_shapes_model(tmp_path / "b.pt", train_digests=digest(subject, found, "case01")), data)
-    evaluation = evaluate_model(subject, found, data, QUICK, other)
+    candidate, found = place(model, data)
+    other, _ = place(write_shapes_model(tmp_path / "b.pt", train_digests=digest(candidate, found, "case01")), data)
+    evaluation = evaluate_model(candidate, found, data, QUICK, other)
     said = f"{other.digest} was trained or validated on them, yet they are compared (1 case)"
     assert said in evaluation.warnings
 
 
 def test_the_test_set_is_the_same_whatever_was_left_out(model: Path, root: Path, tmp_path: Path) -> None:
     data = EvaluateDataConfig(root=root)
-    subject, found = place(model, data)
-    other = write_shapes_model(tmp_path / "b.pt", train_digests=digest(subject, found, "case01"))
+    candidate, found = place(model, data)
+    other = write_shapes_model(tmp_path / "b.pt", train_digests=digest(candidate, found, "case01"))
     ours, theirs = run(model, data), run(other, data)
     assert len(ours.test_set) == 32
     assert ours.test_set == theirs.test_set
@@ -275,10 +275,10 @@ def test_a_model_that_cannot_be_measured_is_incomparable(model: Path, tmp_path: 
 
 def test_a_model_compared_with_its_own_table_differs_in_nothing(model: Path, root: Path, tmp_path: Path) -> None:
     data = EvaluateDataConfig(root=root)
-    subject, found = place(model, data)
+    candidate, found = place(model, data)
     table = tmp_path / "per_case.csv"
-    table.write_text(format_per_case(evaluate_model(subject, found, data, QUICK)), encoding="utf-8")
-    evaluation = evaluate_model(subject, found, data, QUICK, Earlier("before", tuple(read_per_case(table))))
+    table.write_text(format_per_case(evaluate_model(candidate, found, data, QUICK)), encoding="utf-8")
+    evaluation = evaluate_model(candidate, found, data, QUICK, Earlier("before", tuple(read_per_case(table))))
     assert evaluation.comparison is not None
     assert {paired.difference for paired in evaluation.comparison.differences.values()} == {0.0}
     assert evaluation.comparison.moved == []

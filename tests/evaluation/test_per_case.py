@@ -9,7 +9,7 @@ from scenes import place, write_shapes_model
 
 from medseg.data.config import EvaluateDataConfig
 from medseg.evaluation.per_case import CaseMeasurement, measure_case
-from medseg.evaluation.subject import ReadCase, Subject
+from medseg.evaluation.candidate import ReadCase, Candidate
 
 CHEST = {"heart": (slice(14, 24), slice(10, 20)), "lungs": (slice(4, 28), slice(4, 12))}
 RIGHT_LUNG = (slice(4, 28), slice(18, 28))
@@ -25,7 +25,7 @@ def draw_chest() -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def chest(tmp_path_factory: pytest.TempPathFactory) -> tuple[Subject, ReadCase]:
+def chest(tmp_path_factory: pytest.TempPathFactory) -> tuple[Candidate, ReadCase]:
     """One case of the size of the network's input, so that probabilities of 0 and 1 are its masks."""
     root = tmp_path_factory.mktemp("chest")
     picture = np.arange(1024, dtype=np.uint16).reshape(32, 32)
@@ -36,15 +36,15 @@ def chest(tmp_path_factory: pytest.TempPathFactory) -> tuple[Subject, ReadCase]:
         (root / folder).mkdir(parents=True)
         Image.fromarray(pixels).save(root / folder / "a.png")
     model = write_shapes_model(root / "a.pt", classes=tuple(CHEST))
-    subject, found = place(model, EvaluateDataConfig(root=root))
-    return subject, subject.read(found.cases[0])
+    candidate, found = place(model, EvaluateDataConfig(root=root))
+    return candidate, candidate.read(found.cases[0])
 
 
-def measure(subject: Subject, read: ReadCase, masks: torch.Tensor) -> CaseMeasurement:
-    return measure_case(subject, read, masks.float(), "p001", {})
+def measure(candidate: Candidate, read: ReadCase, masks: torch.Tensor) -> CaseMeasurement:
+    return measure_case(candidate, read, masks.float(), "p001", {})
 
 
-def test_a_prediction_that_is_the_reference(chest: tuple[Subject, ReadCase]) -> None:
+def test_a_prediction_that_is_the_reference(chest: tuple[Candidate, ReadCase]) -> None:
     scores = measure(*chest, draw_chest()).result.scores
     for name in CHEST:
         found = [scores[f"{metric}_{name}"] for metric in ("dice", "iou", "hd95", "assd", "nsd", "area_error")]
@@ -53,7 +53,7 @@ def test_a_prediction_that_is_the_reference(chest: tuple[Subject, ReadCase]) -> 
     assert scores["ctr_error"] == 0
 
 
-def test_errors_by_hand(chest: tuple[Subject, ReadCase]) -> None:
+def test_errors_by_hand(chest: tuple[Candidate, ReadCase]) -> None:
     masks = draw_chest()
     masks[0][14:24, 20:23] = True  # 3 columns more of heart
     scores = measure(*chest, masks).result.scores
@@ -65,11 +65,11 @@ def test_errors_by_hand(chest: tuple[Subject, ReadCase]) -> None:
     assert scores["dice_lungs"] == 1
 
 
-def test_what_the_case_does_not_know_is_missing(chest: tuple[Subject, ReadCase]) -> None:
-    subject, read = chest
+def test_what_the_case_does_not_know_is_missing(chest: tuple[Candidate, ReadCase]) -> None:
+    candidate, read = chest
     present = torch.tensor([True, False])
     unknown = replace(read, present=present, reference=read.reference & present[:, None, None])
-    measured = measure(subject, unknown, draw_chest())
+    measured = measure(candidate, unknown, draw_chest())
     lungs = {name: value for name, value in measured.result.scores.items() if name.endswith("lungs")}
     assert len(lungs) == 6
     assert all(math.isnan(value) for value in lungs.values())
@@ -79,13 +79,13 @@ def test_what_the_case_does_not_know_is_missing(chest: tuple[Subject, ReadCase])
     assert measured.result.scores["dice_heart"] == 1
 
 
-def test_an_empty_prediction_has_no_distances_and_lacks_the_whole_area(chest: tuple[Subject, ReadCase]) -> None:
+def test_an_empty_prediction_has_no_distances_and_lacks_the_whole_area(chest: tuple[Candidate, ReadCase]) -> None:
     scores = measure(*chest, torch.zeros(2, 32, 32)).result.scores
     assert (scores["dice_heart"], scores["area_error_heart"]) == (0, -1)
     assert all(math.isnan(scores[name]) for name in ("hd95_heart", "assd_heart", "nsd_heart", "ctr_prediction"))
 
 
-def test_scores_have_no_more_digits_than_the_table(chest: tuple[Subject, ReadCase]) -> None:
+def test_scores_have_no_more_digits_than_the_table(chest: tuple[Candidate, ReadCase]) -> None:
     masks = draw_chest()
     masks[0][14, 10] = False
     score = measure(*chest, masks).result.scores["dice_heart"]
@@ -93,11 +93,11 @@ def test_scores_have_no_more_digits_than_the_table(chest: tuple[Subject, ReadCas
     assert score == float(f"{score:.8g}")
 
 
-def test_burned_in_names_are_not_shown(chest: tuple[Subject, ReadCase]) -> None:
-    subject, read = chest
-    assert measure(subject, read, draw_chest()).show().picture is not None
+def test_burned_in_names_are_not_shown(chest: tuple[Candidate, ReadCase]) -> None:
+    candidate, read = chest
+    assert measure(candidate, read, draw_chest()).show().picture is not None
     image = read.image.clone()
     image.meta["burned_in"] = True
-    measured = measure(subject, replace(read, image=image), draw_chest())
+    measured = measure(candidate, replace(read, image=image), draw_chest())
     assert measured.show().picture is None
     assert measured.warnings[-1] == "burned-in annotation: no picture in the report"

@@ -17,23 +17,23 @@ def scene(tmp_path: Path):
     """A model that was trained on four cases, validated on one, and has not seen three."""
     root = write_png_folder(tmp_path / "data", 8)
     data = EvaluateDataConfig(root=root)
-    subject, found = place(write_shapes_model(tmp_path / "plain.pt"), data)
-    train = digest(subject, found, *(f"case{index:02d}" for index in range(4)))
+    candidate, found = place(write_shapes_model(tmp_path / "plain.pt"), data)
+    train = digest(candidate, found, *(f"case{index:02d}" for index in range(4)))
     known = write_shapes_model(
-        tmp_path / "model.pt", train_digests=train, validation_digests=digest(subject, found, "case04")
+        tmp_path / "model.pt", train_digests=train, validation_digests=digest(candidate, found, "case04")
     )
     return (*place(known, data), train)
 
 
 def test_images_are_of_training_cases_alone(scene) -> None:
-    subject, found, _ = scene
-    trained = [subject.read(case).input for case in found.cases[:4]]
-    images = gather_images(subject, found.cases, QuantizationConfig())
+    candidate, found, _ = scene
+    trained = [candidate.read(case).input for case in found.cases[:4]]
+    images = gather_images(candidate, found.cases, QuantizationConfig())
     assert len(images) == 4
     assert all(any(torch.equal(image, one) for one in trained) for image in images)
-    assert len(gather_images(subject, found.cases, QuantizationConfig(num_images=2))) == 2
+    assert len(gather_images(candidate, found.cases, QuantizationConfig(num_images=2))) == 2
     with pytest.raises(DataError, match="none of the radiographs that the model was trained on"):
-        gather_images(subject, found.cases[4:], QuantizationConfig())
+        gather_images(candidate, found.cases[4:], QuantizationConfig())
 
 
 class Shifted:
@@ -46,16 +46,16 @@ class Shifted:
         return self.forward(images) + self.by
 
 
-def shifted(subject, by: float):
+def shifted(candidate, by: float):
     from medseg.inference.config import PredictConfig
     from medseg.inference.predictor import Predictor
 
-    return Predictor(subject.card, [Shifted(subject.predictor.forwards[0], by)], PredictConfig())
+    return Predictor(candidate.card, [Shifted(candidate.predictor.forwards[0], by)], PredictConfig())
 
 
 def test_a_network_loses_nothing_against_itself(scene) -> None:
-    subject, found, _ = scene
-    loss = measure_loss(subject, shifted(subject, 0), found.cases, 4)
+    candidate, found, _ = scene
+    loss = measure_loss(candidate, shifted(candidate, 0), found.cases, 4)
     assert (loss.images, loss.cases) == (4, 4)
     assert loss.dice == loss.worst == {"box": 0.0, "disc": 0.0}
     assert loss.ctr is None
@@ -63,13 +63,13 @@ def test_a_network_loses_nothing_against_itself(scene) -> None:
 
 
 def test_the_loss_is_dice_against_the_references_on_cases_not_trained_on(scene) -> None:
-    subject, found, _ = scene
-    loss = measure_loss(subject, shifted(subject, -100), found.cases, 4)  # masks all empty
-    for index, name in enumerate(subject.classes):
+    candidate, found, _ = scene
+    loss = measure_loss(candidate, shifted(candidate, -100), found.cases, 4)  # masks all empty
+    for index, name in enumerate(candidate.classes):
         dice = []
         for case in found.cases[4:]:
-            read = subject.read(case)
-            mask = subject.predictor.masks(subject.predict([read.input])[0], tuple(read.reference.shape[-2:]))[index]
+            read = candidate.read(case)
+            mask = candidate.predictor.masks(candidate.predict([read.input])[0], tuple(read.reference.shape[-2:]))[index]
             reference = read.reference[index]
             dice.append(2 * float((mask & reference).sum()) / float(mask.sum() + reference.sum()))
         assert loss.dice[name] == pytest.approx(sum(dice) / 4, abs=1e-6)
@@ -88,9 +88,9 @@ def test_a_cardiothoracic_ratio_that_is_lost_counts_as_all_of_it() -> None:
 
 
 def test_without_a_case_to_measure_on_there_is_no_loss(scene) -> None:
-    subject, found, _ = scene
+    candidate, found, _ = scene
     with pytest.raises(DataError, match="every case with box was trained on"):
-        measure_loss(subject, shifted(subject, 0), found.cases[:4], 4)
+        measure_loss(candidate, shifted(candidate, 0), found.cases[:4], 4)
 
 
 @pytest.mark.parametrize(

@@ -27,25 +27,25 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(model: Path, root: Path, number: int = 4) -> list[StressCurve]:
     data = EvaluateDataConfig(root=root)
-    subject, found = place(model, data)
-    return measure_stress(subject, found.cases, measure_cases(subject, found, data).cases, number)
+    candidate, found = place(model, data)
+    return measure_stress(candidate, found.cases, measure_cases(candidate, found, data).cases, number)
 
 
 def mean_dice(model: Path, root: Path) -> list[float]:
     data = EvaluateDataConfig(root=root)
-    subject, found = place(model, data)
-    summaries = summarize(measure_cases(subject, found, data).cases, CLASSES, "px", 0)
+    candidate, found = place(model, data)
+    summaries = summarize(measure_cases(candidate, found, data).cases, CLASSES, "px", 0)
     means = {summary.name: summary.mean for summary in summaries}
     return [means[f"dice_{name}"] for name in CLASSES]
 
 
 def write_spoilt(model: Path, root: Path, target: Path, name: str, level: float) -> Path:
     """The data set as it is under one level of a stress that keeps grey values whole."""
-    subject, found = place(model, EvaluateDataConfig(root=root))
+    candidate, found = place(model, EvaluateDataConfig(root=root))
     for case in found.cases:
         files = [case.image, *(case.masks[label].path for label in CLASSES)]
         pixels, *masks = (np.asarray(Image.open(path)) for path in files)
-        seed = hashlib.sha256(f"{subject.read(case).digest} {name}".encode()).digest()
+        seed = hashlib.sha256(f"{candidate.read(case).digest} {name}".encode()).digest()
         rng = np.random.default_rng(int.from_bytes(seed[:8]))
         changed, moved = apply_stress(name, level, pixels.astype(np.float32), np.stack(masks) > 0, rng)
         for path, content in zip(files, [changed.astype(np.uint8), *moved.astype(np.uint8) * 255], strict=True):
@@ -80,11 +80,11 @@ def test_masks_of_another_size_turn_with_the_radiograph(model: Path, root: Path,
 
 def test_a_hash_chooses_the_cases(model: Path, root: Path) -> None:
     data = EvaluateDataConfig(root=root)
-    subject, found = place(model, data)
-    cases = measure_cases(subject, found, data).cases
+    candidate, found = place(model, data)
+    cases = measure_cases(candidate, found, data).cases
     least = sorted(cases, key=lambda case: case.result.digest)[:2]
     assert [case.result.case for case in least] != [case.id for case in found.cases[:2]]
-    curves = measure_stress(subject, found.cases, cases, 2)
+    curves = measure_stress(candidate, found.cases, cases, 2)
     assert {curve.cases for curve in curves} == {2}
     expected = np.mean([case.result.scores["dice_box"] for case in least])
     assert curves[0].dice["box"][0] == pytest.approx(expected, abs=1e-9)

@@ -17,7 +17,7 @@ from medseg.config import leaf_fields, parse_args
 from medseg.data.cases import find_cases
 from medseg.errors import ConfigError
 from medseg.evaluation.evaluate import Earlier
-from medseg.evaluation.subject import Subject, read_as
+from medseg.evaluation.candidate import Candidate, read_as
 from medseg.inference.models import load_models
 from medseg.tracking import TrackingConfig, start_run
 from pipelines.evaluate_config import EvaluateConfig
@@ -144,7 +144,7 @@ def test_a_store_that_cannot_be_written_ends_it_before_anything_is_measured(tmp_
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("name", "kind"), [("best.pt", Subject), ("fold0/best.pt", Subject), ("a.csv", Earlier)])
+@pytest.mark.parametrize(("name", "kind"), [("best.pt", Candidate), ("fold0/best.pt", Candidate), ("a.csv", Earlier)])
 def test_a_folder_with_a_model_is_that_model_not_its_table(name: str, kind: type, tmp_path: Path) -> None:
     root, folder = write_png_folder(tmp_path / "data", 2), tmp_path / "other"
     (folder / name).parent.mkdir(parents=True)

@@ -26,8 +26,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A data set, and a model that was trained on its first four cases."""
     folder = tmp_path_factory.mktemp("quantize")
     root = write_png_folder(folder / "data", 8)
-    subject, found = place(write_shapes_model(folder / "plain.pt"), EvaluateDataConfig(root=root))
-    train = digest(subject, found, *(f"case{index:02d}" for index in range(4)))
+    candidate, found = place(write_shapes_model(folder / "plain.pt"), EvaluateDataConfig(root=root))
+    train = digest(candidate, found, *(f"case{index:02d}" for index in range(4)))
     return root, write_shapes_model(folder / "model.pt", train_digests=train)
 
 

@@ -10,14 +10,19 @@ Run it again to go on where it was stopped: finished folds stay, an unfinished o
 settings that decide the result have changed it stops and names them; train.resume=false begins anew.
 """
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from medseg.atomic import write_text
+from medseg.config import parse_args
 from medseg.data.config import SplitConfig
+from medseg.output.config import TrainOutputConfig
 from medseg.training.config import TrainingConfig
-from pipelines.train_config import TrainConfig, TrainOutputConfig
+from medseg.training.recipe import Recipe
 
 
 class CrossSplitConfig(SplitConfig):
@@ -56,7 +61,7 @@ class CrossOutputConfig(TrainOutputConfig):
     """Write each case's masks, by the model that has not seen it, to fold<k>/masks/<class>/<case>.png, 0 and 255."""
 
 
-class CrossValidateConfig(TrainConfig):
+class CrossValidateConfig(Recipe):
     """One cross-validation."""
 
     split: CrossSplitConfig = CrossSplitConfig()
@@ -68,3 +73,35 @@ class CrossValidateConfig(TrainConfig):
         if self.tracking.register is not None:
             raise ValueError("tracking.register: a cross-validation registers no model; train_xray does")
         return self
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train one network a fold, score every case by the one that has not seen it, and record all of it."""
+    config = parse_args(CrossValidateConfig, argv)
+    from medseg.data.cases import find_cases
+    from medseg.data.synthetic import find_data
+    from medseg.evaluation import cross_validation as pooled
+    from medseg.evaluation.folds import build_folds, check_folds, train_folds
+    from medseg.hardware.device import find_hardware
+    from medseg.model.unet import check_size
+    from medseg.output.folder import claim_folder
+    from medseg.report.evaluation import describe_cross_validation, write_evaluation
+    from medseg.tracking.lifecycle import start_run
+
+    check_size(config.preprocess.size, config.model)
+    hardware = find_hardware(config.train.device, config.train.precision, config.train.channels_last)
+    with claim_folder(config.output.dir) as folder:
+        data = find_data(config.data, config.phantom, folder)
+        found = find_cases(data)
+        folds = build_folds(found, config)
+        begun = pooled.find_begun(config, folder)
+        findings = check_folds(folds, found, data, resumed=begun is not None)
+        with start_run(**pooled.describe_parent(config, data, begun)) as run:
+            pooled.record_begin(run, config, findings, folder, fresh=begun is None)
+            for trained in train_folds(folds, data, hardware, run):
+                print(trained.describe())
+            evaluation = pooled.pool_folds(config, data, hardware, folds, found)
+            write_evaluation(evaluation, folder)
+            summary = pooled.record_pooled(run, evaluation, folds, folder)
+            print(describe_cross_validation(evaluation, summary, run))
+        write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")

@@ -16,7 +16,7 @@ from medseg.data.findings import Findings
 from medseg.errors import ConfigError, DataError
 from medseg.evaluation.config import EvaluationConfig
 from medseg.evaluation.evaluate import evaluate_model
-from medseg.evaluation.subject import ReadCase, map_cases
+from medseg.evaluation.candidate import ReadCase, map_cases
 from medseg.model.checkpoint import Accepts, ModelCard, Reading, save_checkpoint
 from medseg.model.config import ModelConfig
 from medseg.phantom.darken import write_darkened_pairs
@@ -43,13 +43,13 @@ def test_a_radiograph_that_was_seen_is_known_in_any_format(copy, tmp_path: Path)
     for path in (originals / "images").iterdir():
         copy(path, twins / "images" / path.stem)
     model = write_shapes_model(tmp_path / "a.pt", classes=("heart", "lungs"))
-    subject, found = place(model, EvaluateDataConfig(root=originals))
-    digests = [subject.read(case).digest for case in found.cases]
+    candidate, found = place(model, EvaluateDataConfig(root=originals))
+    digests = [candidate.read(case).digest for case in found.cases]
     seen = write_shapes_model(
         tmp_path / "b.pt", classes=("heart", "lungs"), train_digests=digests[:3], validation_digests=digests[3:]
     )
-    subject, found = place(seen, EvaluateDataConfig(root=twins))
-    assert [subject.tell_seen(subject.read(case)) for case in found.cases] == ["training"] * 3 + ["validation"]
+    candidate, found = place(seen, EvaluateDataConfig(root=twins))
+    assert [candidate.tell_seen(candidate.read(case)) for case in found.cases] == ["training"] * 3 + ["validation"]
 
 
 def write_as_png(pixels: np.ndarray, path: Path) -> None:
@@ -71,14 +71,14 @@ def test_a_radiograph_that_was_seen_is_known_in_the_other_polarity(
         pixels = np.asarray(Image.open(path))
         path.unlink()
         write(pixels, path)
-    subject, found = place(write_shapes_model(tmp_path / "a.pt"), EvaluateDataConfig(root=root, invert=inverted))
-    model = write_shapes_model(tmp_path / "b.pt", train_digests=digest(subject, found, "case01"))
-    subject, found = place(model, EvaluateDataConfig(root=root, invert=not inverted))
-    assert [subject.tell_seen(subject.read(case)) for case in found.cases] == ["", "training", ""]
+    candidate, found = place(write_shapes_model(tmp_path / "a.pt"), EvaluateDataConfig(root=root, invert=inverted))
+    model = write_shapes_model(tmp_path / "b.pt", train_digests=digest(candidate, found, "case01"))
+    candidate, found = place(model, EvaluateDataConfig(root=root, invert=not inverted))
+    assert [candidate.tell_seen(candidate.read(case)) for case in found.cases] == ["", "training", ""]
 
 
 def test_few_cases_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    subject, found = place(
+    candidate, found = place(
         write_shapes_model(tmp_path / "a.pt"), EvaluateDataConfig(root=write_png_folder(tmp_path, 40))
     )
     alive: WeakSet[ReadCase] = WeakSet()
@@ -95,7 +95,7 @@ def test_few_cases_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.M
         return True
 
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(64))
-    assert map_cases(subject, found.cases, work, watch) == [case.id for case in found.cases]
+    assert map_cases(candidate, found.cases, work, watch) == [case.id for case in found.cases]
     assert most <= 2 * 16  # those at work, and those that the loop still names
 
 
@@ -106,10 +106,10 @@ def test_a_set_whose_masks_mean_something_else_is_not_scored(tmp_path: Path) -> 
         mask = np.array(Image.open(path)) // 255
         mask[:6, :6] = 2
         Image.fromarray(mask).save(path)
-    subject, found = place(write_shapes_model(tmp_path / "a.pt"), EvaluateDataConfig(root=root))
-    assert map_cases(subject, found.cases, lambda read, predicted: read.case.id) == ["case00", "case01", "case02"]
+    candidate, found = place(write_shapes_model(tmp_path / "a.pt"), EvaluateDataConfig(root=root))
+    assert map_cases(candidate, found.cases, lambda read, predicted: read.case.id) == ["case00", "case01", "case02"]
     with pytest.raises(DataError, match=r"data\.label_values"):
-        map_cases(subject, found.cases, lambda read, predicted: read.case.id, checked=Findings(root))
+        map_cases(candidate, found.cases, lambda read, predicted: read.case.id, checked=Findings(root))
 
 
 def test_spacing_is_that_of_the_references_pixels(tmp_path: Path) -> None:
@@ -124,8 +124,8 @@ def test_spacing_is_that_of_the_references_pixels(tmp_path: Path) -> None:
         with Image.open(path) as mask:
             twice = mask.resize((mask.width * 2, mask.height * 2), Image.Resampling.NEAREST)
         twice.save(path)
-    subject, found = place(write_shapes_model(tmp_path / "a.pt"), EvaluateDataConfig(root=root))
-    read = subject.read(found.cases[0])
+    candidate, found = place(write_shapes_model(tmp_path / "a.pt"), EvaluateDataConfig(root=root))
+    read = candidate.read(found.cases[0])
     assert read.image.meta["spacing_mm"] == pytest.approx((0.2, 0.3))
     assert read.spacing_mm == pytest.approx((0.1, 0.15))
 
@@ -134,8 +134,8 @@ def test_what_the_model_is_not_for_is_a_warning(tmp_path: Path) -> None:
     root = write_phantoms(tmp_path / "dicom", 1, 64, seed=5)
     accepts = Accepts(modalities=("DX",), body_parts=("HAND",), views=("PA",))
     model = write_shapes_model(tmp_path / "a.pt", classes=("heart",), accepts=accepts)
-    subject, found = place(model, EvaluateDataConfig(root=root))
-    warnings = subject.read(found.cases[0]).warnings
+    candidate, found = place(model, EvaluateDataConfig(root=root))
+    warnings = candidate.read(found.cases[0]).warnings
     said = [text for text in warnings if "the model is for" in text]
     assert said == ["body_part is none that the model is for (HAND)"]
 
@@ -150,13 +150,13 @@ def test_the_reference_of_a_colour_model_is_where_the_target_is_at_least_half_as
     )
     save_checkpoint(tmp_path / "a.pt", card, card.build_network().state_dict())
     data = EvaluateDataConfig(root=root)
-    subject, found = place(tmp_path / "a.pt", data)
+    candidate, found = place(tmp_path / "a.pt", data)
     case = found.cases[0]
     assert case.target is not None
     expected = np.moveaxis(np.asarray(Image.open(case.target)), -1, 0) >= 127.5
-    assert np.array_equal(subject.read(case).reference.numpy(), expected)
-    evaluation = evaluate_model(subject, found, data, EvaluationConfig(shown=1))
+    assert np.array_equal(candidate.read(case).reference.numpy(), expected)
+    evaluation = evaluate_model(candidate, found, data, EvaluationConfig(shown=1))
     assert evaluation.classes == card.classes
     assert len(evaluation.cases) == 3
     with pytest.raises(ConfigError, match="this model reads color images"):
-        evaluate_model(subject, found, data, EvaluationConfig(stress=True))
+        evaluate_model(candidate, found, data, EvaluationConfig(stress=True))

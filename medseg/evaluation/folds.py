@@ -1,6 +1,7 @@
 """The folds of a cross-validation: one training each, and every case scored by the model that has not seen it."""
 
-import sys
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,11 @@ from medseg.data.config import DataConfig
 from medseg.data.findings import Findings
 from medseg.data.loaders import cache_cases
 from medseg.data.splits import Splits, name_patients, split_by_patient
-from medseg.errors import CheckpointError
+from medseg.errors import CheckpointError, ConfigError
+from medseg.evaluation.candidate import ReadCase, build_candidate, map_cases
 from medseg.evaluation.evaluate import number_patients
 from medseg.evaluation.per_case import CaseMeasurement, measure_case
-from medseg.evaluation.subject import ReadCase, build_subject, map_cases
+from medseg.hardware.device import Hardware
 from medseg.inference.backends import build_training_backend
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
@@ -25,12 +27,14 @@ from medseg.inference.predictor import build_predictor
 from medseg.model.checkpoint import load_checkpoint
 from medseg.output.folder import claim_folder
 from medseg.tracking.run import Run
-from pipelines.cross_config import CrossValidateConfig
-from pipelines.train_once import train_once
-from pipelines.train_record import MASKS
+from medseg.training.recipe import Recipe
+from medseg.training.record import MASKS
+from medseg.training.train import Trained, train
 
 FOLD = "fold"
 """The column of the tables that says by which fold's model a case was scored."""
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,14 @@ class Fold:
     """One training of a cross-validation."""
 
     number: int
-    config: CrossValidateConfig
+    recipe: Recipe
     """That of the training: `split.fold` is its number, `output.dir` its folder."""
     splits: Splits
 
     @property
     def folder(self) -> Path:
         """Where its results are."""
-        return self.config.output.dir
+        return self.recipe.output.dir
 
     @property
     def is_finished(self) -> bool:
@@ -53,13 +57,15 @@ class Fold:
         return (self.folder / "summary.json").is_file() and (self.folder / "best.pt").is_file()
 
 
-def build_folds(found: CaseSet, config: CrossValidateConfig) -> list[Fold]:
-    """Every fold. Raises `DataError` where a split of one is empty."""
+def build_folds(found: CaseSet, recipe: Recipe) -> list[Fold]:
+    """Every fold. Raises `DataError` where a split of one is empty, `ConfigError` without a number of folds."""
     folds = []
-    for number in range(config.split.folds):
-        split = config.split.model_copy(update={"fold": number})
-        output = config.output.model_copy(update={"dir": config.output.dir / f"fold{number}"})
-        own = config.model_copy(update={"split": split, "output": output})
+    if recipe.split.folds is None:
+        raise ConfigError("split.folds: a cross-validation needs the number of folds")
+    for number in range(recipe.split.folds):
+        split = recipe.split.model_copy(update={"fold": number})
+        output = recipe.output.model_copy(update={"dir": recipe.output.dir / f"fold{number}"})
+        own = recipe.model_copy(update={"split": split, "output": output})
         folds.append(Fold(number, own, split_by_patient(found, split)))
     return folds
 
@@ -70,13 +76,13 @@ def check_folds(folds: list[Fold], found: CaseSet, data: DataConfig, resumed: bo
     Raises `DataError` where `train_xray` would of one of the folds; `CheckpointError` where finished folds, that are
     `resumed`, were trained on other cases than now.
     """
-    config, findings = folds[0].config, Findings(data.root)
+    recipe, findings = folds[0].recipe, Findings(data.root)
     folder = folds[0].folder.parent
     look = partial(summarize_item, classes=found.classes)
-    cached, surveys = cache_cases(found.cases, found.classes, data, config.preprocess, folder, findings, look)
+    cached, surveys = cache_cases(found.cases, found.classes, data, recipe.preprocess, folder, findings, look)
     classes = () if data.color == "rgb" else found.classes
     for fold in folds:
-        check_splits(surveys, classes, fold.splits.names(), config.split.allow_duplicates, findings)
+        check_splits(surveys, classes, fold.splits.names(), recipe.split.allow_duplicates, findings)
     check_set(surveys, classes, findings)
     findings.check()
     digests = {facts.id: facts.digest for facts in cached.facts}
@@ -85,37 +91,40 @@ def check_folds(folds: list[Fold], found: CaseSet, data: DataConfig, resumed: bo
     return findings
 
 
-def train_fold(fold: Fold, data: DataConfig, parent: Run) -> None:
-    """Train the fold as `train_xray` does, or the rest of it; nothing where it is finished."""
-    print(f"fold {fold.number} (0 to {fold.config.split.folds - 1})", file=sys.stderr)
-    if fold.is_finished:
-        print(f"finished before: {fold.folder}", file=sys.stderr)
-        return
-    with claim_folder(fold.folder, MASKS) as folder:
-        train = fold.config.train.model_copy(update={"resume": (folder / "last.pt").exists()})
-        tracking = fold.config.tracking.model_copy(update={"run_name": f"{parent.name} fold {fold.number}"})
-        config = fold.config.model_copy(update={"train": train, "tracking": tracking})
-        train_once(config, data, fold.splits, folder, parent.id)
+def train_folds(folds: Sequence[Fold], data: DataConfig, hardware: Hardware, parent: Run) -> Iterator[Trained]:
+    """Each fold trained as `train_xray` does, or the rest of it; those that were finished before are only named."""
+    for fold in folds:
+        _logger.info("fold %d (0 to %d)", fold.number, len(folds) - 1)
+        if fold.is_finished:
+            _logger.info("finished before: %s", fold.folder)
+            continue
+        with claim_folder(fold.folder, MASKS) as folder:
+            resumed = fold.recipe.train.model_copy(update={"resume": (folder / "last.pt").exists()})
+            tracking = fold.recipe.tracking.model_copy(update={"run_name": f"{parent.name} fold {fold.number}"})
+            recipe = fold.recipe.model_copy(update={"train": resumed, "tracking": tracking})
+            yield train(recipe, data, fold.splits, hardware, folder, parent_run_id=parent.id)
 
 
-def measure_folds(folds: list[Fold], found: CaseSet, data: DataConfig) -> list[CaseMeasurement]:
+def measure_folds(folds: Sequence[Fold], found: CaseSet, data: DataConfig, hardware: Hardware) -> list[CaseMeasurement]:
     """Every case, in the order of `found`, measured by the model that has not seen it; `fold` says which that is."""
-    patients = number_patients(name_patients(found.cases, folds[0].config.split))
-    measured = [case for fold in folds for case in _measure_fold(fold, found, data, patients)]
+    patients = number_patients(name_patients(found.cases, folds[0].recipe.split))
+    measured = [case for fold in folds for case in _measure_fold(fold, found, data, hardware, patients)]
     return sorted(measured, key=lambda case: case.result.case)
 
 
-def _measure_fold(fold: Fold, found: CaseSet, data: DataConfig, patients: dict[str, str]) -> list[CaseMeasurement]:
+def _measure_fold(
+    fold: Fold, found: CaseSet, data: DataConfig, hardware: Hardware, patients: dict[str, str]
+) -> list[CaseMeasurement]:
     """The cases that the fold tests; `patients` has the number of each case's."""
-    config, groups = fold.config, {FOLD: str(fold.number)}
-    backend = build_training_backend(config.train)
-    model = load_models((str(fold.folder / "best.pt"),), config.tracking, ModelPredictConfig())
-    subject = build_subject(model, build_predictor(model, backend, config.predict), data, found)
+    recipe, groups = fold.recipe, {FOLD: str(fold.number)}
+    backend = build_training_backend(hardware)
+    model = load_models((str(fold.folder / "best.pt"),), recipe.tracking, ModelPredictConfig())
+    candidate = build_candidate(model, build_predictor(model, backend, recipe.predict), data, found)
 
     def measure(read: ReadCase, predicted: Tensor) -> CaseMeasurement:
-        return measure_case(subject, read, predicted, patients[read.case.id], groups)
+        return measure_case(candidate, read, predicted, patients[read.case.id], groups)
 
-    return map_cases(subject, fold.splits.test, measure)
+    return map_cases(candidate, fold.splits.test, measure)
 
 
 def _check_finished(fold: Fold, digests: dict[str, str]) -> None:

@@ -8,11 +8,13 @@ that trained the model. Cases that the model was trained or validated on are lef
 Exit code 0; 1: failed under way; 2: bad configuration, data or model; 130, 143: stopped.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from pydantic import model_validator
 
+from medseg.config import parse_args
 from medseg.data.config import EvaluateDataConfig
 from medseg.evaluation.config import EvaluationConfig
 from medseg.inference.config import Addresses, ModelPredictConfig
@@ -30,7 +32,7 @@ class EvaluateOutputConfig(OutputConfig):
     """The folder of this command's results; one process at a time writes into it."""
 
 
-class EvaluateConfig(EvaluationConfig):
+class EvaluateXrayConfig(EvaluationConfig):
     """One evaluation."""
 
     model: Addresses
@@ -58,3 +60,29 @@ class EvaluateConfig(EvaluationConfig):
                 "seen, as its file says that masks are made"
             )
         return self
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure a model on the cases it has not seen, and report."""
+    config = parse_args(EvaluateXrayConfig, argv)
+    from medseg.data.cases import find_cases
+    from medseg.evaluation.candidate import place_model, read_as
+    from medseg.evaluation.review import find_training_run, review_evaluation
+    from medseg.evaluation.rival import evaluate_against, find_rival
+    from medseg.inference.models import load_models
+    from medseg.output.folder import claim_folder
+    from medseg.report.evaluation import describe_evaluation, write_evaluation
+    from medseg.tracking.store import check_store
+
+    model = load_models(config.model, config.tracking, config.predict)
+    found = find_cases(read_as(model.card, config.data))
+    candidate = place_model(model, found, config.data, config.predict)
+    rival = find_rival(config.compare, model, found, config.data, config.predict, config.tracking)
+    if config.tracking.record:
+        check_store(config.tracking)
+    with claim_folder(config.output.dir) as folder:
+        evaluation = evaluate_against(rival, candidate, found, config.data, config, is_named=bool(config.compare))
+        write_evaluation(evaluation, folder)
+        print(describe_evaluation(evaluation, folder))
+        for said in review_evaluation(evaluation, folder, config.tracking, find_training_run(config.model, model)):
+            print(said)

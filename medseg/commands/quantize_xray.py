@@ -9,9 +9,10 @@ Needs the extra: pip install 'medseg[openvino]'.
 Exit code 0; 1: the loss is too great, or failed under way; 2: bad configuration, data or model; 130, 143: stopped.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from medseg.config import ExistingPath, Section
+from medseg.config import ExistingPath, Section, parse_args
 from medseg.data.config import CasesConfig
 from medseg.evaluation.config import QuantizationConfig
 from medseg.output.config import OutputConfig
@@ -32,7 +33,7 @@ class QuantizeOutputConfig(OutputConfig):
     """The folder of this command's results; one process at a time writes into it."""
 
 
-class QuantizeConfig(Section):
+class QuantizeXrayConfig(Section):
     """One quantisation."""
 
     model: str
@@ -42,3 +43,27 @@ class QuantizeConfig(Section):
     quantize: QuantizationConfig = QuantizationConfig()
     tracking: StoreConfig = StoreConfig()
     output: QuantizeOutputConfig = QuantizeOutputConfig()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Quantize a model, measure what that costs, and keep it if that is little."""
+    config = parse_args(QuantizeXrayConfig, argv)
+    from medseg.data.cases import find_cases
+    from medseg.evaluation import quantization as q
+    from medseg.evaluation.candidate import read_as
+    from medseg.inference.openvino_runtime import quantize
+    from medseg.notice import RESEARCH_USE
+    from medseg.output.folder import claim_folder, set_aside
+
+    model = q.load_single(config.model, config.tracking)
+    found = find_cases(read_as(model.card, config.data))
+    candidate = q.place_float32(model, found, config.data)
+    with claim_folder(config.output.dir) as folder:
+        set_aside(folder, q.RESULTS)
+        images = q.gather_images(candidate, found.cases, config.quantize)
+        quantized = quantize(model.networks[0], images)
+        loss = q.measure_loss(candidate, q.place_int8(model, quantized), found.cases, len(images))
+        q.write_loss(loss, model, config.quantize, folder)
+        print(q.describe_loss(loss))
+        q.check_loss(loss, config.quantize)
+        print(f"model: {q.save_quantized(loss, model, quantized, folder)}\n{RESEARCH_USE}")

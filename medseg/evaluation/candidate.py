@@ -30,8 +30,10 @@ from medseg.data.transforms import (
 )
 from medseg.errors import DataError, RadiographError
 from medseg.hardware.cores import count_cores
+from medseg.inference.choice import build_backend
+from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import LoadedModel
-from medseg.inference.predictor import Predictor
+from medseg.inference.predictor import Predictor, build_predictor
 from medseg.model.checkpoint import ModelCard
 from medseg.radiograph.image import STATES_POLARITY, digest_pixels
 
@@ -79,7 +81,7 @@ class ReadCase:
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class Candidate:
     """A model, and how a data set is read for it."""
 
     digest: str
@@ -182,7 +184,7 @@ def read_as(card: ModelCard, data: CasesConfig) -> DataSetConfig:
     return DataSetConfig(**given, **card.reading.model_dump())
 
 
-def build_subject(model: LoadedModel, predictor: Predictor, data: DataSetConfig, found: CaseSet) -> Subject:
+def build_candidate(model: LoadedModel, predictor: Predictor, data: DataSetConfig, found: CaseSet) -> Candidate:
     """The model on the cases `found`; `data` as by `read_as`. Raises `DataError` where they share no class."""
     known = set(found.classes)
     if data.color != "rgb":
@@ -193,11 +195,17 @@ def build_subject(model: LoadedModel, predictor: Predictor, data: DataSetConfig,
             f"{data.root}: has masks of {', '.join(found.classes)}, the model of {', '.join(model.card.classes)}: "
             "no class in common; data.classes names the classes of label maps"
         )
-    return Subject(model.digest, predictor, data, classes)
+    return Candidate(model.digest, predictor, data, classes)
+
+
+def place_model(model: LoadedModel, found: CaseSet, data: CasesConfig, predict: ModelPredictConfig) -> Candidate:
+    """The model on the cases `found`, on the backend that `predict` asks for. Raises as `build_candidate` does."""
+    predictor = build_predictor(model, build_backend(predict, model), predict)
+    return build_candidate(model, predictor, read_as(model.card, data), found)
 
 
 def map_cases(
-    subject: Subject,
+    candidate: Candidate,
     cases: Sequence[Case],
     work: Callable[[ReadCase, Tensor], T],
     wanted: Callable[[ReadCase], bool] = lambda read: True,
@@ -209,16 +217,16 @@ def map_cases(
     checks of a data set run on what was read if there is `checked` to note their findings in. Raises `DataError` that
     lists every case which cannot be read, and every other error.
     """
-    findings = Findings(subject.data.root) if checked is None else checked
+    findings = Findings(candidate.data.root) if checked is None else checked
     results, surveys, failed = list[T](), list[CaseSurvey](), False
 
     def read(case: Case) -> ReadCase | RadiographError:
         try:
-            return subject.read(case, look=checked is not None)
+            return candidate.read(case, look=checked is not None)
         except RadiographError as error:
             return error
 
-    step = max(subject.predictor.batch_size, min(2 * count_cores(), _IN_MEMORY))
+    step = max(candidate.predictor.batch_size, min(2 * count_cores(), _IN_MEMORY))
     with tqdm(total=len(cases), unit=" cases", file=sys.stderr, disable=None) as progress:
         for first in range(0, len(cases), step):
             chosen: list[ReadCase] = []
@@ -232,11 +240,11 @@ def map_cases(
                 if wanted(found):
                     chosen.append(found)
             if chosen and not failed:
-                results += map(work, chosen, subject.predict([case.input for case in chosen]))
+                results += map(work, chosen, candidate.predict([case.input for case in chosen]))
             progress.update(len(chunk))
     if checked is not None:
         names, prints = [survey.id for survey in surveys], [survey.fingerprint for survey in surveys]
         check_copies(names, ["evaluated"] * len(names), prints, False, findings)
-        check_set(surveys, () if subject.data.color == "rgb" else subject.classes, findings)
+        check_set(surveys, () if candidate.data.color == "rgb" else candidate.classes, findings)
     findings.check()
     return results

@@ -1,36 +1,20 @@
-"""Train a U-Net on radiographs and record the run in MLflow. Research use only. Not for clinical use.
+"""All settings of a training: what a recipe in `configs/` says."""
 
-usage: python -m pipelines.train_xray [FILE.yaml] [section.key=value ...]
-
-Without data.root it trains on synthetic phantoms. Writes best.pt, last.pt, summary.json and config.yaml to output.dir.
-"""
-
-from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import NonNegativeInt, model_validator
 
 from medseg.config import Section
 from medseg.data.config import AugmentConfig, DataConfig, PhantomConfig, PreprocessConfig, SplitConfig, share_seed
-from medseg.inference.config import PredictConfig
-from medseg.model.config import InferenceConfig, ModelConfig
-from medseg.output.config import OutputConfig
+from medseg.inference.config import TrainPredictConfig
+from medseg.model.config import ModelConfig
+from medseg.output.config import TrainOutputConfig
 from medseg.tracking.config import TrackingConfig
 from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
 
 
-class TrainOutputConfig(OutputConfig):
-    """Where results are written."""
-
-    dir: Path = Path("output/train_xray")
-    """The folder of this command's results; one process at a time writes into it."""
-
-    masks: bool = False
-    """Also write the test cases' masks as PNG, 0 and 255, at the size of the references (the article's)."""
-
-
-class TrainConfig(Section):
-    """One training."""
+class FitRecipe(Section):
+    """The settings that decide the weights."""
 
     seed: NonNegativeInt = 0
     """Decides weights, order of cases, augmentation and, unless split.seed is given, the split."""
@@ -41,15 +25,28 @@ class TrainConfig(Section):
     preprocess: PreprocessConfig = PreprocessConfig()
     augment: AugmentConfig = AugmentConfig()
     model: ModelConfig = ModelConfig()
-    inference: InferenceConfig = InferenceConfig()
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainingConfig = TrainingConfig()
-    predict: PredictConfig = PredictConfig()
+
+    _share_seed = model_validator(mode="before")(share_seed)
+
+
+class Recipe(FitRecipe):
+    """One training, and what it leaves."""
+
+    predict: TrainPredictConfig = TrainPredictConfig()
     tracking: TrackingConfig = TrackingConfig()
     output: TrainOutputConfig = TrainOutputConfig()
 
-    _share_seed = model_validator(mode="before")(share_seed)
+    @model_validator(mode="before")
+    @classmethod
+    def _move_inference(cls, given: Any) -> Any:
+        """Settings as they are now, from recipes with a section `inference` beside `predict`."""
+        if not isinstance(given, dict) or not isinstance(given.get("inference"), dict):
+            return given
+        rest = {name: section for name, section in given.items() if name != "inference"}
+        return {**rest, "predict": {**given["inference"], **(given.get("predict") or {})}}
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,0 +1,151 @@
+"""A cross-validation beside its folds: what it was begun with, and the scores over all cases."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from medseg.atomic import write_text
+from medseg.config import flatten, to_yaml
+from medseg.data.case import CaseSet
+from medseg.data.config import DataConfig
+from medseg.data.findings import Findings
+from medseg.data.splits import RULE
+from medseg.errors import ConfigError
+from medseg.evaluation.config import EvaluationConfig
+from medseg.evaluation.files import METRICS, PER_CASE, REPORT, build_metrics
+from medseg.evaluation.folds import FOLD, Fold, measure_folds
+from medseg.evaluation.result import Evaluation
+from medseg.evaluation.review import log_evaluation
+from medseg.evaluation.summary import sum_up
+from medseg.hardware.device import Hardware
+from medseg.inference.config import ModelPredictConfig
+from medseg.inference.models import load_models
+from medseg.model.checkpoint import ANOTHER_RULE
+from medseg.notice import RESEARCH_USE
+from medseg.output.folder import set_aside
+from medseg.tracking.run import Run
+from medseg.training.recipe import Recipe
+from medseg.training.record import name_data, record_findings
+
+STATE = "cross_validation.json"
+"""The parent run, the rule that drew the folds and the configuration of the folds that stand beside it."""
+
+_RESULTS = (STATE, "summary.json", "config.yaml", METRICS, PER_CASE, REPORT)
+_ANY = (
+    *("output.", "tracking.", "data.cache_gib", "split.allow_duplicates", "predict.batch_size"),
+    *("train.device", "train.channels_last", "train.compile", "train.strips_every", "train.num_strips"),
+    *("train.save_seconds", "train.resume"),
+)
+"""Settings that may change between two parts of one cross-validation: they say where, how fast and what is shown."""
+_ANEW = "train.resume=false begins anew (what is there goes to earlier/)"
+_logger = logging.getLogger(__name__)
+
+
+def find_begun(recipe: Recipe, folder: Path) -> str | None:
+    """The MLflow run of the cross-validation that was begun in `folder`; None for a new one.
+
+    Raises `ConfigError` where it was begun with other settings that decide what the folds come to, or its folds were
+    drawn by another rule.
+    """
+    if not recipe.train.resume or not (folder / STATE).is_file():
+        return None
+    try:
+        begun = json.loads((folder / STATE).read_text())
+        run_id, before = str(begun["run_id"]), dict(begun["config"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{folder / STATE}: damaged, so that its folds cannot be gone on with; {_ANEW}") from error
+    if begun.get("split") != RULE:
+        raise ConfigError(
+            f"{folder}: the folds of this cross-validation were drawn by an earlier rule ({ANOTHER_RULE}); {_ANEW}"
+        )
+    before = {key.replace("inference.", "predict."): value for key, value in before.items()}  # as it once was
+    now = _describe_settings(recipe)
+    changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    if changed:
+        raise ConfigError(f"{folder}: holds a cross-validation with other {', '.join(changed)}; {_ANEW}")
+    return run_id
+
+
+def describe_parent(recipe: Recipe, data: DataConfig, begun: str | None) -> dict[str, Any]:
+    """The arguments of `start_run` for the run above those of the folds."""
+    name = name_data(recipe, data)
+    return {
+        "config": recipe.tracking.model_copy(update={"system_metrics": False}),
+        "parameters": flatten(recipe),
+        "tags": {
+            "medseg.data": name,
+            "medseg.synthetic": str(recipe.data.root is None).lower(),
+            "medseg.kind": "folds",
+        },
+        "resume_run_id": begun,
+    }
+
+
+def record_begin(run: Run, recipe: Recipe, findings: Findings, folder: Path, *, fresh: bool) -> None:
+    """Write and record the configuration and `findings`; what an earlier cross-validation left is set aside first."""
+    if fresh:
+        earlier = set_aside(folder, (*_RESULTS, *(path.name for path in sorted(folder.glob("fold*")))))
+        if earlier is not None:
+            _logger.info("results of an earlier cross-validation are now in %s", earlier)
+    state = {"run_id": run.id, "split": RULE, "config": _describe_settings(recipe)}
+    write_text(folder / STATE, json.dumps(state, indent=2) + "\n")
+    write_text(folder / "config.yaml", to_yaml(recipe))
+    run.log_text(to_yaml(recipe), "config.yaml")
+    record_findings(run, findings)
+
+
+def pool_folds(
+    recipe: Recipe, data: DataConfig, hardware: Hardware, folds: Sequence[Fold], found: CaseSet
+) -> Evaluation:
+    """All cases as one evaluation, each scored by the model that has not seen it; its model is their ensemble."""
+    measured = measure_folds(folds, found, data, hardware)
+    paths = tuple(str(fold.folder / "best.pt") for fold in folds)
+    model = load_models(paths, recipe.tracking, ModelPredictConfig())
+    classes, threshold = folds[0].splits.classes, recipe.predict.threshold
+    evaluation = sum_up(
+        measured,
+        classes,
+        EvaluationConfig(seed=recipe.seed, by=(FOLD,)),
+        model=model.digest,
+        data=name_data(recipe, data),
+        subset="unseen",
+    )
+    note = f"each case is scored by the one of the {len(folds)} models that has not seen it, not by their ensemble"
+    return replace(
+        evaluation,
+        warnings=[note, *evaluation.warnings],
+        cut={} if threshold == "best" else dict.fromkeys(classes, threshold),
+    )
+
+
+def record_pooled(run: Run, evaluation: Evaluation, folds: Sequence[Fold], folder: Path) -> dict[str, Any]:
+    """The content of `summary.json`: the scores over all cases. With the files of `folder` it is recorded."""
+    metrics = build_metrics(evaluation)
+    names = [name for s in evaluation.summaries for name in (s.name, f"{s.name}_ci95")]
+    each = [{FOLD: fold.number, **json.loads((fold.folder / "summary.json").read_text())} for fold in folds]
+    summary = {
+        "run_id": run.id,
+        "seconds": sum(part["seconds"] for part in each),
+        "model": str(folder),
+        "data": each[0]["data"],
+        "cases": metrics["cases"],
+        "patients": metrics["patients"],
+        "test": {name: metrics[name] for name in names},
+        "folds": each,
+        "research_use": RESEARCH_USE,
+    }
+    for part in each:
+        run.log_metrics({f"folds/{name}": value for name, value in part["test"].items()}, part[FOLD])
+    log_evaluation(run, evaluation, folder, "test")
+    run.log_dict(summary, "summary.json")
+    return summary
+
+
+def _describe_settings(recipe: Recipe) -> dict[str, Any]:
+    """The settings that decide what the folds come to."""
+    root = recipe.data.root
+    settings = flatten(recipe) | {"data.root": None if root is None else str(root.resolve())}
+    return {key: value for key, value in settings.items() if not key.startswith(_ANY)}

@@ -1,0 +1,71 @@
+"""What a command runs on, found once and handed on: the device, its precision, how tensors lie in memory, the cores."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from medseg.errors import ConfigError
+from medseg.hardware.cores import count_cores
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A device, and how a network runs on it."""
+
+    device: torch.device
+    precision: str
+    """`bf16` or `fp32`: as asked, else the fastest that the device has."""
+    has_bf16: bool
+    """Whether the device multiplies bfloat16 itself."""
+    channels_last: bool
+    """Whether the channels of images and weights lie innermost."""
+    num_cores: int
+    """CPU cores that this process may use."""
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """How images and weights lie in memory, as PyTorch says it."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+
+def find_hardware(
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Literal["auto", "bf16", "fp32"] = "auto",
+    channels_last: bool = True,
+) -> Hardware:
+    """What this machine has of what is asked for; auto takes a GPU, and bfloat16, if there is one.
+
+    Raises `ConfigError` for a GPU that is not there.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device=cuda: PyTorch finds no CUDA device; device=auto takes what there is")
+    kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    found = torch.device(kind)
+    has_bf16 = _has_bf16(found)
+    usual = "bf16" if has_bf16 else "fp32"
+    return Hardware(found, usual if precision == "auto" else precision, has_bf16, channels_last, count_cores())
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+class AutocastInferer:
+    """Runs a network under bfloat16 autocast on any device (MONAI's own is for CUDA alone); float32 comes out.
+
+    What MONAI's engines take as an `Inferer`; it is none, since prediction starts without MONAI.
+    """
+
+    def __init__(self, hardware: Hardware) -> None:
+        self.hardware = hardware
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """Logits, float32."""
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.hardware.precision == "bf16"):
+            return network(inputs.contiguous(memory_format=self.hardware.memory_format), *args, **kwargs).float()

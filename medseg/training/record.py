@@ -1,0 +1,80 @@
+"""What a training records before its first step: its configuration, its data sets, what was found in them."""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+from medseg.atomic import write_text
+from medseg.config import flatten, to_yaml
+from medseg.data.config import DataConfig
+from medseg.data.findings import Findings, list_findings
+from medseg.data.loaders import CachedCases, CachedSplits
+from medseg.output.folder import set_aside
+from medseg.tracking.run import Run
+from medseg.training.recipe import Recipe
+
+MASKS = ("masks/*",)
+"""Folders of results below that of a training."""
+
+_RESULTS = (
+    "best.pt",
+    "best.previous.pt",
+    "last.pt",
+    "last.previous.pt",
+    "summary.json",
+    "config.yaml",
+    "strips",
+    "masks",
+    "int8.pt",
+    "quantization.json",
+)
+_logger = logging.getLogger(__name__)
+
+
+def describe_run(recipe: Recipe, data: DataConfig, resumed: dict[str, Any] | None) -> dict[str, Any]:
+    """The arguments of `start_run` beside the tracking section: parameters, tags and the run to continue."""
+    return {
+        "parameters": flatten(recipe),
+        "tags": {"medseg.data": name_data(recipe, data), "medseg.synthetic": str(recipe.data.root is None).lower()},
+        "resume_run_id": None if resumed is None else resumed["card"]["run_id"],
+    }
+
+
+def record_start(
+    run: Run, recipe: Recipe, data: DataConfig, cached: CachedSplits, folder: Path, *, fresh: bool
+) -> None:
+    """Write and record the configuration and the data sets; what an earlier run left is set aside first."""
+    earlier = set_aside(folder, _RESULTS) if fresh else None
+    if earlier is not None:
+        _logger.info("results of an earlier run are now in %s", earlier)
+    rerun = to_yaml(recipe.model_copy(update={"train": recipe.train.model_copy(update={"resume": False})}))
+    write_text(folder / "config.yaml", rerun)
+    run.log_text(rerun, "config.yaml")
+    for name, part in cached.items():
+        context = "training" if name == "train" else name
+        run.log_input(f"{name_data(recipe, data)}-{name}", context, _digest(part), str(data.root), len(part))
+        _logger.info("%s: %d cases", name, len(part))
+
+
+def record_findings(run: Run, findings: Findings) -> None:
+    """Say the warnings of a data set, and record all that was found in it."""
+    warnings, notes = findings.describe_warnings(), findings.describe_notes()
+    if warnings:
+        _logger.warning("The data set has warnings; python -m pipelines.check_data shows the cases.")
+    for text in warnings:
+        _logger.warning("  warning: %s", text)
+    for text in notes:
+        _logger.info("  note: %s", text)
+    run.log_dict({"findings": list_findings(findings.listed())}, "check.json")
+
+
+def name_data(recipe: Recipe, data: DataConfig) -> str:
+    """What the data set is called in MLflow."""
+    return "phantom" if recipe.data.root is None or data.root is None else data.root.resolve().stem
+
+
+def _digest(part: CachedCases) -> str:
+    """32 hex digits over what was read of every image and mask of a split."""
+    digests = sorted(facts.digest + facts.label_digest for facts in part.facts)
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:32]

@@ -1,0 +1,145 @@
+"""One training, from its cases to `summary.json`: what `train_xray` does, and `cross_validate` once a fold."""
+
+import dataclasses
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medseg.atomic import write_text
+from medseg.checks.items import summarize_item
+from medseg.checks.run import check_training
+from medseg.checks.survey import CaseSurvey
+from medseg.data.config import DataConfig
+from medseg.data.findings import Findings
+from medseg.data.loaders import CachedSplits, Look, cache_splits
+from medseg.data.splits import Splits
+from medseg.hardware.device import Hardware
+from medseg.inference.backends import build_training_backend
+from medseg.inference.predictor import Predictor
+from medseg.inference.scoring import keep_masks, score_cases, search_thresholds
+from medseg.model.checkpoint import load_model, store_thresholds
+from medseg.tracking.lifecycle import start_run
+from medseg.tracking.run import Run
+from medseg.training.batch_size import settle_batch_size
+from medseg.training.card import describe_model
+from medseg.training.engines import seed_everything
+from medseg.training.fit import Fitted, find_resumed, fit_network
+from medseg.training.handlers import ValidationHook
+from medseg.training.recipe import Recipe
+from medseg.training.record import describe_run, record_findings, record_start
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A training that is over and recorded."""
+
+    summary: dict[str, Any]
+    """The content of `summary.json`."""
+    run: Run
+
+    def describe(self) -> str:
+        """Test Dice, where the model is and how to look at the run, for a terminal."""
+        scores = self.summary["test"]
+        per_class = ", ".join(f"{n.removeprefix('dice_')} {v:.4f}" for n, v in scores.items() if n.startswith("dice_"))
+        is_synthetic = self.summary["data"].startswith("synthetic")
+        return "\n".join(
+            [
+                f"test Dice{' (synthetic phantoms, not clinical)' if is_synthetic else ''}: {per_class}; "
+                f"mIoU {scores['miou']:.4f}",
+                f"model: {self.summary['model']}",
+                f"MLflow run {self.run.name}; to look at it: {self.run.ui_command}",
+                self.summary["research_use"],
+            ]
+        )
+
+
+def train(
+    recipe: Recipe,
+    data: DataConfig,
+    splits: Splits,
+    hardware: Hardware,
+    folder: Path,
+    *,
+    parent_run_id: str | None = None,
+    hook: ValidationHook | None = None,
+) -> Trained:
+    """Train one network on `splits` of `data`, which has a root, and record the run, nested under `parent_run_id`.
+
+    `folder`, which this process has claimed, then holds what `train_xray` promises; where `summary.json` stands all is
+    done. `hook` is asked after each validation whether to stop. Raises `DataError` for what check_data calls an error,
+    and as `find_resumed` and `fit_network` do.
+    """
+    seed_everything(recipe.seed)
+    findings, is_fold = Findings(data.root), parent_run_id is not None
+    cached = _read_splits(recipe, data, splits, findings, folder, checked=is_fold)
+    card = describe_model(recipe, data, splits, cached)
+    resumed = find_resumed(recipe.train, card, folder)
+    settled = settle_batch_size(recipe.train, card, len(cached.train), hardware, resumed)
+    recipe = recipe.model_copy(update={"train": settled})
+    with start_run(recipe.tracking, **describe_run(recipe, data, resumed), parent_run_id=parent_run_id) as run:
+        record_start(run, recipe, data, cached, folder, fresh=resumed is None)
+        if not is_fold:
+            record_findings(run, findings)
+        fitted = fit_network(recipe, card, cached, hardware, run, folder, resumed, hook)
+        summary = _finish(run, recipe, data, splits, cached, hardware, fitted, folder)
+    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    return Trained(summary, run)
+
+
+def _read_splits(
+    recipe: Recipe, data: DataConfig, splits: Splits, findings: Findings, folder: Path, *, checked: bool
+) -> CachedSplits:
+    """What networks see of the cases, which are checked unless all of them were."""
+    look: Look[CaseSurvey] | None = None if checked else partial(summarize_item, classes=splits.classes)
+    cached, surveys = cache_splits(splits, data, recipe.preprocess, folder, findings, look)
+    if not checked:
+        check_training(surveys, splits, data, recipe.split, findings)
+    findings.check()
+    return cached
+
+
+def _finish(
+    run: Run,
+    recipe: Recipe,
+    data: DataConfig,
+    splits: Splits,
+    cached: CachedSplits,
+    hardware: Hardware,
+    fitted: Fitted,
+    folder: Path,
+) -> dict[str, Any]:
+    """The content of `summary.json`: the best model, scored at the original size. All of it is recorded.
+
+    The thresholds that were best on validation go into `best.pt` first.
+    """
+    path = folder / "best.pt"
+    backend = build_training_backend(hardware)
+    card, network = load_model(path)
+    forwards = [backend.load(network, card.preprocess.size)]
+    undecided = Predictor(card, forwards, recipe.predict, hardware.device)
+    card = store_thresholds(path, search_thresholds(undecided, splits.validation, cached.validation, data))
+    predictor = Predictor(card, forwards, recipe.predict, hardware.device)
+    keep = keep_masks(folder / "masks", card.classes) if recipe.output.masks else None
+    scores = {
+        "validation": score_cases(predictor, splits.validation, cached.validation, data),
+        "test": score_cases(predictor, splits.test, cached.test, data, keep),
+    }
+    summary = {
+        "run_id": run.id,
+        **dataclasses.asdict(fitted),
+        "model": str(path),
+        "data": "synthetic phantoms, not clinical" if recipe.data.root is None else str(data.root),
+        "cases": {name: len(part) for name, part in cached.items()},
+        **scores,
+        "thresholds": card.thresholds,
+        "research_use": card.research_use,
+    }
+    run.log_metrics({f"{s}/{name}": v for s, values in scores.items() for name, v in values.items()}, 0)
+    run.log_dict(summary, "summary.json")
+    example = np.zeros((2, network.in_channels, *card.preprocess.size), np.float32)
+    metadata = {"classes": ", ".join(card.classes), "use": card.research_use}
+    run.log_model(network, example, path, metadata, recipe.tracking.register)
+    return summary
