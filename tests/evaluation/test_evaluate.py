@@ -7,8 +7,6 @@ import pytest
 import torch
 from monai.metrics import compute_dice, compute_iou
 from pydicom import dcmread
-from scenes import CLASSES, digest, empty_mask, place, write_manifest, write_shapes_model
-from shapes import write_png_folder
 from sklearn.metrics import jaccard_score
 
 from medseg.config import leaf_fields
@@ -21,6 +19,8 @@ from medseg.evaluation.files import format_per_case, read_per_case
 from medseg.evaluation.result import Evaluation
 from medseg.phantom.dicom import write_phantoms
 from pipelines.evaluate_config import EvaluateConfig
+from tests.support.evaluation_subjects import CLASSES, digest, empty_mask, place, write_manifest, write_shapes_model
+from tests.support.shape_images import write_png_folder
 
 QUICK = EvaluationConfig(shown=1)
 

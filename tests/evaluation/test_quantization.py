@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from scenes import digest, place, write_shapes_model
-from shapes import write_png_folder
 
 from medseg.data.config import EvaluateDataConfig
 from medseg.errors import DataError, QuantizationError
 from medseg.evaluation.config import QuantizationConfig
 from medseg.evaluation.quantization import average_difference, check_loss, gather_images, measure_loss
 from medseg.model.checkpoint import QuantizationLoss
+from tests.support.evaluation_subjects import digest, place, write_shapes_model
+from tests.support.shape_images import write_png_folder
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scenes import digest, place, write_shapes_model
-from shapes import write_png_folder
 
 from medseg.data.config import EvaluateDataConfig, PreprocessConfig
 from medseg.data.findings import Findings
@@ -22,6 +20,8 @@ from medseg.model.config import ModelConfig
 from medseg.phantom.darken import write_darkened_pairs
 from medseg.phantom.dicom import write_phantoms
 from medseg.radiograph.read import read_radiograph
+from tests.support.evaluation_subjects import digest, place, write_shapes_model
+from tests.support.shape_images import write_png_folder
 
 
 def copy_as_png(source: Path, target: Path) -> None:

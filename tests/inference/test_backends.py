@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from models import write_model
 
 from medseg.errors import CheckpointError, ConfigError
 from medseg.hardware.precision import has_bf16
@@ -18,6 +17,7 @@ from medseg.model.config import ModelConfig
 from medseg.model.unet import build_unet
 from medseg.tracking.config import StoreConfig
 from medseg.training.config import TrainingConfig
+from tests.support.model_files import write_model
 
 CPU = torch.device("cpu")
 FLOAT = "bf16" if has_bf16(CPU) else "fp32"

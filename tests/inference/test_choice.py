@@ -2,7 +2,6 @@ import json
 
 import pytest
 import torch
-from models import write_model
 
 from medseg.errors import ConfigError
 from medseg.folder.journal import Journal
@@ -11,6 +10,7 @@ from medseg.inference.choice import build_backend, measure_backends, pick_fastes
 from medseg.inference.config import FolderPredictConfig, ModelPredictConfig
 from medseg.inference.models import load_models
 from medseg.tracking.config import StoreConfig
+from tests.support.model_files import write_model
 
 PLAIN, OTHER = (Backend("torch", torch.device("cpu"), precision) for precision in ("fp32", "bf16"))
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")

@@ -12,7 +12,7 @@ from medseg.inference.predictor import build_predictor
 from medseg.model.checkpoint import Accepts, Range
 from medseg.model.config import InferenceConfig
 from medseg.tracking.config import StoreConfig
-from tests.models import write_model
+from tests.support.model_files import write_model
 
 
 def load(*addresses, **settings):

@@ -15,9 +15,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pipelines_running import ROOT, TINY, run_of, weights
-from predicting import predict, rows
-from shapes import write_png_folder
 
 from medseg.config import parse_args
 from medseg.data.cases import find_cases
@@ -27,6 +24,9 @@ from medseg.evaluation.summary import sum_up
 from pipelines import cross_validate, train_xray
 from pipelines.cross_config import CrossValidateConfig
 from pipelines.cross_folds import build_folds, measure_folds
+from tests.support.prediction_command import predict, rows
+from tests.support.shape_images import write_png_folder
+from tests.support.training_command import ROOT, TINY, run_of, weights
 
 FOLDS = (
     "split.folds=2",

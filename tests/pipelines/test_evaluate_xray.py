@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from models import write_model
-from shapes import write_png_folder
 
 from medseg.config import leaf_fields, parse_args
 from medseg.data.cases import find_cases
@@ -23,6 +21,8 @@ from medseg.tracking import TrackingConfig, start_run
 from pipelines.evaluate_config import EvaluateConfig
 from pipelines.evaluate_record import find_other
 from pipelines.evaluate_xray import main
+from tests.support.model_files import write_model
+from tests.support.shape_images import write_png_folder
 
 ROOT = Path(__file__).parents[2]
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]

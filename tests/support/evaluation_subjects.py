@@ -1,10 +1,9 @@
-"""Models, data sets and evaluations that take a second."""
+"""Models on data sets, as evaluation sees them, that take a second."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from models import write_model
 from PIL import Image
 
 from medseg.data.case import CaseSet
@@ -17,6 +16,7 @@ from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
 from medseg.inference.predictor import build_predictor
 from medseg.tracking.config import StoreConfig
+from tests.support.model_files import write_model
 
 CLASSES = ("box", "disc")
 
