@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from shapes import write_png_folder
-from stores import copy_store
 
 from medseg.tracking.config import TrackingConfig
+from tests.support.mlflow_stores import copy_store
+from tests.support.shape_images import write_png_folder
+from tests.support.shared_data import SHARED
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the commands do
 
 

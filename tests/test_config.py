@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from medseg.commands.train_xray import TrainXrayConfig
 from medseg.config import ExistingPath, Section, flatten, format_help, leaf_fields, parse_args, to_yaml
 from medseg.errors import ConfigError
-from pipelines.train_config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 
@@ -255,9 +255,9 @@ def test_yaml_reruns_as_it_is(tmp_path, note):
 
 
 def test_resolved_training_configuration_reruns(tmp_path):
-    config = parse_args(TrainConfig, ["seed=3", "train.minutes=2", "data.classes=[a,b]", f"data.root={tmp_path}"])
+    config = parse_args(TrainXrayConfig, ["seed=3", "train.minutes=2", "data.classes=[a,b]", f"data.root={tmp_path}"])
     assert config.split.seed == 3
-    assert parse_args(TrainConfig, [write(tmp_path / "a.yaml", to_yaml(config))]) == config
+    assert parse_args(TrainXrayConfig, [write(tmp_path / "a.yaml", to_yaml(config))]) == config
 
 
 def test_flat_form():
@@ -288,10 +288,10 @@ def test_help_lists_every_key_with_meaning_type_and_default():
 
 def test_help_of_training_is_complete(capsys):
     with pytest.raises(SystemExit) as ended:
-        parse_args(TrainConfig, ["train.epochs=nonsense", "--help"])
+        parse_args(TrainXrayConfig, ["train.epochs=nonsense", "--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    for key, field, _ in leaf_fields(TrainConfig):
+    for key, field, _ in leaf_fields(TrainXrayConfig):
         assert f"  {key} (" in text
         assert field.description, f"{key} has no meaning"
 

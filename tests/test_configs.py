@@ -4,25 +4,25 @@ from pathlib import Path
 
 import pytest
 
+from medseg.commands.train_xray import TrainXrayConfig
 from medseg.config import parse_args
-from pipelines.train_config import TrainConfig
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_recipe_loads(path: Path) -> None:
-    assert parse_args(TrainConfig, [str(path)]).model_dump()
+    assert parse_args(TrainXrayConfig, [str(path)]).model_dump()
 
 
 def test_default_recipe_adds_nothing_but_a_description() -> None:
-    recipe = parse_args(TrainConfig, [str(next(p for p in CONFIGS if p.stem == "train_xray"))])
-    bare = parse_args(TrainConfig, ["train.epochs=30", f"tracking.description={recipe.tracking.description}"])
+    recipe = parse_args(TrainXrayConfig, [str(next(p for p in CONFIGS if p.stem == "train_xray"))])
+    bare = parse_args(TrainXrayConfig, ["train.epochs=30", f"tracking.description={recipe.tracking.description}"])
     assert recipe == bare
 
 
 def test_article_recipe_is_the_articles() -> None:
-    config = parse_args(TrainConfig, [str(next(p for p in CONFIGS if p.stem == "article_xray"))])
+    config = parse_args(TrainXrayConfig, [str(next(p for p in CONFIGS if p.stem == "article_xray"))])
     assert (config.model.width, config.model.depth, config.model.dropout) == (64, 4, 0.3)
     assert (config.model.padding_mode, config.preprocess.size, config.preprocess.fit) == (
         "reflect",

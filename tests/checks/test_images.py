@@ -2,7 +2,7 @@ import pytest
 
 from medseg.checks.images import check_pictures
 from medseg.data.findings import Findings
-from tests.data.surveys import make_survey
+from tests.support.case_surveys import make_survey
 
 DETECTOR = {"spacing_mm": (1.0, 1.0), "spacing_source": "detector"}
 

@@ -4,7 +4,7 @@ import pytest
 
 from medseg.checks.levels import check_levels
 from medseg.data.findings import Findings
-from tests.data.surveys import make_levels
+from tests.support.case_surveys import make_levels
 
 
 def find(*files, classes=("lungs",), **rest):

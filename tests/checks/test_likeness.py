@@ -5,7 +5,7 @@ import pytest
 
 from medseg.checks.likeness import check_likeness, compare_pictures
 from medseg.data.findings import Findings
-from tests.data.surveys import MASK, make_survey
+from tests.support.case_surveys import MASK, make_survey
 
 RNG = np.random.default_rng(4)
 

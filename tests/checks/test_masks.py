@@ -2,7 +2,7 @@ import pytest
 
 from medseg.checks.masks import check_masks
 from medseg.data.findings import Findings
-from tests.data.surveys import make_levels, make_survey
+from tests.support.case_surveys import make_levels, make_survey
 
 
 def find(odd, **rest):

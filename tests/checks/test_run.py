@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from planting import (
+from scipy import ndimage
+
+from medseg.checks.run import check_cases, check_set, describe_set
+from medseg.data.cases import list_cases
+from medseg.data.config import DataConfig, PreprocessConfig, SplitConfig
+from medseg.data.findings import Findings
+from medseg.data.rules import RULES
+from medseg.phantom.dicom import write_phantoms
+from tests.support.case_surveys import make_survey
+from tests.support.planted_faults import (
     NUM_CASES,
     both,
     change_dicom,
@@ -21,16 +30,7 @@ from planting import (
     write_chests,
     write_manifest,
 )
-from scipy import ndimage
-from shapes import write_png_folder
-
-from medseg.checks.run import check_cases, check_set, describe_set
-from medseg.data.cases import list_cases
-from medseg.data.config import DataConfig, PreprocessConfig, SplitConfig
-from medseg.data.findings import Findings
-from medseg.data.rules import RULES
-from medseg.phantom.dicom import write_phantoms
-from tests.data.surveys import make_survey
+from tests.support.shape_images import write_png_folder
 
 
 @pytest.fixture(scope="session")

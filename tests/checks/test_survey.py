@@ -8,7 +8,7 @@ from medseg.data.case import Case, MaskSource
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.findings import Findings
 from medseg.radiograph.nifti import build_nifti
-from tests.radiograph.coats import phantom, write_dicom
+from tests.support.dicom_files import phantom, write_dicom
 
 PREPROCESS = PreprocessConfig(size=(64, 64), percentiles=(0, 100))
 CLASSES = ("heart", "lungs")

@@ -10,7 +10,7 @@ from medseg.data.cases import check_patients, find_cases, list_cases
 from medseg.data.config import DataConfig
 from medseg.data.findings import Findings
 from medseg.errors import DataError
-from tests.radiograph.coats import write_dicom
+from tests.support.dicom_files import write_dicom
 
 PICTURE = np.arange(64, dtype=np.uint8).reshape(8, 8)
 

@@ -8,7 +8,7 @@ from medseg.data.case import Case, MaskSource
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.transforms import LoadMasksd, LoadRadiographd, LoadTargetd, apply_transforms, as_item, build_loading
 from medseg.errors import RadiographError
-from tests.radiograph.coats import phantom
+from tests.support.dicom_files import phantom
 
 EIGHT = (phantom() >> 4).astype(np.uint8)
 MASK = np.where(phantom() > 2000, 255, 0).astype(np.uint8)

@@ -25,8 +25,8 @@ from medseg.data.loaders import (
 from medseg.data.splits import split_by_patient
 from medseg.errors import DataError, StorageError
 from medseg.radiograph.nifti import build_nifti
-from tests.conftest import write_png_folder
-from tests.radiograph.coats import write_dicom
+from tests.support.dicom_files import write_dicom
+from tests.support.shape_images import write_png_folder
 
 PREPROCESS = PreprocessConfig(size=(32, 32))
 SPLIT = SplitConfig(seed=0, fractions=(0.5, 0.25, 0.25))

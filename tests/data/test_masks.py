@@ -10,7 +10,7 @@ from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
 from medseg.data.masks import check_classes, check_sizes, read_mask_files, stack_masks
 from medseg.errors import RadiographError
-from tests.radiograph.slicer_files import name_segments, write_slicer
+from tests.support.slicer_files import name_segments, write_slicer
 
 PLAIN = CasesConfig()
 

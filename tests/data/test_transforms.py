@@ -27,7 +27,7 @@ from medseg.data.transforms import (
 from medseg.errors import RadiographError
 from medseg.radiograph.nifti import build_nifti
 from medseg.radiograph.read import read_radiograph
-from tests.radiograph.coats import phantom, write_dicom
+from tests.support.dicom_files import phantom, write_dicom
 
 SPACING = (0.2, 0.15)
 PREPROCESS = PreprocessConfig(size=(64, 64))

@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scenes import digest, place, write_shapes_model
-from shapes import write_png_folder
 
 from medseg.data.config import EvaluateDataConfig, PreprocessConfig
 from medseg.data.findings import Findings
 from medseg.errors import ConfigError, DataError
+from medseg.evaluation.candidate import ReadCase, map_cases
 from medseg.evaluation.config import EvaluationConfig
 from medseg.evaluation.evaluate import evaluate_model
-from medseg.evaluation.candidate import ReadCase, map_cases
 from medseg.model.checkpoint import Accepts, ModelCard, Reading, save_checkpoint
 from medseg.model.config import ModelConfig
 from medseg.phantom.darken import write_darkened_pairs
 from medseg.phantom.dicom import write_phantoms
 from medseg.radiograph.read import read_radiograph
+from tests.support.evaluated_models import digest, place, write_shapes_model
+from tests.support.shape_images import write_png_folder
 
 
 def copy_as_png(source: Path, target: Path) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from models import write_model
 
 from medseg.errors import ConfigError
 from medseg.evaluation.champion import Champion, decide, find_champion_address, promote_model
@@ -16,6 +15,7 @@ from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
 from medseg.metrics.statistics import LEVEL, Paired
 from medseg.tracking import TrackingConfig, download_model_checkpoint, start_run
+from tests.support.model_files import write_model
 
 CHAMPION = Champion("3", "c" * 16, ("heart", "lungs"), frozenset({"9" * 64, "8" * 64}))
 Scores = dict[str, tuple[float, float]]

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scenes import result
 
 from medseg.evaluation.compare import compare_cases, pair_cases, warn_of_few
+from tests.support.evaluated_models import result
 
 
 def test_the_sign_is_other_minus_this_and_holm_goes_over_classes() -> None:

@@ -7,10 +7,9 @@ import pytest
 import torch
 from monai.metrics import compute_dice, compute_iou
 from pydicom import dcmread
-from scenes import CLASSES, digest, empty_mask, place, write_manifest, write_shapes_model
-from shapes import write_png_folder
 from sklearn.metrics import jaccard_score
 
+from medseg.commands.evaluate_xray import EvaluateXrayConfig
 from medseg.config import leaf_fields
 from medseg.data.config import EvaluateDataConfig
 from medseg.data.rules import RULES
@@ -20,7 +19,8 @@ from medseg.evaluation.evaluate import Earlier, evaluate_model
 from medseg.evaluation.files import format_per_case, read_per_case
 from medseg.evaluation.result import Evaluation
 from medseg.phantom.dicom import write_phantoms
-from pipelines.evaluate_config import EvaluateConfig
+from tests.support.evaluated_models import CLASSES, digest, empty_mask, place, write_manifest, write_shapes_model
+from tests.support.shape_images import write_png_folder
 
 QUICK = EvaluationConfig(shown=1)
 
@@ -314,5 +314,5 @@ def test_radiographs_are_read_as_the_model_was_trained(root: Path, tmp_path: Pat
     model = write_shapes_model(tmp_path / "a.pt", reading={"presentation": "voi"})
     assert place(model, EvaluateDataConfig(root=root))[0].data.presentation == "voi"
     assert not {"data.presentation", "data.presentation_intent", "data.color"} & {
-        key for key, *_ in leaf_fields(EvaluateConfig)
+        key for key, *_ in leaf_fields(EvaluateXrayConfig)
     }

@@ -8,13 +8,13 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from scenes import result
 
 from medseg.errors import DataError
 from medseg.evaluation.files import build_metrics, format_per_case, read_per_case
 from medseg.evaluation.per_case import name_scores
 from medseg.evaluation.result import CaseResult, Comparison, Evaluation, Summary
 from medseg.metrics.statistics import Agreement, Interval
+from tests.support.evaluated_models import result
 
 CLASSES = ("heart", "lungs")
 

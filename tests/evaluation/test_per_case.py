@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scenes import place, write_shapes_model
 
 from medseg.data.config import EvaluateDataConfig
+from medseg.evaluation.candidate import Candidate, ReadCase
 from medseg.evaluation.per_case import CaseMeasurement, measure_case
-from medseg.evaluation.candidate import ReadCase, Candidate
+from tests.support.evaluated_models import place, write_shapes_model
 
 CHEST = {"heart": (slice(14, 24), slice(10, 20)), "lungs": (slice(4, 28), slice(4, 12))}
 RIGHT_LUNG = (slice(4, 28), slice(18, 28))

@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from scenes import digest, place, write_shapes_model
-from shapes import write_png_folder
 
 from medseg.data.config import EvaluateDataConfig
 from medseg.errors import DataError, QuantizationError
 from medseg.evaluation.config import QuantizationConfig
 from medseg.evaluation.quantization import average_difference, check_loss, gather_images, measure_loss
 from medseg.model.checkpoint import QuantizationLoss
+from tests.support.evaluated_models import digest, place, write_shapes_model
+from tests.support.shape_images import write_png_folder
 
 
 @pytest.fixture
@@ -69,7 +69,9 @@ def test_the_loss_is_dice_against_the_references_on_cases_not_trained_on(scene) 
         dice = []
         for case in found.cases[4:]:
             read = candidate.read(case)
-            mask = candidate.predictor.masks(candidate.predict([read.input])[0], tuple(read.reference.shape[-2:]))[index]
+            mask = candidate.predictor.masks(candidate.predict([read.input])[0], tuple(read.reference.shape[-2:]))[
+                index
+            ]
             reference = read.reference[index]
             dice.append(2 * float((mask & reference).sum()) / float(mask.sum() + reference.sum()))
         assert loss.dice[name] == pytest.approx(sum(dice) / 4, abs=1e-6)

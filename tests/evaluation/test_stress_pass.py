@@ -4,8 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from scenes import CLASSES, place, write_shapes_model
-from shapes import write_png_folder
 
 from medseg.data.config import EvaluateDataConfig
 from medseg.data.stress import STRESSES, apply_stress
@@ -13,6 +11,8 @@ from medseg.evaluation.evaluate import measure_cases
 from medseg.evaluation.result import StressCurve
 from medseg.evaluation.stress_pass import measure_stress
 from medseg.evaluation.summary import summarize
+from tests.support.evaluated_models import CLASSES, place, write_shapes_model
+from tests.support.shape_images import write_png_folder
 
 
 @pytest.fixture(scope="module")

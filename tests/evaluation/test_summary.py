@@ -2,10 +2,10 @@ import math
 
 import numpy as np
 import pytest
-from scenes import result
 
 from medseg.evaluation.per_case import CaseMeasurement, name_scores
 from medseg.evaluation.summary import compare_thresholds, find_unit, list_counts, summarize, summarize_by
+from tests.support.evaluated_models import result
 
 CLASSES = ("a", "b")
 

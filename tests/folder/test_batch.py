@@ -6,8 +6,8 @@ from medseg.folder.batch import FolderPrediction, _Slot
 from medseg.folder.examine import examine_file
 from medseg.folder.journal import Journal
 from medseg.folder.walk import walk
-from tests.inference.jobs import build_job
-from tests.radiograph.coats import write_dicom
+from tests.support.dicom_files import write_dicom
+from tests.support.folder_jobs import build_job
 
 
 @pytest.fixture

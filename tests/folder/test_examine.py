@@ -11,8 +11,8 @@ from medseg.data.preprocess import build_input
 from medseg.folder.examine import examine_file
 from medseg.output.images import write_mask_nifti, write_mask_png
 from medseg.radiograph import build_nifti, read_radiograph
-from tests.inference.jobs import build_job
-from tests.radiograph.coats import phantom, write_dicom, write_uncoded
+from tests.support.dicom_files import phantom, write_dicom, write_uncoded
+from tests.support.folder_jobs import build_job
 
 
 @pytest.fixture

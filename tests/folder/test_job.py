@@ -6,7 +6,7 @@ import pytest
 from medseg.folder import job
 from medseg.folder.job import name_outputs
 from medseg.model.checkpoint import Accepts
-from tests.inference.jobs import build_job
+from tests.support.folder_jobs import build_job
 
 JOB = build_job(Path("in"), Path("out"))
 

@@ -6,7 +6,7 @@ from medseg.model.checkpoint import Accepts
 from medseg.radiograph import read_radiograph
 from medseg.radiograph.dicom.description import describe_dicom
 from medseg.radiograph.source import open_source
-from tests.radiograph.coats import write_dicom
+from tests.support.dicom_files import write_dicom
 
 ACCEPTS = Accepts(modalities=("CR", "DX"), body_parts=("CHEST",), views=("PA",))
 

@@ -9,8 +9,8 @@ from medseg.folder.examine import examine_file
 from medseg.folder.pool import Lost
 from medseg.folder.write import Written, write_results
 from medseg.inference.decision import Decision
-from tests.inference.jobs import build_job
-from tests.radiograph.coats import write_dicom
+from tests.support.dicom_files import write_dicom
+from tests.support.folder_jobs import build_job
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 CLASSES = ("heart", "lungs")

@@ -1,10 +1,12 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from medseg.hardware import cpu
+from medseg.hardware.device import find_hardware
 
 FAULTS = """
 import resource, sys
@@ -50,8 +52,7 @@ def test_threads_follow_the_cores_there_are_unless_a_person_says_otherwise(monke
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if given is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", given)
-    monkeypatch.setattr(cpu, "count_cores", lambda: cores)
-    cpu.limit_threads()
+    cpu.limit_threads(replace(find_hardware("cpu"), num_cores=cores))
     assert torch.get_num_threads() == expected
 
 
@@ -59,10 +60,9 @@ def test_threads_follow_the_cores_there_are_unless_a_person_says_otherwise(monke
 def test_threads_that_are_bound_to_cores_are_left_alone(monkeypatch):
     torch.set_num_threads(2)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(cpu, "count_cores", lambda: 1)
     for bound, expected in (("true", 2), ("spread", 2), ("FALSE", 1)):
         monkeypatch.setenv("OMP_PROC_BIND", bound)
-        cpu.limit_threads()
+        cpu.limit_threads(replace(find_hardware("cpu"), num_cores=1))
         assert torch.get_num_threads() == expected
 
 

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from models import write_model
 
 from medseg.errors import CheckpointError, ConfigError
-from medseg.hardware.precision import has_bf16
+from medseg.hardware.device import find_hardware
 from medseg.inference.backends import Backend, build_training_backend, list_backends
 from medseg.inference.config import FolderPredictConfig, PredictConfig
 from medseg.inference.models import LoadedModel, load_models
@@ -17,10 +16,10 @@ from medseg.model.checkpoint import save_checkpoint
 from medseg.model.config import ModelConfig
 from medseg.model.unet import build_unet
 from medseg.tracking.config import StoreConfig
-from medseg.training.config import TrainingConfig
+from tests.support.model_files import write_model
 
-CPU = torch.device("cpu")
-FLOAT = "bf16" if has_bf16(CPU) else "fp32"
+CPU = find_hardware("cpu")
+FLOAT = CPU.precision
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 
 
@@ -153,5 +152,5 @@ def test_a_network_that_openvino_does_not_know_is_said(model, monkeypatch):
 
 
 def test_training_scores_on_pytorch_in_its_own_precision():
-    found = build_training_backend(TrainingConfig(device="cpu", precision="fp32", channels_last=False))
-    assert (found.name, found.channels_last) == ("torch/cpu/fp32", False)
+    found = build_training_backend(find_hardware("cpu", "fp32", channels_last=False))
+    assert (found.name, found.hardware.channels_last) == ("torch/cpu/fp32", False)

@@ -2,17 +2,18 @@ import json
 
 import pytest
 import torch
-from models import write_model
 
 from medseg.errors import ConfigError
 from medseg.folder.journal import Journal
+from medseg.hardware.device import find_hardware
 from medseg.inference.backends import Backend
 from medseg.inference.choice import build_backend, measure_backends, pick_fastest
 from medseg.inference.config import FolderPredictConfig, ModelPredictConfig
 from medseg.inference.models import load_models
 from medseg.tracking.config import StoreConfig
+from tests.support.model_files import write_model
 
-PLAIN, OTHER = (Backend("torch", torch.device("cpu"), precision) for precision in ("fp32", "bf16"))
+PLAIN, OTHER = (Backend("torch", find_hardware("cpu"), precision) for precision in ("fp32", "bf16"))
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 
 
@@ -78,7 +79,7 @@ def test_threads_are_limited_before_the_speed_is_measured(model, folder, monkeyp
     try:
         for cores, when in ((4, "now"), (2, "now"), (2, "earlier")):
             torch.set_num_threads(4)
-            monkeypatch.setattr("medseg.hardware.cpu.count_cores", lambda cores=cores: cores)
+            monkeypatch.setattr("medseg.hardware.device.count_cores", lambda cores=cores: cores)
             build_backend(FolderPredictConfig(device="cpu"), model)
             assert f"measured {when}" in capsys.readouterr().err
     finally:
@@ -110,7 +111,7 @@ class Broken(Backend):
 
 
 def test_a_backend_that_does_not_work_is_left_out(model, folder, capsys):
-    broken = Broken("openvino", torch.device("cpu"), "bf16")
+    broken = Broken("openvino", find_hardware("cpu"), "bf16")
     picked, why = pick_fastest([PLAIN, broken], model)
     assert picked is PLAIN
     assert broken.name not in why

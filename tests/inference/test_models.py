@@ -5,6 +5,7 @@ import torch
 
 from medseg.data.config import PreprocessConfig
 from medseg.errors import CheckpointError, ConfigError
+from medseg.hardware.device import find_hardware
 from medseg.inference.backends import Backend
 from medseg.inference.config import FolderPredictConfig, PredictConfig
 from medseg.inference.models import load_models
@@ -12,7 +13,7 @@ from medseg.inference.predictor import build_predictor
 from medseg.model.checkpoint import Accepts, Range
 from medseg.model.config import InferenceConfig
 from medseg.tracking.config import StoreConfig
-from tests.models import write_model
+from tests.support.model_files import write_model
 
 
 def load(*addresses, **settings):
@@ -21,7 +22,7 @@ def load(*addresses, **settings):
 
 
 def predict(model, images):
-    backend = Backend("torch", torch.device("cpu"), "fp32")
+    backend = Backend("torch", find_hardware("cpu"), "fp32")
     return build_predictor(model, backend, PredictConfig()).predict(images)
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from shapes import draw_case, write_png_folder
 from sklearn.metrics import f1_score
 from torch import nn
 
@@ -17,6 +16,7 @@ from medseg.inference.predictor import Predictor
 from medseg.inference.scoring import score_cases, search_thresholds
 from medseg.model.checkpoint import ModelCard
 from medseg.model.config import ModelConfig
+from tests.support.shape_images import draw_case, write_png_folder
 
 
 class Brightness(nn.Module):

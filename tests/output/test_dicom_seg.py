@@ -16,11 +16,11 @@ import pydicom
 import pytest
 from pydicom.data import get_charset_files
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
-from radiograph.coats import phantom, write_dicom
 
 from medseg.errors import RadiographError, StorageError
 from medseg.output.dicom_seg import Maker, build_segmentation, read_reference, write_segmentation
 from medseg.radiograph.dicom.seg import read_segmentation
+from tests.support.dicom_files import phantom, write_dicom
 
 MAKER = Maker("0123456789abcdef", "fedcba9876543210", "ab" * 32, datetime(2026, 3, 4, 5, 6, 7, 890), "0.1.0")
 LONG = "a-class_of-thirty-two_characters"

@@ -4,9 +4,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pipelines_running import train
-from shapes import write_png_folder
-from stores import copy_store
+
+from tests.support.mlflow_stores import copy_store
+from tests.support.shape_images import write_png_folder
+from tests.support.training_command import train
 
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 

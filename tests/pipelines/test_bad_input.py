@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pipelines_running import ROOT, command, train
-from shapes import draw_case
+
+from tests.support.shape_images import draw_case
+from tests.support.training_command import ROOT, command, train
 
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 

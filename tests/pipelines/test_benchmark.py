@@ -11,9 +11,7 @@ from statistics import median
 from typing import Any
 
 import pytest
-from models import write_model
 from PIL import Image
-from pipelines_running import run_of
 
 from medseg.benchmark.alternation import Times
 from medseg.benchmark.networks import count_gflop
@@ -26,6 +24,8 @@ from medseg.tracking.store import import_mlflow
 from pipelines import benchmark
 from pipelines.benchmark_config import BenchmarkConfig
 from pipelines.benchmark_record import _list_metrics
+from tests.support.model_files import write_model
+from tests.support.training_command import run_of
 
 ROOT = Path(__file__).parents[2]
 TINY = (

@@ -8,12 +8,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from planting import change_images, change_masks, copy_image, remove_masks, write_bytes, write_chests, write_manifest
 
 from medseg.data.rules import RULES, SEVERITIES
 from medseg.errors import DataError
 from medseg.notice import RESEARCH_USE
 from pipelines import check_data, train_xray
+from tests.support.planted_faults import (
+    change_images,
+    change_masks,
+    copy_image,
+    remove_masks,
+    write_bytes,
+    write_chests,
+    write_manifest,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -120,9 +128,8 @@ def test_file_names_of_any_kind(chests, tmp_path, capsys):
 
 
 def test_patients_are_named_nowhere(tmp_path, capsys):
-    from planting import change_dicom
-
     from medseg.phantom.dicom import write_phantoms
+    from tests.support.planted_faults import change_dicom
 
     root = write_phantoms(tmp_path / "data", 12, 64, 0)
     for number in range(12):

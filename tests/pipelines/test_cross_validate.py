@@ -15,18 +15,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pipelines_running import ROOT, TINY, run_of, weights
-from predicting import predict, rows
-from shapes import write_png_folder
 
+from medseg.commands.cross_validate import CrossValidateConfig
 from medseg.config import parse_args
 from medseg.data.cases import find_cases
 from medseg.errors import CheckpointError, ConfigError, DataError
 from medseg.evaluation.config import EvaluationConfig
+from medseg.evaluation.folds import build_folds, measure_folds
 from medseg.evaluation.summary import sum_up
+from medseg.hardware.device import find_hardware
 from pipelines import cross_validate, train_xray
-from pipelines.cross_config import CrossValidateConfig
-from pipelines.cross_folds import build_folds, measure_folds
+from tests.support.prediction_command import predict, rows
+from tests.support.shape_images import write_png_folder
+from tests.support.training_command import ROOT, TINY, run_of, weights
 
 FOLDS = (
     "split.folds=2",
@@ -39,7 +40,7 @@ FOLDS = (
 KILLED = """
 import os, signal
 from medseg.tracking.run import Run
-from pipelines.command import run_command
+from medseg.commands.running import run_command
 from pipelines.cross_validate import main
 
 log_model = Run.log_model
@@ -128,7 +129,7 @@ def test_each_image_is_another_patient_where_asked(crossed: Crossed) -> None:
     asked = (f"data.root={data}", f"output.dir={out}", "split.patients=image")
     config = parse_args(CrossValidateConfig, [*TINY, *FOLDS, *asked])
     found = find_cases(config.data)
-    measured = measure_folds(build_folds(found, config), found, config.data)
+    measured = measure_folds(build_folds(found, config), found, config.data, find_hardware("cpu"))
     assert len({case.result.patient for case in measured}) == 24
 
 
@@ -254,7 +255,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipelines.cross_folds.train_fold", stop)
+    monkeypatch.setattr("medseg.evaluation.folds.train", stop)
 
 
 def test_other_data_are_refused(begun: tuple[Path, Path, tuple[str, ...]]) -> None:
@@ -315,7 +316,7 @@ def test_a_copy_of_what_a_fold_was_trained_on_is_told_as_seen(begun: tuple[Path,
     shutil.copy(data.parent / "images" / f"{seen}.png", data.parent / "images" / f"{copy}.png")
     config = parse_args(CrossValidateConfig, [*TINY, *FOLDS, *arguments, "split.allow_duplicates=true"])
     found = find_cases(config.data)
-    measured = measure_folds(build_folds(found, config), found, config.data)
+    measured = measure_folds(build_folds(found, config), found, config.data, find_hardware("cpu"))
     assert [case.result.case for case in measured if case.result.seen] == [copy]
     pooled = sum_up(measured, found.classes, EvaluationConfig(shown=0), model="m", data="d", subset="unseen")
     assert "the model was trained or validated on them, yet they count (1 case)" in pooled.warnings

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pipelines_running import TINY, run_of, train
 
+from medseg.commands.cross_validate import CrossValidateConfig
 from medseg.config import parse_args
 from medseg.data.cases import find_cases
 from medseg.data.rules import RULES
-from pipelines.cross_config import CrossValidateConfig
-from pipelines.cross_folds import build_folds, check_folds
+from medseg.evaluation.folds import build_folds, check_folds
+from tests.support.training_command import TINY, run_of, train
 
 
 @pytest.fixture

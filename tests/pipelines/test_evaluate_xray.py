@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from models import write_model
-from shapes import write_png_folder
 
+from medseg.commands.evaluate_xray import EvaluateXrayConfig
 from medseg.config import leaf_fields, parse_args
 from medseg.data.cases import find_cases
 from medseg.errors import ConfigError
-from medseg.evaluation.evaluate import Earlier
 from medseg.evaluation.candidate import Candidate, read_as
+from medseg.evaluation.evaluate import Earlier
+from medseg.evaluation.rival import find_rival
 from medseg.inference.models import load_models
 from medseg.tracking import TrackingConfig, start_run
-from pipelines.evaluate_config import EvaluateConfig
-from pipelines.evaluate_record import find_other
 from pipelines.evaluate_xray import main
+from tests.support.model_files import write_model
+from tests.support.shape_images import write_png_folder
 
 ROOT = Path(__file__).parents[2]
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
@@ -151,17 +151,19 @@ def test_a_folder_with_a_model_is_that_model_not_its_table(name: str, kind: type
     model = write_model(tmp_path / "model.pt", ("box", "disc"))
     shutil.copy(model, folder / name)
     (folder / "per_case.csv").write_text("case,patient,unit,dice_box\ncase00,p001,px,0.5\n")
-    config = parse_args(EvaluateConfig, [f"model={model}", f"data.root={root}", f"compare={folder}"])
+    config = parse_args(EvaluateXrayConfig, [f"model={model}", f"data.root={root}", f"compare={folder}"])
     loaded = load_models(config.model, config.tracking, config.predict)
-    assert isinstance(find_other(config, loaded, find_cases(read_as(loaded.card, config.data))), kind)
+    found = find_cases(read_as(loaded.card, config.data))
+    rival = find_rival(config.compare, loaded, found, config.data, config.predict, config.tracking)
+    assert isinstance(rival, kind)
 
 
 def test_columns_and_models_are_taken_as_text_or_list(tmp_path: Path) -> None:
     for by in ("by=site,view", "by=[site,view]"):
-        config = parse_args(EvaluateConfig, ["model=a.pt", f"data.root={tmp_path}", by])
+        config = parse_args(EvaluateXrayConfig, ["model=a.pt", f"data.root={tmp_path}", by])
         assert (config.by, config.model) == (("site", "view"), ("a.pt",))
     with pytest.raises(ConfigError, match="model: an empty list"):
-        parse_args(EvaluateConfig, ["model=[]", f"data.root={tmp_path}"])
+        parse_args(EvaluateXrayConfig, ["model=[]", f"data.root={tmp_path}"])
 
 
 @pytest.mark.parametrize(
@@ -174,14 +176,14 @@ def test_columns_and_models_are_taken_as_text_or_list(tmp_path: Path) -> None:
 )
 def test_a_champion_is_chosen_with_the_settings_of_its_file(given: list[str], named: str, tmp_path: Path) -> None:
     usual = ["model=a.pt", f"data.root={tmp_path}", "tracking.register=x"]
-    parse_args(EvaluateConfig, [*usual, *given])
-    parse_args(EvaluateConfig, [*usual, "tracking.promote=true", "predict.threshold=0.5", "predict.precision=fp32"])
+    parse_args(EvaluateXrayConfig, [*usual, *given])
+    parse_args(EvaluateXrayConfig, [*usual, "tracking.promote=true", "predict.threshold=0.5", "predict.precision=fp32"])
     with pytest.raises(ConfigError, match=f"tracking.promote=true: leave away {named};"):
-        parse_args(EvaluateConfig, [*usual, *given, "tracking.promote=true"])
+        parse_args(EvaluateXrayConfig, [*usual, *given, "tracking.promote=true"])
 
 
 def test_every_key_of_tracking_has_an_effect() -> None:
-    keys = {key.removeprefix("tracking.") for key, *_ in leaf_fields(EvaluateConfig) if key.startswith("tracking.")}
+    keys = {key.removeprefix("tracking.") for key, *_ in leaf_fields(EvaluateXrayConfig) if key.startswith("tracking.")}
     assert keys == {"uri", "experiment", "run_name", "description", "register", "record", "promote"}
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from models import write_model
-from predicting import by_path, contents, predict, read_mask, rows
 from pydicom import dcmread
 
 from medseg.data.config import PreprocessConfig
 from medseg.model.checkpoint import Accepts, Range
-from tests.radiograph.coats import phantom, write_dicom
+from tests.support.dicom_files import phantom, write_dicom
+from tests.support.model_files import write_model
+from tests.support.prediction_command import by_path, contents, predict, read_mask, rows
 
 COLUMNS = (
     "path,id,status,reason,warnings,model,kind,modality,body_part,view,sop_class,rows,columns,spacing_row_mm,"

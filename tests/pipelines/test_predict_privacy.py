@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import pydicom
 import pytest
-from canaries import MARK, find_canaries, patient
-from canary_files import named_jpeg, named_nifti, named_png, write_canaries
-from models import write_model
-from predicting import by_path, predict, rows
-from radiograph.coats import phantom
-from wardrobe import KINDS
+
+from tests.support.dicom_files import phantom
+from tests.support.image_formats import KINDS
+from tests.support.model_files import write_model
+from tests.support.patient_files import named_jpeg, named_nifti, named_png, write_patient_files
+from tests.support.patient_text import MARK, find_patient_text, patient
+from tests.support.prediction_command import by_path, predict, rows
 
 TAKEN_OVER = {
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
@@ -35,10 +36,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Run:
     """Good files, broken ones and skipped ones, everything written that can be written."""
-    folder = tmp_path_factory.mktemp("canaries")
+    folder = tmp_path_factory.mktemp("patients")
     out, temporary = folder / "out", folder / "temporary"
     temporary.mkdir()
-    counts = write_canaries(folder / "in")
+    counts = write_patient_files(folder / "in")
     done = predict(
         f"model={model}",
         f"input.dir={folder / 'in'}",
@@ -56,7 +57,7 @@ def find_leaks(out: Path, done: subprocess.CompletedProcess[str]) -> dict[str, l
     written = {str(path.relative_to(out)): path for path in out.rglob("*") if path.is_file()}
     texts = {name: path.read_bytes() for name, path in written.items() if not name.startswith("seg/")}
     texts |= {"stdout": done.stdout.encode(), "stderr": done.stderr.encode(), "names": "\n".join(written).encode()}
-    return {name: found for name, data in texts.items() if (found := find_canaries(data))}
+    return {name: found for name, data in texts.items() if (found := find_patient_text(data))}
 
 
 def test_files_of_every_kind_and_fate_were_met(run: Run) -> None:
@@ -83,15 +84,15 @@ def test_segmentations_hold_what_the_standard_demands_and_nothing_more(run: Run)
     for path in paths:
         data = path.read_bytes()
         dataset = pydicom.dcmread(path)
-        assert find_canaries(data[:128]) == []
+        assert find_patient_text(data[:128]) == []
         for element in [*dataset.file_meta, *dataset.iterall()]:
             if element.VR != "SQ" and element.keyword != "PixelData":
                 value = element.value if isinstance(element.value, bytes) else str(element.value).encode()
-                if find_canaries(value):
+                if find_patient_text(value):
                     held[element.keyword] = held.get(element.keyword, 0) + 1
-        assert find_canaries(dataset.SOPInstanceUID.encode() + dataset.SeriesInstanceUID.encode()) == []
+        assert find_patient_text(dataset.SOPInstanceUID.encode() + dataset.SeriesInstanceUID.encode()) == []
     assert len(paths) > 30
-    assert set(held) == TAKEN_OVER - {"PatientSex"}  # which has codes only, and a canary is none
+    assert set(held) == TAKEN_OVER - {"PatientSex"}  # which has codes only, and a mark is none
     assert held["PatientID"] == held["StudyInstanceUID"] == len(paths)
 
 

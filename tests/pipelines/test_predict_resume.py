@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import write_model
-from predicting import ROOT, by_path, contents, predict, predict_command, rows
 
-from tests.radiograph.coats import phantom, write_dicom
+from tests.support.dicom_files import phantom, write_dicom
+from tests.support.model_files import write_model
+from tests.support.prediction_command import ROOT, by_path, contents, predict, predict_command, rows
 
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
 FORMATS = "output.formats=[seg,png,nifti,overlay]"
@@ -106,7 +106,7 @@ def test_twenty_kills_and_a_rerun_leave_the_same_files(model: Path, folder: Path
     arguments = [f"model={model}", f"input.dir={folder}", f"output.dir={output}", FORMATS]
     arguments += ["predict.workers=1", "predict.backend=torch"]
     reference = lasting(whole)
-    script = Path(__file__).with_name("killed_prediction.py")
+    script = ROOT / "tests" / "support" / "killed_prediction.py"
     with subprocess.Popen(
         [sys.executable, str(script), "20", "1", *arguments],
         cwd=ROOT,

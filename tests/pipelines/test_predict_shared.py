@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from conftest import SHARED
 from highdicom.seg import segread
-from models import CLASSES, write_model
-from predicting import by_path, predict, read_mask, rows
+
+from tests.support.model_files import CLASSES, write_model
+from tests.support.prediction_command import by_path, predict, read_mask, rows
+from tests.support.shared_data import SHARED
 
 pytestmark = [
     pytest.mark.shared,

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from models import write_model
-from shapes import write_png_folder
 
 from medseg.errors import ConfigError
 from medseg.inference.config import ModelPredictConfig
@@ -17,6 +15,8 @@ from medseg.radiograph import read_radiograph
 from medseg.radiograph.image import digest_pixels
 from medseg.tracking import TrackingConfig, download_model_checkpoint, start_run
 from pipelines.evaluate_xray import main
+from tests.support.model_files import write_model
+from tests.support.shape_images import write_png_folder
 
 
 def register(

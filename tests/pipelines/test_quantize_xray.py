@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from predicting import ROOT, predict, read_mask, rows
-from scenes import digest, place, write_shapes_model
-from shapes import write_png_folder
 
 from medseg.data.config import EvaluateDataConfig
+from tests.support.evaluated_models import digest, place, write_shapes_model
+from tests.support.prediction_command import ROOT, predict, read_mask, rows
+from tests.support.shape_images import write_png_folder
 
 pytest.importorskip("nncf")
 

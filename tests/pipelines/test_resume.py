@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from pipelines_running import run_of, stop_after, train, weights
+
+from tests.support.training_command import run_of, stop_after, train, weights
 
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from mlflow_ui import SHOWN, open_ui
-from models import write_model
 from PIL import Image
-from shapes import write_png_folder
-from stores import copy_store
 
 from medseg.evaluation.review import NUM_WORST
 from medseg.tracking import TrackingConfig, start_run
 from pipelines.evaluate_xray import main
+from tests.support.mlflow_stores import copy_store
+from tests.support.mlflow_ui import SHOWN, open_ui
+from tests.support.model_files import write_model
+from tests.support.shape_images import write_png_folder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, FrameLocator, Page

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pipelines_running import ROOT, train, weights
+
+from tests.support.training_command import ROOT, train, weights
 
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 
@@ -122,7 +123,8 @@ def test_written_configuration_reruns_to_the_same_weights(
 def test_dicom_and_nifti_train_to_the_same_weights_as_png(tmp_path: Path, png_folder: Path, store: str) -> None:
     """PatientID is the file's stem; MONOCHROME1 and 2, several transfer syntaxes, masks as NIfTI."""
     import nibabel
-    from radiograph.coats import write_dicom
+
+    from tests.support.dicom_files import write_dicom
 
     other = tmp_path / "dicom"
     for folder in ("images", "masks/box", "masks/disc"):

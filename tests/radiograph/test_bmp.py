@@ -6,7 +6,7 @@ from PIL import Image
 
 from medseg.errors import RadiographError
 from medseg.radiograph import read_label_image, read_radiograph
-from tests.radiograph.coats import phantom
+from tests.support.dicom_files import phantom
 
 EIGHT = (phantom() >> 4).astype(np.uint8)[:, :77]  # rows that fill no whole words
 GREYS = {1: [0, 255], 4: [17 * level for level in range(16)], 8: list(range(256))}

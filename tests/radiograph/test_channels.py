@@ -5,8 +5,8 @@ from PIL import Image
 from medseg.errors import RadiographError
 from medseg.radiograph import read_label_image, read_radiograph
 from medseg.radiograph.channels import merge_channels
-from tests.radiograph.coats import phantom
-from tests.radiograph.test_raster import write_png
+from tests.support.dicom_files import phantom
+from tests.support.raster_files import write_png
 
 EIGHT = (phantom() >> 4).astype(np.uint8).clip(0, 200)
 MASK = phantom() > 2000

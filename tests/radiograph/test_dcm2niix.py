@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from medseg.radiograph import read_label_image, read_radiograph
-from tests.radiograph.coats import SPACING, phantom, write_uncoded
+from tests.support.dicom_files import SPACING, phantom, write_uncoded
 
 PIXELS = phantom(64, 48)
 UNCODED = ("the NIfTI header has no orientation; the rows were read from the top. If the image is upside down, "

@@ -7,8 +7,8 @@ from PIL import Image, ImageOps
 
 from medseg.radiograph import read_label_image, read_radiograph
 from medseg.radiograph.raster import find_exif_orientation
-from tests.radiograph.coats import phantom
-from tests.radiograph.test_raster import write_png, write_tiff
+from tests.support.dicom_files import phantom
+from tests.support.raster_files import write_png, write_tiff
 
 EIGHT = (phantom() >> 4).astype(np.uint8)
 NAMES = ("a.png", "a.jpg", "a.tif", "packed.tif", "deep.png", "color.png", "written_last.png")

@@ -5,7 +5,7 @@ from PIL import Image
 
 from medseg.errors import RadiographError
 from medseg.radiograph.grid import read_grid
-from tests.radiograph.coats import write_dicom
+from tests.support.dicom_files import write_dicom
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])

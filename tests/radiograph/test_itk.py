@@ -7,7 +7,7 @@ import SimpleITK as sitk
 
 from medseg.errors import RadiographError
 from medseg.radiograph import read_radiograph
-from tests.radiograph.coats import SPACING, phantom
+from tests.support.dicom_files import SPACING, phantom
 
 
 def write(path, pixels=None, spacing=SPACING[::-1], direction=(1, 0, 0, 1), compress=False):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from medseg.errors import RadiographError
 from medseg.radiograph import build_nifti, identify_kind
-from tests.radiograph.coats import phantom, write_dicom
+from tests.support.dicom_files import phantom, write_dicom
 
 EIGHT = (phantom() >> 4).astype(np.uint8)
 

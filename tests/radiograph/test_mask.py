@@ -7,8 +7,8 @@ from pydicom.uid import JPEG2000
 
 from medseg.errors import RadiographError
 from medseg.radiograph import binarize, build_nifti, read_label_image
-from tests.radiograph.coats import SPACING, phantom, write_dicom
-from tests.radiograph.test_raster import write_png
+from tests.support.dicom_files import SPACING, phantom, write_dicom
+from tests.support.raster_files import write_png
 
 LABELS = (phantom() // 1200).astype(np.uint8)  # 0 to 3
 MASK = LABELS == 2

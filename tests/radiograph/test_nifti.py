@@ -8,7 +8,7 @@ import SimpleITK as sitk
 
 from medseg.errors import RadiographError
 from medseg.radiograph import build_nifti, read_radiograph
-from tests.radiograph.coats import SPACING, phantom
+from tests.support.dicom_files import SPACING, phantom
 
 
 def save(path, data, affine, units="mm", codes=(1, 1)):

@@ -3,7 +3,7 @@ import pytest
 
 from medseg.errors import RadiographError
 from medseg.radiograph import read_label_image, read_radiograph
-from tests.radiograph.coats import phantom
+from tests.support.dicom_files import phantom
 
 DENSE = phantom(2048, 2048)
 

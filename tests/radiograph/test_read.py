@@ -23,9 +23,10 @@ from medseg.errors import RadiographError
 from medseg.radiograph import Radiograph, build_nifti, read_label_image, read_radiograph
 from medseg.radiograph.dicom.read import read_patient
 from medseg.radiograph.dicom.seg import is_segmentation
-from tests.radiograph.coats import SPACING, encode_lossless_jpeg, phantom, write_dicom
+from tests.support.dicom_files import SPACING, encode_lossless_jpeg, phantom, write_dicom
+from tests.support.shared_data import SHARED
 
-REAL = Path(__file__).parents[2].parent / "shared" / "data" / "dicom"
+REAL = SHARED / "dicom"
 
 
 def write_all(folder: Path) -> list[Path]:

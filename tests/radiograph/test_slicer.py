@@ -10,8 +10,8 @@ from PIL import Image
 from medseg.errors import RadiographError
 from medseg.radiograph import read_label_image
 from medseg.radiograph.slicer import read_segment_names, read_slicer
-from tests.radiograph.coats import write_dicom
-from tests.radiograph.slicer_files import REFERENCE, name_segments, write_slicer
+from tests.support.dicom_files import write_dicom
+from tests.support.slicer_files import REFERENCE, name_segments, write_slicer
 
 ROWS, COLUMNS = 20, 16
 LABELS = np.zeros((ROWS, COLUMNS), np.uint8)

@@ -13,7 +13,7 @@ from medseg.data.preview import make_preview
 from medseg.notice import RESEARCH_USE
 from medseg.output.drawing import COLOURS
 from medseg.report.check_page import write_check_page
-from tests.data.surveys import make_survey
+from tests.support.case_surveys import make_survey
 
 CLASSES = ("heart", "lungs")
 TOTALS = {

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluations import CLASSES, HOSTILE, draw_evaluation
 
 from medseg.errors import StorageError
 from medseg.evaluation.result import Comparison, Evaluation
@@ -17,6 +16,7 @@ from medseg.metrics.statistics import Paired
 from medseg.notice import RESEARCH_USE
 from medseg.output.drawing import COLOURS
 from medseg.report.page import darken, write_page
+from tests.support.sample_evaluation import CLASSES, HOSTILE, draw_evaluation
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 CASES = 14

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
-from stores import copy_store
 
 from medseg.errors import CheckpointError
 from medseg.tracking import TrackingConfig, download_model_checkpoint, start_run
 from medseg.tracking.sqlite import build_address
 from medseg.tracking.store import find_store, open_store
+from tests.support.mlflow_stores import copy_store
 
 
 def build_network(seed: int) -> torch.nn.Module:

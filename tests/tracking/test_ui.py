@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from mlflow_ui import SHOWN, open_ui
-from stores import copy_store
 
 from medseg.output.drawing import draw_strip
 from medseg.tracking import Run, TrackingConfig, download_model_checkpoint, start_run
 from medseg.tracking.sqlite import build_address
+from tests.support.mlflow_stores import copy_store
+from tests.support.mlflow_ui import SHOWN, open_ui
 
 from .test_logged_model import build_network
 

@@ -2,10 +2,13 @@ import pytest
 import torch
 
 from medseg.data.config import PreprocessConfig
+from medseg.hardware.device import find_hardware
 from medseg.model.checkpoint import ModelCard
 from medseg.model.config import ModelConfig
-from medseg.training.batch_size import _choose, count_picture_bytes, settle_batch_size
+from medseg.training.batch_size import _choose, count_image_bytes, settle_batch_size
 from medseg.training.config import TrainingConfig
+
+CPU = find_hardware("cpu")
 
 
 def card(side: int = 64) -> ModelCard:
@@ -16,16 +19,16 @@ def card(side: int = 64) -> ModelCard:
 
 def test_what_is_given_is_taken() -> None:
     given = TrainingConfig(batch_size=7)
-    assert settle_batch_size(given, card(), 1000, {"training": {"batch_size": 3}}) is given
+    assert settle_batch_size(given, card(), 1000, CPU, {"training": {"batch_size": 3}}) is given
 
 
 def test_a_resumed_training_keeps_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    assert settle_batch_size(TrainingConfig(), card(), 1000, {"training": {"batch_size": 3}}).batch_size == 3
+    assert settle_batch_size(TrainingConfig(), card(), 1000, CPU, {"training": {"batch_size": 3}}).batch_size == 3
     assert capsys.readouterr().err == ""
 
 
 def test_on_a_processor_it_is_four_and_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert settle_batch_size(TrainingConfig(device="cpu"), card(), 1000, None).batch_size == 4
+    assert settle_batch_size(TrainingConfig(), card(), 1000, CPU, None).batch_size == 4
     assert capsys.readouterr().err == "train.batch_size=4, chosen for cpu\n"
 
 
@@ -45,14 +48,14 @@ def test_a_gpu_takes_what_fits_and_leaves_an_epoch_its_steps(kind: str, num_case
 
 
 def test_the_estimate_counts_what_layers_give() -> None:
-    fp32, bf16 = (count_picture_bytes(card(), TrainingConfig(device="cpu", precision=p)) for p in ("fp32", "bf16"))
+    fp32, bf16 = (count_image_bytes(card(), find_hardware("cpu", p)) for p in ("fp32", "bf16"))
     assert fp32 == 2 * bf16
-    assert count_picture_bytes(card(128), TrainingConfig(device="cpu", precision="fp32")) == 4 * fp32
+    assert count_image_bytes(card(128), find_hardware("cpu", "fp32")) == 4 * fp32
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_a_step_of_that_size_fits() -> None:
-    found = settle_batch_size(TrainingConfig(device="cuda"), card(256), 10**6, None)
+    found = settle_batch_size(TrainingConfig(), card(256), 10**6, find_hardware("cuda"), None)
     assert found.batch_size is not None
     assert found.batch_size >= 4

@@ -9,13 +9,13 @@ from medseg.data.augment import Augment
 from medseg.data.config import AugmentConfig
 from medseg.data.loaders import CachedCases, CaseFacts, build_train_loader, build_validation_loader
 from medseg.errors import TrainingError
-from medseg.hardware.precision import AutocastInferer
+from medseg.hardware.device import AutocastInferer, Hardware, find_hardware
 from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
 from medseg.training.engines import build_ema, build_evaluator, build_optimizer, build_trainer
 from medseg.training.handlers import Budget
 from medseg.training.losses import MaskedLoss
 
-CPU = torch.device("cpu")
+CPU = find_hardware("cpu", "fp32")
 
 
 def cases(num: int = 8) -> CachedCases:
@@ -25,13 +25,11 @@ def cases(num: int = 8) -> CachedCases:
     return CachedCases(facts, images, (images > 0.5).to(torch.uint8), torch.ones(num, 1, dtype=torch.bool))
 
 
-def trainer_of(
-    network: nn.Module, cached: CachedCases, optim: OptimConfig, device: torch.device = CPU, **train: object
-):
-    config = TrainingConfig(**{"epochs": 1, "batch_size": 2, "precision": "fp32", "coarse": 0, **train})  # type: ignore[arg-type]
-    augment = Augment(AugmentConfig(probability=0), 0, device)
+def trainer_of(network: nn.Module, cached: CachedCases, optim: OptimConfig, hardware: Hardware = CPU, **train: object):
+    config = TrainingConfig(**{"epochs": 1, "batch_size": 2, "coarse": 0, **train})  # type: ignore[arg-type]
+    augment = Augment(AugmentConfig(probability=0), 0, hardware.device)
     return build_trainer(
-        network, build_train_loader(cached, 2, 0), MaskedLoss(LossConfig()), augment, Budget(config, optim), device
+        network, build_train_loader(cached, 2, 0), MaskedLoss(LossConfig()), augment, Budget(config, optim), hardware
     )
 
 
@@ -77,8 +75,8 @@ def test_accumulated_batches_step_as_one_large_batch() -> None:
         torch.manual_seed(0)
         network = nn.Conv2d(1, 1, 3, padding=1)
         optim = OptimConfig(name="sgd", momentum=0, weight_decay=0, learning_rate=0.1, gradient_clip=0)
-        config = TrainingConfig(epochs=1, batch_size=size, accumulate=accumulate, precision="fp32", coarse=0)
-        augment = Augment(AugmentConfig(probability=0), 0, CPU)
+        config = TrainingConfig(epochs=1, batch_size=size, accumulate=accumulate, coarse=0)
+        augment = Augment(AugmentConfig(probability=0), 0, CPU.device)
         loader = build_train_loader(cases(4), size, 0)
         build_trainer(network, loader, MaskedLoss(LossConfig()), augment, Budget(config, optim), CPU).run()
         results.append(network.weight.detach())
@@ -108,7 +106,7 @@ def test_evaluator_scores_by_class_and_leaves_out_unknown_ones() -> None:
             return x - 0.5  # logit 0 where the label changes
 
     cached = cases(5)
-    evaluator = build_evaluator(Known(), build_validation_loader(cached, 2), ["bright"], TrainingConfig(), CPU)
+    evaluator = build_evaluator(Known(), build_validation_loader(cached, 2), ["bright"], CPU)
     evaluator.run()
     assert evaluator.state.metrics["scores"]["dice_bright"] > 0.99
     cached.labels[4] = 1 - cached.labels[4]
@@ -126,7 +124,7 @@ def test_autocast_runs_in_bfloat16_and_returns_float32() -> None:
             seen.kind = y.dtype
             return y
 
-    out = AutocastInferer(enabled=True, channels_last=True)(torch.rand(1, 1, 8, 8), Spy(1, 1, 1))
+    out = AutocastInferer(find_hardware("cpu", "bf16"))(torch.rand(1, 1, 8, 8), Spy(1, 1, 1))
     assert (seen.kind, out.dtype) == (torch.bfloat16, torch.float32)
 
 
@@ -172,8 +170,8 @@ def test_what_ignored_pixels_are_labelled_changes_nothing(settings: dict[str, fl
         ignored[:, :, :7, 3:] = 1
         cached = replace(cached, ignored=ignored, labels=torch.where(ignored.bool(), fill, cached.labels).byte())
         network = nn.Conv2d(1, 1, 3, padding=1)
-        config = TrainingConfig(epochs=1, batch_size=2, precision="fp32", coarse=settings.get("coarse", 0))
-        augment = Augment(AugmentConfig(probability=settings.get("probability", 0)), 0, CPU)
+        config = TrainingConfig(epochs=1, batch_size=2, coarse=settings.get("coarse", 0))
+        augment = Augment(AugmentConfig(probability=settings.get("probability", 0)), 0, CPU.device)
         loader, budget = build_train_loader(cached, 2, 0), Budget(config, OptimConfig())
         build_trainer(network, loader, MaskedLoss(LossConfig()), augment, budget, CPU).run()
         results.append(network.weight.detach())
@@ -189,6 +187,6 @@ def test_ignored_pixels_are_background_in_validation() -> None:
     with torch.no_grad():
         network.weight.fill_(1.0)
         network.bias.fill_(-0.5)  # type: ignore[union-attr]
-    evaluator = build_evaluator(network, build_validation_loader(cached, 2), ("a",), TrainingConfig(), CPU)
+    evaluator = build_evaluator(network, build_validation_loader(cached, 2), ("a",), CPU)
     evaluator.run()
     assert evaluator.state.metrics["scores"]["dice"] == 1

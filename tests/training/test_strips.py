@@ -9,12 +9,12 @@ from PIL import Image
 from torch import nn
 
 from medseg.data.loaders import CachedCases, CaseFacts
-from medseg.hardware.precision import AutocastInferer
+from medseg.hardware.device import AutocastInferer, find_hardware
 from medseg.training.config import TrainingConfig
 from medseg.training.strips import Strips
 
 FACTS = CaseFacts("case", "", "", None, None, None, None, None)
-INFERER = AutocastInferer(enabled=False, channels_last=False)
+INFERER = AutocastInferer(find_hardware("cpu", "fp32", channels_last=False))
 
 
 def strips(folder: Path, burned_in: list[bool | None]) -> tuple[Strips, list[tuple[str, int]]]:

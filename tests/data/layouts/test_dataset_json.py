@@ -13,7 +13,7 @@ from medseg.data.case import MaskSource
 from medseg.data.cases import find_cases
 from medseg.data.config import DataConfig
 from medseg.errors import DataError
-from tests.radiograph.coats import write_dicom
+from tests.support.dicom_files import write_dicom
 
 PICTURE = np.arange(64, dtype=np.uint8).reshape(8, 8)
 

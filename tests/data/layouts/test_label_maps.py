@@ -11,7 +11,7 @@ from medseg.data.findings import Findings
 from medseg.data.layouts.label_maps import join_values
 from medseg.data.masks import read_mask_files, stack_masks
 from medseg.errors import DataError
-from tests.radiograph.slicer_files import name_segments, write_slicer
+from tests.support.slicer_files import name_segments, write_slicer
 
 LABELS = np.zeros((40, 32), np.uint8)
 LABELS[5:20, 4:14], LABELS[15:30, 12:26] = 1, 2

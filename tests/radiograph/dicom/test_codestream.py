@@ -13,8 +13,8 @@ from medseg.radiograph.dicom.codestream import (
     scan_jpeg,
     scan_jpeg2000,
 )
-from tests.radiograph.coats import HTJ2K_FRAME, JPEG12_FRAME, encode_lossless_jpeg, phantom
-from tests.radiograph.frames import EOI, FRAMES
+from tests.support.codestreams import EOI, FRAMES
+from tests.support.dicom_files import HTJ2K_FRAME, JPEG12_FRAME, encode_lossless_jpeg, phantom
 
 
 def saved(mode, **options):

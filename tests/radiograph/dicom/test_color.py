@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRBigEndian, JPEGBaseline8Bit, JPEGLossless, JPE
 
 from medseg.errors import RadiographError
 from medseg.radiograph import read_radiograph
-from tests.radiograph.coats import encode_lossless_jpeg, phantom, write_dicom
+from tests.support.dicom_files import encode_lossless_jpeg, phantom, write_dicom
 
 EIGHT = (phantom() >> 4).astype(np.uint8).clip(0, 200)
 RGB = {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "PhotometricInterpretation": "RGB"}

@@ -28,7 +28,7 @@ from pydicom.uid import (
 
 from medseg.errors import RadiographError
 from medseg.radiograph import read_radiograph
-from tests.radiograph.coats import HTJ2K_FRAME, JPEG12_FRAME, SPACING, encode_lossless_jpeg, phantom, write_dicom
+from tests.support.dicom_files import HTJ2K_FRAME, JPEG12_FRAME, SPACING, encode_lossless_jpeg, phantom, write_dicom
 
 NATIVE = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian]
 LOSSLESS = [

@@ -4,7 +4,7 @@ from pydicom.dataset import Dataset
 from medseg.errors import RadiographError
 from medseg.radiograph.dicom.description import describe_dicom
 from medseg.radiograph.source import open_source
-from tests.radiograph.coats import write_dicom
+from tests.support.dicom_files import write_dicom
 
 
 def describe(path):

@@ -8,8 +8,8 @@ from medseg.errors import RadiographError
 from medseg.radiograph import read_radiograph
 from medseg.radiograph.dicom.fragments import read_pixel_data
 from medseg.radiograph.dicom.frame import JPEG2000_SYNTAXES
-from tests.radiograph.coats import write_dicom
-from tests.radiograph.frames import FRAMES, Frame
+from tests.support.codestreams import FRAMES, Frame
+from tests.support.dicom_files import write_dicom
 
 ITEM, SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0" + bytes(4)
 NO_DELIMITER = "PixelData ends without a Sequence Delimitation Item; the fragments that are there were read"

@@ -9,8 +9,8 @@ from pydicom.uid import JPEGBaseline8Bit, RLELossless
 
 from medseg.errors import RadiographError
 from medseg.radiograph import read_radiograph
-from tests.radiograph.coats import write_dicom
-from tests.radiograph.frames import BYTES, EOI, FRAMES, TWELVE_BITS, Frame, jpeg
+from tests.support.codestreams import BYTES, EOI, FRAMES, TWELVE_BITS, Frame, jpeg
+from tests.support.dicom_files import write_dicom
 
 ENDING = {name: frame for name, frame in FRAMES.items() if frame.syntax != RLELossless}
 JPEGS = {name: frame for name, frame in FRAMES.items() if frame.syntax == JPEGBaseline8Bit}

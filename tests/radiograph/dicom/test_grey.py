@@ -6,7 +6,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from medseg.errors import RadiographError
 from medseg.radiograph import read_radiograph
-from tests.radiograph.coats import make_dataset, phantom, write_dicom
+from tests.support.dicom_files import make_dataset, phantom, write_dicom
 
 
 def lut_item(entries, first=0, bits=12, **tags):

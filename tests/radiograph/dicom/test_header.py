@@ -12,7 +12,7 @@ from medseg.radiograph import read_radiograph
 from medseg.radiograph.dicom import header
 from medseg.radiograph.dicom.header import integer, items, numbers, read_dataset, read_pixel_format, text, texts, uid
 from medseg.radiograph.source import open_source
-from tests.radiograph.coats import make_dataset, phantom, write_dicom
+from tests.support.dicom_files import make_dataset, phantom, write_dicom
 
 
 def test_numbers_are_none_several_or_nan():

@@ -15,7 +15,7 @@ from pydicom.uid import (
 from medseg.errors import RadiographError
 from medseg.radiograph import read_radiograph
 from medseg.radiograph.dicom.read import read_patient
-from tests.radiograph.coats import make_dataset, phantom, validation_off, write_dicom
+from tests.support.dicom_files import make_dataset, phantom, validation_off, write_dicom
 
 
 def without_preamble(path):

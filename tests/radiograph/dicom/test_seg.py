@@ -12,7 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 from medseg.errors import RadiographError
 from medseg.radiograph import read_label_image
 from medseg.radiograph.dicom.seg import is_segmentation, read_segmentation
-from tests.radiograph.coats import phantom, write_dicom
+from tests.support.dicom_files import phantom, write_dicom
 
 MASKS = np.stack([phantom() > 1500, phantom() > 3000, np.zeros(phantom().shape, bool)], axis=2)
 LABELS = ["lungs", "heart", "nothing"]

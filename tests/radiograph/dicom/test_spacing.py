@@ -1,7 +1,7 @@
 import pytest
 
 from medseg.radiograph.dicom.spacing import read_spacing
-from tests.radiograph.coats import make_dataset
+from tests.support.dicom_files import make_dataset
 
 FACTOR = "EstimatedRadiographicMagnificationFactor"
 NONE = "no pixel spacing; lengths and areas are unknown"

@@ -4,8 +4,8 @@ import pytest
 from pydicom import uid
 
 from medseg.radiograph import read_radiograph
-from tests.radiograph.coats import encode_lossless_jpeg, phantom, write_dicom
-from tests.radiograph.frames import FRAMES, TWELVE_BITS, compress, jpeg
+from tests.support.codestreams import FRAMES, TWELVE_BITS, compress, jpeg
+from tests.support.dicom_files import encode_lossless_jpeg, phantom, write_dicom
 
 SHARP = np.where(phantom() > 1700, 1023, 0).astype(np.uint16)
 SIGNED = SHARP.astype(np.int16) - 512

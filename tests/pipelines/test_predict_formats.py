@@ -8,14 +8,8 @@ import numpy as np
 import pydicom
 import pytest
 import torch
-from models import CLASSES, write_model
 from PIL import Image
-from pipelines_running import train
-from predicting import by_path, contents, predict, read_mask, rows
-from radiograph.coats import phantom, write_dicom
-from shapes import write_png_folder
 from torch.nn.functional import interpolate
-from wardrobe import KINDS, PICTURES, write_wardrobe
 
 from medseg.config import parse_args
 from medseg.data.config import DataConfig, PreprocessConfig
@@ -26,11 +20,17 @@ from medseg.inference.models import load_models
 from medseg.model.checkpoint import load_model
 from pipelines.predict_config import PredictDicomConfig
 from pipelines.predict_record import build_job
+from tests.support.dicom_files import phantom, write_dicom
+from tests.support.image_formats import IMAGES, KINDS, write_formats
+from tests.support.model_files import CLASSES, write_model
+from tests.support.prediction_command import by_path, contents, predict, read_mask, rows
+from tests.support.shape_images import write_png_folder
+from tests.support.training_command import train
 
-COATS = [(picture, name) for picture, coats in PICTURES.items() for name in coats]
-LOSSY = [(picture, name) for picture, name in COATS if PICTURES[picture][name].lossy]
-LOSSLESS = [(picture, name) for picture, name in COATS if not PICTURES[picture][name].lossy]
-PLAIN = {picture: next(iter(coats)) for picture, coats in PICTURES.items()}
+FORMATS = [(picture, name) for picture, formats in IMAGES.items() for name in formats]
+LOSSY = [(picture, name) for picture, name in FORMATS if IMAGES[picture][name].lossy]
+LOSSLESS = [(picture, name) for picture, name in FORMATS if not IMAGES[picture][name].lossy]
+PLAIN = {picture: next(iter(formats)) for picture, formats in IMAGES.items()}
 TURNED = {
     "upside_down": lambda picture: picture[::-1],
     "mirrored": lambda picture: picture[:, ::-1],
@@ -45,8 +45,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wardrobe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = write_wardrobe(tmp_path_factory.mktemp("wardrobe"))
+def formats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = write_formats(tmp_path_factory.mktemp("formats"))
     (root / "turned").mkdir()
     for name, turn in TURNED.items():
         write_dicom(root / "turned" / f"{name}.dcm", np.ascontiguousarray(turn(phantom())))
@@ -54,26 +54,26 @@ def wardrobe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def predicted(tmp_path_factory: pytest.TempPathFactory, wardrobe: Path, model: Path) -> Path:
-    """The masks of all coats, of one run."""
+def predicted(tmp_path_factory: pytest.TempPathFactory, formats: Path, model: Path) -> Path:
+    """The masks of all formats, of one run."""
     out = tmp_path_factory.mktemp("predicted")
-    done = predict(f"model={model}", f"input.dir={wardrobe}", f"output.dir={out}", KINDS)
+    done = predict(f"model={model}", f"input.dir={formats}", f"output.dir={out}", KINDS)
     assert done.returncode == 0, done.stderr
     assert {row["status"] for row in rows(out)} == {"done"}
-    assert len(rows(out)) == len(COATS) + len(TURNED)
+    assert len(rows(out)) == len(FORMATS) + len(TURNED)
     return out
 
 
 @pytest.fixture(scope="module")
-def exact(tmp_path_factory: pytest.TempPathFactory, wardrobe: Path, model: Path) -> Path:
-    """The masks of lossy coats and of their plain ones, in single precision.
+def exact(tmp_path_factory: pytest.TempPathFactory, formats: Path, model: Path) -> Path:
+    """The masks of lossy formats and of their plain ones, in single precision.
 
     The logits of this model hardly differ from zero: the rounding of bfloat16 alone moves its borders.
     """
     folder, out = tmp_path_factory.mktemp("lossy"), tmp_path_factory.mktemp("exact")
     for picture, name in [*LOSSY, *PLAIN.items()]:
         (folder / picture).mkdir(exist_ok=True)
-        shutil.copy(wardrobe / picture / name, folder / picture)
+        shutil.copy(formats / picture / name, folder / picture)
     done = predict(
         f"model={model}",
         f"input.dir={folder}",
@@ -99,34 +99,36 @@ def test_there_are_more_than_twenty_ways_to_write_one_picture_without_loss() -> 
 
 
 @pytest.mark.parametrize(("picture", "name"), LOSSLESS)
-def test_mask_of_a_picture_is_the_same_in_every_coat(predicted: Path, picture: str, name: str) -> None:
+def test_mask_of_a_picture_is_the_same_in_every_format(predicted: Path, picture: str, name: str) -> None:
     found = by_path(predicted)
     row, plain = found[f"{picture}/{name}"], found[f"{picture}/{PLAIN[picture]}"]
-    assert (row["kind"], row["lossy"]) == (PICTURES[picture][name].kind, "false")
+    assert (row["kind"], row["lossy"]) == (IMAGES[picture][name].kind, "false")
     for class_name in CLASSES:
         folder = predicted / "png" / class_name
         assert (folder / f"{row['id']}.png").read_bytes() == (folder / f"{plain['id']}.png").read_bytes()
 
 
 @pytest.mark.parametrize(("picture", "name"), LOSSY)
-def test_mask_of_a_lossy_coat_is_nearly_the_same(exact: Path, picture: str, name: str) -> None:
+def test_mask_of_a_lossy_file_is_nearly_the_same(exact: Path, picture: str, name: str) -> None:
     row = by_path(exact)[f"{picture}/{name}"]
-    assert (row["kind"], row["lossy"]) == (PICTURES[picture][name].kind, "true")
+    assert (row["kind"], row["lossy"]) == (IMAGES[picture][name].kind, "true")
     plain, lossy = (masks_of(exact, f"{picture}/{path}") for path in (PLAIN[picture], name))
     assert min(map(dice, plain, lossy)) >= 0.98
 
 
-@pytest.mark.parametrize(("picture", "name"), COATS)
-def test_areas_are_measured_with_the_spacing_of_the_coat(predicted: Path, picture: str, name: str) -> None:
-    coat, row = PICTURES[picture][name], by_path(predicted)[f"{picture}/{name}"]
-    assert row["spacing_source"] == coat.source
+@pytest.mark.parametrize(("picture", "name"), FORMATS)
+def test_areas_are_measured_with_the_spacing_of_the_format(predicted: Path, picture: str, name: str) -> None:
+    written, row = IMAGES[picture][name], by_path(predicted)[f"{picture}/{name}"]
+    assert row["spacing_source"] == written.source
     stated = [row["spacing_row_mm"], row["spacing_column_mm"]]
-    assert [float(value) for value in stated if value] == pytest.approx(list(coat.spacing_mm or ()))
+    assert [float(value) for value in stated if value] == pytest.approx(list(written.spacing_mm or ()))
     for class_name in CLASSES:
         count = int((read_mask(predicted, class_name, row) > 0).sum())
         assert int(row[f"area_px_{class_name}"]) == count > 0
         area = row[f"area_mm2_{class_name}"]
-        assert (float(area) if area else None) == (coat.spacing_mm and pytest.approx(count * np.prod(coat.spacing_mm)))
+        assert (float(area) if area else None) == (
+            written.spacing_mm and pytest.approx(count * np.prod(written.spacing_mm))
+        )
 
 
 def test_masks_are_those_of_the_picture_the_right_way_round(exact: Path, model: Path) -> None:
@@ -149,7 +151,7 @@ def test_masks_are_those_of_the_picture_the_right_way_round(exact: Path, model: 
 
 @pytest.mark.parametrize("name", TURNED)
 def test_mask_changes_when_the_picture_is_turned_or_inverted(predicted: Path, name: str) -> None:
-    """The model can tell: masks that are equal in every coat mean something."""
+    """The model can tell: masks that are equal in every format mean something."""
     plain, turned = masks_of(predicted, "twelve/explicit.dcm"), masks_of(predicted, f"turned/{name}.dcm")
     back = turned if name == "inverted" else np.stack([TURNED[name](mask) for mask in turned])
     for index in range(len(CLASSES)):
@@ -169,30 +171,30 @@ def test_segmentation_objects_hold_the_masks_of_the_png_files(predicted: Path) -
 
 @pytest.mark.parametrize("fit", ["pad", "stretch"])
 def test_network_sees_in_prediction_what_it_saw_in_training(
-    wardrobe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fit: str
+    formats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fit: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     preprocess = PreprocessConfig(size=(48, 40), fit=fit)
     path = write_model(tmp_path / "model.pt", preprocess=preprocess)
-    arguments = [f"model={path}", f"input.dir={wardrobe}", f"output.dir={tmp_path / 'out'}", KINDS]
+    arguments = [f"model={path}", f"input.dir={formats}", f"output.dir={tmp_path / 'out'}", KINDS]
     config = parse_args(PredictDicomConfig, arguments)
     loaded = load_models(config.model, config.tracking, config.predict)
     job = build_job(config, loaded, "torch/cpu/fp32", build_decision(loaded.card, config.predict))
     training = build_preprocessing(DataConfig(), preprocess)
-    for picture, coats in PICTURES.items():
-        for name in coats:
+    for picture, names in IMAGES.items():
+        for name in names:
             found = examine_file(job, f"{picture}/{name}".encode(), None)
             assert found.image is not None, found.reason
-            seen = apply_transforms(training, {"image": wardrobe / picture / name})["image"].as_tensor()
+            seen = apply_transforms(training, {"image": formats / picture / name})["image"].as_tensor()
             assert torch.equal(torch.from_numpy(found.image), seen), name
 
 
 @pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory, wardrobe: Path) -> Path:
+def mixed(tmp_path_factory: pytest.TempPathFactory, formats: Path) -> Path:
     """Pictures of two sizes, side by side."""
     folder = tmp_path_factory.mktemp("mixed")
     for picture in ("few", "padded", "turned"):
-        shutil.copytree(wardrobe / picture, folder / picture)
+        shutil.copytree(formats / picture, folder / picture)
     return folder
 
 
@@ -267,9 +269,9 @@ def test_trained_as_png_and_predicted_as_dicom(tmp_path: Path, store: str) -> No
     assert len(found) == 3 * len(cases) > 0
     scores = []
     for case in cases:
-        for coat in (f"{case}_2.dcm", f"{case}_1.dcm", f"{case}.png"):
+        for file in (f"{case}_2.dcm", f"{case}_1.dcm", f"{case}.png"):
             for name in ("box", "disc"):
-                mask = out / "png" / name / f"{found[coat]['id']}.png"
+                mask = out / "png" / name / f"{found[file]['id']}.png"
                 assert mask.read_bytes() == (run / "masks" / name / f"{case}.png").read_bytes()
         truth = np.asarray(Image.open(data / "masks" / "disc" / f"{case}.png")) > 0
         scores.append(dice(read_mask(out, "disc", found[f"{case}_1.dcm"]) > 0, truth))

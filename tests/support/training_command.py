@@ -1,4 +1,4 @@
-"""The command in a process of its own, on a network that trains in seconds."""
+"""The training command in a process of its own, on a network that trains in seconds."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TINY = (
     "model.width=4",
     "model.depth=2",

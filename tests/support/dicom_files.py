@@ -1,4 +1,4 @@
-"""One asymmetric picture, and the ways of writing it that the readers are tried on."""
+"""One asymmetric image, and the ways of writing it (DICOM, dcm2niix) that the readers are tried on."""
 
 import base64
 import gzip

@@ -1,6 +1,6 @@
 """A folder of everything that can go wrong with files: what a hospital's disk, or an attacker, may hold.
 
-`write_hostile_folder` says for each path what must become of it; where either of two is right, both stand with a `|`
+`write_malformed_folder` says for each path what must become of it; where either of two is right, both stand with a `|`
 between them:
 
 - `done`: predicted, with exactly the mask of the phantom
@@ -16,17 +16,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import hostile_colors
-import hostile_headers
-import hostile_pictures
-import hostile_values
 import numpy as np
-from hostile_dicom import COATS, PIXELS, element, meta, picture, us
 
 from medseg.folder.journal import JOURNAL_MARK, JOURNAL_NAME
 from medseg.output.dicom_seg import Maker, read_reference, write_segmentation
 from medseg.output.images import write_mask_nifti, write_mask_png
 from medseg.output.overlay import write_overlay
+from tests.support import malformed_colors, malformed_headers, malformed_images, malformed_values
+from tests.support.dicom_bytes import FORMATS, PIXELS, element, meta, picture, us
 
 Expected = dict[bytes, str]
 
@@ -35,7 +32,7 @@ GOOD = b"headers/good/native.dcm"
 HUGE = b"sizes/valid.dcm"
 """A picture that is right and takes more than 0.6 GiB to read."""
 
-_NATIVE = COATS["native"]
+_NATIVE = FORMATS["native"]
 _NAMES = (
     *(b"n" * 255, b"new\nline.dcm", b"\r\n", b"\t", b" ", b"trailing ", b".hidden.dcm", b"..dcm", b"a\\b.dcm"),
     *(b"-rf", b"--help", b"=cmd()", b"=1+1.dcm", b"+1.dcm", b"@SUM(A1).dcm", b"%41%00.dcm", b"%", b"%n%s", b"a,b;c"),
@@ -45,12 +42,12 @@ _NAMES = (
 )
 
 
-def write_hostile_folder(root: Path) -> Expected:
+def write_malformed_folder(root: Path) -> Expected:
     """Write everything below `root`, and beside it what links lead to. Root may need `rm -r` in the end."""
     expected: Expected = {}
-    for module in (hostile_headers, hostile_values, hostile_colors, hostile_pictures):
+    for module in (malformed_headers, malformed_values, malformed_colors, malformed_images):
         for family in module.FAMILIES:
-            place = Path(module.__name__.removeprefix("hostile_")) / family.__name__
+            place = Path(module.__name__.rpartition("_")[2]) / family.__name__
             (root / place).mkdir(parents=True)
             for name, data, outcome in family():
                 path = root / place / name

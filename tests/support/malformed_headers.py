@@ -1,11 +1,14 @@
-"""Families of DICOM files with a hostile structure or header: name, bytes, what must become of them (see `hostile`)."""
+"""DICOM files of malformed structure or header: name, bytes, and what must become of them (see `malformed_folder`)."""
 
 import struct
 from collections.abc import Iterator
 
-from hostile_dicom import (
+from pydicom import uid
+from pydicom.datadict import tag_for_keyword
+
+from tests.support.dicom_bytes import (
     BITS8,
-    COATS,
+    FORMATS,
     ITEM_END,
     PICTURE,
     PIXELS,
@@ -23,9 +26,7 @@ from hostile_dicom import (
     picture,
     us,
 )
-from pydicom import uid
-from pydicom.datadict import tag_for_keyword
-from radiograph.coats import encode_lossless_jpeg, phantom
+from tests.support.dicom_files import encode_lossless_jpeg, phantom
 
 Case = tuple[str, bytes, str]
 
@@ -43,19 +44,19 @@ SEQUENCES = (
 
 def good() -> Iterator[Case]:
     """What is right, or can be read without a guess, however odd it looks."""
-    for name, data in COATS.items():
+    for name, data in FORMATS.items():
         yield f"{name}.dcm", data, "close" if name == "jpeg" else "done"
-    yield "no-extension", COATS["native"], "done"
-    yield "other-extension.txt", COATS["j2k"], "done"
-    yield "TIFF-PREAMBLE.DCM", b"II*\0" + COATS["native"][4:], "done"
-    yield "no-preamble", COATS["native"][132:], "done"
+    yield "no-extension", FORMATS["native"], "done"
+    yield "other-extension.txt", FORMATS["j2k"], "done"
+    yield "TIFF-PREAMBLE.DCM", b"II*\0" + FORMATS["native"][4:], "done"
+    yield "no-preamble", FORMATS["native"][132:], "done"
     yield "bare-explicit", data_set({}), "done"
     yield "bare-implicit", data_set({}, implicit=True), "done"
 
 
 def truncations() -> Iterator[Case]:
-    """Every coat cut at every boundary that it has for itself, and at twenty more places."""
-    for name, data in COATS.items():
+    """Every format cut at every boundary that it has for itself, and at twenty more places."""
+    for name, data in FORMATS.items():
         is_plain = name in ("deflated", "implicit", "big")
         own = 0 if name == "native" else len(data) if is_plain else data.index(b"\xe0\x7f")
         cuts = {cut for cut in boundaries(data) if cut < 350 or cut >= own}
@@ -118,13 +119,13 @@ def syntaxes() -> Iterator[Case]:
     for name in ("jpeg", "lossless", "jpegls", "j2k", "rle"):
         for other in ("native", "jpeg", "lossless", "jpegls", "j2k", "rle", "deflated", "implicit", "big"):
             if other != name:
-                frame = COATS[name].partition(b"DICM")[2]
+                frame = FORMATS[name].partition(b"DICM")[2]
                 body = frame[frame.index(element("SOPClassUID", PICTURE["SOPClassUID"])[:8]) :]
                 yield f"{name}-as-{other}.dcm", meta({"TransferSyntaxUID": _syntax_of(other)}) + body, "rejected"
 
 
-def _syntax_of(coat: str) -> bytes:
-    data = COATS[coat]
+def _syntax_of(name: str) -> bytes:
+    data = FORMATS[name]
     start = data.index(b"\2\0\x10\0UI") + 8
     return data[start : start + data[start - 2]]
 

@@ -1,4 +1,4 @@
-"""One picture in many coats: files that differ in all but what they show."""
+"""One image in many formats: files that differ in all but what they show."""
 
 import io
 import struct
@@ -16,7 +16,9 @@ from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
-from radiograph.coats import (
+
+from medseg.radiograph.nifti import build_nifti
+from tests.support.dicom_files import (
     HTJ2K_FRAME,
     JPEG12_FRAME,
     SPACING,
@@ -27,12 +29,10 @@ from radiograph.coats import (
     write_uncoded,
 )
 
-from medseg.radiograph.nifti import build_nifti
-
 
 @dataclass(frozen=True)
-class Coat:
-    """A way of writing a picture, and what the file says beside it."""
+class Format:
+    """A way of writing an image, and what the file says beside it."""
 
     write: Callable[[Path], object]
     spacing_mm: tuple[float, float] | None = SPACING
@@ -41,17 +41,17 @@ class Coat:
     lossy: bool = False
 
 
-def dicom(pixels: np.ndarray | None = None, lossy: bool = False, **options: Any) -> Coat:
-    return Coat(lambda path: write_dicom(path, pixels, **options), lossy=lossy)
+def dicom(pixels: np.ndarray | None = None, lossy: bool = False, **options: Any) -> Format:
+    return Format(lambda path: write_dicom(path, pixels, **options), lossy=lossy)
 
 
-def spaced(spacing_mm: tuple[float, float] | None, source: str, **tags: Any) -> Coat:
+def spaced(spacing_mm: tuple[float, float] | None, source: str, **tags: Any) -> Format:
     tags = {"ImagerPixelSpacing": None, **tags}
-    return Coat(lambda path: write_dicom(path, **tags), spacing_mm, source)
+    return Format(lambda path: write_dicom(path, **tags), spacing_mm, source)
 
 
-def plain(kind: str, write: Callable[[Path], object], spacing_mm: tuple[float, float] | None = None) -> Coat:
-    return Coat(write, spacing_mm, "file" if spacing_mm else "none", kind)
+def plain(kind: str, write: Callable[[Path], object], spacing_mm: tuple[float, float] | None = None) -> Format:
+    return Format(write, spacing_mm, "file" if spacing_mm else "none", kind)
 
 
 def lookup(entries: np.ndarray, bits: int = 12) -> list[Dataset]:
@@ -144,7 +144,7 @@ def in_black_ink(path: Path) -> None:
     Image.merge("CMYK", [Image.fromarray(ink) for ink in inks]).save(path)
 
 
-def in_color(pixels: np.ndarray, **options: Any) -> Coat:
+def in_color(pixels: np.ndarray, **options: Any) -> Format:
     data = pixels.astype(np.uint8)
     return dicom(data[:, :, 0], data=data.tobytes(), SamplesPerPixel=3, PlanarConfiguration=0, **options)
 
@@ -183,7 +183,7 @@ TWELVE = {
     "jpeg_14.dcm": dicom(syntax=uid.JPEGLossless, frame=encode_lossless_jpeg(P, 16, 4)),
     "jpeg_ls.dcm": dicom(syntax=uid.JPEGLSLossless, compress={"encoding_plugin": "pyjpegls"}),
     "jpeg_2000.dcm": dicom(syntax=uid.JPEG2000Lossless, compress={"encoding_plugin": "pylibjpeg"}),
-    "fragments.dcm": Coat(in_fragments),
+    "fragments.dcm": Format(in_fragments),
     "monochrome1.dcm": dicom(NEGATIVE, PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE"),
     "monochrome1_16_bits.dcm": dicom(NEGATIVE, PhotometricInterpretation="MONOCHROME1", BitsStored=16, HighBit=15),
     "monochrome1_jpeg.dcm": dicom(
@@ -205,10 +205,10 @@ TWELVE = {
     "stored_16.dcm": dicom(BitsStored=16, HighBit=15),
     "allocated_32.dcm": dicom(P.astype(np.uint32)),
     "left_aligned.dcm": dicom(P << 4, HighBit=15),
-    "overlay.dcm": Coat(with_overlay),
+    "overlay.dcm": Format(with_overlay),
     "padding_unused.dcm": dicom(PixelPaddingValue=17, PixelPaddingRangeLimit=18),
-    "no_preamble.dcm": Coat(without_preamble),
-    "no_meta.dcm": Coat(without_meta),
+    "no_preamble.dcm": Format(without_preamble),
+    "no_meta.dcm": Format(without_meta),
     "without_extension": dicom(),
     "1.2.826.0.1.3680043.8.498.1": dicom(syntax=uid.ImplicitVRLittleEndian),
     "photo.jpg": dicom(),
@@ -265,7 +265,7 @@ EIGHT = {
     ),
     "palette.dcm": dicom(255 - BYTES, PhotometricInterpretation="PALETTE COLOR", **palette(255 - np.arange(256))),
     "lossy_baseline.dcm": dicom(BYTES, lossy=True, syntax=uid.JPEGBaseline8Bit, frame=encode_jpeg(BYTES)),
-    "lossy_jpeg.jpg": Coat(lambda path: path.write_bytes(encode_jpeg(BYTES)), None, "none", "jpeg", lossy=True),
+    "lossy_jpeg.jpg": Format(lambda path: path.write_bytes(encode_jpeg(BYTES)), None, "none", "jpeg", lossy=True),
 }
 
 FEW = {
@@ -286,15 +286,15 @@ PADDED = {
     ),
 }
 
-PICTURES = {"twelve": TWELVE, "eight": EIGHT, "few": FEW, "padded": PADDED}
-"""Four pictures; the first coat of each is the plain one."""
+IMAGES = {"twelve": TWELVE, "eight": EIGHT, "few": FEW, "padded": PADDED}
+"""Four images; the first format of each is the plain one."""
 KINDS = "input.kinds=[dicom,nifti,png,jpeg,tiff,gif,bmp,mha,nrrd]"
 
 
-def write_wardrobe(root: Path) -> Path:
-    """`root/<picture>/<coat>`."""
-    for picture, coats in PICTURES.items():
-        (root / picture).mkdir(parents=True)
-        for name, coat in coats.items():
-            coat.write(root / picture / name)
+def write_formats(root: Path) -> Path:
+    """`root/<image>/<format>`."""
+    for image, formats in IMAGES.items():
+        (root / image).mkdir(parents=True)
+        for name, form in formats.items():
+            form.write(root / image / name)
     return root

@@ -1,11 +1,12 @@
-"""Families of DICOM color images, grey and not, with palettes that lie (see `hostile`)."""
+"""DICOM color images, grey and not, with palettes that lie (see `malformed_folder`)."""
 
 import struct
 from collections.abc import Iterator
 
 import numpy as np
-from hostile_dicom import BITS8, EIGHT, Changes, Field, framed, jpeg, picture, us
 from pydicom import uid
+
+from tests.support.dicom_bytes import BITS8, EIGHT, Changes, Field, framed, jpeg, picture, us
 
 Case = tuple[str, bytes, str]
 

@@ -1,4 +1,4 @@
-"""A made-up evaluation with everything in it: phantoms as pictures, numbers that no model has earned."""
+"""A made-up evaluation with everything in it: phantoms as images, numbers that no model has earned."""
 
 import math
 from collections.abc import Iterator

@@ -1,12 +1,14 @@
-"""Families of DICOM files whose values or pixels are hostile, and objects that are no radiographs (see `hostile`)."""
+"""DICOM files of impossible values or pixels, and objects that are no radiographs (see `malformed_folder`)."""
 
 import struct
 from collections.abc import Iterator
 from itertools import product
 
-from hostile_dicom import (
+from pydicom import uid
+
+from tests.support.dicom_bytes import (
     BITS8,
-    COATS,
+    FORMATS,
     PIXELS,
     SEQUENCE_END,
     UNDEFINED,
@@ -23,7 +25,6 @@ from hostile_dicom import (
     us,
     zeros,
 )
-from pydicom import uid
 
 Case = tuple[str, bytes, str]
 
@@ -170,7 +171,7 @@ def bombs() -> Iterator[Case]:
     yield "native.dcm", picture(huge), "rejected"
     for frames in (b"2147483648", b"2147483647", b"100000"):
         yield f"frames-{frames.decode()}.dcm", picture({"NumberOfFrames": frames}), "rejected"
-    for name, data in COATS.items():
+    for name, data in FORMATS.items():
         if name in ("jpeg", "lossless", "jpegls", "j2k"):
             size, lie = (struct.pack(">II", 80, 96), ">II") if name == "j2k" else (struct.pack(">HH", 96, 80), ">HH")
             for rows, columns in ((1, 1), (95, 80), (97, 80), (65500, 65500), (10000, 9999)):

@@ -8,16 +8,16 @@ from typing import Any
 
 import nibabel
 import numpy as np
-from canaries import MARK, ODD_CODES, ODD_NUMBERS, canary, find_canaries, odd_number, patient
 from nibabel.nifti1 import Nifti1Extension
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from pydicom import uid
 from pydicom.dataset import Dataset
-from radiograph.coats import phantom
 
 from medseg.radiograph.nifti import build_nifti
+from tests.support.dicom_files import phantom
+from tests.support.patient_text import MARK, ODD_CODES, ODD_NUMBERS, find_patient_text, mark_for, odd_number, patient
 
 
 def named_jpeg(pixels: np.ndarray) -> bytes:
@@ -132,11 +132,11 @@ def bad_dicom_files() -> Iterator[tuple[str, bytes]]:
     item = Dataset()
     item.LUTDescriptor, item["LUTDescriptor"].VR = [9, 0, 12], "US"
     item.LUTData, item["LUTData"].VR = b"QZ0028", "OW"
-    item.LUTExplanation = canary("LUTExplanation")
+    item.LUTExplanation = mark_for("LUTExplanation")
     for keyword in ("ModalityLUTSequence", "VOILUTSequence"):
         yield f"{keyword}.dcm", patient(**{keyword: [item]})
     for keyword in ("SOPInstanceUID", "StudyInstanceUID"):
-        yield f"{keyword}.dcm", patient(**{keyword: canary(keyword)})
+        yield f"{keyword}.dcm", patient(**{keyword: mark_for(keyword)})
 
 
 def good_dicom_files() -> Iterator[tuple[str, bytes]]:
@@ -162,16 +162,16 @@ def good_dicom_files() -> Iterator[tuple[str, bytes]]:
 
 
 def odd_files() -> Iterator[tuple[str, bytes]]:
-    """A canary where the standard wants a code or a number."""
+    """A mark where the standard wants a code or a number."""
     for keyword in ODD_CODES:
-        yield f"{keyword}.dcm", patient(**{keyword: canary(keyword)})
-        yield f"{keyword}_mixed.dcm", patient(**{keyword: f"{canary(keyword).lower()} Mary-Jane"})
-        yield f"{keyword}_long.dcm", patient(**{keyword: f"{canary(keyword)} (of Mñz, 1861-02-03)"})
+        yield f"{keyword}.dcm", patient(**{keyword: mark_for(keyword)})
+        yield f"{keyword}_mixed.dcm", patient(**{keyword: f"{mark_for(keyword).lower()} Mary-Jane"})
+        yield f"{keyword}_long.dcm", patient(**{keyword: f"{mark_for(keyword)} (of Mñz, 1861-02-03)"})
     for keyword in ODD_NUMBERS:
         yield f"{keyword}.dcm", odd_number(keyword)
 
 
-def write_canaries(root: Path) -> dict[str, int]:
+def write_patient_files(root: Path) -> dict[str, int]:
     """Fill `root` with `good`, `bad`, `odd` and `plain` files; how many each holds."""
     groups = {
         "good": dict(good_dicom_files()),
@@ -182,6 +182,6 @@ def write_canaries(root: Path) -> dict[str, int]:
     for group, files in groups.items():
         (root / group).mkdir(parents=True)
         for name, data in files.items():
-            assert find_canaries(data), name
+            assert find_patient_text(data), name
             (root / group / name).write_bytes(data)
     return {group: len(files) for group, files in groups.items()}

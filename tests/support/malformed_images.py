@@ -1,4 +1,4 @@
-"""Families of PNG, JPEG, TIFF, NIfTI, MHA and NRRD files that lie, and of files that are no images (see `hostile`)."""
+"""PNG, JPEG, TIFF, NIfTI, MHA and NRRD files that lie, and files that are no images (see `malformed_folder`)."""
 
 import gzip
 import struct
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from io import BytesIO
 
 import numpy as np
-from hostile_dicom import EIGHT, jpeg, zeros
 from PIL import Image
-from radiograph.coats import phantom
 
 from medseg.radiograph import build_nifti
+from tests.support.dicom_bytes import EIGHT, jpeg, zeros
+from tests.support.dicom_files import phantom
 
 Case = tuple[str, bytes, str]
 

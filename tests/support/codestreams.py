@@ -10,7 +10,7 @@ from PIL import Image
 from pydicom import uid
 from pydicom.encaps import get_frame
 
-from tests.radiograph.coats import HTJ2K_FRAME, JPEG12_FRAME, encode_lossless_jpeg, phantom, write_dicom
+from tests.support.dicom_files import HTJ2K_FRAME, JPEG12_FRAME, encode_lossless_jpeg, phantom, write_dicom
 
 BYTES = (phantom() >> 4).astype(np.uint8)
 EOI = b"\xff\xd9"

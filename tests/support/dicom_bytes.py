@@ -1,4 +1,4 @@
-"""DICOM files written by hand, since no library writes what these say: one element, one data set, one file."""
+"""DICOM files byte by byte, since no library writes what these say: one element, one data set, one file."""
 
 import struct
 import zlib
@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 from pydicom import uid
 from pydicom.datadict import dictionary_VR, tag_for_keyword
-from radiograph.coats import encode_lossless_jpeg, phantom, write_dicom
+
+from tests.support.dicom_files import encode_lossless_jpeg, phantom, write_dicom
 
 Field = bytes | tuple[str, bytes] | tuple[str, bytes, int] | None
 """The value of an attribute; with a VR other than the dictionary's; with a length other than its own; None: absent."""
@@ -143,7 +144,7 @@ def compressed(syntax: uid.UID, **options: object) -> bytes:
     return file.getvalue()
 
 
-COATS = {
+FORMATS = {
     "native": picture({}),
     "jpeg": framed(uid.JPEGBaseline8Bit, jpeg(), BITS8),
     "lossless": framed(uid.JPEGLosslessSV1, encode_lossless_jpeg(phantom(), 12), {}),

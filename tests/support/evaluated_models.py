@@ -1,22 +1,22 @@
-"""Models, data sets and evaluations that take a second."""
+"""Models on data sets, as evaluation sees them, that take a second."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from models import write_model
 from PIL import Image
 
 from medseg.data.case import CaseSet
 from medseg.data.cases import find_cases
 from medseg.data.config import EvaluateDataConfig
-from medseg.evaluation.result import CaseResult
 from medseg.evaluation.candidate import Candidate, build_candidate, read_as
+from medseg.evaluation.result import CaseResult
 from medseg.inference.choice import build_backend
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
 from medseg.inference.predictor import build_predictor
 from medseg.tracking.config import StoreConfig
+from tests.support.model_files import write_model
 
 CLASSES = ("box", "disc")
 

@@ -13,10 +13,11 @@ import pydicom
 from pydicom import uid
 from pydicom.datadict import DicomDictionary, tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
-from radiograph.coats import make_dataset, phantom, validation_off
+
+from tests.support.dicom_files import make_dataset, phantom, validation_off
 
 MARK = "QZ"
-"""Every text canary is this and eight hex digits, those of its tag; a UID ends in 7777 and ten digits."""
+"""Every planted text is this and eight hex digits, those of its tag; a UID ends in 7777 and ten digits."""
 DATE, TIME, AGE, WEIGHT = "18610203", "135724.987", "087Y", "98.76543"
 _PATTERN = re.compile(
     rb"QZ[0-9A-F]{8}|7777[0-9]{10}|98\.76543|135724\.987|13:57:24|1861[-/. ]?02[-/. ]?03|03[-/. ]?02[-/. ]?1861"
@@ -31,7 +32,7 @@ _PICTURE = {
     *("PhotometricInterpretation", "PresentationLUTShape", "LossyImageCompression", "PixelSpacingCalibrationType"),
     *("VOILUTFunction", "PatientOrientation", "PixelData"),
 }
-"""What decides how the picture is read: canaries in these make files of their own."""
+"""What decides how the picture is read: marks in these make files of their own."""
 
 ODD_CODES = tuple(sorted(_PICTURE - {"SOPClassUID", "PixelData"}))
 ODD_NUMBERS = (
@@ -41,7 +42,7 @@ ODD_NUMBERS = (
 )
 
 
-def canary(keyword: str) -> str:
+def mark_for(keyword: str) -> str:
     return f"{MARK}{tag_for_keyword(keyword):08X}"
 
 
@@ -56,7 +57,7 @@ def plant(dataset: Dataset) -> Dataset:
                     dataset.add_new(tag, vr, text[vr])
         for keyword in ("OtherPatientIDsSequence", "RequestAttributesSequence", "IconImageSequence"):
             item = Dataset()
-            item.PatientID = item.AccessionNumber = canary(keyword)
+            item.PatientID = item.AccessionNumber = mark_for(keyword)
             setattr(dataset, keyword, [item])
         dataset.PatientWeight = WEIGHT
         block = dataset.private_block(0x0009, f"{MARK}00090010", create=True)
@@ -105,13 +106,13 @@ def patient(
 
 
 def odd_number(keyword: str) -> bytes:
-    """A file whose attribute is no number but a canary."""
+    """A file whose attribute is no number but a mark."""
     data = patient(**{keyword: [9876543210, 1] if keyword.endswith("Spacing") else 9876543210})
     assert data.count(b"9876543210") == 1
-    return data.replace(b"9876543210", canary(keyword).encode())
+    return data.replace(b"9876543210", mark_for(keyword).encode())
 
 
-def find_canaries(data: bytes) -> list[str]:
+def find_patient_text(data: bytes) -> list[str]:
     """What of a patient stands in these bytes, in whatever encoding, packed or not."""
     found = set()
     for unpacked in (data, *_unpack(data)):

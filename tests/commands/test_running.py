@@ -2,8 +2,8 @@ import os
 
 import pytest
 
+from medseg.commands.running import run_command
 from medseg.errors import ConfigError
-from pipelines.command import run_command
 
 
 def fail():

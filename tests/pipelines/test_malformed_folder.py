@@ -1,4 +1,4 @@
-"""The hostile folder through the command: every file has its row, and nothing falls over."""
+"""The malformed files through the command: every file has its row, and nothing falls over."""
 
 import csv
 import re
@@ -15,18 +15,18 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from hostile import GOOD, HUGE, Expected, write_hostile_folder
-from hostile_colors import PALETTE
-from hostile_dicom import PICTURE
-from hostile_headers import SEQUENCES
-from models import CLASSES, write_model
 from PIL import Image
-from pipelines_running import ROOT
-from radiograph.coats import phantom
 
 from medseg.data.preprocess import build_input, restore
 from medseg.model.checkpoint import load_model
 from medseg.radiograph.dicom import description, read
+from tests.support.dicom_bytes import PICTURE
+from tests.support.dicom_files import phantom
+from tests.support.malformed_colors import PALETTE
+from tests.support.malformed_folder import GOOD, HUGE, Expected, write_malformed_folder
+from tests.support.malformed_headers import SEQUENCES
+from tests.support.model_files import CLASSES, write_model
+from tests.support.training_command import ROOT
 
 LIMIT_SECONDS = 240
 LIMIT_BYTES = 3e9
@@ -102,11 +102,11 @@ def read_tree(folder: Path) -> dict[Path, bytes]:
 
 @pytest.fixture(scope="module")
 def predicted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predicted]:
-    place = tmp_path_factory.mktemp("hostile")
+    place = tmp_path_factory.mktemp("malformed")
     folder = place / "in"
     folder.mkdir()
     try:
-        expected = write_hostile_folder(folder)
+        expected = write_malformed_folder(folder)
         model = write_model(place / "model.pt")
         before = describe_tree(folder)
         yield Predicted(model, expected, folder, place / "out", before, predict(model, folder, place / "out"))

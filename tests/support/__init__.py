@@ -1,0 +1,1 @@
+"""What tests share: made-up images, files, models and stores, and commands in processes of their own."""
