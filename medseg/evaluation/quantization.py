@@ -12,7 +12,7 @@ from medseg.errors import DataError, QuantizationError
 from medseg.evaluation.config import QuantizationConfig
 from medseg.evaluation.subject import ReadCase, Subject, map_cases
 from medseg.inference.predictor import Predictor
-from medseg.metrics.cardiothoracic import measure_ctr
+from medseg.metrics.measurements import CTR, choose_measurements
 from medseg.metrics.overlap import measure_overlap
 from medseg.model.checkpoint import QuantizationLoss
 
@@ -98,6 +98,6 @@ def _measure(subject: Subject, read: ReadCase, masks: Tensor) -> Tensor:
     own = masks[subject.channels] = read.hide(masks[subject.channels])
     dice, _, _ = measure_overlap(own[None], read.reference[None], read.present[None])
     ratio = None
-    if {"lungs", "heart"} <= set(subject.card.classes):
-        ratio = measure_ctr(*(masks[subject.card.classes.index(name)].numpy() for name in ("lungs", "heart")))
+    if CTR in choose_measurements(subject.card.classes):
+        ratio = CTR.measure(*(masks[subject.card.classes.index(name)].numpy() for name in CTR.classes))
     return torch.cat([dice[0], torch.tensor([torch.nan if ratio is None else ratio.value])])
