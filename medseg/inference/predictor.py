@@ -51,7 +51,8 @@ class Predictor:
 
     def predict_each(self, images: Tensor) -> Tensor:
         """What `predict` takes the mean of: `(network, view, batch, class, *size)`, in the order of `views`."""
-        return self._predict(images, torch.stack).unflatten(0, (len(self.forwards), len(self.views)))
+        maps = self._predict(images, torch.stack)
+        return maps.reshape(len(self.forwards), -1, *maps.shape[1:])
 
     def probabilities(self, predicted: Tensor, size: tuple[int, int]) -> Tensor:
         """One picture's probabilities `(class, *size)` at its original size."""
