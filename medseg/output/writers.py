@@ -102,9 +102,18 @@ def is_own_result(file: BinaryIO, kind: str) -> bool:
     return any(is_own(file) for is_own in {writer.is_own for writer in WRITERS.values() if writer.kind == kind})
 
 
-def _refuse_nifti(size: tuple[int, int]) -> str | None:
-    fits = max(size) <= _MAX_NIFTI
-    return None if fits else f"no NIfTI: a side of more than {_MAX_NIFTI} pixels does not fit the format"
+def _write_png(path: Path, results: Results) -> None:
+    write_mask_png(path, results.masks[0])
+
+
+def _write_nifti(path: Path, results: Results) -> None:
+    write_mask_nifti(path, results.masks[0], results.spacing_mm)
+
+
+def _check_size(size: tuple[int, int]) -> str | None:
+    if max(size) <= _MAX_NIFTI:
+        return None
+    return f"no NIfTI: a side of more than {_MAX_NIFTI} pixels does not fit the format"
 
 
 def _take_reference(source: Source, warnings: list[str]) -> "Reference | None":
@@ -128,6 +137,10 @@ def _write_seg(path: Path, results: Results) -> None:
     write_segmentation(path, results.taken, results.masks, results.classes, maker)
 
 
+def _write_overlay(path: Path, results: Results) -> None:
+    write_overlay(path, results.taken, results.masks, results.classes, results.measured)
+
+
 def _take_preview(source: Source, warnings: list[str]) -> NDArray[np.uint8] | None:
     """The image through its VOI step, or as it is where that leaves nothing to be seen."""
     shown = source.radiograph
@@ -148,39 +161,10 @@ def _take_preview(source: Source, warnings: list[str]) -> NDArray[np.uint8] | No
 WRITERS: Mapping[str, Writer] = {
     writer.name: writer
     for writer in (
-        Writer(
-            "seg",
-            ".dcm",
-            _write_seg,
-            take=_take_reference,
-            takes_content=True,
-            module="medseg.output.dicom_seg",
-        ),
-        Writer(
-            "png",
-            ".png",
-            lambda path, results: write_mask_png(path, results.masks[0]),
-            per_class=True,
-            kind="png",
-            is_own=is_own_png,
-        ),
-        Writer(
-            "nifti",
-            ".nii.gz",
-            lambda path, results: write_mask_nifti(path, results.masks[0], results.spacing_mm),
-            per_class=True,
-            refuse=_refuse_nifti,
-            kind="nifti",
-            is_own=is_own_nifti,
-        ),
-        Writer(
-            "overlay",
-            ".png",
-            lambda path, own: write_overlay(path, own.taken, own.masks, own.classes, own.measured),
-            take=_take_preview,
-            kind="png",
-            is_own=is_own_png,
-        ),
+        Writer("seg", ".dcm", _write_seg, take=_take_reference, takes_content=True, module="medseg.output.dicom_seg"),
+        Writer("png", ".png", _write_png, per_class=True, kind="png", is_own=is_own_png),
+        Writer("nifti", ".nii.gz", _write_nifti, per_class=True, kind="nifti", is_own=is_own_nifti, refuse=_check_size),
+        Writer("overlay", ".png", _write_overlay, take=_take_preview, kind="png", is_own=is_own_png),
     )
 }
 """By name, in the order of `output.config.Format`."""

@@ -80,17 +80,15 @@ def read_radiograph(
         kind = identify(file, file.name)
         if kind == "dicom":
             return read_dicom(file, presentation=presentation, presentation_intent=presentation_intent, color=color)
-        return _read_plain(file, kind, invert, color, nifti_rows, exif)
+        return _read_plain(file, kind, How(color, nifti_rows, exif), invert)
 
 
-def _read_plain(
-    file: BinaryIO, kind: str, invert: bool, color: Color, nifti_rows: NiftiRows | None, exif: Exif | None
-) -> Radiograph:
+def _read_plain(file: BinaryIO, kind: str, how: How, invert: bool) -> Radiograph:
     """A file of any kind but DICOM."""
     warnings: list[str] = []
-    found = READERS[kind](file, kind, How(color, nifti_rows, exif), warnings)
+    found = READERS[kind](file, kind, how, warnings)
     pixels = inverted(found.pixels) if invert and not KINDS[kind].states_polarity else found.pixels
-    if color == "rgb" and pixels.ndim == 2:
+    if how.color == "rgb" and pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
     with np.errstate(over="ignore"):
         values = np.ascontiguousarray(pixels, dtype=np.float32)
