@@ -8,13 +8,13 @@ summary.json, and the masks. Run it again to go on where it was stopped.
 Exit code 0: all done or skipped; 1: some rejected, or failed under way; 2: could not start; 130, 143: stopped.
 """
 
-from typing import Self
+from typing import Self, get_args
 
 from pydantic import model_validator
 
 from medseg.config import Section
 from medseg.inference.config import Addresses, FolderPredictConfig, InputConfig
-from medseg.output.config import PredictOutputConfig, ReportConfig
+from medseg.output.config import Format, PredictOutputConfig, ReportConfig
 from medseg.tracking.config import StoreConfig
 
 
@@ -37,7 +37,7 @@ class PredictDicomConfig(Section):
         if not self.input.dir.is_dir():
             raise ValueError(f"input.dir: {self.input.dir}: is a file; a folder is needed")
         folder, results = self.input.dir.resolve(), self.output.dir.resolve()
-        own = (results / name for name in ("", "png", "nifti", "seg", "overlay", "earlier", ".scratch"))
+        own = (results / name for name in ("", *get_args(Format), "earlier", ".scratch"))
         if any(folder == path or (path != results and path in folder.parents) for path in own):
             raise ValueError(f"output.dir: {self.output.dir} would write into input.dir; choose another folder")
         return self

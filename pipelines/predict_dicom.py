@@ -20,8 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from medseg.inference.models import load_models
     from medseg.inference.predictor import build_predictor
     from medseg.output.folder import claim_folder
+    from medseg.output.writers import RESULTS
     from medseg.signals import signals_deferred
-    from pipelines.predict_record import RESULTS, build_job, record_folder
+    from pipelines.predict_record import build_job, record_folder
 
     with claim_folder(config.output.dir, RESULTS) as folder, Journal(folder / JOURNAL_NAME) as journal:
         model = load_models(config.model, config.tracking, config.predict)

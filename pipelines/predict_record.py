@@ -27,9 +27,6 @@ from medseg.output.report import Report, encode_path, hash_path, name_columns
 from medseg.signals import Interrupted, Pending
 from pipelines.predict_config import PredictDicomConfig
 
-RESULTS = ("png/*", "nifti/*", "seg", "overlay")
-"""Folders of results below the output folder."""
-
 _ROOT = b"input"  # the path under which the journal keeps which folder was predicted
 _PACKAGES = ("medseg", "torch", "pydicom", "highdicom", "SimpleITK", "nibabel", "numpy")
 
@@ -53,7 +50,7 @@ def build_job(config: PredictDicomConfig, model: LoadedModel, backend: str, deci
         ranges=model.card.ranges,
         decision=decision,
         tta=tuple(sorted(model.card.inference.tta)),
-        formats=tuple(sorted(config.output.formats)),
+        formats=tuple(sorted(set(config.output.formats))),
         burned_in=config.output.burned_in,
         uids=config.report.uids,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from medseg.config import expand_home
+from medseg.radiograph.kind import EXTENSIONS
 
 Values = tuple[int, ...] | Literal["nonzero"]
 """Values of a label map, or all but 0."""
@@ -19,9 +20,7 @@ SPLITS = {
 }
 """What people call a split, in lower case -> the split."""
 
-_EXTENSIONS = re.compile(
-    r"\.(nii\.gz|nii|png|jpe?g|tiff?|gif|bmp|img|dcm|dicom|dic|ima|mha|seg\.nrrd|nrrd)$", re.IGNORECASE
-)
+_EXTENSIONS = re.compile(f"({'|'.join(map(re.escape, (*EXTENSIONS, '.img', '.seg.nrrd')))})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import LoadedModel
 from medseg.inference.predictor import Predictor, build_predictor
 from medseg.model.checkpoint import ModelCard
-from medseg.radiograph.image import STATES_POLARITY, digest_pixels
+from medseg.radiograph.image import digest_pixels
+from medseg.radiograph.kind import KINDS
 
 T = TypeVar("T")
 
@@ -162,7 +163,7 @@ class Candidate:
 
     def _digest_negative(self, case: Case, image: MetaTensor) -> str:
         """What the digest of `image` would be had `data.invert` been another one, as perhaps in training."""
-        if image.meta["kind"] in STATES_POLARITY:
+        if KINDS[image.meta["kind"]].states_polarity:
             return ""
         exif = "apply" if image.meta["exif_orientation"] else "ignore"
         inverted = self.data.model_copy(update={"invert": not self.data.invert, "exif": exif})

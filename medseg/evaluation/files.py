@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from medseg.errors import DataError
 from medseg.evaluation.per_case import OVERLAP, SURFACE, name_scores, write_score
 from medseg.evaluation.result import CaseResult, Comparison, Evaluation, StressCurve, Summary
+from medseg.metrics.measurements import MEASUREMENTS
 from medseg.notice import RESEARCH_USE
 from medseg.output.report import encode_path
 
@@ -158,7 +159,8 @@ def _clean(value: Any) -> Any:
 
 
 def _is_score(name: str) -> bool:
-    return name.startswith(tuple(f"{metric}_" for metric in (*OVERLAP, *SURFACE, "area_error", "ctr")))
+    metrics = (*OVERLAP, *SURFACE, "area_error", *(each.name for each in MEASUREMENTS))
+    return name.startswith(tuple(f"{metric}_" for metric in metrics))
 
 
 def _show(value: float) -> str:

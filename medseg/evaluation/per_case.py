@@ -13,13 +13,13 @@ from medseg.data.preview import Preview, make_preview
 from medseg.evaluation.candidate import Candidate, ReadCase
 from medseg.evaluation.result import CaseResult
 from medseg.metrics.calibration import CalibrationCurve, measure_calibration
-from medseg.metrics.cardiothoracic import measure_ctr
+from medseg.metrics.measurements import choose_measurements
 from medseg.metrics.overlap import measure_overlap
 from medseg.metrics.surface import measure_surface
 
 OVERLAP = ("dice", "iou")
 SURFACE = ("hd95", "assd", "nsd")
-RATIO = ("ctr_reference", "ctr_prediction", "ctr_error")
+AGREEMENT = ("reference", "prediction", "error")
 PREVIEW = 512
 """The greatest number of rows or columns of a case's picture in the report."""
 
@@ -54,7 +54,8 @@ class CaseMeasurement:
 def name_scores(classes: Sequence[str]) -> list[str]:
     """The scores of a case, as columns."""
     names = [f"{metric}_{name}" for name in classes for metric in (*OVERLAP, *SURFACE)]
-    return names + [f"area_error_{name}" for name in classes] + [*(RATIO if {"lungs", "heart"} <= set(classes) else ())]
+    names += [f"area_error_{name}" for name in classes]
+    return names + [f"{each.name}_{part}" for each in choose_measurements(classes) for part in AGREEMENT]
 
 
 def write_score(value: float) -> str:
@@ -106,7 +107,7 @@ def measure_case(
 def _measure_shapes(
     classes: Sequence[str], prediction: Mask, reference: Mask, ignored: Sequence[Mask | None], read: ReadCase
 ) -> dict[str, float]:
-    """Surface distances, area errors and the error of the cardiothoracic ratio; NaN where there is none."""
+    """Surface distances, area errors and the errors of measurements; NaN where there is none."""
     scores: dict[str, float] = {}
     present = dict(zip(classes, read.present.tolist(), strict=True))
     pairs = dict(zip(classes, zip(prediction, reference, strict=True), strict=True))
@@ -117,13 +118,14 @@ def _measure_shapes(
         area = np.count_nonzero(true)
         error = np.count_nonzero(predicted) / area - 1 if area and present[name] else math.nan
         scores[f"area_error_{name}"] = error
-    if {"lungs", "heart"} <= set(classes):
-        known = present["lungs"] and present["heart"]
+    for each in choose_measurements(classes):
+        known = all(present[name] for name in each.classes)
         predicted, true = (
-            math.nan if ratio is None or not known else ratio.value
-            for ratio in map(measure_ctr, pairs["lungs"], pairs["heart"])
+            math.nan if found is None or not known else found.value
+            for found in map(each.measure, *(pairs[name] for name in each.classes))
         )
-        scores |= dict(zip(RATIO, (true, predicted, predicted - true), strict=True))
+        values = (true, predicted, predicted - true)
+        scores |= {f"{each.name}_{part}": value for part, value in zip(AGREEMENT, values, strict=True)}
     return scores
 
 

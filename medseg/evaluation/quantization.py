@@ -22,7 +22,7 @@ from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import LoadedModel, load_models
 from medseg.inference.openvino_runtime import is_installed
 from medseg.inference.predictor import Predictor, build_predictor
-from medseg.metrics.cardiothoracic import measure_ctr
+from medseg.metrics.measurements import CTR, choose_measurements
 from medseg.metrics.overlap import measure_overlap
 from medseg.model.checkpoint import QuantizationLoss, QuantizedNetwork, save_checkpoint
 from medseg.notice import RESEARCH_USE
@@ -164,6 +164,6 @@ def _measure(candidate: Candidate, read: ReadCase, masks: Tensor) -> Tensor:
     own = masks[candidate.channels] = read.hide(masks[candidate.channels])
     dice, _, _ = measure_overlap(own[None], read.reference[None], read.present[None])
     ratio = None
-    if {"lungs", "heart"} <= set(candidate.card.classes):
-        ratio = measure_ctr(*(masks[candidate.card.classes.index(name)].numpy() for name in ("lungs", "heart")))
+    if CTR in choose_measurements(candidate.card.classes):
+        ratio = CTR.measure(*(masks[candidate.card.classes.index(name)].numpy() for name in CTR.classes))
     return torch.cat([dice[0], torch.tensor([torch.nan if ratio is None else ratio.value])])

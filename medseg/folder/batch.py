@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.folder.examine import Examined, examine_file, fingerprint, identify_file
-from medseg.folder.job import Job, name_outputs
+from medseg.folder.job import Job
 from medseg.folder.journal import Journal
 from medseg.folder.pool import Lost, Workers
 from medseg.folder.steps import Steps
 from medseg.folder.walk import Entry
 from medseg.folder.write import Written, write_results
 from medseg.inference.predictor import Predictor
+from medseg.output.writers import name_outputs
 
 _MAX_WAITING = 1000  # results that may wait for one that is slow
 _LIMITS = ("timeout", "memory", "crashed")  # reasons that another limit may remove
@@ -237,7 +238,7 @@ class FolderPrediction:
         earlier = slot.earlier["outputs"] if slot.earlier is not None else {}
         if written and self._is_same(slot.earlier, found):
             outputs |= {name: size for name, size in earlier.items() if _size(self.job.folder / name) == size}
-        names = set(name_outputs(("png", "nifti", "seg", "overlay"), self.job.decision.classes, found.id).values())
+        names = name_outputs(self.job.decision.classes, found.id)
         for name in (names | earlier.keys()) - outputs.keys():
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 (self.job.folder / name).unlink()

@@ -5,7 +5,7 @@ import os
 import stat
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,12 @@ from medseg.folder.job import Job
 from medseg.folder.pool import is_short_of_memory
 from medseg.folder.screen import list_doubts, name_terms, screen
 from medseg.folder.walk import promises_image
-from medseg.output.images import is_own_result
-from medseg.output.overlay import make_preview
+from medseg.output.writers import WRITERS, Source, is_own_result
 from medseg.radiograph import Radiograph, read_radiograph
 from medseg.radiograph.dicom.description import describe_dicom
 from medseg.radiograph.image import digest_pixels
 from medseg.radiograph.kind import identify, identify_content
 from medseg.radiograph.source import open_source
-
-if TYPE_CHECKING:
-    from medseg.output.dicom_seg import Reference
 
 _SHORT_OF_MEMORY = "needs more than input.memory_gib"
 
@@ -34,7 +30,7 @@ _SHORT_OF_MEMORY = "needs more than input.memory_gib"
 class Examined:
     """What was found; `image` only where the file is to be predicted.
 
-    Nothing in it tells who the patient is but `reference`, which goes into a DICOM SEG and nowhere else.
+    Nothing in it tells who the patient is but what a SEG has `taken`, which goes there and nowhere else.
     """
 
     id: str
@@ -57,8 +53,8 @@ class Examined:
     spacing_mm: tuple[float, float] | None = None
     image: NDArray[np.float32] | None = field(default=None, repr=False)
     """`(channel, rows, columns)` at the network's size."""
-    preview: NDArray[np.uint8] | None = field(default=None, repr=False)
-    reference: "Reference | None" = field(default=None, repr=False)
+    taken: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What output formats need of the file, by their names."""
     seconds: float = 0.0
 
 
@@ -72,7 +68,7 @@ def examine_file(job: Job, path: bytes, known: str | None, lost: str | None = No
     try:
         with open(os.fsdecode(os.path.join(job.root, path)), "rb", opener=_open_quietly) as file:  # noqa: PTH118
             found.stat = fingerprint(os.fstat(file.fileno()))
-            found.id, found.content = _digest(file, path, "seg" in job.formats)
+            found.id, found.content = _digest(file, path, any(WRITERS[name].takes_content for name in job.formats))
             if lost is not None:
                 found.status, found.reason = "rejected", lost
             elif found.id == known:
@@ -166,37 +162,12 @@ def _keep(job: Job, picture: Radiograph, found: Examined) -> None:
 
 
 def _add_sources(job: Job, file: BinaryIO, picture: Radiograph, found: Examined) -> None:
-    """What overlay and SEG are made from, while the file is at hand and certainly the same."""
-    if "overlay" in job.formats:
-        if picture.burned_in and not job.burned_in:
-            found.warnings.append("no overlay: BurnedInAnnotation is YES")
-        else:
-            shown = picture
-            if picture.kind == "dicom" and job.reading.presentation != "voi":
-                shown = _read_shown(job, file, picture, found)
-            grey = shown.pixels if shown.pixels.ndim == 2 else shown.pixels.mean(axis=2)
-            found.preview = make_preview(grey, shown.padding)
-    if "seg" in job.formats:
-        if picture.kind != "dicom":
-            found.warnings.append("no SEG: the source is no DICOM file")
-            return
-        from medseg.output.dicom_seg import read_reference
-
-        reference = read_reference(file)
-        found.warnings += reference.warnings
-        if reference.problem is None:
-            found.reference = reference
-        else:
-            found.warnings.append(f"no SEG: {reference.problem}")
-
-
-def _read_shown(job: Job, file: BinaryIO, picture: Radiograph, found: Examined) -> Radiograph:
-    """The picture through its VOI step, or as it is where that leaves nothing to be seen."""
-    try:
-        return read_radiograph(file, **{**job.reading.model_dump(), "presentation": "voi"})
-    except RadiographError as error:
-        found.warnings.append(f"overlay without the VOI step, through which {error.reason}")
-        return picture
+    """What output formats need of the source, while the file is at hand and certainly the same."""
+    source = Source(file, picture, job.reading.model_dump(), job.burned_in)
+    for name in job.formats:
+        take = WRITERS[name].take
+        if take is not None and (taken := take(source, found.warnings)) is not None:
+            found.taken[name] = taken
 
 
 def _refuse(found: Examined, path: bytes, code: str, reason: str) -> None:
@@ -204,7 +175,7 @@ def _refuse(found: Examined, path: bytes, code: str, reason: str) -> None:
     counts = found.certain or promises_image(path) or code in ("unreadable", "changing")
     found.status = "rejected" if counts and code not in ("frames", "colour", "intent", "object") else "skipped"
     found.reason = f"{code if counts else 'not-an-image'}: {reason}"
-    found.image = found.preview = found.reference = None
+    found.image, found.taken = None, {}
 
 
 def _open_quietly(path: bytes | str, flags: int) -> int:

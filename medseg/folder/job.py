@@ -59,17 +59,6 @@ class Job:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def name_outputs(formats: tuple[str, ...], classes: tuple[str, ...], id: str) -> dict[tuple[str, str | None], str]:
-    """Where the results of a file stand below the output folder, by format and class."""
-    names: dict[tuple[str, str | None], str] = {}
-    for name in classes:
-        names["png", name] = f"png/{name}/{id}.png"
-        names["nifti", name] = f"nifti/{name}/{id}.nii.gz"
-    names["seg", None] = f"seg/{id}.dcm"
-    names["overlay", None] = f"overlay/{id}.png"
-    return {key: path for key, path in names.items() if key[0] in formats}
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, Section):
         return value.model_dump(mode="json")

@@ -24,6 +24,7 @@ from typing import Any, Self
 from medseg.errors import StorageError, WorkerError
 from medseg.hardware.cores import count_cores
 from medseg.inference.config import InputConfig
+from medseg.output.writers import list_modules
 
 _ATTEMPTS = 3  # a process that is killed may have been killed for another's sake
 _STILLBORN = 10  # processes in a row that end before they are ready
@@ -35,8 +36,7 @@ def start_server(formats: Collection[str]) -> None:
     """Start the process that workers are forked from. It imports what they need while this one goes on."""
     from multiprocessing import forkserver
 
-    preload = ["medseg.folder.write", *(["medseg.output.dicom_seg"] if "seg" in formats else [])]
-    _context.set_forkserver_preload(preload)
+    _context.set_forkserver_preload(["medseg.folder.write", *list_modules(formats)])
     forkserver.ensure_running()
 
 

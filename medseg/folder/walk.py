@@ -10,14 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medseg.folder.journal import JOURNAL_MARK, JOURNAL_NAME
+from medseg.radiograph.kind import EXTENSIONS
 from medseg.radiograph.source import MAX_BYTES
 
-IMAGE_EXTENSIONS = (
-    *(b".dcm", b".dicom", b".dic", b".ima"),
-    *(b".nii", b".nii.gz", b".png", b".jpg", b".jpeg", b".tif", b".tiff", b".gif", b".bmp", b".mha", b".nrrd"),
-)
-"""A file of such a name that is no image is broken; one of another name is something else."""
-
+_EXTENSIONS = tuple(map(os.fsencode, EXTENSIONS))
 _KINDS = (
     (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISSOCK, "a socket"),
@@ -47,8 +43,8 @@ class Entry:
 
 
 def promises_image(name: bytes) -> bool:
-    """Whether a file of this name claims to be an image."""
-    return name.lower().endswith(IMAGE_EXTENSIONS)
+    """Whether a file of this name claims to be an image: if it is none it is broken, not something else."""
+    return name.lower().endswith(_EXTENSIONS)
 
 
 def walk(root: Path, output: Path | None) -> Iterator[Entry]:

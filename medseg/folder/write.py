@@ -2,9 +2,8 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,12 @@ from numpy.typing import NDArray
 
 from medseg.errors import StorageError
 from medseg.folder.examine import Examined, locate
-from medseg.folder.job import Job, name_outputs
+from medseg.folder.job import Job
 from medseg.folder.pool import Lost, is_short_of_memory
 from medseg.inference.plausibility import find_empty, find_implausible
-from medseg.metrics.cardiothoracic import CardiothoracicRatio, measure_ctr
+from medseg.metrics.measurements import MEASUREMENTS, Measured, choose_measurements
 from medseg.metrics.shape import measure_areas
-from medseg.output.images import write_mask_nifti, write_mask_png
-from medseg.output.overlay import write_overlay
-
-_MAX_NIFTI = 32767
+from medseg.output.writers import WRITERS, Results
 
 
 @dataclass
@@ -57,53 +53,39 @@ def _make_results(job: Job, found: Examined, predicted: NDArray[np.float32], dat
     classes = job.decision.classes
     warnings = find_empty(masks, classes)
     warnings += find_implausible(job.decision.network_masks(probabilities).numpy(), classes, job.ranges)
-    ratio = _measure_ctr(masks, classes, found.facts.get("view"), warnings)
-    facts = {**measure_areas(masks, classes, found.spacing_mm), "ctr": ratio.value if ratio else None}
-    outputs = _write(job, found, masks, ratio, date, warnings)
+    measured = _measure(masks, classes, found.facts.get("view"), warnings)
+    numbers = {each.name: measured[each.name].value if each.name in measured else None for each in MEASUREMENTS}
+    shown, made_by = tuple(measured.values()), (job.model, job.configuration, found.content, date)
+    results = Results(masks, classes, found.spacing_mm, shown, None, *made_by)
+    outputs = _write(job, found, results, warnings)
+    facts = {**measure_areas(masks, classes, found.spacing_mm), **numbers}
     return Written(facts, warnings, outputs, time.perf_counter() - started)
 
 
-def _measure_ctr(
+def _measure(
     masks: NDArray[np.bool_], classes: tuple[str, ...], view: str | None, warnings: list[str]
-) -> CardiothoracicRatio | None:
-    """The cardiothoracic ratio of a PA view, and of an AP view, which enlarges the heart, with a warning."""
-    if view not in ("PA", "AP") or not {"lungs", "heart"} <= set(classes):
-        return None
-    ratio = measure_ctr(masks[classes.index("lungs")], masks[classes.index("heart")])
-    if ratio is not None:
-        warnings += ratio.warnings
-        if view == "AP":
-            warnings.append("ctr of an AP view: the heart appears larger than in a PA view")
-    return ratio
+) -> dict[str, Measured]:
+    """What masks of an image of that view show, by column of the report."""
+    found: dict[str, Measured] = {}
+    for each in choose_measurements(classes):
+        own = (masks[classes.index(name)] for name in each.classes)
+        doubts = each.views.get(view or "")
+        if doubts is not None and (measured := each.measure(*own)) is not None:
+            warnings += [*measured.warnings, *doubts]
+            found[each.name] = measured
+    return found
 
 
-def _write(
-    job: Job,
-    found: Examined,
-    masks: NDArray[np.bool_],
-    ratio: CardiothoracicRatio | None,
-    date: datetime,
-    warnings: list[str],
-) -> dict[str, int]:
-    classes = job.decision.classes
-    fits_nifti = max(found.size) <= _MAX_NIFTI
-    if "nifti" in job.formats and not fits_nifti:
-        warnings.append(f"no NIfTI: a side of more than {_MAX_NIFTI} pixels does not fit the format")
+def _write(job: Job, found: Examined, results: Results, warnings: list[str]) -> dict[str, int]:
+    """Write the formats that are asked for, and the source allows; sizes in bytes by path below the output folder."""
     written: dict[str, int] = {}
-    for (kind, name), relative in name_outputs(job.formats, classes, found.id).items():
-        path = job.folder / relative
-        if kind == "png" and name is not None:
-            write_mask_png(path, masks[classes.index(name)])
-        elif kind == "nifti" and name is not None and fits_nifti:
-            write_mask_nifti(path, masks[classes.index(name)], found.spacing_mm)
-        elif kind == "overlay" and found.preview is not None:
-            write_overlay(path, found.preview, masks, classes, ratio)
-        elif kind == "seg" and found.reference is not None:
-            from medseg.output.dicom_seg import Maker, write_segmentation
-
-            maker = Maker(job.model, job.configuration, found.content, date, version("medseg"))
-            write_segmentation(path, found.reference, masks, classes, maker)
-        else:
-            continue
-        written[relative] = os.stat(path).st_size  # noqa: PTH116
+    for name in job.formats:
+        writer, taken = WRITERS[name], found.taken.get(name)
+        if (refusal := writer.refuse(found.size)) is not None:
+            warnings.append(refusal)
+        elif writer.take is None or taken is not None:
+            for relative, part in writer.name_files(results.classes, found.id).items():
+                masks, classes = results.masks[part], results.classes[part]
+                writer.write(job.folder / relative, replace(results, masks=masks, classes=classes, taken=taken))
+                written[relative] = os.stat(job.folder / relative).st_size  # noqa: PTH116
     return written

@@ -33,6 +33,11 @@ class CardiothoracicRatio:
     """What makes the ratio doubtful: `heart in 2 pieces`."""
 
     @property
+    def words(self) -> str:
+        """`Cardiothoracic ratio 0.52`."""
+        return f"Cardiothoracic ratio {self.value:.2f}"
+
+    @property
     def lines(self) -> tuple[tuple[Point, ...], ...]:
         """The two lines to be drawn, as radiologists do: the heart's steps from one border's row to the other's
         in the middle of the chest.

@@ -6,7 +6,7 @@ Plain numbers, strings and tensors, read with `weights_only=True`: a model file 
 import pickle
 import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,9 @@ from medseg.notice import RESEARCH_USE
 
 FORMAT = "medseg-model-1"
 ANOTHER_RULE = "splits are now blocks of the patients in hash order, no longer a threshold on a hash"
+
+NETWORKS: Mapping[str, Callable[[ModelConfig, int, int], UNet]] = {"unet": build_unet}
+"""What builds a network of so many channels and classes, by the name on its card."""
 
 
 class Reading(Section):
@@ -85,6 +88,8 @@ class ModelCard(Section):
     """What a model file says of the model beside its weights."""
 
     classes: tuple[ClassName, ...]
+    network: Literal["unet"] = Field(default="unet", exclude_if=lambda name: name == "unet")
+    """The entry of `NETWORKS`; files leave the first one unsaid."""
     model: ModelConfig
     preprocess: PreprocessConfig
     inference: InferenceConfig = InferenceConfig()
@@ -109,7 +114,7 @@ class ModelCard(Section):
 
     def build_network(self) -> UNet:
         """The network of this card, with fresh weights."""
-        return build_unet(self.model, 3 if self.reading.color == "rgb" else 1, len(self.classes))
+        return NETWORKS[self.network](self.model, 3 if self.reading.color == "rgb" else 1, len(self.classes))
 
 
 def check_components(inference: InferenceConfig, classes: Sequence[str]) -> None:
@@ -227,7 +232,7 @@ def previous_path(path: Path) -> Path:
 
 
 def _differences(found: ModelCard, wanted: ModelCard) -> list[str]:
-    names = ("classes", "model", "preprocess", "reading")
+    names = ("classes", "network", "model", "preprocess", "reading")
     flat = [flatten(card) for card in (found, wanted)]
     listed = [
         f"{key} is {flat[0].get(key)} in the file, {flat[1].get(key)} now"

@@ -5,6 +5,9 @@ from typing import Literal
 
 from medseg.config import Section
 
+Format = Literal["seg", "png", "nifti", "overlay"]
+"""The output formats, each with an entry in `writers.py` and a folder of its name."""
+
 
 class OutputConfig(Section):
     """Where results are written."""
@@ -29,7 +32,7 @@ class PredictOutputConfig(OutputConfig):
     dir: Path = Path("output/predict_dicom")
     """The folder of this command's results; one process at a time writes into it."""
 
-    formats: tuple[Literal["seg", "png", "nifti", "overlay"], ...] = ("seg", "png")
+    formats: tuple[Format, ...] = ("seg", "png")
     """DICOM SEG objects, masks as PNG (0, 255) or NIfTI (0, 1) for each class, pictures to look at."""
 
     burned_in: bool = False

@@ -12,7 +12,6 @@ from medseg.atomic import open_atomically
 from medseg.errors import StorageError
 from medseg.notice import RESEARCH_USE
 from medseg.output.png import encode_mask
-from medseg.radiograph.nifti import build_nifti
 
 OWN_SOFTWARE = "medseg"
 """The Software of PNG files of masks and overlays; no other program's."""
@@ -42,6 +41,8 @@ def write_mask_nifti(path: Path, mask: NDArray[np.bool_], spacing_mm: tuple[floa
     The same mask makes the same bytes. The file is read back; one that does not say the same is removed. Raises
     `StorageError`.
     """
+    from medseg.radiograph.nifti import build_nifti
+
     image = build_nifti(mask, spacing_mm)
     image.header["descrip"] = OWN_DESCRIPTION.encode()
     packer = zlib.compressobj(1, wbits=31, strategy=zlib.Z_RLE)  # a gzip file without name or time
@@ -50,20 +51,23 @@ def write_mask_nifti(path: Path, mask: NDArray[np.bool_], spacing_mm: tuple[floa
     _verify(path, mask, image)
 
 
-def is_own_result(file: BinaryIO, kind: str) -> bool:
-    """Whether an open `png` or `nifti` file is a mask or an overlay that this program wrote; damaged ones are not."""
+def is_own_png(file: BinaryIO) -> bool:
+    """Whether an open PNG file is a mask or an overlay that this program wrote; a damaged one is not."""
+    file.seek(0)
+    own = (b"tEXt", f"Software\0{OWN_SOFTWARE}".encode())
+    return own in _chunks(file.read(_HEAD))
+
+
+def is_own_nifti(file: BinaryIO) -> bool:
+    """Whether an open NIfTI file is a mask that this program wrote; a damaged one is not."""
     file.seek(0)
     head = file.read(_HEAD)
-    if kind == "png":
-        return any(name == b"tEXt" and data == f"Software\0{OWN_SOFTWARE}".encode() for name, data in _chunks(head))
-    if kind == "nifti":
-        if head[:2] == b"\x1f\x8b":
-            try:
-                head = zlib.decompressobj(wbits=31).decompress(head, _NIFTI_HEADER)
-            except zlib.error:
-                return False
-        return head[_DESCRIP].rstrip(b"\0") == OWN_DESCRIPTION.encode()
-    return False
+    if head[:2] == b"\x1f\x8b":
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(head, _NIFTI_HEADER)
+        except zlib.error:
+            return False
+    return head[_DESCRIP].rstrip(b"\0") == OWN_DESCRIPTION.encode()
 
 
 def _chunks(head: bytes) -> list[tuple[bytes, bytes]]:

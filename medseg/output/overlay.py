@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.metrics.measurements import Measured
 from medseg.notice import RESEARCH_USE
 from medseg.output.drawing import BAR, LETTERS, draw_legend, draw_masks, to_bytes, write_png
 from medseg.output.images import OWN_TEXT
@@ -20,18 +21,6 @@ LONGEST = 1024
 
 _LINE, _HALO = (255, 255, 255), (0, 0, 0)
 _DIMMED = (165, 165, 165)
-
-
-class Ratio(Protocol):
-    """A cardiothoracic ratio and how to draw it."""
-
-    @property
-    def value(self) -> float:
-        """Heart over chest."""
-
-    @property
-    def lines(self) -> Sequence[Sequence[tuple[float, float]]]:
-        """Lines through `(row, column)` on the masks."""
 
 
 def make_preview(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
@@ -47,16 +36,20 @@ def make_preview(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None 
 
 
 def write_overlay(
-    path: Path, preview: NDArray[np.uint8], masks: NDArray[np.bool_], classes: Sequence[str], ratio: Ratio | None
+    path: Path,
+    preview: NDArray[np.uint8],
+    masks: NDArray[np.bool_],
+    classes: Sequence[str],
+    measured: Sequence[Measured] = (),
 ) -> None:
     """Write the picture of `draw_overlay` as PNG. Raises `StorageError`."""
-    write_png(path, draw_overlay(preview, masks, classes, ratio), OWN_TEXT)
+    write_png(path, draw_overlay(preview, masks, classes, measured), OWN_TEXT)
 
 
 def draw_overlay(
-    preview: NDArray[np.uint8], masks: NDArray[np.bool_], classes: Sequence[str], ratio: Ratio | None
+    preview: NDArray[np.uint8], masks: NDArray[np.bool_], classes: Sequence[str], measured: Sequence[Measured] = ()
 ) -> NDArray[np.uint8]:
-    """The preview with masks and the lines of `ratio`, and below it a legend, the ratio and the line on research use.
+    """The preview with masks and lines of what was `measured`; below it a legend, the numbers, and the research use.
 
     `masks` is `(class, rows, columns)` at any size, the result `(rows, columns, 3)`: the preview's size and the bar
     below. It is wider than the preview where the words need it.
@@ -65,13 +58,13 @@ def draw_overlay(
 
     reduced = np.stack([_shrink(mask.astype(np.uint8) * 255, preview.shape) >= 128 for mask in masks])
     picture = draw_masks(np.repeat(preview[..., None], 3, axis=-1), reduced)
-    if ratio is not None:
+    if lines := [line for each in measured for line in each.lines]:
         image = Image.fromarray(picture)
-        _draw_lines(image, ratio.lines, (preview.shape[0] / masks.shape[1], preview.shape[1] / masks.shape[2]))
+        _draw_lines(image, lines, (preview.shape[0] / masks.shape[1], preview.shape[1] / masks.shape[2]))
         picture = np.asarray(image)
-    words = f"Cardiothoracic ratio {ratio.value:.2f}" if ratio is not None else ""
+    words = [each.words for each in measured]
     size = min(20, max(12, preview.shape[1] // 44))
-    longest = max(ImageFont.load_default(size).getlength(text) for text in (*classes, words, RESEARCH_USE))
+    longest = max(ImageFont.load_default(size).getlength(text) for text in (*classes, *words, RESEARCH_USE))
     width = max(preview.shape[1], math.ceil(longest + 2.6 * size))
     spare = width - preview.shape[1]
     picture = np.pad(picture, ((0, 0), (spare // 2, spare - spare // 2), (0, 0)))
@@ -104,21 +97,21 @@ def _draw_lines(image: "Image", lines: Sequence[Sequence[tuple[float, float]]], 
             draw.line(stroke, colour, width)
 
 
-def _draw_words(width: int, ratio: str, size: int) -> NDArray[np.uint8]:
-    """Dark lines `(rows, width, 3)` with the ratio, if any, beside the sign of its lines, and with the research use."""
+def _draw_words(width: int, words: Sequence[str], size: int) -> NDArray[np.uint8]:
+    """Dark lines `(rows, width, 3)`: the `words` beside the sign of the lines they belong to, and the research use."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size)
     height = round(1.5 * size)
-    bar = Image.new("RGB", (width, height * (2 if ratio else 1) + size // 2), BAR)
+    bar = Image.new("RGB", (width, height * (len(words) + 1) + size // 2), BAR)
     draw = ImageDraw.Draw(bar)
     at = height / 2
-    if ratio:
+    for text in words:
         left, right, tick = size / 2, size * 7 / 6, size / 4
         for x in (left, right):
             draw.line((x, at - tick, x, at + tick), _LINE)
         draw.line((left, at, right, at), _LINE)
-        draw.text((size * 3 / 2, at), ratio, LETTERS, font, anchor="lm")
+        draw.text((size * 3 / 2, at), text, LETTERS, font, anchor="lm")
         at += height
     draw.text((size / 2, at), RESEARCH_USE, _DIMMED, font, anchor="lm")
     return np.asarray(bar, np.uint8)

@@ -15,6 +15,7 @@ from typing import Self
 
 from medseg.atomic import open_atomically
 from medseg.errors import StorageError
+from medseg.metrics.measurements import MEASUREMENTS
 
 Cell = str | int | float | bool | Sequence[str] | None
 
@@ -38,7 +39,7 @@ _ENDANGERS = re.compile(
 def name_columns(classes: Sequence[str], uids: bool) -> tuple[str, ...]:
     """The columns of a report on these classes; with `uids` those that link a row back to its source."""
     areas = [f"area_{unit}_{name}" for unit in ("px", "mm2") for name in classes]
-    return (*_COLUMNS, *areas, "ctr", "seconds", *(_UIDS if uids else ()))
+    return (*_COLUMNS, *areas, *(each.name for each in MEASUREMENTS), "seconds", *(_UIDS if uids else ()))
 
 
 def encode_path(path: bytes) -> str:

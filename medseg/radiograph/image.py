@@ -3,7 +3,8 @@
 import hashlib
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,21 @@ from medseg.errors import RadiographError
 
 MAX_PIXELS = 100_000_000
 """A picture that claims more is refused before it is decoded; the largest mammograms have 30 million."""
-STATES_POLARITY = ("dicom", "img")
-"""Kinds of files that say which end of their values is bright."""
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What a file of any kind but DICOM holds, be it a radiograph or a mask."""
+
+    pixels: NDArray[Any]
+    """`(rows, columns)` as stored, or `(rows, columns, 3)` where RGB was asked for."""
+    spacing_mm: tuple[float, float] | None = None
+    spacing_source: str = "file"
+    """As in `Radiograph`, if there is a spacing."""
+    exif_orientation: int | None = None
+    """As in `Radiograph`."""
+    colors: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
+    """The colors of a mask's palette by label value; empty where `pixels` are no indices."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +42,7 @@ class Radiograph:
     spacing_source: str
     """`calibrated`, `magnification`, `detector`, `unspecified`, `film`, `file` or `none`."""
     kind: str
-    """`dicom`, `nifti`, `png`, `jpeg`, `tiff`, `gif`, `bmp`, `mha`, `nrrd` or `img` (raw images of JSRT)."""
+    """An entry of `kind.KINDS`."""
     modality: str | None = None
     body_part: str | None = None
     view: str | None = None

@@ -1,6 +1,8 @@
-"""What kind of file a path leads to."""
+"""The kinds of files that are read, one entry each, and which of them a path leads to."""
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -8,25 +10,81 @@ from medseg.errors import RadiographError
 from medseg.radiograph.raw import is_raw
 from medseg.radiograph.source import open_source
 
-_SUFFIXES = {
-    ".dcm": "dicom",
-    ".dicom": "dicom",
-    ".ima": "dicom",
-    "": "dicom",
-    ".nii": "nifti",
-    ".gz": "nifti",
-    ".png": "png",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".gif": "gif",
-    ".bmp": "bmp",
-    ".mha": "mha",
-    ".nrrd": "nrrd",
-}
-_NAMES = "DICOM, NIfTI, PNG, JPEG, TIFF, GIF, BMP, MHA, NRRD and the raw .IMG of JSRT"
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file that is read; `read.READERS` holds its reader."""
+
+    name: str
+    title: str
+    extensions: tuple[str, ...] = ()
+    """Ends of names that promise such a file: another one of that name is broken."""
+    suffixes: tuple[str, ...] = ()
+    """Of names by which a file is taken for this kind if its content says nothing; without them the extensions."""
+    states: Callable[[bytes], bool] = lambda head: False
+    """Whether the first 352 bytes of a file state the kind beyond doubt; asked of one kind after the other."""
+    fits: Callable[[BinaryIO, str | os.PathLike[str]], bool] = lambda file, path: False
+    """Whether name and size tell it, of a file that states no kind."""
+    suggests: Callable[[bytes], bool] = lambda head: False
+    """Whether the first 352 bytes are of this kind if of any."""
+    states_polarity: bool = False
+    """Whether files say which end of their values is bright."""
+    lossy: bool = False
+    """Whether all such files are; else the reader tells."""
+
+
+def _starting(*starts: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head.startswith(starts)
+
+
+def _states_nifti(head: bytes) -> bool:
+    return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")
+
+
+def _states_bmp(head: bytes) -> bool:
+    return head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS
+
+
+def starts_like_dicom(head: bytes) -> bool:
+    """Whether the bytes can be a data set without preamble: an element of group 2 or 8 first, of moderate length."""
+    little = head[:2] in (b"\x02\0", b"\x08\0") and head[3:4] == b"\0"
+    big = head[:3] == b"\0\x08\0"
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    return (little or big) and (explicit or int.from_bytes(head[4:8], "little") < 1 << 16)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            *("dicom", "DICOM", (".dcm", ".dicom", ".dic", ".ima"), ("", ".dcm", ".dicom", ".ima")),
+            states=lambda head: head[128:132] == b"DICM",
+            suggests=starts_like_dicom,
+            states_polarity=True,
+        ),
+        Kind(
+            *("nifti", "NIfTI", (".nii", ".nii.gz"), (".nii", ".gz")),
+            states=_states_nifti,
+            suggests=_starting(b"\x1f\x8b"),
+        ),
+        Kind("png", "PNG", (".png",), states=_starting(b"\x89PNG\r\n\x1a\n")),
+        Kind("jpeg", "JPEG", (".jpg", ".jpeg"), states=_starting(b"\xff\xd8\xff"), lossy=True),
+        Kind("tiff", "TIFF", (".tif", ".tiff"), states=_starting(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+        Kind("gif", "GIF", (".gif",), states=_starting(b"GIF87a", b"GIF89a")),
+        Kind("bmp", "BMP", (".bmp",), states=_states_bmp),
+        Kind("mha", "MHA", (".mha",), suggests=lambda head: head.lower().startswith((b"objecttype", b"ndims"))),
+        Kind("nrrd", "NRRD", (".nrrd",), states=_starting(b"NRRD000")),
+        Kind("img", "the raw .IMG of JSRT", fits=is_raw, states_polarity=True),
+    )
+}
+"""By name. DICOM is asked first: its preamble may hold anything."""
+
+EXTENSIONS = tuple(extension for kind in KINDS.values() for extension in kind.extensions)
+"""Ends of names that promise an image."""
+
+_BY_SUFFIX = {suffix: kind.name for kind in KINDS.values() for suffix in kind.suffixes or kind.extensions}
 
 
 def identify_kind(path: str | os.PathLike[str]) -> str:
@@ -42,46 +100,16 @@ def identify(file: BinaryIO, path: str | os.PathLike[str]) -> str:
     """The kind of an open file; `path` gives the extension. Raises `RadiographError` where it is none that is read."""
     file.seek(0)
     head = file.read(352)
-    suffix = Path(os.fsdecode(path)).suffix.lower()
-    certain = identify_content(head)
-    if certain is not None:
-        return certain
-    if is_raw(file, path):
-        return "img"
-    if head[:2] == b"\x1f\x8b":
-        return "nifti"
-    if head.lower().startswith((b"objecttype", b"ndims")):
-        return "mha"
-    if starts_like_dicom(head):
-        return "dicom"
-    if suffix not in _SUFFIXES:
-        raise RadiographError(f"is none of the formats that are read: {_NAMES}", "not-an-image")
-    return _SUFFIXES[suffix]
+    named = _BY_SUFFIX.get(Path(os.fsdecode(path)).suffix.lower())
+    fitting = (kind.name for kind in KINDS.values() if kind.fits(file, path))
+    suggested = (kind.name for kind in KINDS.values() if kind.suggests(head))
+    found = identify_content(head) or next(fitting, None) or next(suggested, named)
+    if found is None:
+        *titles, last = (kind.title for kind in KINDS.values())
+        raise RadiographError(f"is none of the formats that are read: {', '.join(titles)} and {last}", "not-an-image")
+    return found
 
 
 def identify_content(head: bytes) -> str | None:
     """The kind that the first 352 bytes of a file state beyond doubt, else None."""
-    if head[128:132] == b"DICM":
-        return "dicom"
-    for kind, starts in {
-        "png": (b"\x89PNG\r\n\x1a\n",),
-        "jpeg": (b"\xff\xd8\xff",),
-        "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-        "gif": (b"GIF87a", b"GIF89a"),
-        "nrrd": (b"NRRD000",),
-    }.items():
-        if head.startswith(starts):
-            return kind
-    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
-        return "bmp"
-    if head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0"):
-        return "nifti"
-    return None
-
-
-def starts_like_dicom(head: bytes) -> bool:
-    """Whether the bytes can be a data set without preamble: an element of group 2 or 8 first, of moderate length."""
-    little = head[:2] in (b"\x02\0", b"\x08\0") and head[3:4] == b"\0"
-    big = head[:3] == b"\0\x08\0"
-    explicit = head[4:6].isalpha() and head[4:6].isupper()
-    return (little or big) and (explicit or int.from_bytes(head[4:8], "little") < 1 << 16)
+    return next((kind.name for kind in KINDS.values() if kind.states(head)), None)

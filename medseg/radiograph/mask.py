@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from medseg.errors import RadiographError
 from medseg.radiograph.channels import Color
 from medseg.radiograph.dicom.read import read_stored
-from medseg.radiograph.itk import read_itk
-from medseg.radiograph.kind import identify
-from medseg.radiograph.nifti import read_nifti
-from medseg.radiograph.raster import read_raster
+from medseg.radiograph.image import Content
+from medseg.radiograph.kind import KINDS, identify
+from medseg.radiograph.read import READERS, How
 from medseg.radiograph.source import open_source
 
 
@@ -45,23 +44,16 @@ def read_label_image(
     warnings: list[str] = []
     with open_source(path) as file:
         kind = identify(file, path)
-        spacing, lossy = None, kind == "jpeg"
-        values: NDArray[Any]
-        colors: Mapping[int, Color] = {}
+        lossy = KINDS[kind].lossy
         if kind == "dicom":
-            values, spacing, lossy = read_stored(file, warnings)
-        elif kind == "nifti":
-            values, spacing = read_nifti(file, warnings, rows=nifti_rows)
-        elif kind in ("mha", "nrrd"):
-            values, spacing = read_itk(file, kind, warnings)
-        elif kind == "img":
-            raise RadiographError("is a raw image of JSRT, not a mask")
+            stored, spacing, lossy = read_stored(file, warnings)
+            found = Content(stored, spacing)
         else:
-            raster = read_raster(file, kind, warnings, color="refuse", exif=exif, mask=True)
-            values, colors = raster.pixels, raster.colors
+            found = READERS[kind](file, kind, How("refuse", nifti_rows, exif, mask=True), warnings)
+        values = found.pixels
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise RadiographError("holds labels that are NaN or infinite")
-    return LabelImage(np.ascontiguousarray(values), spacing, kind, lossy, tuple(warnings), colors)
+    return LabelImage(np.ascontiguousarray(values), found.spacing_mm, kind, lossy, tuple(warnings), found.colors)
 
 
 def binarize(label: LabelImage) -> NDArray[np.bool_]:

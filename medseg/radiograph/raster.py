@@ -3,8 +3,6 @@
 import os
 import struct
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -23,7 +21,7 @@ from medseg.radiograph.channels import (
 )
 from medseg.radiograph.dicom.codestream import check_jpeg_length, find_jpeg_end
 from medseg.radiograph.exif import read_exif_orientation, turn, turn_back
-from medseg.radiograph.image import MAX_PIXELS, check_size
+from medseg.radiograph.image import MAX_PIXELS, Content, check_size
 from medseg.radiograph.kind import identify
 from medseg.radiograph.source import copy_of, open_source, refusing
 
@@ -34,21 +32,9 @@ _PNG_SIGNATURE, _PNG_AROUND = 8, 12  # bytes before the first chunk, and of leng
 _AS_RGB = ("CMYK", "YCbCr", "RGBX")
 
 
-@dataclass(frozen=True, eq=False)
-class Raster:
-    """What a file holds."""
-
-    pixels: NDArray[Any]
-    """`(rows, columns)` as stored, or `(rows, columns, 3)` where RGB was asked for."""
-    exif_orientation: int | None
-    """The EXIF orientation, 2 to 8, that `pixels` were turned by; None where they lie as stored."""
-    colors: Mapping[int, tuple[int, int, int]]
-    """The colors of a mask's palette by label value; empty where `pixels` are no indices."""
-
-
 def read_raster(
     file: BinaryIO, kind: str, warnings: list[str], *, color: str = "grey", exif: str | None = None, mask: bool = False
-) -> Raster:
+) -> Content:
     """The image in a `png`, `jpeg`, `tiff`, `gif` or `bmp`, turned by its EXIF orientation unless `exif="ignore"`.
 
     Channels that agree (in a JPEG within 3) are grey; `color` says what becomes of others, see `merge_channels`. A
@@ -72,7 +58,7 @@ def read_raster(
         pixels = merge_channels(pixels, JPEG_TOLERANCE if kind == "jpeg" else 0, color, warnings)
     elif color == "rgb" and pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-    return Raster(pixels, None if exif == "ignore" else orientation, colors)
+    return Content(pixels, exif_orientation=None if exif == "ignore" else orientation, colors=colors)
 
 
 def find_exif_orientation(path: str | os.PathLike[str]) -> int | None:

@@ -1,14 +1,16 @@
 """The one way from a file to a radiograph."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 import numpy as np
 
+from medseg.errors import RadiographError
 from medseg.radiograph.dicom.read import read_dicom
-from medseg.radiograph.image import Radiograph, check_content
+from medseg.radiograph.image import Content, Radiograph, check_content
 from medseg.radiograph.itk import read_itk
-from medseg.radiograph.kind import identify, identify_kind
+from medseg.radiograph.kind import KINDS, identify, identify_kind
 from medseg.radiograph.nifti import read_nifti
 from medseg.radiograph.raster import invert as inverted
 from medseg.radiograph.raster import read_raster
@@ -21,6 +23,36 @@ Presentation = Literal["stored", "voi"]
 Color = Literal["grey", "refuse", "rgb"]
 NiftiRows = Literal["top", "bottom"]
 Exif = Literal["apply", "ignore"]
+
+
+@dataclass(frozen=True)
+class How:
+    """How a file is read; see `read_radiograph`."""
+
+    color: Color
+    nifti_rows: str | None
+    exif: str | None
+    mask: bool = False
+    """Whether it holds a mask: a palette gives label values, and the alpha channel alone may hold it."""
+
+
+def _read_raw(file: BinaryIO, kind: str, how: How, warnings: list[str]) -> Content:
+    if how.mask:
+        raise RadiographError("is a raw image of JSRT, not a mask")
+    return Content(read_raw(file), SPACING_MM, "film")
+
+
+def _read_raster(file: BinaryIO, kind: str, how: How, warnings: list[str]) -> Content:
+    return read_raster(file, kind, warnings, color=how.color, exif=how.exif, mask=how.mask)
+
+
+READERS: Mapping[str, Callable[[BinaryIO, str, How, list[str]], Content]] = {
+    "nifti": lambda file, kind, how, warnings: Content(*read_nifti(file, warnings, rows=how.nifti_rows)),
+    **dict.fromkeys(("png", "jpeg", "tiff", "gif", "bmp"), _read_raster),
+    **dict.fromkeys(("mha", "nrrd"), lambda file, kind, how, warnings: Content(*read_itk(file, kind, warnings))),
+    "img": _read_raw,
+}
+"""What reads a radiograph or a mask of each entry of `kind.KINDS` but DICOM; the list takes warnings."""
 
 
 def read_radiograph(
@@ -48,36 +80,25 @@ def read_radiograph(
         kind = identify(file, file.name)
         if kind == "dicom":
             return read_dicom(file, presentation=presentation, presentation_intent=presentation_intent, color=color)
-        return _read_plain(file, kind, invert, color, nifti_rows, exif)
+        return _read_plain(file, kind, How(color, nifti_rows, exif), invert)
 
 
-def _read_plain(
-    file: BinaryIO, kind: str, invert: bool, color: Color, nifti_rows: NiftiRows | None, exif: Exif | None
-) -> Radiograph:
-    """A file of a format that knows no polarity."""
+def _read_plain(file: BinaryIO, kind: str, how: How, invert: bool) -> Radiograph:
+    """A file of any kind but DICOM."""
     warnings: list[str] = []
-    spacing = orientation = None
-    if kind == "nifti":
-        pixels, spacing = read_nifti(file, warnings, rows=nifti_rows)
-    elif kind == "img":
-        pixels, spacing, invert = read_raw(file), SPACING_MM, False
-    elif kind in ("mha", "nrrd"):
-        pixels, spacing = read_itk(file, kind, warnings)
-    else:
-        raster = read_raster(file, kind, warnings, color=color, exif=exif)
-        pixels, orientation = raster.pixels, raster.exif_orientation
-    pixels = inverted(pixels) if invert else pixels
-    if color == "rgb" and pixels.ndim == 2:
+    found = READERS[kind](file, kind, how, warnings)
+    pixels = inverted(found.pixels) if invert and not KINDS[kind].states_polarity else found.pixels
+    if how.color == "rgb" and pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
     with np.errstate(over="ignore"):
         values = np.ascontiguousarray(pixels, dtype=np.float32)
     check_content(values)
     return Radiograph(
         pixels=values,
-        spacing_mm=spacing,
-        spacing_source="none" if spacing is None else "film" if kind == "img" else "file",
+        spacing_mm=found.spacing_mm,
+        spacing_source="none" if found.spacing_mm is None else found.spacing_source,
         kind=kind,
-        lossy=kind == "jpeg",
+        lossy=KINDS[kind].lossy,
         warnings=tuple(warnings),
-        exif_orientation=orientation,
+        exif_orientation=found.exif_orientation,
     )

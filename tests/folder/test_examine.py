@@ -175,19 +175,19 @@ def test_a_seg_that_cannot_be_made_is_a_warning(tmp_path, examine):
     write_dicom(tmp_path / "x", StudyInstanceUID=None)
     found = examine("x", formats=("seg", "png"))
     assert found.status == ""
-    assert found.reference is None
+    assert found.taken == {}
     assert "no SEG: StudyInstanceUID is missing or not valid" in found.warnings
 
 
 def test_no_overlay_where_the_pixels_may_show_a_name(tmp_path, examine):
     write_dicom(tmp_path / "x", BurnedInAnnotation="YES")
-    assert examine("x", formats=("overlay",)).preview is None
-    assert examine("x", formats=("overlay",), burned_in=True).preview is not None
+    assert examine("x", formats=("overlay",)).taken == {}
+    assert examine("x", formats=("overlay",), burned_in=True).taken.keys() == {"overlay"}
 
 
 def test_a_picture_is_shown_through_its_window(tmp_path, examine):
     write_dicom(tmp_path / "x", WindowCenter=500, WindowWidth=2)
-    shown = examine("x", formats=("overlay",)).preview
+    shown = examine("x", formats=("overlay",)).taken["overlay"]
     assert set(np.unique(shown)) == {0, 255}
 
 
@@ -228,7 +228,7 @@ def test_a_file_that_is_gone_is_rejected_whatever_its_name(examine):
 def test_an_overlay_is_drawn_though_the_window_leaves_nothing_to_be_seen(tmp_path, examine):
     write_dicom(tmp_path / "x", RescaleSlope=-1, RescaleIntercept=0, WindowCenter=2048, WindowWidth=4096)
     found = examine("x", formats=("overlay",))
-    assert found.preview is not None
+    assert "overlay" in found.taken
     assert any(w.startswith("overlay without the VOI step, through which every pixel is") for w in found.warnings)
 
 

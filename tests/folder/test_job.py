@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from medseg.folder import job
-from medseg.folder.job import name_outputs
 from medseg.model.checkpoint import Accepts
 from tests.support.folder_jobs import build_job
 
@@ -42,12 +41,3 @@ def test_other_arithmetic_makes_other_masks(monkeypatch):
     monkeypatch.setattr(job, "_ARITHMETIC", job._ARITHMETIC + 1)
     assert before[0] != JOB.key
     assert before[1] != JOB.configuration
-
-
-def test_names_of_results():
-    assert name_outputs(("seg", "png", "nifti", "overlay"), ("heart",), "ab") == {
-        ("png", "heart"): "png/heart/ab.png",
-        ("nifti", "heart"): "nifti/heart/ab.nii.gz",
-        ("seg", None): "seg/ab.dcm",
-        ("overlay", None): "overlay/ab.png",
-    }

@@ -72,14 +72,14 @@ def test_another_error_costs_one_file_and_tells_no_value(write, monkeypatch):
     def fail(*arguments):
         raise KeyError("Jones^Mary")
 
-    monkeypatch.setattr("medseg.folder.write.write_mask_png", fail)
+    monkeypatch.setattr("medseg.output.writers.write_mask_png", fail)
     _, _, lost = write()
     assert isinstance(lost, Lost)
     assert lost.reason.startswith("unexpected: KeyError in test_write.py:")
 
 
 def test_a_side_too_long_for_nifti_is_a_warning_and_the_rest_is_there(write, monkeypatch):
-    monkeypatch.setattr("medseg.folder.write._MAX_NIFTI", 90)
+    monkeypatch.setattr("medseg.output.writers._MAX_NIFTI", 90)
     _, _, written = write(job={"formats": ("png", "nifti")})
     assert any(warning.startswith("no NIfTI: ") for warning in written.warnings)
     assert len(written.outputs) == 2

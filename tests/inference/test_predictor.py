@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -6,6 +7,7 @@ import torch
 from torch import nn
 
 from medseg.data.config import PreprocessConfig
+from medseg.inference.backends import Forward
 from medseg.inference.config import PredictConfig
 from medseg.inference.predictor import Predictor
 from medseg.model.checkpoint import ModelCard
@@ -77,14 +79,18 @@ class Ramp(nn.Module):
         return (images * self.weight).expand(-1, 2, -1, -1)
 
 
-def augmented(images: torch.Tensor, *tta: str) -> torch.Tensor:
+def augmenting(*tta: str, forwards: Sequence[Forward] = (Ramp(),)) -> Predictor:
     card = ModelCard(
         classes=("a", "b"),
         model=ModelConfig(),
         preprocess=PreprocessConfig(size=(16, 16)),
         inference=InferenceConfig(tta=tta),  # type: ignore[arg-type]
     )
-    return Predictor(card, [Ramp()], PredictConfig()).predict(images)
+    return Predictor(card, forwards, PredictConfig())
+
+
+def augmented(images: torch.Tensor, *tta: str) -> torch.Tensor:
+    return augmenting(*tta).predict(images)
 
 
 def test_test_time_augmentation_is_a_mean_of_maps_taken_back() -> None:
@@ -93,6 +99,43 @@ def test_test_time_augmentation_is_a_mean_of_maps_taken_back() -> None:
     torch.testing.assert_close(augmented(images, "mirror")[:, :1], (plain + mirrored) / 2)
     darker, brighter = ((images**gamma * weight).sigmoid() for gamma in (1.25, 0.8))
     torch.testing.assert_close(augmented(images, "gamma")[:, :1], (plain + darker + brighter) / 3)
+
+
+@pytest.mark.parametrize(
+    ("tta", "views"),
+    [
+        ((), ("plain",)),
+        (("mirror",), ("plain", "mirror")),
+        (("gamma", "mirror"), ("plain", "mirror", "gamma_0.8", "gamma_1.25")),
+    ],
+)
+def test_each_network_and_view_is_given_and_their_mean_is_the_prediction(
+    tta: tuple[str, ...], views: tuple[str, ...]
+) -> None:
+    images, networks = torch.rand(3, 1, 16, 16), (Ramp(), Constant(torch.full((2, 16, 16), 0.3)))
+    found = augmenting(*tta, forwards=networks)
+    each = found.predict_each(images)
+    assert found.views == views
+    assert each.shape == (2, len(views), 3, 2, 16, 16)
+    assert torch.equal(each.flatten(0, 1).mean(dim=0), found.predict(images))
+    for network, maps in zip(networks, each, strict=True):
+        assert torch.equal(maps, augmenting(*tta, forwards=[network]).predict_each(images)[0])
+
+
+def test_views_are_taken_back() -> None:
+    images, weight = torch.rand(2, 1, 16, 16), torch.linspace(0, 1, 16)
+    found = augmenting("mirror", "gamma")
+    each = dict(zip(found.views, found.predict_each(images)[0], strict=True))
+    torch.testing.assert_close(each["plain"][:, :1], (images * weight).sigmoid())
+    torch.testing.assert_close(each["mirror"][:, :1], (images * weight.flip(0)).sigmoid())
+    torch.testing.assert_close(each["gamma_1.25"][:, :1], (images**1.25 * weight).sigmoid())
+
+
+def test_one_network_without_augmentation_gives_its_prediction_alone() -> None:
+    images = torch.rand(2, 1, 16, 16)
+    each = augmenting().predict_each(images)
+    assert each.shape == (1, 1, 2, 2, 16, 16)
+    assert torch.equal(each[0, 0], augmented(images))
 
 
 def test_components_and_holes_are_the_cards() -> None:

@@ -1,5 +1,6 @@
 import zipfile
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ import torch
 from medseg.data.config import PreprocessConfig
 from medseg.errors import CheckpointError, StorageError
 from medseg.model.checkpoint import (
+    NETWORKS,
     ModelCard,
     load_checkpoint,
     load_model,
@@ -15,6 +17,7 @@ from medseg.model.checkpoint import (
     save_checkpoint,
 )
 from medseg.model.config import ModelConfig
+from medseg.model.unet import UNet
 
 CARD = ModelCard(
     classes=("lungs", "heart"),
@@ -41,6 +44,25 @@ def test_round_trip_gives_card_and_outputs(tmp_path: Path) -> None:
     image = torch.rand(1, 1, 32, 48)
     assert torch.equal(loaded(image), network(image))
     assert not loaded.training
+
+
+def test_cards_name_the_networks_that_can_be_built() -> None:
+    annotation = ModelCard.model_fields["network"].annotation
+    assert list(get_args(annotation)) == list(NETWORKS)
+
+
+def test_a_file_that_names_no_network_holds_a_unet(tmp_path: Path) -> None:
+    save(tmp_path / "best.pt")
+    card, content = load_checkpoint(tmp_path / "best.pt")
+    assert "network" not in content["card"]
+    assert (card.network, type(card.build_network())) == ("unet", UNet)
+
+
+def test_a_network_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    network = save(tmp_path / "best.pt")
+    save_checkpoint(tmp_path / "best.pt", CARD.model_copy(update={"network": "transformer"}), network.state_dict())
+    with pytest.raises(CheckpointError, match=r"best\.pt: its description is not valid: Input should be 'unet'"):
+        load_model(tmp_path / "best.pt")
 
 
 def test_previous_is_kept(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ from PIL import Image
 
 from medseg.errors import StorageError
 from medseg.output import images
-from medseg.output.drawing import write_png
-from medseg.output.images import is_own_result, write_mask_nifti, write_mask_png
+from medseg.output.images import write_mask_nifti, write_mask_png
 from medseg.phantom.chest import draw_phantom
 from medseg.radiograph import read_radiograph
 
@@ -23,11 +22,6 @@ MASK[1, 7] = MASK[3, 2:5] = True
 @pytest.fixture(scope="module")
 def lungs() -> np.ndarray:
     return draw_phantom(np.random.default_rng(3), 512).masks["lungs"]
-
-
-def is_own(path: Path, kind: str) -> bool:
-    with path.open("rb") as file:
-        return is_own_result(file, kind)
 
 
 class TestPng:
@@ -116,46 +110,3 @@ class TestNifti:
         (tmp_path / "file").touch()
         with pytest.raises(StorageError, match=r"mask\.nii\.gz: could not be written"):
             write_mask_nifti(tmp_path / "file" / "mask.nii.gz", MASK, None)
-
-
-class TestOwnResults:
-    @pytest.fixture
-    def own(self, tmp_path: Path) -> dict[str, Path]:
-        write_mask_png(tmp_path / "mask.png", MASK)
-        write_mask_nifti(tmp_path / "mask.nii.gz", MASK, None)
-        (tmp_path / "mask.nii").write_bytes(gzip.decompress((tmp_path / "mask.nii.gz").read_bytes()))
-        return {"png": tmp_path / "mask.png", "gz": tmp_path / "mask.nii.gz", "nii": tmp_path / "mask.nii"}
-
-    def test_masks_are_recognised(self, own: dict[str, Path]) -> None:
-        assert [is_own(own["png"], "png"), is_own(own["gz"], "nifti"), is_own(own["nii"], "nifti")] == [True] * 3
-
-    def test_wherever_the_file_was_read_to(self, own: dict[str, Path]) -> None:
-        with own["png"].open("rb") as file:
-            file.seek(100)
-            assert is_own_result(file, "png")
-
-    def test_other_kinds_are_not(self, own: dict[str, Path]) -> None:
-        assert not any(is_own(path, kind) for path in own.values() for kind in ("dicom", "jpeg", "tiff"))
-
-    def test_pictures_of_others_are_not(self, tmp_path: Path) -> None:
-        picture = MASK.astype(np.uint8)
-        write_png(tmp_path / "plain.png", picture)
-        write_png(tmp_path / "other.png", picture, {"Software": "medsegmenter", "Description": "medseg"})
-        nibabel.Nifti1Image(picture, np.eye(4)).to_filename(tmp_path / "other.nii.gz")
-        assert not is_own(tmp_path / "plain.png", "png")
-        assert not is_own(tmp_path / "other.png", "png")
-        assert not is_own(tmp_path / "other.nii.gz", "nifti")
-
-    @pytest.mark.parametrize(("name", "kind"), [("png", "png"), ("gz", "nifti"), ("nii", "nifti")])
-    def test_damaged_bytes_do_no_harm(self, own: dict[str, Path], name: str, kind: str) -> None:
-        content = own[name].read_bytes()
-        rng = np.random.default_rng(0)
-        for length in range(len(content)):
-            is_own_result(io.BytesIO(content[:length]), kind)
-        for _ in range(500):
-            spoilt = bytearray(content)
-            spoilt[rng.integers(len(content))] = rng.integers(256)
-            is_own_result(io.BytesIO(spoilt), kind)
-        assert not is_own_result(io.BytesIO(), kind)
-        assert not is_own_result(io.BytesIO(rng.bytes(5000)), kind)
-        assert not is_own_result(io.BytesIO(b"\x1f\x8b" + rng.bytes(5000)), kind)

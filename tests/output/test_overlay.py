@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +7,8 @@ from PIL import Image
 
 from medseg.metrics.cardiothoracic import measure_ctr
 from medseg.output.drawing import COLOURS
-from medseg.output.images import is_own_result
 from medseg.output.overlay import draw_overlay, make_preview, write_overlay
+from medseg.output.writers import is_own_result
 from medseg.phantom.chest import draw_phantom
 
 CLASSES = ("lungs", "heart")
@@ -74,7 +75,7 @@ class TestPreview:
 class TestOverlay:
     def test_the_picture_stands_above_a_dark_bar(self) -> None:
         preview, masks = scene(400, 500)
-        drawn = draw_overlay(preview, masks, CLASSES, None)
+        drawn = draw_overlay(preview, masks, CLASSES)
         assert (drawn.dtype, drawn.shape[1:]) == (np.uint8, (500, 3))
         outside = ~masks.any(axis=0)
         assert (drawn[:400][outside] == 100).all()
@@ -82,7 +83,7 @@ class TestOverlay:
 
     def test_each_class_has_its_colour_in_picture_and_legend(self) -> None:
         preview, masks = scene(400, 500)
-        drawn = draw_overlay(preview, masks, CLASSES, None)
+        drawn = draw_overlay(preview, masks, CLASSES)
         for colour, mask in zip(COLOURS, masks, strict=False):
             contour = find(drawn[:400], colour)
             assert contour.any()
@@ -92,7 +93,7 @@ class TestOverlay:
     def test_masks_of_the_original_size_are_reduced_to_the_preview(self) -> None:
         preview, _ = scene(300, 400)
         _, masks = scene(1500, 2000)
-        contour = find(draw_overlay(preview, masks, CLASSES, None)[:300], COLOURS[0])
+        contour = find(draw_overlay(preview, masks, CLASSES)[:300], COLOURS[0])
         rows, columns = np.nonzero(contour)
         assert (rows.min(), rows.max()) == pytest.approx((60, 239), abs=1)
         assert (columns.min(), columns.max()) == pytest.approx((40, 359), abs=1)
@@ -103,7 +104,7 @@ class TestOverlay:
         _, masks = scene(400 * scale, 500 * scale)
         ratio = measure_ctr(*masks)
         assert ratio is not None
-        white = find(draw_overlay(preview, masks, CLASSES, ratio)[:400], WHITE)
+        white = find(draw_overlay(preview, masks, CLASSES, [ratio])[:400], WHITE)
         rows = np.flatnonzero(white.sum(axis=1) > 100)
         ends = [(row, *np.flatnonzero(white[row])[[0, -1]]) for row in rows]
         # heart: rows 180 to 300, widest at 240, columns 175 to 375; lungs: last row 319, columns 50 to 449
@@ -111,15 +112,25 @@ class TestOverlay:
 
     def test_the_ratio_is_told_below_the_picture(self) -> None:
         preview, masks = scene(400, 500)
-        without = draw_overlay(preview, masks, CLASSES, None)
-        drawn = draw_overlay(preview, masks, CLASSES, measure_ctr(*masks))
+        without = draw_overlay(preview, masks, CLASSES)
+        drawn = draw_overlay(preview, masks, CLASSES, [measure_ctr(*masks)])
         assert drawn.shape[0] > without.shape[0]
         assert find(drawn[400:], WHITE).any()
+
+    def test_each_measurement_has_its_lines_and_its_words(self) -> None:
+        preview, masks = scene(400, 500)
+        ratio = measure_ctr(*masks)
+        assert ratio is not None
+        shifted = replace(ratio, heart=((20, 10), (20, 200)), chest=((30, 10), (30, 200)))
+        without, one, two = (draw_overlay(preview, masks, CLASSES, drawn) for drawn in ([], [ratio], [ratio, shifted]))
+        assert len(two) - len(one) == len(one) - len(without) > 0
+        assert not find(one, WHITE)[20, 50:150].any()
+        assert find(two, WHITE)[20, 50:150].all()
 
     @pytest.mark.parametrize("columns", [3, 96, 256, 300, 700, 1024])
     def test_no_word_is_cut(self, columns: int) -> None:
         preview, masks = scene(max(3, columns), columns)
-        drawn = draw_overlay(preview, masks, ["W" * 32, "heart"], measure_ctr(*scene(400, 500)[1]))
+        drawn = draw_overlay(preview, masks, ["W" * 32, "heart"], [measure_ctr(*scene(400, 500)[1])])
         bar = drawn[preview.shape[0] :]
         words = bar.max(axis=(0, 2)) > 60
         assert not words[:3].any()
@@ -129,14 +140,14 @@ class TestOverlay:
 
     def test_letters_grow_with_the_picture(self) -> None:
         bars = [
-            draw_overlay(*scene(size, size), CLASSES, None).shape[0] - size  # two lines and a margin
+            draw_overlay(*scene(size, size), CLASSES).shape[0] - size  # two lines and a margin
             for size in (256, 1024)
         ]
         assert bars == [42, 70]
 
     def test_a_narrow_picture_stands_in_the_middle(self) -> None:
         preview, masks = np.full((300, 40), 200, np.uint8), np.zeros((2, 300, 40), bool)
-        drawn = draw_overlay(preview, masks, CLASSES, None)
+        drawn = draw_overlay(preview, masks, CLASSES)
         lit = np.flatnonzero(drawn[0, :, 0])
         assert len(lit) == 40
         assert lit[0] == pytest.approx(drawn.shape[1] - 1 - lit[-1], abs=1)
@@ -144,7 +155,7 @@ class TestOverlay:
     def test_what_is_given_stays_as_it_was(self) -> None:
         preview, masks = scene(400, 500)
         before = preview.copy(), masks.copy()
-        draw_overlay(preview, masks, CLASSES, measure_ctr(*masks))
+        draw_overlay(preview, masks, CLASSES, [measure_ctr(*masks)])
         np.testing.assert_array_equal(preview, before[0])
         np.testing.assert_array_equal(masks, before[1])
 
@@ -152,18 +163,18 @@ class TestOverlay:
 class TestFile:
     def test_holds_the_picture_and_says_what_it_is_for(self, tmp_path: Path) -> None:
         preview, masks = scene(400, 500)
-        write_overlay(tmp_path / "deep" / "overlay.png", preview, masks, CLASSES, None)
+        write_overlay(tmp_path / "deep" / "overlay.png", preview, masks, CLASSES)
         with Image.open(tmp_path / "deep" / "overlay.png") as picture:
             assert picture.text == {"Software": "medseg", "Description": "Research use only. Not for clinical use."}
-            np.testing.assert_array_equal(np.asarray(picture), draw_overlay(preview, masks, CLASSES, None))
+            np.testing.assert_array_equal(np.asarray(picture), draw_overlay(preview, masks, CLASSES))
 
     def test_is_recognised_as_our_own(self, tmp_path: Path) -> None:
-        write_overlay(tmp_path / "overlay.png", *scene(400, 500), CLASSES, None)
+        write_overlay(tmp_path / "overlay.png", *scene(400, 500), CLASSES)
         with (tmp_path / "overlay.png").open("rb") as file:
             assert is_own_result(file, "png")
 
     def test_the_same_makes_the_same_bytes(self, tmp_path: Path) -> None:
         preview, masks = scene(400, 500)
         for name in ("a.png", "b.png"):
-            write_overlay(tmp_path / name, preview, masks, CLASSES, measure_ctr(*masks))
+            write_overlay(tmp_path / name, preview, masks, CLASSES, [measure_ctr(*masks)])
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -1,11 +1,15 @@
 import gzip
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from medseg.errors import RadiographError
+from medseg.inference.config import Kind
 from medseg.radiograph import build_nifti, identify_kind
+from medseg.radiograph.kind import EXTENSIONS, KINDS
+from medseg.radiograph.read import READERS
 from tests.support.dicom_files import phantom, write_dicom
 
 EIGHT = (phantom() >> 4).astype(np.uint8)
@@ -61,3 +65,26 @@ def test_unknown_files_are_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"nothing to go by")
     with pytest.raises(RadiographError, match=rf"{name}: is none of the formats that are read: DICOM, NIfTI"):
         identify_kind(tmp_path / name)
+
+
+def test_every_kind_can_be_asked_for_and_read():
+    assert list(KINDS) == list(get_args(Kind))
+    assert {"dicom", *READERS} == set(KINDS)
+
+
+def test_no_name_is_taken_for_two_kinds():
+    assert len(set(EXTENSIONS)) == len(EXTENSIONS)
+
+
+def test_the_formats_that_are_read_are_named_in_full(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"nothing to go by")
+    with pytest.raises(RadiographError) as caught:
+        identify_kind(tmp_path / "a.txt")
+    assert caught.value.reason == (
+        "is none of the formats that are read: "
+        "DICOM, NIfTI, PNG, JPEG, TIFF, GIF, BMP, MHA, NRRD and the raw .IMG of JSRT"
+    )
+
+
+def test_kinds_that_say_which_end_is_bright():
+    assert [kind.name for kind in KINDS.values() if kind.states_polarity] == ["dicom", "img"]

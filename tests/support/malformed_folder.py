@@ -197,7 +197,7 @@ def _write_own_results(place: Path) -> Iterator[tuple[bytes, str]]:
         folder.mkdir(parents=True, exist_ok=True)
         write_mask_png(folder / "mask.png", masks[0])
         write_mask_nifti(folder / "mask.nii.gz", masks[0], (0.2, 0.15))
-        write_overlay(folder / "overlay.png", np.zeros((96, 80), np.uint8), masks, ("heart", "lungs"), None)
+        write_overlay(folder / "overlay.png", np.zeros((96, 80), np.uint8), masks, ("heart", "lungs"))
         maker = Maker("0" * 16, "1" * 16, "2" * 64, datetime(2026, 1, 1, tzinfo=UTC), "1.0")
         with (place.parent / os.fsdecode(GOOD)).open("rb") as file:
             write_segmentation(folder / "seg.dcm", read_reference(file), masks, ("heart", "lungs"), maker)

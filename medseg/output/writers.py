@@ -1,0 +1,173 @@
+"""The output formats, one entry each: what it takes of a source, which files it makes, how they are written.
+
+A command asks for `list_modules` before it imports what is heavy, so that nothing here imports that either.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.errors import RadiographError
+from medseg.metrics.measurements import Measured
+from medseg.output.config import Format
+from medseg.output.images import is_own_nifti, is_own_png, write_mask_nifti, write_mask_png
+from medseg.output.overlay import make_preview, write_overlay
+
+if TYPE_CHECKING:
+    from medseg.output.dicom_seg import Reference
+    from medseg.radiograph import Radiograph
+
+_MAX_NIFTI = 32767
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source image while its file is at hand and certainly the same."""
+
+    file: BinaryIO
+    radiograph: "Radiograph"
+    reading: Mapping[str, Any]
+    """How the model's radiographs are read, as `read_radiograph` takes it."""
+    burned_in: bool
+    """Whether pixels are shown although BurnedInAnnotation is YES."""
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What a file is written from."""
+
+    masks: NDArray[np.bool_]
+    """`(class, rows, columns)` at the original size."""
+    classes: tuple[str, ...]
+    spacing_mm: tuple[float, float] | None
+    measured: Sequence[Measured]
+    taken: Any
+    """What the format took of the source."""
+    model: str
+    configuration: str
+    content: str
+    """SHA-256 of the source file, for a format that asks for it."""
+    date: datetime
+
+
+@dataclass(frozen=True)
+class Writer:
+    """One output format."""
+
+    name: Format
+    """Also its folder below the output folder."""
+    extension: str
+    write: Callable[[Path, Results], None]
+    """Writes a file. Raises `StorageError`."""
+    per_class: bool = False
+    """Whether each class has a file, made from results of that class alone, in a folder of its own."""
+    take: Callable[[Source, list[str]], Any] | None = None
+    """What the format needs of the source; None, with a warning, where it cannot be written."""
+    takes_content: bool = False
+    """Whether it needs the SHA-256 of the source file."""
+    refuse: Callable[[tuple[int, int]], str | None] = lambda size: None
+    """Why masks of a size `(rows, columns)` cannot be written, if so."""
+    module: str = ""
+    """What a worker imports before its first file, where that takes long."""
+    kind: str = ""
+    """The kind of input that its files would be taken for, had they no mark of this program."""
+    is_own: Callable[[BinaryIO], bool] = lambda file: False
+    """Whether an open file of that kind has the mark."""
+
+    def name_files(self, classes: tuple[str, ...], id: str) -> dict[str, slice]:
+        """The paths below the output folder of the files of a source, and which of the classes are in each."""
+        if not self.per_class:
+            return {f"{self.name}/{id}{self.extension}": slice(None)}
+        return {f"{self.name}/{name}/{id}{self.extension}": slice(i, i + 1) for i, name in enumerate(classes)}
+
+
+def name_outputs(classes: tuple[str, ...], id: str) -> set[str]:
+    """Where any format puts the files of a source, below the output folder."""
+    return {path for writer in WRITERS.values() for path in writer.name_files(classes, id)}
+
+
+def list_modules(formats: Collection[str]) -> list[str]:
+    """What workers that write `formats` import before their first file."""
+    return [WRITERS[name].module for name in formats if WRITERS[name].module]
+
+
+def is_own_result(file: BinaryIO, kind: str) -> bool:
+    """Whether an open file of that kind is a mask or an overlay that this program wrote; damaged ones are not."""
+    return any(is_own(file) for is_own in {writer.is_own for writer in WRITERS.values() if writer.kind == kind})
+
+
+def _write_png(path: Path, results: Results) -> None:
+    write_mask_png(path, results.masks[0])
+
+
+def _write_nifti(path: Path, results: Results) -> None:
+    write_mask_nifti(path, results.masks[0], results.spacing_mm)
+
+
+def _check_size(size: tuple[int, int]) -> str | None:
+    if max(size) <= _MAX_NIFTI:
+        return None
+    return f"no NIfTI: a side of more than {_MAX_NIFTI} pixels does not fit the format"
+
+
+def _take_reference(source: Source, warnings: list[str]) -> "Reference | None":
+    if source.radiograph.kind != "dicom":
+        warnings.append("no SEG: the source is no DICOM file")
+        return None
+    from medseg.output.dicom_seg import read_reference
+
+    reference = read_reference(source.file)
+    warnings += reference.warnings
+    if reference.problem is None:
+        return reference
+    warnings.append(f"no SEG: {reference.problem}")
+    return None
+
+
+def _write_seg(path: Path, results: Results) -> None:
+    from medseg.output.dicom_seg import Maker, write_segmentation
+
+    maker = Maker(results.model, results.configuration, results.content, results.date, version("medseg"))
+    write_segmentation(path, results.taken, results.masks, results.classes, maker)
+
+
+def _write_overlay(path: Path, results: Results) -> None:
+    write_overlay(path, results.taken, results.masks, results.classes, results.measured)
+
+
+def _take_preview(source: Source, warnings: list[str]) -> NDArray[np.uint8] | None:
+    """The image through its VOI step, or as it is where that leaves nothing to be seen."""
+    shown = source.radiograph
+    if shown.burned_in and not source.burned_in:
+        warnings.append("no overlay: BurnedInAnnotation is YES")
+        return None
+    if shown.kind == "dicom" and source.reading["presentation"] != "voi":
+        from medseg.radiograph import read_radiograph
+
+        try:
+            shown = read_radiograph(source.file, **{**source.reading, "presentation": "voi"})
+        except RadiographError as error:
+            warnings.append(f"overlay without the VOI step, through which {error.reason}")
+    grey = shown.pixels if shown.pixels.ndim == 2 else shown.pixels.mean(axis=2)
+    return make_preview(grey, shown.padding)
+
+
+WRITERS: Mapping[str, Writer] = {
+    writer.name: writer
+    for writer in (
+        Writer("seg", ".dcm", _write_seg, take=_take_reference, takes_content=True, module="medseg.output.dicom_seg"),
+        Writer("png", ".png", _write_png, per_class=True, kind="png", is_own=is_own_png),
+        Writer("nifti", ".nii.gz", _write_nifti, per_class=True, kind="nifti", is_own=is_own_nifti, refuse=_check_size),
+        Writer("overlay", ".png", _write_overlay, take=_take_preview, kind="png", is_own=is_own_png),
+    )
+}
+"""By name, in the order of `output.config.Format`."""
+
+RESULTS = tuple(f"{writer.name}/*" if writer.per_class else writer.name for writer in WRITERS.values())
+"""The folders of files below the output folder, as patterns."""
