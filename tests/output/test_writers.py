@@ -9,7 +9,7 @@ from typing import get_args
 import nibabel
 import numpy as np
 import pytest
-from tests.radiograph.coats import write_dicom
+from tests.support.dicom_files import write_dicom
 
 from medseg.metrics.cardiothoracic import measure_ctr
 from medseg.output.config import Format
