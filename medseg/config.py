@@ -1,18 +1,18 @@
 """YAML and `section.key=value` -> one frozen, validated object; its `--help` and its error messages."""
 
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
+from itertools import chain, islice
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
@@ -75,8 +75,9 @@ def parse_args(config: type[S], argv: Sequence[str] | None = None) -> S:
     keys = {key: field for key, field, _ in leaf_fields(config)}
     skipped = [key for key, *_ in leaf_fields(config.recipe) if key not in keys] if config.recipe else []
     problems: list[str] = []
-    layers = [_read_argument(argument, keys, skipped, problems) for argument in arguments]
-    merged = OmegaConf.to_container(OmegaConf.merge({}, *layers))
+    merged: dict[Any, Any] = {}
+    for argument in arguments:
+        merged = _merge(merged, _read_argument(argument, keys, skipped, problems))
     try:
         parsed = config.model_validate(merged)
     except ValidationError as error:
@@ -113,7 +114,8 @@ def flatten(config: Section) -> dict[str, Any]:
 
 def to_yaml(config: Section) -> str:
     """The resolved configuration as YAML that reruns as it is."""
-    return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))
+    settings = config.model_dump(mode="json")
+    return yaml.dump(settings, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
 
 
 def format_help(config: type[Section]) -> str:
@@ -132,6 +134,69 @@ def format_help(config: type[Section]) -> str:
         lines.append(f"  {key} ({_show_type(field.annotation, field.metadata)}, {default})")
         lines += textwrap.wrap(field.description or "", 108, initial_indent="      ", subsequent_indent="      ")
     return "\n".join(lines)
+
+
+MAX_VALUES, MAX_DEPTH = 10_000, 100
+"""Values in a YAML text, and how deep they lie in each other. An alias counts as what it stands for."""
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML 1.1 as PyYAML reads it, but `1e-3` is a number, a date is text, and a key stands once in its section."""
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        """The value of a document. Raises `ConstructorError` for a key given twice, and beyond the two limits."""
+        level, count, depth = [node], 0, 0
+        while level:
+            count, depth = count + len(level), depth + 1
+            if count > MAX_VALUES or depth > MAX_DEPTH:
+                problem = f"more than {MAX_VALUES} values, or more than {MAX_DEPTH} in each other"
+                raise yaml.constructor.ConstructorError(None, None, problem, level[0].start_mark)
+            level = list(islice(chain.from_iterable(map(_list_parts, level)), MAX_VALUES))
+        return super().construct_document(node)
+
+
+def _list_parts(node: yaml.Node) -> list[yaml.Node]:
+    """The keys and values right inside a node. Raises `ConstructorError` for a key given twice."""
+    if isinstance(node, yaml.MappingNode):
+        names = set()
+        for key in (key for key, _ in node.value if key.tag == _TEXT):
+            if key.value in names:
+                raise yaml.constructor.ConstructorError(None, None, f"found duplicate key {key.value}", key.start_mark)
+            names.add(key.value)
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+class _Dumper(yaml.CSafeDumper):
+    """YAML with quotes around text that some reader takes for a number, or for yes or no."""
+
+
+def _represent_text(dumper: yaml.CSafeDumper, text: str) -> yaml.Node:
+    quoted = text in ("y", "Y", "n", "N") or _is_number(text)
+    return dumper.represent_scalar(_TEXT, text, style="'" if quoted else None)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isinstance(float(text), float)
+    except ValueError:
+        return False
+
+
+_TEXT = "tag:yaml.org,2002:str"
+_EXPONENT = re.compile(r"[-+]?(\.[0-9]|[0-9][0-9_]*\.?)[0-9_]*[eE][-+]?[0-9]+$")  # YAML 1.1 takes `1e-3` for text
+_Dumper.add_representer(str, _represent_text)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: str(node.value))
+
+
+def _merge(below: Mapping[Any, Any], above: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The settings of both; where they differ, those `above`."""
+    merged = dict(below)
+    for name, value in above.items():
+        under = merged.get(name)
+        merged[name] = _merge(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _describe(error: ValidationError, keys: Mapping[str, FieldInfo], skipped: Collection[str]) -> list[str]:
@@ -190,19 +255,14 @@ def _read_argument(
         return {}
     for part in reversed(key.split(".")):
         value = {part: value}
-    try:
-        OmegaConf.create(value)
-    except OmegaConfBaseException as error:
-        problems.append(f"{key}: {text!r}: {_first_line(error)}")
-        return {}
     return dict(value)
 
 
 def _read_value(text: str, field: FieldInfo | None) -> Any:
     """What `text` means in YAML where `field` takes that, else `text` itself: a path may hold any character."""
     try:
-        value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[index,call-overload]
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError):
+        value = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, LookupError, RecursionError):
         value = text
     accepted = _leaf_types(field.annotation) if field else set()
     takes_text = bool(accepted & {str, Path})
@@ -221,7 +281,9 @@ def _read_yaml(
         problems.append(f"unknown option '{path}'; {usage}")
         return {}
     try:
-        loaded = OmegaConf.to_container(OmegaConf.load(path))
+        with Path(path).open(encoding="utf-8") as file:
+            loaded = yaml.load(file, _Loader)
+        loaded = {} if loaded is None else loaded
         if isinstance(loaded, dict):
             known = {*keys, *skipped}
             given = {key: v for key, v in loaded.items() if v is not None or not _is_section(str(key), known)}
@@ -234,7 +296,7 @@ def _read_yaml(
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problems.append(f"{path}, line {mark.line + 1 if mark else '?'}: {error.problem or error.context}")
-    except (OSError, yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+    except (OSError, yaml.YAMLError, ValueError, LookupError, RecursionError) as error:
         problems.append(f"{path}: {getattr(error, 'strerror', None) or _first_line(error)}")
     return {}
 

@@ -4,7 +4,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -220,10 +220,16 @@ def test_problem_names_key_value_and_remedy(argument, said):
         ("data: {root: x\n", ", line 2: did not find expected ',' or '}'"),
         ("seed: 1\n\tsteps: 2", ", line 2: "),
         ("- seed\n", ": not a mapping of sections"),
-        ("12", ": Invalid loaded object type: int"),
+        ("12", ": not a mapping of sections"),
+        ("seed", ": not a mapping of sections"),
+        ("[a]: 1\n", ", line 1: found unhashable key"),
+        ("seed: 1\n---\nseed: 2\n", ", line 2: but found another document"),
+        ("data: &a {root: *a}\n", ", line 1: more than 10000 values, or more than 100 in each other"),
+        ("a: &a [1, 2]\nb: &b [*a, *a]\nc: [" + "*b, " * 2000 + "]", ", line 1: more than 10000 values"),
+        ("data: {root: !!python/object/apply:pathlib.Path [x]}\n", ", line 1: could not determine a constructor"),
+        ("seed: !!bool x\n", ": 'x'"),
         (b"seed: \xff\n", ": not UTF-8 text (invalid start byte at byte 6)"),
         ("a: !!python/object/apply:os.system [id]\n", ", line 1: could not determine a constructor"),
-        ("optim: {note: '${x'}", ": no viable alternative at input '${x'"),
         ('optim: {note: "\\ud800"}', ", line 1: found invalid Unicode character escape code"),
     ],
 )
@@ -241,11 +247,99 @@ def test_interpolations_read_nothing(tmp_path, monkeypatch):
     assert parse_args(Job, [path]).optim.note == "${oc.env:SECRET} ${seed}"
 
 
-AWKWARD = """null ~ 007 3e-4 1e3 yes on 1:30 2020-01-01 = << ${x} \\${x} ??? *x 'q' "q" 0x1 1_000 - [a { .inf"""
+class Anything(Section):
+    """One value as YAML has it."""
+
+    value: Any = None
+    """The value."""
 
 
 @pytest.mark.parametrize(
-    "note", [None, "", "a: b", "a #b", " x ", "é", "line\nline", "\x07", "- a", "\t", *AWKWARD.split(" ")]
+    ("text", "value"),
+    [
+        ("1e-3", 1e-3),
+        ("1E5", 1e5),
+        ("1.5e3", 1500.0),
+        (".5e3", 500.0),
+        ("-2e+3", -2000.0),
+        ("1_0e3", 10_000.0),
+        (".5", 0.5),
+        ("1_000", 1000),
+        ("012", 10),
+        ("0o17", "0o17"),
+        ("0x1F", 31),
+        ("1:30", 90),
+        ("1e", "1e"),
+        ("e5", "e5"),
+        ("yes", True),
+        ("off", False),
+        ("y", "y"),
+        ("~", None),
+        ("null", None),
+        ("none", "none"),
+        ("2020-01-01", "2020-01-01"),
+        ("${x}", "${x}"),
+        ("${x", "${x"),
+        ("???", "???"),
+        ("'1e-3'", "1e-3"),
+        ("[1e-3, {a: 1}]", [1e-3, {"a": 1}]),
+        ("", None),
+    ],
+)
+def test_value_of_yaml(tmp_path, text, value):
+    path = write(tmp_path / "a.yaml", f"value: {text}\n")
+    for argument in (path, f"value={text}"):
+        found = parse_args(Anything, [argument]).value
+        assert (found, type(found)) == (value, type(value))
+
+
+def test_aliases_and_merges(tmp_path):
+    path = write(tmp_path / "a.yaml", "seed: &s 4\nsteps: *s\noptim:\n  <<: {rate: 2, kind: sgd}\n  rate: 3\n")
+    assert parse_args(Job, [path]) == Job(seed=4, steps=4, optim=Optim(rate=3, kind="sgd"))
+
+
+@pytest.mark.parametrize(
+    ("note", "written"),
+    [
+        ("a b", "a b"),
+        ("007", "'007'"),
+        ("1e3", "'1e3'"),
+        ("1_0", "'1_0'"),
+        ("nan", "'nan'"),
+        ("yes", "'yes'"),
+        ("n", "'n'"),
+        ("null", "'null'"),
+        ("2020-01-01", "'2020-01-01'"),
+        ("é", "é"),
+        ("${x", "${x"),
+        ("\\???", "\\???"),
+        ("a: b", "'a: b'"),
+    ],
+)
+def test_text_is_in_quotes_if_it_could_be_taken_for_something_else(note, written):
+    assert f"\n  note: {written}\n" in to_yaml(Job(optim=Optim(note=note)))
+
+
+AWKWARD = """null ~ 007 3e-4 1e3 yes on 1:30 2020-01-01 = << ${x} \\${x} ??? *x 'q' "q" 0x1 1_000 - [a { .inf"""
+MORE_AWKWARD = ".5e3 ${x y N \\???"
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        None,
+        "",
+        "a: b",
+        "a #b",
+        " x ",
+        "é",
+        "line\nline",
+        "\x07",
+        "- a",
+        "\t",
+        *AWKWARD.split(" "),
+        *MORE_AWKWARD.split(" "),
+    ],
 )
 def test_yaml_reruns_as_it_is(tmp_path, note):
     job = Job(
