@@ -23,7 +23,7 @@ class Section(BaseModel):
     """A frozen group of described, constrained settings. A field's docstring is its line in `--help`."""
 
     recipe: ClassVar["type[Section] | None"] = None
-    """Of a whole configuration: another one whose files it takes too; what it has no use for is skipped in them."""
+    """Of a command's configuration: that of another command, whose settings are skipped in files."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, protected_namespaces=()
@@ -72,16 +72,18 @@ def parse_args(config: type[S], argv: Sequence[str] | None = None) -> S:
         with suppress(BrokenPipeError):  # nobody reads on, as behind `| head`
             print(format_help(config), flush=True)
         raise SystemExit(0)
-    keys = {key: field for key, field, _ in leaf_fields(config)}
-    skipped = [key for key, *_ in leaf_fields(config.recipe) if key not in keys] if config.recipe else []
+    own = {key: field for key, field, _ in leaf_fields(config)}
+    foreign = [key for key, *_ in leaf_fields(config.recipe)] if config.recipe else []
     problems: list[str] = []
-    merged: dict[Any, Any] = {}
+    given: dict[str, Any] = {}
     for argument in arguments:
-        merged = _merge(merged, _read_argument(argument, keys, skipped, problems))
+        for key, value in _read_argument(argument, own, foreign, problems).items():
+            both = isinstance(value, dict) and isinstance(given.get(key), dict)
+            given[key] = given[key] | value if both else value
     try:
-        parsed = config.model_validate(merged)
+        parsed = config.model_validate(_nest(given))
     except ValidationError as error:
-        raise _listed(problems + _describe(error, keys, skipped)) from error
+        raise _listed(problems + _describe(error, own)) from error
     except OSError as error:  # a validator that looks at a path no system can have
         raise _listed([*problems, f"{error.filename}: {error.strerror}"]) from error
     if problems:
@@ -190,32 +192,31 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.012
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: str(node.value))
 
 
-def _merge(below: Mapping[Any, Any], above: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The settings of both; where they differ, those `above`."""
-    merged = dict(below)
-    for name, value in above.items():
-        under = merged.get(name)
-        merged[name] = _merge(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
-    return merged
+def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings under dotted keys as a tree of sections."""
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *sections, name = key.split(".")
+        branch = tree
+        for section in sections:
+            branch = branch.setdefault(section, {})
+        branch[name] = value
+    return tree
 
 
-def _describe(error: ValidationError, keys: Mapping[str, FieldInfo], skipped: Collection[str]) -> list[str]:
-    """One line on each key that pydantic refuses: the value, what was expected, the nearest valid key."""
+def _describe(error: ValidationError, keys: Mapping[str, FieldInfo]) -> list[str]:
+    """One line on each key that pydantic refuses: the value, and what was expected."""
     lines: dict[str, str] = {}  # what is said of a key -> what it should be; one line for all members of a union
     for problem in error.errors():
         parts = [str(part) for part in problem["loc"]]
         key = next((k for n in range(len(parts), 0, -1) if (k := ".".join(parts[:n])) in keys), ".".join(parts))
         message = problem["msg"].removeprefix("Value error, ").rstrip(".")
         expected = message.removeprefix("Input should be ")
-        if problem["type"] in ("extra_forbidden", "invalid_key"):
-            section = problem["input"] if _is_section(key, skipped) else None
-            names = [f"{key}.{name}" for name in section] if isinstance(section, dict) else [key]
-            lines.update({f"unknown key '{name}'{_nearest(name, [*keys, *skipped])}": "" for name in names})
+        if problem["type"] == "extra_forbidden":
+            lines[f"unknown key '{key}'{_nearest(key, keys)}"] = ""
         elif problem["type"] == "missing":
             wanted = [key] if key in keys else [k for k in keys if k.startswith(f"{key}.") and keys[k].is_required()]
             lines.update({f"{name}: required, not given": "" for name in wanted})
-        elif problem["type"] == "model_type":
-            lines[f"{key or 'configuration'}: {problem['input']!r} is no section; set {key}.KEY=VALUE"] = ""
         elif expected != message:
             said = f"{key}: {problem['input']!r} should be "
             lines[said] = f"{lines[said]} or {expected}" if said in lines else expected
@@ -236,26 +237,43 @@ def _nearest(key: str, keys: Collection[str]) -> str:
 
 
 def _read_argument(
-    argument: str, keys: Mapping[str, FieldInfo], skipped: Collection[str], problems: list[str]
-) -> dict[Any, Any]:
-    """The tree of settings that one word of the command line stands for; empty where it is a problem."""
+    argument: str, own: Mapping[str, FieldInfo], foreign: Collection[str], problems: list[str]
+) -> dict[str, Any]:
+    """The settings, by dotted key, that one word of the command line stands for; none where it is a problem."""
     key, equals, text = argument.partition("=")
     if any("\ud800" <= character <= "\udfff" for character in argument):
         problems.append(f"{argument!r}: not UTF-8 text")
         return {}
     is_file = not equals or (argument.endswith((".yaml", ".yml")) and os.path.isfile(argument))  # noqa: PTH113
     if is_file or key.startswith("-"):
-        return _read_yaml(argument, keys, skipped, problems)
-    if key not in keys and not _is_section(key, keys):
-        problems.append(f"unknown key '{key}'{_nearest(key, keys)}")
-        return {}
-    value = _read_value(text, keys.get(key))
-    if key not in keys and not isinstance(value, dict):
-        problems.append(f"{key}: {text!r} is no section; set {key}.KEY=VALUE")
-        return {}
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return dict(value)
+        return _pick_own(_read_yaml(argument, problems), own, foreign, problems)
+    value = _read_value(text, own.get(key))
+    if key in own:
+        return {key: value}
+    return _pick_own({key: value if isinstance(value, dict) else text}, own, (), problems)
+
+
+def _pick_own(
+    tree: Mapping[Any, Any], own: Collection[str], foreign: Collection[str], problems: list[str], prefix: str = ""
+) -> dict[str, Any]:
+    """The settings of `tree` that are the command's own, by dotted key. The `foreign` are skipped, others a problem."""
+    known, section = [*own, *foreign], prefix.removesuffix(".")
+    picked: dict[str, Any] = {}
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict) and _is_section(key, known):
+            picked |= _pick_own(value, own, foreign, problems, f"{key}.")
+        elif key in own:
+            picked[key] = value
+        elif key in foreign or (value is None and _is_section(key, known)):
+            continue
+        elif _is_section(key, own):
+            problems.append(f"{key}: {value!r} is no section; set {key}.KEY=VALUE")
+        elif _is_section(section, own) and "." not in str(name):
+            picked[key] = value  # a validator of the section may know it: an earlier name of a setting
+        else:
+            problems.append(f"unknown key '{key}'{_nearest(key, known)}")
+    return picked
 
 
 def _read_value(text: str, field: FieldInfo | None) -> Any:
@@ -269,13 +287,8 @@ def _read_value(text: str, field: FieldInfo | None) -> Any:
     return text if takes_text and (isinstance(value, str) or type(value) not in accepted) else value
 
 
-def _read_yaml(
-    path: str, keys: Mapping[str, FieldInfo], skipped: Collection[str], problems: list[str]
-) -> dict[Any, Any]:
-    """The settings of a YAML file, but for those to be `skipped` and empty sections.
-
-    Empty, with a problem, where it cannot be read.
-    """
+def _read_yaml(path: str, problems: list[str]) -> dict[Any, Any]:
+    """The tree of settings in a YAML file; empty, with a problem, where it cannot be read."""
     usage = "arguments are [FILE.yaml] [section.key=value ...]"
     if path.startswith("-"):
         problems.append(f"unknown option '{path}'; {usage}")
@@ -283,12 +296,10 @@ def _read_yaml(
     try:
         with Path(path).open(encoding="utf-8") as file:
             loaded = yaml.load(file, _Loader)
-        loaded = {} if loaded is None else loaded
         if isinstance(loaded, dict):
-            known = {*keys, *skipped}
-            given = {key: v for key, v in loaded.items() if v is not None or not _is_section(str(key), known)}
-            return _leave_out(given, skipped)
-        problems.append(f"{path}: not a mapping of sections")
+            return loaded
+        if loaded is not None:
+            problems.append(f"{path}: not a mapping of sections")
     except FileNotFoundError:
         problems.append(f"{path}: no such file; {usage}")
     except UnicodeDecodeError as error:
@@ -299,19 +310,6 @@ def _read_yaml(
     except (OSError, yaml.YAMLError, ValueError, LookupError, RecursionError) as error:
         problems.append(f"{path}: {getattr(error, 'strerror', None) or _first_line(error)}")
     return {}
-
-
-def _leave_out(tree: Mapping[Any, Any], skipped: Collection[str], prefix: str = "") -> dict[Any, Any]:
-    """`tree` without the settings whose dotted keys are `skipped`; a section of which nothing is left goes too."""
-    kept = {}
-    for name, value in tree.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, dict) and _is_section(key, skipped):
-            if left := _leave_out(value, skipped, f"{key}."):
-                kept[name] = left
-        elif key not in skipped:
-            kept[name] = value
-    return kept
 
 
 def _is_section(key: str, keys: Collection[str]) -> bool:

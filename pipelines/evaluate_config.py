@@ -18,6 +18,7 @@ from medseg.evaluation.config import EvaluationConfig
 from medseg.inference.config import Addresses, ModelPredictConfig
 from medseg.output.config import OutputConfig
 from medseg.tracking.config import EvaluateTrackingConfig
+from pipelines.train_config import TrainConfig
 
 _DECISION = ("threshold", "tta", "components", "fill_holes")
 """Settings of `predict` that change the masks; a model file has its own, or none."""
@@ -32,6 +33,8 @@ class EvaluateOutputConfig(OutputConfig):
 
 class EvaluateConfig(EvaluationConfig):
     """One evaluation."""
+
+    recipe = TrainConfig
 
     model: Addresses
     """The model, or the models of an ensemble: files, folders, MLflow addresses."""

@@ -16,6 +16,7 @@ from medseg.data.config import CasesConfig
 from medseg.evaluation.config import QuantizationConfig
 from medseg.output.config import OutputConfig
 from medseg.tracking.config import StoreConfig
+from pipelines.train_config import TrainConfig
 
 
 class QuantizeDataConfig(CasesConfig):
@@ -34,6 +35,8 @@ class QuantizeOutputConfig(OutputConfig):
 
 class QuantizeConfig(Section):
     """One quantisation."""
+
+    recipe = TrainConfig
 
     model: str
     """The model: a file, a folder with best.pt, or an MLflow address."""

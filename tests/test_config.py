@@ -11,6 +11,11 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from medseg.config import ExistingPath, Section, flatten, format_help, leaf_fields, parse_args, to_yaml
 from medseg.errors import ConfigError
+from pipelines.benchmark_config import BenchmarkConfig
+from pipelines.check_config import CheckConfig
+from pipelines.evaluate_config import EvaluateConfig
+from pipelines.predict_config import PredictDicomConfig
+from pipelines.quantize_config import QuantizeConfig
 from pipelines.train_config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
@@ -450,6 +455,46 @@ def test_typos_are_found_in_what_is_skipped(tmp_path, text, expected):
     with pytest.raises(ConfigError) as caught:
         parse_args(Look, [write(tmp_path / "job.yaml", text)])
     assert str(caught.value).startswith(f"configuration: {expected}")
+
+
+def test_file_may_hold_a_section_whose_name_is_a_setting_here(tmp_path):
+    class Use(Section):
+        recipe = Job
+        optim: str
+        """A file."""
+
+    path = write(tmp_path / "job.yaml", "steps: 5\noptim: {rate: 1}\n")
+    assert parse_args(Use, [path, "optim=best.pt"]) == Use(optim="best.pt")
+    assert parse_args(Use, [write(tmp_path / "own.yaml", "optim: best.pt")]) == Use(optim="best.pt")
+    with pytest.raises(ConfigError, match=r"unknown key 'optim\.rte'; did you mean 'optim\.rate'\?"):
+        parse_args(Use, [write(tmp_path / "job.yaml", "optim: {rte: 1}\n"), "optim=best.pt"])
+
+
+@pytest.mark.parametrize("config", [CheckConfig, EvaluateConfig, PredictDicomConfig, QuantizeConfig, BenchmarkConfig])
+def test_every_command_takes_a_recipe_of_training(tmp_path, config):
+    needed = {"data.root": tmp_path, "input.dir": tmp_path, "model": "best.pt"}
+    given = [f"{key}={needed[key]}" for key, field, _ in leaf_fields(config) if field.is_required()]
+    assert parse_args(config, [str(ROOT / "configs" / "chest_xray.yaml"), *given])
+    with pytest.raises(ConfigError, match=r"unknown key 'optim\.learning_rat'; did you mean 'optim\.learning_rate'\?"):
+        parse_args(config, [write(tmp_path / "typo.yaml", "optim: {learning_rat: 1}"), *given])
+
+
+def test_dotted_key_in_a_file_is_the_key_of_the_command_line(tmp_path):
+    assert parse_args(Job, [write(tmp_path / "a.yaml", "optim.rate: 3\n")]).optim.rate == 3
+
+
+def test_maps_of_several_arguments_are_merged(tmp_path):
+    class Labels(Section):
+        values: dict[str, int] | None = None
+        """Values."""
+
+    path = write(tmp_path / "a.yaml", "values: {a: 1, b: 2}\n")
+    assert parse_args(Labels, [path, "values={b: 3, c: 4}"]).values == {"a": 1, "b": 3, "c": 4}
+
+
+def test_section_that_is_none_is_named_though_a_setting_follows(tmp_path):
+    path = write(tmp_path / "a.yaml", "optim: 3\n")
+    assert problems_of(path, "optim.rate=1") == "configuration: optim: 3 is no section; set optim.KEY=VALUE"
 
 
 @pytest.mark.parametrize("key", ["steps", "data.folds", "optim.rate"])
