@@ -1,72 +1,18 @@
-import os
 import random
-import resource
-import subprocess
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field, PositiveFloat, PositiveInt
 
-from medseg.config import ExistingPath, Section, flatten, format_help, leaf_fields, parse_args, to_yaml
+from medseg.config import Section, leaf_fields, parse_args, to_yaml
 from medseg.errors import ConfigError
 from pipelines.benchmark_config import BenchmarkConfig
 from pipelines.check_config import CheckConfig
 from pipelines.evaluate_config import EvaluateConfig
 from pipelines.predict_config import PredictDicomConfig
 from pipelines.quantize_config import QuantizeConfig
-from pipelines.train_config import TrainConfig
+from tests.config.jobs import Job, Optim, write
 
-ROOT = Path(__file__).parents[1]
-
-
-class Data(Section):
-    """What is read."""
-
-    root: ExistingPath | None = None
-    """Where the data lie."""
-
-    classes: tuple[Annotated[str, Field(pattern="^[a-z0-9]+$")], ...] | None = None
-    """Names of classes."""
-
-    folds: Annotated[int, Field(ge=2, le=100)] | None = None
-    """Number of folds."""
-
-    share: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.5, 0.5)
-    """Two shares."""
-
-
-class Optim(Section):
-    """How it learns."""
-
-    rate: PositiveFloat = 1e-3
-    """The rate."""
-
-    resume: bool | Path = False
-    """Go on, or from a file."""
-
-    threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["best"] = 0.5
-    """A number or best."""
-
-    kind: Literal["adam", "sgd"] = "adam"
-    """Which one."""
-
-    note: str | None = None
-    """Anything."""
-
-
-class Job(Section):
-    """A job."""
-
-    seed: int = 0
-    """Decides all."""
-
-    steps: PositiveInt = 10
-    """How many."""
-
-    data: Data = Data()
-    optim: Optim = Optim()
+ROOT = Path(__file__).parents[2]
 
 
 def problems_of(*arguments):
@@ -74,11 +20,6 @@ def problems_of(*arguments):
         parse_args(Job, arguments)
     assert caught.value.exit_code == 2
     return str(caught.value)
-
-
-def write(path, text):
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return str(path)
 
 
 def test_defaults_then_files_then_overrides(tmp_path):
@@ -91,11 +32,6 @@ def test_defaults_then_files_then_overrides(tmp_path):
 def test_empty_section_and_empty_file_are_defaults(tmp_path):
     assert parse_args(Job, [write(tmp_path / "a.yaml", "data:\noptim: # nothing yet\n")]) == Job()
     assert parse_args(Job, [write(tmp_path / "b.yaml", "")]) == Job()
-
-
-def test_result_is_frozen():
-    with pytest.raises(ValueError, match="frozen"):
-        Job().seed = 3
 
 
 @pytest.mark.parametrize(
@@ -141,29 +77,6 @@ def test_any_folder_can_be_a_root(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     Path(name).mkdir()
     assert parse_args(Job, [f"data.root={name}"]).data.root == Path(name)
-
-
-def test_home_folder_in_paths(tmp_path, monkeypatch):
-    from medseg.inference.config import Addresses
-    from medseg.tracking.config import StoreConfig
-
-    class Command(Section):
-        model: Addresses = ()
-        data: Data = Data()
-        optim: Optim = Optim()
-        tracking: StoreConfig = StoreConfig()
-
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "set").mkdir()
-    given = ["data.root=~/set", "optim.resume=~/last.pt", "optim.note=~/set", "tracking.uri=sqlite:///~/m.db"]
-    parsed = parse_args(Command, [*given, "model=[~/a.pt,runs:/1/model]"])
-    assert (parsed.data.root, parsed.optim.resume) == (tmp_path / "set", tmp_path / "last.pt")
-    assert parsed.optim.note == "~/set"
-    assert parsed.model == (f"{tmp_path}/a.pt", "runs:/1/model")
-    assert parsed.tracking.uri == f"sqlite:///{tmp_path}/m.db"
-    assert Command(data=Data(root=Path("~/set"))).data.root == tmp_path / "set"
-    with pytest.raises(ConfigError, match=r"data\.root: ~nobody-of-this-name/set: no such file or folder"):
-        parse_args(Command, ["data.root=~nobody-of-this-name/set"])
 
 
 def test_file_whose_path_has_an_equals_sign(tmp_path):
@@ -250,173 +163,6 @@ def test_interpolations_read_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET", "found")
     path = write(tmp_path / "a.yaml", "seed: 4\noptim: {note: '${oc.env:SECRET} ${seed}'}\n")
     assert parse_args(Job, [path]).optim.note == "${oc.env:SECRET} ${seed}"
-
-
-class Anything(Section):
-    """One value as YAML has it."""
-
-    value: Any = None
-    """The value."""
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("1e-3", 1e-3),
-        ("1E5", 1e5),
-        ("1.5e3", 1500.0),
-        (".5e3", 500.0),
-        ("-2e+3", -2000.0),
-        ("1_0e3", 10_000.0),
-        (".5", 0.5),
-        ("1_000", 1000),
-        ("012", 10),
-        ("0o17", "0o17"),
-        ("0x1F", 31),
-        ("1:30", 90),
-        ("1e", "1e"),
-        ("e5", "e5"),
-        ("yes", True),
-        ("off", False),
-        ("y", "y"),
-        ("~", None),
-        ("null", None),
-        ("none", "none"),
-        ("2020-01-01", "2020-01-01"),
-        ("${x}", "${x}"),
-        ("${x", "${x"),
-        ("???", "???"),
-        ("'1e-3'", "1e-3"),
-        ("[1e-3, {a: 1}]", [1e-3, {"a": 1}]),
-        ("", None),
-    ],
-)
-def test_value_of_yaml(tmp_path, text, value):
-    path = write(tmp_path / "a.yaml", f"value: {text}\n")
-    for argument in (path, f"value={text}"):
-        found = parse_args(Anything, [argument]).value
-        assert (found, type(found)) == (value, type(value))
-
-
-def test_aliases_and_merges(tmp_path):
-    path = write(tmp_path / "a.yaml", "seed: &s 4\nsteps: *s\noptim:\n  <<: {rate: 2, kind: sgd}\n  rate: 3\n")
-    assert parse_args(Job, [path]) == Job(seed=4, steps=4, optim=Optim(rate=3, kind="sgd"))
-
-
-@pytest.mark.parametrize(
-    ("note", "written"),
-    [
-        ("a b", "a b"),
-        ("007", "'007'"),
-        ("1e3", "'1e3'"),
-        ("1_0", "'1_0'"),
-        ("nan", "'nan'"),
-        ("yes", "'yes'"),
-        ("n", "'n'"),
-        ("null", "'null'"),
-        ("2020-01-01", "'2020-01-01'"),
-        ("é", "é"),
-        ("${x", "${x"),
-        ("\\???", "\\???"),
-        ("a: b", "'a: b'"),
-    ],
-)
-def test_text_is_in_quotes_if_it_could_be_taken_for_something_else(note, written):
-    assert f"\n  note: {written}\n" in to_yaml(Job(optim=Optim(note=note)))
-
-
-AWKWARD = """null ~ 007 3e-4 1e3 yes on 1:30 2020-01-01 = << ${x} \\${x} ??? *x 'q' "q" 0x1 1_000 - [a { .inf"""
-MORE_AWKWARD = ".5e3 ${x y N \\???"
-
-
-@pytest.mark.parametrize(
-    "note",
-    [
-        None,
-        "",
-        "a: b",
-        "a #b",
-        " x ",
-        "é",
-        "line\nline",
-        "\x07",
-        "- a",
-        "\t",
-        *AWKWARD.split(" "),
-        *MORE_AWKWARD.split(" "),
-    ],
-)
-def test_yaml_reruns_as_it_is(tmp_path, note):
-    job = Job(
-        seed=3, data=Data(root=tmp_path, classes=("a", "1"), share=(1e-5, 1)), optim=Optim(note=note, resume=Path("x"))
-    )
-    assert parse_args(Job, [write(tmp_path / "a.yaml", to_yaml(job))]) == job
-
-
-def test_resolved_training_configuration_reruns(tmp_path):
-    config = parse_args(TrainConfig, ["seed=3", "train.minutes=2", "data.classes=[a,b]", f"data.root={tmp_path}"])
-    assert config.split.seed == 3
-    assert parse_args(TrainConfig, [write(tmp_path / "a.yaml", to_yaml(config))]) == config
-
-
-def test_flat_form():
-    flat = flatten(Job(data=Data(share=(0.25, 0.75))))
-    assert flat["seed"] == 0
-    assert flat["data.share"] == [0.25, 0.75]
-    assert set(flat) == {key for key, _, _ in leaf_fields(Job)}
-
-
-def test_help_lists_every_key_with_meaning_type_and_default():
-    text = format_help(Job)
-    for line in (
-        "Top level: A job.",
-        "  seed (int, default 0)\n      Decides all.",
-        "  steps (int > 0, default 10)\n      How many.",
-        "data: What is read.",
-        "  data.root (path | null, default null)\n      Where the data lie.",
-        "  data.classes ([text, ...] | null, default null)",
-        "  data.folds (int >= 2 <= 100 | null, default null)",
-        "  data.share ([float >= 0 <= 1, float >= 0 <= 1], default [0.5, 0.5])",
-        "  optim.rate (float > 0, default 0.001)",
-        "  optim.resume (bool | path, default false)",
-        "  optim.threshold (float > 0 < 1 | best, default 0.5)",
-        "  optim.kind (adam | sgd, default adam)",
-    ):
-        assert line in text
-
-
-def test_help_of_training_is_complete(capsys):
-    with pytest.raises(SystemExit) as ended:
-        parse_args(TrainConfig, ["train.epochs=nonsense", "--help"])
-    assert ended.value.code == 0
-    text = capsys.readouterr().out
-    for key, field, _ in leaf_fields(TrainConfig):
-        assert f"  {key} (" in text
-        assert field.description, f"{key} has no meaning"
-
-
-def test_help_is_quick_and_light():
-    code = "import sys, pipelines.train_xray as t; t.main(['--help'])"
-    heavy = "sorted({'torch', 'monai', 'mlflow', 'numpy'} & set(sys.modules))"
-    check = f"import atexit; atexit.register(lambda: print({heavy}));"
-    began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; {check} {code}"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - began < 5  # 0.4 s, whatever else the machine does
-
-
-@pytest.mark.parametrize("module", ["train_xray", "check_data"])
-def test_help_that_nobody_reads_on_ends_quietly(module):
-    reading, writing = os.pipe()
-    os.close(reading)
-    command = [sys.executable, "-m", f"pipelines.{module}", "--help"]
-    try:
-        done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
-    finally:
-        os.close(writing)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 class Look(Section):
