@@ -16,10 +16,13 @@ from medseg.config import Section
 from medseg.inference.config import Addresses, FolderPredictConfig, InputConfig
 from medseg.output.config import Format, PredictOutputConfig, ReportConfig
 from medseg.tracking.config import StoreConfig
+from pipelines.train_config import TrainConfig
 
 
 class PredictDicomConfig(Section):
     """One prediction of a folder."""
+
+    recipe = TrainConfig
 
     model: Addresses
     """The model, or the models of an ensemble: files, folders, MLflow addresses."""

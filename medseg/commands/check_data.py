@@ -13,10 +13,10 @@ from pathlib import Path
 
 from pydantic import NonNegativeInt, model_validator
 
-from medseg.commands.train_xray import TrainXrayConfig
 from medseg.config import ExistingPath, Section, parse_args
 from medseg.data.config import DataSetConfig, PreprocessConfig, SplitConfig, share_seed
 from medseg.output.config import OutputConfig
+from medseg.training.recipe import Recipe
 
 
 class CheckedDataConfig(DataSetConfig):
@@ -36,7 +36,7 @@ class CheckOutputConfig(OutputConfig):
 class CheckDataConfig(Section):
     """One check of a data set, with the settings of the training that is to come."""
 
-    recipe = TrainXrayConfig
+    recipe = Recipe
 
     seed: NonNegativeInt = 0
     """Decides the split, unless split.seed is given."""

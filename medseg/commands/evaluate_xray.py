@@ -20,6 +20,7 @@ from medseg.evaluation.config import EvaluationConfig
 from medseg.inference.config import Addresses, ModelPredictConfig
 from medseg.output.config import OutputConfig
 from medseg.tracking.config import EvaluateTrackingConfig
+from medseg.training.recipe import Recipe
 
 _DECISION = ("threshold", "tta", "components", "fill_holes")
 """Settings of `predict` that change the masks; a model file has its own, or none."""
@@ -34,6 +35,8 @@ class EvaluateOutputConfig(OutputConfig):
 
 class EvaluateXrayConfig(EvaluationConfig):
     """One evaluation."""
+
+    recipe = Recipe
 
     model: Addresses
     """The model, or the models of an ensemble: files, folders, MLflow addresses."""

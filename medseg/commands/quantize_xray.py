@@ -17,6 +17,7 @@ from medseg.data.config import CasesConfig
 from medseg.evaluation.config import QuantizationConfig
 from medseg.output.config import OutputConfig
 from medseg.tracking.config import StoreConfig
+from medseg.training.recipe import Recipe
 
 
 class QuantizeDataConfig(CasesConfig):
@@ -35,6 +36,8 @@ class QuantizeOutputConfig(OutputConfig):
 
 class QuantizeXrayConfig(Section):
     """One quantisation."""
+
+    recipe = Recipe
 
     model: str
     """The model: a file, a folder with best.pt, or an MLflow address."""

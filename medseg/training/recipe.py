@@ -1,6 +1,7 @@
 """All settings of a training: what a recipe in `configs/` says."""
 
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Self
 
 from pydantic import NonNegativeInt, model_validator
 
@@ -35,18 +36,11 @@ class FitRecipe(Section):
 class Recipe(FitRecipe):
     """One training, and what it leaves."""
 
+    earlier = MappingProxyType({"inference": "predict"})
+
     predict: TrainPredictConfig = TrainPredictConfig()
     tracking: TrackingConfig = TrackingConfig()
     output: TrainOutputConfig = TrainOutputConfig()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _move_inference(cls, given: Any) -> Any:
-        """Settings as they are now, from recipes with a section `inference` beside `predict`."""
-        if not isinstance(given, dict) or not isinstance(given.get("inference"), dict):
-            return given
-        rest = {name: section for name, section in given.items() if name != "inference"}
-        return {**rest, "predict": {**given["inference"], **(given.get("predict") or {})}}
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -9,7 +9,6 @@ from typing import get_args
 import nibabel
 import numpy as np
 import pytest
-from tests.support.dicom_files import write_dicom
 
 from medseg.metrics.cardiothoracic import measure_ctr
 from medseg.output.config import Format
@@ -26,6 +25,7 @@ from medseg.output.writers import (
     name_outputs,
 )
 from medseg.radiograph import identify_kind, read_radiograph
+from tests.support.dicom_files import write_dicom
 
 MASK = np.zeros((5, 9), bool)
 MASK[1, 7] = MASK[3, 2:5] = True

@@ -1,67 +1,18 @@
-import os
 import random
-import resource
-import subprocess
-import sys
 from pathlib import Path
-from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field, PositiveFloat, PositiveInt
 
-from medseg.commands.train_xray import TrainXrayConfig
-from medseg.config import ExistingPath, Section, flatten, format_help, leaf_fields, parse_args, to_yaml
+from medseg.commands.check_data import CheckDataConfig
+from medseg.commands.evaluate_xray import EvaluateXrayConfig
+from medseg.commands.quantize_xray import QuantizeXrayConfig
+from medseg.config import Section, leaf_fields, parse_args, to_yaml
 from medseg.errors import ConfigError
+from pipelines.benchmark_config import BenchmarkConfig
+from pipelines.predict_config import PredictDicomConfig
+from tests.support.config_sections import Job, Optim, write
 
-ROOT = Path(__file__).parents[1]
-
-
-class Data(Section):
-    """What is read."""
-
-    root: ExistingPath | None = None
-    """Where the data lie."""
-
-    classes: tuple[Annotated[str, Field(pattern="^[a-z0-9]+$")], ...] | None = None
-    """Names of classes."""
-
-    folds: Annotated[int, Field(ge=2, le=100)] | None = None
-    """Number of folds."""
-
-    share: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.5, 0.5)
-    """Two shares."""
-
-
-class Optim(Section):
-    """How it learns."""
-
-    rate: PositiveFloat = 1e-3
-    """The rate."""
-
-    resume: bool | Path = False
-    """Go on, or from a file."""
-
-    threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["best"] = 0.5
-    """A number or best."""
-
-    kind: Literal["adam", "sgd"] = "adam"
-    """Which one."""
-
-    note: str | None = None
-    """Anything."""
-
-
-class Job(Section):
-    """A job."""
-
-    seed: int = 0
-    """Decides all."""
-
-    steps: PositiveInt = 10
-    """How many."""
-
-    data: Data = Data()
-    optim: Optim = Optim()
+ROOT = Path(__file__).parents[2]
 
 
 def problems_of(*arguments):
@@ -69,11 +20,6 @@ def problems_of(*arguments):
         parse_args(Job, arguments)
     assert caught.value.exit_code == 2
     return str(caught.value)
-
-
-def write(path, text):
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return str(path)
 
 
 def test_defaults_then_files_then_overrides(tmp_path):
@@ -86,11 +32,6 @@ def test_defaults_then_files_then_overrides(tmp_path):
 def test_empty_section_and_empty_file_are_defaults(tmp_path):
     assert parse_args(Job, [write(tmp_path / "a.yaml", "data:\noptim: # nothing yet\n")]) == Job()
     assert parse_args(Job, [write(tmp_path / "b.yaml", "")]) == Job()
-
-
-def test_result_is_frozen():
-    with pytest.raises(ValueError, match="frozen"):
-        Job().seed = 3
 
 
 @pytest.mark.parametrize(
@@ -136,29 +77,6 @@ def test_any_folder_can_be_a_root(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     Path(name).mkdir()
     assert parse_args(Job, [f"data.root={name}"]).data.root == Path(name)
-
-
-def test_home_folder_in_paths(tmp_path, monkeypatch):
-    from medseg.inference.config import Addresses
-    from medseg.tracking.config import StoreConfig
-
-    class Command(Section):
-        model: Addresses = ()
-        data: Data = Data()
-        optim: Optim = Optim()
-        tracking: StoreConfig = StoreConfig()
-
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "set").mkdir()
-    given = ["data.root=~/set", "optim.resume=~/last.pt", "optim.note=~/set", "tracking.uri=sqlite:///~/m.db"]
-    parsed = parse_args(Command, [*given, "model=[~/a.pt,runs:/1/model]"])
-    assert (parsed.data.root, parsed.optim.resume) == (tmp_path / "set", tmp_path / "last.pt")
-    assert parsed.optim.note == "~/set"
-    assert parsed.model == (f"{tmp_path}/a.pt", "runs:/1/model")
-    assert parsed.tracking.uri == f"sqlite:///{tmp_path}/m.db"
-    assert Command(data=Data(root=Path("~/set"))).data.root == tmp_path / "set"
-    with pytest.raises(ConfigError, match=r"data\.root: ~nobody-of-this-name/set: no such file or folder"):
-        parse_args(Command, ["data.root=~nobody-of-this-name/set"])
 
 
 def test_file_whose_path_has_an_equals_sign(tmp_path):
@@ -220,10 +138,16 @@ def test_problem_names_key_value_and_remedy(argument, said):
         ("data: {root: x\n", ", line 2: did not find expected ',' or '}'"),
         ("seed: 1\n\tsteps: 2", ", line 2: "),
         ("- seed\n", ": not a mapping of sections"),
-        ("12", ": Invalid loaded object type: int"),
+        ("12", ": not a mapping of sections"),
+        ("seed", ": not a mapping of sections"),
+        ("[a]: 1\n", ", line 1: found unhashable key"),
+        ("seed: 1\n---\nseed: 2\n", ", line 2: but found another document"),
+        ("data: &a {root: *a}\n", ", line 1: more than 10000 values, or more than 100 in each other"),
+        ("a: &a [1, 2]\nb: &b [*a, *a]\nc: [" + "*b, " * 2000 + "]", ", line 1: more than 10000 values"),
+        ("data: {root: !!python/object/apply:pathlib.Path [x]}\n", ", line 1: could not determine a constructor"),
+        ("seed: !!bool x\n", ": 'x'"),
         (b"seed: \xff\n", ": not UTF-8 text (invalid start byte at byte 6)"),
         ("a: !!python/object/apply:os.system [id]\n", ", line 1: could not determine a constructor"),
-        ("optim: {note: '${x'}", ": no viable alternative at input '${x'"),
         ('optim: {note: "\\ud800"}', ", line 1: found invalid Unicode character escape code"),
     ],
 )
@@ -239,85 +163,6 @@ def test_interpolations_read_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET", "found")
     path = write(tmp_path / "a.yaml", "seed: 4\noptim: {note: '${oc.env:SECRET} ${seed}'}\n")
     assert parse_args(Job, [path]).optim.note == "${oc.env:SECRET} ${seed}"
-
-
-AWKWARD = """null ~ 007 3e-4 1e3 yes on 1:30 2020-01-01 = << ${x} \\${x} ??? *x 'q' "q" 0x1 1_000 - [a { .inf"""
-
-
-@pytest.mark.parametrize(
-    "note", [None, "", "a: b", "a #b", " x ", "é", "line\nline", "\x07", "- a", "\t", *AWKWARD.split(" ")]
-)
-def test_yaml_reruns_as_it_is(tmp_path, note):
-    job = Job(
-        seed=3, data=Data(root=tmp_path, classes=("a", "1"), share=(1e-5, 1)), optim=Optim(note=note, resume=Path("x"))
-    )
-    assert parse_args(Job, [write(tmp_path / "a.yaml", to_yaml(job))]) == job
-
-
-def test_resolved_training_configuration_reruns(tmp_path):
-    config = parse_args(TrainXrayConfig, ["seed=3", "train.minutes=2", "data.classes=[a,b]", f"data.root={tmp_path}"])
-    assert config.split.seed == 3
-    assert parse_args(TrainXrayConfig, [write(tmp_path / "a.yaml", to_yaml(config))]) == config
-
-
-def test_flat_form():
-    flat = flatten(Job(data=Data(share=(0.25, 0.75))))
-    assert flat["seed"] == 0
-    assert flat["data.share"] == [0.25, 0.75]
-    assert set(flat) == {key for key, _, _ in leaf_fields(Job)}
-
-
-def test_help_lists_every_key_with_meaning_type_and_default():
-    text = format_help(Job)
-    for line in (
-        "Top level: A job.",
-        "  seed (int, default 0)\n      Decides all.",
-        "  steps (int > 0, default 10)\n      How many.",
-        "data: What is read.",
-        "  data.root (path | null, default null)\n      Where the data lie.",
-        "  data.classes ([text, ...] | null, default null)",
-        "  data.folds (int >= 2 <= 100 | null, default null)",
-        "  data.share ([float >= 0 <= 1, float >= 0 <= 1], default [0.5, 0.5])",
-        "  optim.rate (float > 0, default 0.001)",
-        "  optim.resume (bool | path, default false)",
-        "  optim.threshold (float > 0 < 1 | best, default 0.5)",
-        "  optim.kind (adam | sgd, default adam)",
-    ):
-        assert line in text
-
-
-def test_help_of_training_is_complete(capsys):
-    with pytest.raises(SystemExit) as ended:
-        parse_args(TrainXrayConfig, ["train.epochs=nonsense", "--help"])
-    assert ended.value.code == 0
-    text = capsys.readouterr().out
-    for key, field, _ in leaf_fields(TrainXrayConfig):
-        assert f"  {key} (" in text
-        assert field.description, f"{key} has no meaning"
-
-
-def test_help_is_quick_and_light():
-    code = "import sys, pipelines.train_xray as t; t.main(['--help'])"
-    heavy = "sorted({'torch', 'monai', 'mlflow', 'numpy'} & set(sys.modules))"
-    check = f"import atexit; atexit.register(lambda: print({heavy}));"
-    began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; {check} {code}"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - began < 5  # 0.4 s, whatever else the machine does
-
-
-@pytest.mark.parametrize("module", ["train_xray", "check_data"])
-def test_help_that_nobody_reads_on_ends_quietly(module):
-    reading, writing = os.pipe()
-    os.close(reading)
-    command = [sys.executable, "-m", f"pipelines.{module}", "--help"]
-    try:
-        done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
-    finally:
-        os.close(writing)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 class Look(Section):
@@ -356,6 +201,48 @@ def test_typos_are_found_in_what_is_skipped(tmp_path, text, expected):
     with pytest.raises(ConfigError) as caught:
         parse_args(Look, [write(tmp_path / "job.yaml", text)])
     assert str(caught.value).startswith(f"configuration: {expected}")
+
+
+def test_file_may_hold_a_section_whose_name_is_a_setting_here(tmp_path):
+    class Use(Section):
+        recipe = Job
+        optim: str
+        """A file."""
+
+    path = write(tmp_path / "job.yaml", "steps: 5\noptim: {rate: 1}\n")
+    assert parse_args(Use, [path, "optim=best.pt"]) == Use(optim="best.pt")
+    assert parse_args(Use, [write(tmp_path / "own.yaml", "optim: best.pt")]) == Use(optim="best.pt")
+    with pytest.raises(ConfigError, match=r"unknown key 'optim\.rte'; did you mean 'optim\.rate'\?"):
+        parse_args(Use, [write(tmp_path / "job.yaml", "optim: {rte: 1}\n"), "optim=best.pt"])
+
+
+@pytest.mark.parametrize(
+    "config", [CheckDataConfig, EvaluateXrayConfig, PredictDicomConfig, QuantizeXrayConfig, BenchmarkConfig]
+)
+def test_every_command_takes_a_recipe_of_training(tmp_path, config):
+    needed = {"data.root": tmp_path, "input.dir": tmp_path, "model": "best.pt"}
+    given = [f"{key}={needed[key]}" for key, field, _ in leaf_fields(config) if field.is_required()]
+    assert parse_args(config, [str(ROOT / "configs" / "chest_xray.yaml"), *given])
+    with pytest.raises(ConfigError, match=r"unknown key 'optim\.learning_rat'; did you mean 'optim\.learning_rate'\?"):
+        parse_args(config, [write(tmp_path / "typo.yaml", "optim: {learning_rat: 1}"), *given])
+
+
+def test_dotted_key_in_a_file_is_the_key_of_the_command_line(tmp_path):
+    assert parse_args(Job, [write(tmp_path / "a.yaml", "optim.rate: 3\n")]).optim.rate == 3
+
+
+def test_maps_of_several_arguments_are_merged(tmp_path):
+    class Labels(Section):
+        values: dict[str, int] | None = None
+        """Values."""
+
+    path = write(tmp_path / "a.yaml", "values: {a: 1, b: 2}\n")
+    assert parse_args(Labels, [path, "values={b: 3, c: 4}"]).values == {"a": 1, "b": 3, "c": 4}
+
+
+def test_section_that_is_none_is_named_though_a_setting_follows(tmp_path):
+    path = write(tmp_path / "a.yaml", "optim: 3\n")
+    assert problems_of(path, "optim.rate=1") == "configuration: optim: 3 is no section; set optim.KEY=VALUE"
 
 
 @pytest.mark.parametrize("key", ["steps", "data.folds", "optim.rate"])

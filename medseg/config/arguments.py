@@ -1,0 +1,193 @@
+"""The words of a command line, `FILE.yaml` and `section.key=value` -> one validated configuration, or all problems."""
+
+import os
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from medseg.config.help import format_help
+from medseg.config.section import Section, leaf_fields, leaf_types
+from medseg.config.text import UNREADABLE, Loader
+from medseg.errors import ConfigError
+
+S = TypeVar("S", bound=Section)
+
+
+def parse_args(config: type[S], argv: Sequence[str] | None = None) -> S:
+    """The configuration of a command: defaults, then `FILE.yaml`, then each `section.key=value`, validated once.
+
+    Text is taken as it stands, `${...}` too: nothing is looked up or executed. Prints help and exits with 0 on `-h` or
+    `--help`. Raises `ConfigError` that lists every problem at once.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(arguments):
+        with suppress(BrokenPipeError):  # nobody reads on, as behind `| head`
+            print(format_help(config), flush=True)
+        raise SystemExit(0)
+    own = {key: field for key, field, _ in leaf_fields(config)}
+    recipe = config.recipe or config
+    foreign = [key for key, *_ in leaf_fields(recipe)]
+    problems: list[str] = []
+    given: dict[str, Any] = {}
+    for argument in arguments:
+        for key, value in _read_argument(argument, own, foreign, recipe.earlier, problems).items():
+            both = isinstance(value, dict) and isinstance(given.get(key), dict)
+            given[key] = given[key] | value if both else value
+    try:
+        parsed = config.model_validate(_nest(given))
+    except ValidationError as error:
+        raise _listed(problems + _describe(error, own)) from error
+    except OSError as error:  # a validator that looks at a path no system can have
+        raise _listed([*problems, f"{error.filename}: {error.strerror}"]) from error
+    if problems:
+        raise _listed(problems)
+    return parsed
+
+
+def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings under dotted keys as a tree of sections."""
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *sections, name = key.split(".")
+        branch = tree
+        for section in sections:
+            branch = branch.setdefault(section, {})
+        branch[name] = value
+    return tree
+
+
+def _read_argument(
+    argument: str,
+    own: Mapping[str, FieldInfo],
+    foreign: Collection[str],
+    earlier: Mapping[str, str],
+    problems: list[str],
+) -> dict[str, Any]:
+    """The settings, by dotted key, that one word of the command line stands for; none where it is a problem."""
+    key, equals, text = argument.partition("=")
+    if any("\ud800" <= character <= "\udfff" for character in argument):
+        problems.append(f"{argument!r}: not UTF-8 text")
+        return {}
+    is_file = not equals or (argument.endswith((".yaml", ".yml")) and os.path.isfile(argument))  # noqa: PTH113
+    if is_file or key.startswith("-"):
+        tree = _read_yaml(argument, problems)
+        for before, now in earlier.items():
+            if isinstance(tree.get(before), dict):
+                tree[now] = tree.pop(before) | (tree.get(now) or {})
+        return _pick_own(tree, own, foreign, problems)
+    value = _read_value(text, own.get(key))
+    if key in own:
+        return {key: value}
+    return _pick_own({key: value if isinstance(value, dict) else text}, own, (), problems)
+
+
+def _pick_own(
+    tree: Mapping[Any, Any], own: Collection[str], foreign: Collection[str], problems: list[str], prefix: str = ""
+) -> dict[str, Any]:
+    """The settings of `tree` that are the command's own, by dotted key. The `foreign` are skipped, others a problem."""
+    known, section = [*own, *foreign], prefix.removesuffix(".")
+    picked: dict[str, Any] = {}
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict) and _is_section(key, known):
+            picked |= _pick_own(value, own, foreign, problems, f"{key}.")
+        elif key in own:
+            picked[key] = value
+        elif key in foreign or (value is None and _is_section(key, known)):
+            continue
+        elif _is_section(key, own):
+            problems.append(f"{key}: {value!r} is no section; set {key}.KEY=VALUE")
+        elif _is_section(section, own) and "." not in str(name):
+            picked[key] = value  # a validator of the section may know it: an earlier name of a setting
+        else:
+            problems.append(f"unknown key '{key}'{_nearest(key, known)}")
+    return picked
+
+
+def _read_value(text: str, field: FieldInfo | None) -> Any:
+    """What `text` means in YAML where `field` takes that, else `text` itself: a path may hold any character."""
+    try:
+        value = yaml.load(text, Loader)
+    except UNREADABLE:
+        value = text
+    accepted = leaf_types(field.annotation) if field else set()
+    takes_text = bool(accepted & {str, Path})
+    return text if takes_text and (isinstance(value, str) or type(value) not in accepted) else value
+
+
+def _read_yaml(path: str, problems: list[str]) -> dict[Any, Any]:
+    """The tree of settings in a YAML file; empty, with a problem, where it cannot be read."""
+    usage = "arguments are [FILE.yaml] [section.key=value ...]"
+    if path.startswith("-"):
+        problems.append(f"unknown option '{path}'; {usage}")
+        return {}
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            loaded = yaml.load(file, Loader)
+        if isinstance(loaded, dict):
+            return loaded
+        if loaded is not None:
+            problems.append(f"{path}: not a mapping of sections")
+    except FileNotFoundError:
+        problems.append(f"{path}: no such file; {usage}")
+    except UnicodeDecodeError as error:
+        problems.append(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})")
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problems.append(f"{path}, line {mark.line + 1 if mark else '?'}: {error.problem or error.context}")
+    except (OSError, *UNREADABLE) as error:
+        problems.append(f"{path}: {getattr(error, 'strerror', None) or _first_line(error)}")
+    return {}
+
+
+def _is_section(key: str, keys: Collection[str]) -> bool:
+    return any(known.startswith(f"{key}.") for known in keys)
+
+
+def _describe(error: ValidationError, keys: Mapping[str, FieldInfo]) -> list[str]:
+    """One line on each key that pydantic refuses: the value, and what was expected."""
+    lines: dict[str, str] = {}  # what is said of a key -> what it should be; one line for all members of a union
+    for problem in error.errors():
+        parts = [str(part) for part in problem["loc"]]
+        key = next((k for n in range(len(parts), 0, -1) if (k := ".".join(parts[:n])) in keys), ".".join(parts))
+        message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+        expected = message.removeprefix("Input should be ")
+        if problem["type"] == "extra_forbidden":
+            lines[f"unknown key '{key}'{_nearest(key, keys)}"] = ""
+        elif problem["type"] == "missing":
+            wanted = [key] if key in keys else [k for k in keys if k.startswith(f"{key}.") and keys[k].is_required()]
+            lines.update({f"{name}: required, not given": "" for name in wanted})
+        elif expected != message:
+            said = f"{key}: {problem['input']!r} should be "
+            lines[said] = f"{lines[said]} or {expected}" if said in lines else expected
+        else:
+            lines[f"{key}: {problem['input']}: {message}" if key in keys else message] = ""
+    return [said + expected for said, expected in lines.items()]
+
+
+def _nearest(key: str, keys: Collection[str]) -> str:
+    """A hint at the key that was probably meant: the same or a like name, first in the same section, then in any."""
+    section, _, name = key.rpartition(".")
+    names = {known.rpartition(".")[2]: known for known in list(keys)[::-1]}
+    own = {known.rpartition(".")[2]: known for known in keys if known.rpartition(".")[0] == section}
+    near = [names[name]] if name in names else []
+    near += [own[n] for n in get_close_matches(name, own, n=1)] or get_close_matches(key, keys, n=1, cutoff=0.8)
+    near += [names[n] for n in get_close_matches(name, names, n=1, cutoff=0.7)]
+    return f"; did you mean '{near[0]}'?" if near else "; --help lists the keys"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _listed(problems: Sequence[str]) -> ConfigError:
+    if len(problems) == 1:
+        return ConfigError(f"configuration: {problems[0]}")
+    return ConfigError("\n".join([f"configuration: {len(problems)} problems", *(f"  - {p}" for p in problems)]))

@@ -1,0 +1,60 @@
+"""The text of `--help`."""
+
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from medseg.config.section import Section, leaf_fields
+
+
+def format_help(config: type[Section]) -> str:
+    """Every key with its meaning, type and default, by section."""
+    module = sys.modules[config.__module__]
+    lines = [(module.__doc__ or config.__doc__ or "").strip(), ""]
+    heading: type[Section] | None = None
+    for key, field, section in leaf_fields(config):
+        if section is not heading:
+            heading = section
+            title = "" if section is config else key.rpartition(".")[0]
+            lines += ["", f"{title or 'Top level'}: {(section.__doc__ or '').strip().splitlines()[0]}"]
+        default = (
+            "required" if field.is_required() else f"default {_show(field.get_default(call_default_factory=True))}"
+        )
+        lines.append(f"  {key} ({_show_type(field.annotation, field.metadata)}, {default})")
+        lines += textwrap.wrap(field.description or "", 108, initial_indent="      ", subsequent_indent="      ")
+    return "\n".join(lines)
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_show(item) for item in value)}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def _show_type(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return " | ".join(str(value) for value in get_args(annotation))
+    if origin is Annotated:
+        return _show_type(get_args(annotation)[0], annotation.__metadata__)
+    if origin in (Union, UnionType):
+        return " | ".join(_show_type(member) for member in get_args(annotation))
+    if origin is tuple:
+        members = get_args(annotation)
+        return f"[{_show_type(members[0])}, ...]" if members[-1] is ... else f"[{', '.join(map(_show_type, members))}]"
+    bounds = [
+        f"{sign} {getattr(constraint, name):g}"
+        for outer in metadata
+        for constraint in (outer.metadata if isinstance(outer, FieldInfo) else [outer])
+        for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
+        if getattr(constraint, name, None) is not None
+    ]
+    shown = {NoneType: "null", Path: "path", str: "text"}.get(annotation) or annotation.__name__
+    return " ".join([shown, *bounds])

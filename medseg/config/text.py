@@ -1,0 +1,70 @@
+"""Values as YAML text, and back."""
+
+import re
+from itertools import chain, islice
+from typing import Any
+
+import yaml
+
+from medseg.config.section import Section
+
+MAX_VALUES, MAX_DEPTH = 10_000, 100
+"""Values in a YAML text, and how deep they lie in each other. An alias counts as what it stands for."""
+UNREADABLE = (yaml.YAMLError, ValueError, LookupError, RecursionError)
+"""What `yaml.load` raises for a text that is no YAML, or whose tags do not fit, as in `!!bool x`."""
+
+
+class Loader(yaml.CSafeLoader):
+    """YAML 1.1 as PyYAML reads it, but `1e-3` is a number, a date is text, and a key stands once in its section."""
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        """The value of a document. Raises `ConstructorError` for a key given twice, and beyond the two limits."""
+        level, count, depth = [node], 0, 0
+        while level:
+            count, depth = count + len(level), depth + 1
+            if count > MAX_VALUES or depth > MAX_DEPTH:
+                problem = f"more than {MAX_VALUES} values, or more than {MAX_DEPTH} in each other"
+                raise yaml.constructor.ConstructorError(None, None, problem, level[0].start_mark)
+            level = list(islice(chain.from_iterable(map(_list_parts, level)), MAX_VALUES))
+        return super().construct_document(node)
+
+
+def _list_parts(node: yaml.Node) -> list[yaml.Node]:
+    """The keys and values right inside a node. Raises `ConstructorError` for a key given twice."""
+    if isinstance(node, yaml.MappingNode):
+        names = set()
+        for key in (key for key, _ in node.value if key.tag == _TEXT):
+            if key.value in names:
+                raise yaml.constructor.ConstructorError(None, None, f"found duplicate key {key.value}", key.start_mark)
+            names.add(key.value)
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+class _Dumper(yaml.CSafeDumper):
+    """YAML with quotes around text that some reader takes for a number, or for yes or no."""
+
+
+def _represent_text(dumper: yaml.CSafeDumper, text: str) -> yaml.Node:
+    quoted = text in ("y", "Y", "n", "N") or _is_number(text)
+    return dumper.represent_scalar(_TEXT, text, style="'" if quoted else None)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isinstance(float(text), float)
+    except ValueError:
+        return False
+
+
+_TEXT = "tag:yaml.org,2002:str"
+_EXPONENT = re.compile(r"[-+]?(\.[0-9]|[0-9][0-9_]*\.?)[0-9_]*[eE][-+]?[0-9]+$")  # YAML 1.1 takes `1e-3` for text
+_Dumper.add_representer(str, _represent_text)
+Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: str(node.value))
+
+
+def to_yaml(config: Section) -> str:
+    """The resolved configuration as YAML that reruns as it is."""
+    settings = config.model_dump(mode="json")
+    return yaml.dump(settings, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
