@@ -1,0 +1,1 @@
+"""One page a command: its sections and a main that reads as the data flow."""
