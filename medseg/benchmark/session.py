@@ -2,65 +2,27 @@
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from ignite.engine import Events
 from torch import Tensor
 
+from medseg.benchmark.recipe import Recipe
 from medseg.data.augment import Augment
-from medseg.data.config import AugmentConfig, DataConfig, PhantomConfig, PreprocessConfig, SplitConfig
 from medseg.data.loaders import CachedCases
 from medseg.model.checkpoint import ModelCard
-from medseg.model.config import ModelConfig
 from medseg.training.batch_size import settle_batch_size
-from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
+from medseg.training.config import TrainingConfig
 from medseg.training.fit import wire_training
-
-
-class Recipe(Protocol):
-    """What decides a training; a command's configuration has it."""
-
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-
-    @property
-    def data(self) -> DataConfig: ...  # noqa: D102
-
-    @property
-    def phantom(self) -> PhantomConfig: ...  # noqa: D102
-
-    @property
-    def split(self) -> SplitConfig: ...  # noqa: D102
-
-    @property
-    def preprocess(self) -> PreprocessConfig: ...  # noqa: D102
-
-    @property
-    def augment(self) -> AugmentConfig: ...  # noqa: D102
-
-    @property
-    def model(self) -> ModelConfig: ...  # noqa: D102
-
-    @property
-    def loss(self) -> LossConfig: ...  # noqa: D102
-
-    @property
-    def optim(self) -> OptimConfig: ...  # noqa: D102
-
-    @property
-    def train(self) -> TrainingConfig: ...  # noqa: D102
 
 
 class MarkedAugment(Augment):
     """Augmentation that says when what was before it, `data`, and when it is over."""
 
-    mark: Callable[[str], None] | None = None
+    mark: Callable[[str], None] = staticmethod(lambda name: None)
 
     def __call__(self, images: Tensor, targets: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
         """As `Augment`."""
-        if self.mark is None:
-            return super().__call__(images, targets, iteration)
         self.mark("data")
         changed = super().__call__(images, targets, iteration)
         self.mark("augmentation")
