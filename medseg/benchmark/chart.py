@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from medseg.benchmark.config import Part
 from medseg.benchmark.contest import Contest, Contestant
 from medseg.benchmark.training import SHARES
 
@@ -24,9 +25,21 @@ _INCH_A_LINE, _INCH_A_COLUMN = 0.265, 8.0
 _CHARACTERS_A_COLUMN = 95  # of the line on top
 
 
-class Panel(NamedTuple):
-    """A bar for each contestant of some contests."""
+_COLUMNS: tuple[tuple[tuple[Part, str, str], ...], ...] = (
+    (("limit", "The limit", _RATE), ("prediction", "Prediction: the network alone", _RATE)),
+    (
+        ("training", "Training", _RATE),
+        ("training", "A training step", _SHARE),
+        ("folder", "A folder of files to masks on disk", "share of the network's own rate"),
+        ("time_to_dice", "Time to a Dice", "seconds of training"),
+    ),
+)
 
+
+class Panel(NamedTuple):
+    """A bar for each contestant of the contests of a part."""
+
+    part: Part
     title: str
     axis: str
     contests: Sequence[Contest]
@@ -47,7 +60,8 @@ def draw_chart(contests: Sequence[Contest], machine: str) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = [column for column in _arrange(contests) if column]
+    panels = [[Panel(*names, _choose(contests, *names)) for names in column] for column in _COLUMNS]
+    columns = [shown for column in panels if (shown := [panel for panel in column if panel.contests])]
     heights = [sum(panel.height for panel in column) for column in columns]
     size = _INCH_A_COLUMN * len(columns), 0.8 + _INCH_A_LINE * max(heights)
     figure = Figure(figsize=size, layout="constrained", dpi=110)
@@ -63,22 +77,12 @@ def draw_chart(contests: Sequence[Contest], machine: str) -> "Figure":
     return figure
 
 
-def _arrange(contests: Sequence[Contest]) -> list[list[Panel]]:
-    """The panels of each column."""
-    parts = {part: [c for c in contests if c.part == part] for part in {contest.part for contest in contests}}
-    training = parts.get("training", [])
-    shared = [replace(c, contestants=[who for who in c.contestants if who.details.get("shares")]) for c in training]
-    left = [
-        Panel("The limit", _RATE, parts.get("limit", [])),
-        Panel("Prediction: the network alone", _RATE, parts.get("prediction", [])),
-    ]
-    right = [
-        Panel("Training", _RATE, training),
-        Panel("A training step", _SHARE, shared),
-        Panel("A folder of files to masks on disk", "share of the network's own rate", parts.get("folder", [])),
-        Panel("Time to a Dice", "seconds of training", parts.get("time_to_dice", [])),
-    ]
-    return [[panel for panel in column if panel.contests] for column in (left, right)]
+def _choose(contests: Sequence[Contest], part: Part, _: str, axis: str) -> list[Contest]:
+    """Those of a part; where shares are shown, with those contestants alone that know them."""
+    chosen = [contest for contest in contests if contest.part == part]
+    if axis != _SHARE:
+        return chosen
+    return [replace(c, contestants=[who for who in c.contestants if who.details.get("shares")]) for c in chosen]
 
 
 def _draw(panel: Panel, axes: "Axes") -> None:

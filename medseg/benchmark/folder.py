@@ -96,7 +96,7 @@ def _enter(bench: Bench, width: int, folders: Mapping[UID, Path], scratch: Path)
     entered = [replace(alone, tell=lambda _: {"backend": predictor.backend})]
     for name, (syntax, format) in _WAYS.items():
         run = FolderRun(predictor, folders[syntax], scratch / f"width{width}" / name, format)
-        entered.append(Contestant(name, gflop, turn=run.turn, warm_up=lambda: None, tell=run.tell))
+        entered.append(run.enter(name, gflop))
     return entered
 
 
@@ -116,10 +116,12 @@ class FolderRun:
     files: Path
     output: Path
     format: str
-    tally: Tally = field(default_factory=Tally)
-    seconds: float = 0.0
-    spent: Mapping[str, float] = field(default_factory=dict)
-    """Seconds of each station; all three are of the last time."""
+    details: Details = field(default_factory=Details)
+    """Of the last turn: where its time went, and the rate once the first image was ready."""
+
+    def enter(self, name: str, gflop: float) -> Contestant:
+        """Without a turn that does not count: it is long."""
+        return Contestant(name, gflop, turn=self.turn, warm_up=lambda: None, tell=lambda _: self.details)
 
     def turn(self) -> float:
         """Seconds an image. Raises `DataError` if none of the files is predicted."""
@@ -127,7 +129,7 @@ class FolderRun:
         folder = Path(tempfile.mkdtemp(dir=self.output))
         job, limits = self._build_job(folder), InputConfig(dir=self.files)
         with Journal(folder / JOURNAL_NAME) as journal, Workers(None, limits, folder) as workers:
-            prediction, self.tally = FolderPrediction(job, self.predictor, workers, journal), Tally()
+            prediction, tally = FolderPrediction(job, self.predictor, workers, journal), Tally()
             with (
                 Report(folder, name_columns(job.decision.classes, job.uids)) as report,
                 closing(prediction.run(walk(self.files, folder), lambda: False)) as results,
@@ -135,19 +137,13 @@ class FolderRun:
                 for entry, record, _ in results:
                     row = {name: record.get(name) for name in ("id", "status", "reason", "warnings", "seconds")}
                     report.write({**record.get("facts", {}), **row, "path": encode_path(entry.path)})
-                    self.tally.add(record["status"], record["reason"])
-            self.seconds, self.spent = self.tally.seconds, asdict(prediction.steps.seconds)
+                    tally.add(record["status"], record["reason"])
+            seconds = tally.seconds
         if not prediction.num_predicted:
-            reasons = dict(sorted(self.tally.reasons.items()))
+            reasons = dict(sorted(tally.reasons.items()))
             raise DataError(f"predict_dicom predicted none of the files of benchmark.num_files: {reasons}")
-        self.tally.predicted = prediction.num_predicted
-        return self.seconds / self.tally.predicted
-
-    def tell(self, _: object = None) -> Details:
-        """Where the time of the last turn went, and the rate once the first image was ready."""
-        shares = {name: round(spent / self.seconds, 3) for name, spent in self.spent.items()}
-        steady = self.tally.predicted / (self.seconds - self.spent["start"])
-        return {"shares": shares, "steady_images_per_second": steady}
+        self.details = describe(prediction.num_predicted, seconds, asdict(prediction.steps.seconds))
+        return seconds / prediction.num_predicted
 
     def _build_job(self, folder: Path) -> Job:
         """What `predict_dicom` does by default with such a model."""
@@ -171,3 +167,9 @@ class FolderRun:
             burned_in=False,
             uids=False,
         )
+
+
+def describe(predicted: int, seconds: float, spent: Mapping[str, float]) -> Details:
+    """Where the time of a folder went, given the seconds of each station, and the rate after its start."""
+    shares = {name: round(own / seconds, 3) for name, own in spent.items()}
+    return {"shares": shares, "steady_images_per_second": predicted / (seconds - spent["start"])}

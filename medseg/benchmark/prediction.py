@@ -5,7 +5,7 @@ import itertools
 import tempfile
 from collections import deque
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from statistics import median
 
@@ -41,9 +41,9 @@ def measure_prediction(bench: Bench) -> Iterator[Contest]:
         images = shown[torch.arange(number) % len(shown)]
         judge = Judge(bench, network, size)
         with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
-            loop = ArticleLoop(network, images, bench.device, Path(folder))
+            theirs = enter_article(network, images, bench.device, Path(folder))
             ours = [enter_backend(backend, bench, network, images, gflop, judge) for backend in list_backends(bench)]
-            found = compete([*products, loop.enter(), *ours], bench.settings.turns, bench.settings.seconds)
+            found = compete([*products, theirs, *ours], bench.settings.turns, bench.settings.seconds)
         title = f"width {width}, {size[0]} x {size[1]}"
         yield Contest("prediction", title, found[len(products) :], products=found[: len(products)])
 
@@ -59,65 +59,60 @@ def list_backends(bench: Bench) -> list[Backend]:
     ]
 
 
-class ArticleLoop:
-    """The article's test loop over JPEG files of some images, with its network beside `own`."""
+def enter_article(own: UNet, images: Tensor, device: torch.device, folder: Path) -> Contestant:
+    """The article's test loop over JPEG files of `images`: its time is that of its network, which stands beside `own`.
 
-    def __init__(self, own: UNet, images: Tensor, device: torch.device, folder: Path) -> None:
-        rows, columns = images.shape[-2:]
-        network, self.size, self.note = stand_beside(own, (rows, columns))
-        self.network, self.device, self.folder, self.number = network.to(device), device, folder, len(images)
-        self._wholes: list[float] = []  # seconds of the whole loop for an image
-        (folder / "test").mkdir()
-        for index, image in enumerate(images):
-            grey = (image[0].clamp(0, 1) * 255).round().numpy().astype(np.uint8)
-            Image.fromarray(grey).save(folder / "test" / f"{index}.jpg")
+    That of the whole loop, reading and writing included, is told.
+    """
+    rows, columns = images.shape[-2:]
+    network, size, note = stand_beside(own, (rows, columns))
+    network.to(device)
+    (folder / "test").mkdir()
+    for index, image in enumerate(images):
+        grey = (image[0].clamp(0, 1) * 255).round().numpy().astype(np.uint8)
+        Image.fromarray(grey).save(folder / "test" / f"{index}.jpg")
+    wholes: list[float] = []
 
-    def enter(self) -> Contestant:
-        """Its time is that of its network; that of the whole loop, files included, is told."""
-        gflop = count_gflop(self.network, (1, *self.size))
-        return Contestant(
-            ARTICLE, gflop, self.note, turn=self.turn, tell=lambda _: {"loop_seconds": median(self._wholes[1:])}
-        )
-
-    def turn(self) -> float:
-        """Seconds that its network took for an image."""
+    def turn() -> float:
         taken: list[float] = []
 
         def predict(image: Tensor) -> Tensor:
             found: list[Tensor] = []
-            taken.append(timed(lambda: found.append(self.network(image)), self.device)())
+            taken.append(timed(lambda: found.append(network(image)), device)())
             return found[0]
 
-        files, results = self.folder / "test", self.folder / "pred"
-        whole = timed(lambda: article.predict(predict, self.device, files, results, *self.size), self.device)
-        self._wholes.append(whole() / self.number)
-        return sum(taken) / self.number
+        whole = timed(lambda: article.predict(predict, device, folder / "test", folder / "pred", *size), device)
+        wholes.append(whole() / len(images))
+        return sum(taken) / len(images)
+
+    gflop = count_gflop(network, (1, *size))
+    return Contestant(ARTICLE, gflop, note, turn=turn, tell=lambda _: {"loop_seconds": median(wholes[1:])})
 
 
 class Judge:
     """Compares masks with those of PyTorch's plain fp32, at the size of the model: at others they say nothing."""
 
     def __init__(self, bench: Bench, network: UNet, size: tuple[int, int]) -> None:
-        self.card, self.device, self.network = bench.model[0], bench.device, network
-        self.is_able = size == self.card.preprocess.size and self.card.reading.color != "rgb"
-        self.images = bench.images("validation", size)[: bench.settings.cases]
-        self._reference: Tensor | None = None
+        self.bench, self.network, self.size, (self.card, _) = bench, network, size, bench.model
 
     def measure(self, forward: Forward) -> Details:
         """The Dice, by class the mean over cases, and the worst."""
-        if not self.is_able:
+        if self.size != self.card.preprocess.size or self.card.reading.color == "rgb":
             return {}
-        if self._reference is None:
-            plain = copy.deepcopy(self.network).to(self.device)
-            self._reference = self._find_masks(lambda image: plain(image.to(self.device)))
         masks = self._find_masks(forward)
         dice = measure_overlap(masks, self._reference, torch.ones(masks.shape[:2], dtype=torch.bool))[0]
         means = dict(zip(self.card.classes, dice.mean(dim=0).tolist(), strict=True))
         return {"dice": means, "worst_dice": float(dice.min()), "cases": len(masks)}
 
+    @cached_property
+    def _reference(self) -> Tensor:
+        plain = copy.deepcopy(self.network).to(self.bench.device)
+        return self._find_masks(lambda image: plain(image.to(self.bench.device)))
+
     @torch.no_grad()
     def _find_masks(self, forward: Forward) -> Tensor:
-        return torch.cat([forward(image[None]).cpu() for image in self.images]) >= 0
+        images = self.bench.images("validation", self.size)[: self.bench.settings.cases]
+        return torch.cat([forward(image[None]).cpu() for image in images]) >= 0
 
 
 def enter_backend(

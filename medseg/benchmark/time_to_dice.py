@@ -68,31 +68,27 @@ class Racer:
 
 
 def measure_time_to_dice(bench: Bench) -> Iterator[Contest]:
-    """Both trainings, by turns, each until it has the Dice or its minutes are over."""
-    dice = bench.settings.dice
-    train, validation = (bench.cache(split, bench.recipe.preprocess) for split in ("train", "validation"))
+    """Both trainings, by turns, each until it has the Dice or its minutes are over.
+
+    The article's loop has images of the size that ours has: it is slower still on its own 512 x 512.
+    """
+    recipe, settings, device = bench.recipe, bench.settings, bench.device
+    train, validation = (bench.cache(split, recipe.preprocess) for split in ("train", "validation"))
     with ExitStack() as stack:
-        racers = [_enter_article(bench, train, validation, stack), _enter_ours(bench, train, validation)]
-        while running := [racer for racer in racers if racer.may_reach(dice)]:
+        loop = ArticleTraining(settings.article_width, train, device, bench.folder, stack)
+        theirs = _build_score(bench, nn.Sequential(loop.network, Logit()), validation)
+        card = bench.describe(recipe.model, recipe.preprocess.size)
+        session = Session(recipe, card, cap_minutes(recipe.train, settings.minutes), train, device)
+        ours = _build_score(bench, session.average, validation)
+        racers = [
+            Racer(ARTICLE, loop.step, theirs, settings.minutes),
+            Racer("medseg", timed(session.step, device), ours, settings.minutes, lambda: session.is_over),
+        ]
+        while running := [racer for racer in racers if racer.may_reach(settings.dice)]:
             for racer in running:
-                racer.advance(bench.settings.validate_seconds)
-    found = [racer.describe(dice) for racer in racers]
-    yield Contest("time_to_dice", f"validation Dice {dice:g} ({bench.judged})", found, unit="training")
-
-
-def _enter_article(bench: Bench, train: CachedCases, validation: CachedCases, stack: ExitStack) -> Racer:
-    """The article's loop, on images of the size that ours has: it is slower still on its own 512 x 512."""
-    loop = ArticleTraining(bench.settings.article_width, train, bench.device, bench.folder, stack)
-    score = _build_score(bench, nn.Sequential(loop.network, Logit()), validation)
-    return Racer(ARTICLE, loop.step, score, bench.settings.minutes)
-
-
-def _enter_ours(bench: Bench, train: CachedCases, validation: CachedCases) -> Racer:
-    recipe, minutes = bench.recipe, bench.settings.minutes
-    card = bench.describe(recipe.model, recipe.preprocess.size)
-    session = Session(recipe, card, cap_minutes(recipe.train, minutes), train, bench.device)
-    score = _build_score(bench, session.average, validation)
-    return Racer("medseg", timed(session.step, bench.device), score, minutes, lambda: session.is_over)
+                racer.advance(settings.validate_seconds)
+    found = [racer.describe(settings.dice) for racer in racers]
+    yield Contest("time_to_dice", f"validation Dice {settings.dice:g} ({bench.judged})", found, unit="training")
 
 
 def cap_minutes(train: TrainingConfig, minutes: float) -> TrainingConfig:

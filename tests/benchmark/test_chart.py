@@ -1,6 +1,5 @@
 """The chart shows every row, and no words lie on others."""
 
-from dataclasses import replace
 from itertools import combinations
 
 import pytest

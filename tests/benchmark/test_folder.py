@@ -7,7 +7,7 @@ import pytest
 from models import write_model
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 
-from medseg.benchmark.folder import FolderRun, write_files
+from medseg.benchmark.folder import FolderRun, describe, write_files
 from medseg.errors import DataError
 from medseg.inference.choice import build_backend
 from medseg.inference.config import FolderPredictConfig
@@ -55,6 +55,8 @@ def test_each_turn_predicts_all_files_into_a_folder_of_its_own(
     run = build_run(format, Accepts())
     seconds = [run.turn(), run.turn()]
     assert all(found > 0 for found in seconds)
+    assert {"start", "decode", "predict", "write", "waiting"} == run.details["shares"].keys()
+    assert run.details["steady_images_per_second"] > 1 / seconds[1]
     for folder in (tmp_path / "out").iterdir():
         rows = [json.loads(line) for line in (folder / "report.jsonl").read_text().splitlines()]
         assert [(row["path"], row["status"]) for row in rows] == [(f"000{i}.dcm", "done") for i in range(3)]
@@ -69,7 +71,6 @@ def test_a_folder_of_which_nothing_is_predicted_is_said(build_run: Callable[...,
         run.turn()
 
 
-def test_the_steady_rate_leaves_the_start_out(build_run: Callable[..., FolderRun]) -> None:
-    run = build_run("png", Accepts())
-    run.seconds, run.spent, run.tally.predicted = 10.0, {"start": 2.0, "predict": 5.0}, 4
-    assert run.tell() == {"shares": {"start": 0.2, "predict": 0.5}, "steady_images_per_second": 0.5}
+def test_the_steady_rate_leaves_the_start_out() -> None:
+    found = describe(4, 10.0, {"start": 2.0, "predict": 5.0})
+    assert found == {"shares": {"start": 0.2, "predict": 0.5}, "steady_images_per_second": 0.5}
