@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, TypedDict
 
@@ -146,7 +146,10 @@ class Contest:
 
 
 def compete(contestants: Sequence[Contestant], least_turns: int, seconds: float) -> list[Contestant]:
-    """The same with their times: at least `least_turns`, until `seconds` are over."""
+    """The same with their times: at least `least_turns`, until `seconds` are over.
+
+    They no longer hold what took the turns, networks and images, which may go.
+    """
     able = {who.name: who.turn for who in contestants if who.turn is not None}
     for who in contestants:
         if who.turn is not None:
@@ -159,7 +162,9 @@ def compete(contestants: Sequence[Contestant], least_turns: int, seconds: float)
         number += 1
     medians = {name: median(turns) for name, turns in found.items()}
     return [
-        replace(who, turns=tuple(found[who.name]), details=who.tell(medians)) if who.name in able else who
+        Contestant(who.name, who.gflop, who.note, tuple(found[who.name]), details=who.tell(medians))
+        if who.name in able
+        else who
         for who in contestants
     ]
 

@@ -33,19 +33,20 @@ _can_compile = cache(prepare_compiler)  # which says why not, once
 def measure_prediction(bench: Bench) -> Iterator[Contest]:
     """One contest for each width and size."""
     for width, size in itertools.product(bench.widths, bench.sizes):
-        network, products = bench.network(width), enter_products(bench)
-        gflop = count_gflop(network, (network.in_channels, *size))
-        work = max(product.gflop or 0.0 for product in products)  # as much in a turn as a product is
-        number = min(max(1, round(work / gflop)), _MOST_IMAGES)
-        shown = bench.images("validation", size)
-        images = shown[torch.arange(number) % len(shown)]
-        judge = Judge(bench, network, size)
-        with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
-            theirs = enter_article(network, images, bench.device, Path(folder))
-            ours = [enter_backend(backend, bench, network, images, gflop, judge) for backend in list_backends(bench)]
-            found = compete([*products, theirs, *ours], bench.settings.turns, bench.settings.seconds)
-        title = f"width {width}, {size[0]} x {size[1]}"
-        yield Contest("prediction", title, found[len(products) :], products=found[: len(products)])
+        yield _hold(bench, width, size)
+
+
+def _hold(bench: Bench, width: int, size: tuple[int, int]) -> Contest:
+    network, products, shown = bench.network(width), enter_products(bench), bench.images("validation", size)
+    gflop, judge = count_gflop(network, (network.in_channels, *size)), Judge(bench, network, size)
+    work = max(product.gflop or 0.0 for product in products)  # as much in a turn as a product is
+    images = shown[torch.arange(min(max(1, round(work / gflop)), _MOST_IMAGES)) % len(shown)]
+    with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
+        theirs = enter_article(network, images, bench.device, Path(folder))
+        ours = [enter_backend(backend, bench, network, images, gflop, judge) for backend in list_backends(bench)]
+        found = compete([*products, theirs, *ours], bench.settings.turns, bench.settings.seconds)
+    title = f"width {width}, {size[0]} x {size[1]}"
+    return Contest("prediction", title, found[len(products) :], products=found[: len(products)])
 
 
 def list_backends(bench: Bench) -> list[Backend]:

@@ -42,22 +42,25 @@ def measure_training(bench: Bench) -> Iterator[Contest]:
 
     Ours is the step alone, without validation and saving.
     """
-    settings, size = bench.settings, (bench.settings.training_size, bench.settings.training_size)
     for width in bench.training_widths:
-        cached, products = bench.cases("train", size), enter_products(bench)
-        with ExitStack() as stack:
-            build_loop = partial(ArticleTraining, width, cached, bench.device, bench.folder, stack)
-            loop, unsaved = build_loop(), build_loop(saves=False)
-            gflop = count_gflop(loop.network, (1, *size), training=True)
-            entered = [
-                loop.enter(ARTICLE, gflop, "writes a picture each step, its weights every ten"),
-                unsaved.enter(UNSAVED, gflop),
-                enter_ours("medseg, reflect padding", bench, article_config(width), cached, gflop),
-                enter_ours("medseg, zero padding", bench, article_config(width, "zeros"), cached, gflop),
-            ]
-            found = compete([*products, *entered], settings.turns, settings.seconds)
-        title = f"width {width}, {size[0]} x {size[1]}"
-        yield Contest("training", title, found[len(products) :], products=found[: len(products)])
+        yield _hold(bench, width, (bench.settings.training_size, bench.settings.training_size))
+
+
+def _hold(bench: Bench, width: int, size: tuple[int, int]) -> Contest:
+    cached, products = bench.cases("train", size), enter_products(bench)
+    with ExitStack() as stack:
+        build_loop = partial(ArticleTraining, width, cached, bench.device, bench.folder, stack)
+        loop, unsaved = build_loop(), build_loop(saves=False)
+        gflop = count_gflop(loop.network, (1, *size), training=True)
+        entered = [
+            loop.enter(ARTICLE, gflop, "writes a picture each step, its weights every ten"),
+            unsaved.enter(UNSAVED, gflop),
+            enter_ours("medseg, reflect padding", bench, article_config(width), cached, gflop),
+            enter_ours("medseg, zero padding", bench, article_config(width, "zeros"), cached, gflop),
+        ]
+        found = compete([*products, *entered], bench.settings.turns, bench.settings.seconds)
+    title = f"width {width}, {size[0]} x {size[1]}"
+    return Contest("training", title, found[len(products) :], products=found[: len(products)])
 
 
 def enter_ours(name: str, bench: Bench, model: ModelConfig, cached: CachedCases, gflop: float) -> Contestant:

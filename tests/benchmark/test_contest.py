@@ -40,6 +40,11 @@ def test_details_are_told_after_the_last_turn_and_know_all_medians():
     assert found[0].details == {"best_dice": 4.0, "steps": 0}
 
 
+def test_what_took_the_turns_is_let_go():
+    (found,) = compete([Contestant("a", turn=lambda: 1.0, warm_up=lambda: None, tell=lambda _: {"steps": 1})], 1, 0.0)
+    assert found == Contestant("a", turns=(1.0,), details={"steps": 1})
+
+
 def test_who_cannot_take_turns_stays_as_it_is():
     missing = Contestant("openvino/cpu/bf16", 3.0, "not installed")
     assert compete([missing, Contestant("a", turn=lambda: 1.0)], 1, 0.0)[0] is missing
