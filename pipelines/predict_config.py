@@ -16,13 +16,13 @@ from medseg.config import Section
 from medseg.inference.config import Addresses, FolderPredictConfig, InputConfig
 from medseg.output.config import Format, PredictOutputConfig, ReportConfig
 from medseg.tracking.config import StoreConfig
-from pipelines.train_config import TrainConfig
+from medseg.training.recipe import Recipe
 
 
 class PredictDicomConfig(Section):
     """One prediction of a folder."""
 
-    recipe = TrainConfig
+    recipe = Recipe
 
     model: Addresses
     """The model, or the models of an ensemble: files, folders, MLflow addresses."""

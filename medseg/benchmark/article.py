@@ -17,6 +17,7 @@ Departures, all of them:
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TextIO
 
@@ -85,38 +86,25 @@ class UNet(nn.Module):
 
     def __init__(self, n_channels: int = 1, n_classes: int = 1, width: int = 64) -> None:
         super().__init__()
-        self.c1 = Conv_Block(n_channels, width)
-        self.d1 = DownSample(width)
-        self.c2 = Conv_Block(width, 2 * width)
-        self.d2 = DownSample(2 * width)
-        self.c3 = Conv_Block(2 * width, 4 * width)
-        self.d3 = DownSample(4 * width)
-        self.c4 = Conv_Block(4 * width, 8 * width)
-        self.d4 = DownSample(8 * width)
-        self.c5 = Conv_Block(8 * width, 16 * width)
-        self.u1 = UpSample(16 * width)
-        self.c6 = Conv_Block(16 * width, 8 * width)
-        self.u2 = UpSample(8 * width)
-        self.c7 = Conv_Block(8 * width, 4 * width)
-        self.u3 = UpSample(4 * width)
-        self.c8 = Conv_Block(4 * width, 2 * width)
-        self.u4 = UpSample(2 * width)
-        self.c9 = Conv_Block(2 * width, width)
+        down = [width, 2 * width, 4 * width, 8 * width, 16 * width]
+        for number, channels in enumerate([(n_channels, width), *pairwise(down), *pairwise(down[::-1])], 1):
+            self.add_module(f"c{number}", Conv_Block(*channels))
+        for number in range(1, 5):
+            self.add_module(f"d{number}", DownSample(down[number - 1]))
+            self.add_module(f"u{number}", UpSample(down[5 - number]))
         self.out = nn.Conv2d(width, n_classes, 3, 1, 1)
         self.Th = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
         """Probabilities."""
-        r1 = self.c1(x)
-        r2 = self.c2(self.d1(r1))
-        r3 = self.c3(self.d2(r2))
-        r4 = self.c4(self.d3(r3))
-        r5 = self.c5(self.d4(r4))
-        o1 = self.c6(self.u1(r5, r4))
-        o2 = self.c7(self.u2(o1, r3))
-        o3 = self.c8(self.u3(o2, r2))
-        o4 = self.c9(self.u4(o3, r1))
-        return self.Th(self.out(o4))  # type: ignore[no-any-return]
+        block, kept = self.get_submodule, []
+        for number in range(1, 5):
+            kept.append(block(f"c{number}")(x))
+            x = block(f"d{number}")(kept[-1])
+        x = block("c5")(x)
+        for number in range(1, 5):
+            x = block(f"c{number + 5}")(block(f"u{number}")(x, kept.pop()))
+        return self.Th(self.out(x))  # type: ignore[no-any-return]
 
 
 def train(
@@ -193,10 +181,7 @@ def predict(
 
 def save_image(pictures: Tensor, path: Path) -> None:
     """What torchvision's `save_image` writes of `(picture, channel, rows, columns)`, up to eight beside each other."""
-    rows, columns = pictures.shape[-2:]
-    grid = torch.zeros(3, rows + 2 * _GAP, len(pictures) * (columns + _GAP) + _GAP)
-    for index, picture in enumerate(pictures.detach().cpu()):
-        left = _GAP + index * (columns + _GAP)
-        grid[:, _GAP : _GAP + rows, left : left + columns] = picture
+    gaps = F.pad(pictures.detach().cpu().expand(-1, 3, -1, -1), (_GAP, 0, _GAP, _GAP))
+    grid = F.pad(torch.cat(list(gaps), dim=-1), (0, _GAP))
     bytes_ = grid.mul(255).add_(0.5).clamp_(0, 255).permute(1, 2, 0).to(torch.uint8)
     Image.fromarray(bytes_.numpy()).save(path)

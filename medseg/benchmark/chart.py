@@ -1,98 +1,163 @@
-"""All comparisons on one picture."""
+"""All contests on one image: panels of horizontal bars, a heading above the bars of each contest.
+
+Colors are those of Okabe and Ito (2008), which color-blind people tell apart.
+"""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from medseg.benchmark.panels import BarPanel, SharePanel
-from medseg.benchmark.result import Comparison, Row
+from medseg.benchmark.config import Part
+from medseg.benchmark.contest import Contest, Contestant
+from medseg.benchmark.training import SHARES
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_REFERENCE, _OURS, _LIMIT = "#9c9c9c", "#0072b2", "#d55e00"
+_SHARES = dict(zip(SHARES, ("#e69f00", "#f0e442", "#56b4e9", "#0072b2", "#cc79a7", "#c8c8c8"), strict=True))
+_RATE, _SHARE = "GFLOP/s", "share of the time of a step"  # axes that have more than bars
+_AROUND, _LEGEND = 3.6, 0.8  # lines that title and axis take, and a legend below the title
+_SMALL, _NORMAL = 8.5, 9.5
 _INCH_A_LINE, _INCH_A_COLUMN = 0.265, 8.0
 _CHARACTERS_A_COLUMN = 95  # of the line on top
-_DPI = 110
 
 
-def draw_chart(comparisons: Sequence[Comparison], machine: str) -> "Figure":
+_COLUMNS: tuple[tuple[tuple[Part, str, str], ...], ...] = (
+    (("limit", "The limit", _RATE), ("prediction", "Prediction: the network alone", _RATE)),
+    (
+        ("training", "Training", _RATE),
+        ("training", "A training step", _SHARE),
+        ("folder", "A folder of files to masks on disk", "share of the network's own rate"),
+        ("time_to_dice", "Time to a Dice", "seconds of training"),
+    ),
+)
+
+
+class Panel(NamedTuple):
+    """A bar for each contestant of the contests of a part."""
+
+    part: Part
+    title: str
+    axis: str
+    contests: Sequence[Contest]
+
+    @property
+    def lines(self) -> list[tuple[Contest, Contestant | None]]:
+        """What stands below each other; None: the heading of a contest."""
+        return [(contest, who) for contest in self.contests for who in (None, *contest.contestants)]
+
+    @property
+    def height(self) -> float:
+        """In lines."""
+        return _AROUND + len(self.lines) + (_LEGEND if self.axis == _SHARE else 0)
+
+
+def draw_chart(contests: Sequence[Contest], machine: str) -> "Figure":
     """Prediction in one column, everything else in another; a part that was not measured is left out."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = [column for column in _build_columns(comparisons) if column]
-    lines = [sum(panel.lines for panel in column) for column in columns]
-    size = _INCH_A_COLUMN * len(columns), 0.8 + _INCH_A_LINE * max(lines)
-    figure = Figure(figsize=size, layout="constrained", dpi=_DPI)
+    panels = [[Panel(*names, _choose(contests, *names)) for names in column] for column in _COLUMNS]
+    columns = [shown for column in panels if (shown := [panel for panel in column if panel.contests])]
+    heights = [sum(panel.height for panel in column) for column in columns]
+    size = _INCH_A_COLUMN * len(columns), 0.8 + _INCH_A_LINE * max(heights)
+    figure = Figure(figsize=size, layout="constrained", dpi=110)
     FigureCanvasAgg(figure)
     named = textwrap.fill(machine, _CHARACTERS_A_COLUMN * len(columns))
     figure.suptitle(named, x=0.008, ha="left", fontsize=10, color="#4d4d4d")
     grid = figure.add_gridspec(1, len(columns))
-    for number, (column, used) in enumerate(zip(columns, lines, strict=True)):
-        heights = [*(panel.lines for panel in column), max(lines) - used + 1e-3]  # the last is left empty
-        below = grid[number].subgridspec(len(heights), 1, height_ratios=heights)
+    for number, (column, used) in enumerate(zip(columns, heights, strict=True)):
+        ratios = [*(panel.height for panel in column), max(heights) - used + 1e-3]  # the last is left empty
+        below = grid[number].subgridspec(len(ratios), 1, height_ratios=ratios)
         for index, panel in enumerate(column):
-            panel.draw(figure.add_subplot(below[index]))
+            _draw(panel, figure.add_subplot(below[index]))
     return figure
 
 
-def _build_columns(comparisons: Sequence[Comparison]) -> tuple[list[BarPanel | SharePanel], ...]:
-    part = {name: [c for c in comparisons if c.part == name] for name in {c.part for c in comparisons}}
-    left: list[BarPanel | SharePanel] = []
-    right: list[BarPanel | SharePanel] = []
-    if found := part.get("limit"):
-        left.append(BarPanel("The limit", "GFLOP/s", found, _gflops, _product))
-    if found := part.get("prediction"):
-        left.append(BarPanel("Prediction: the network alone", "GFLOP/s", found, _gflops, _times_as_fast))
-    if found := part.get("training"):
-        right.append(BarPanel("Training", "GFLOP/s", found, _gflops, _times_as_fast))
-        right.append(SharePanel("A training step", [_with_shares(comparison) for comparison in found]))
-    if found := part.get("folder"):
-        axis = "share of the network's own rate"
-        right.append(BarPanel("A folder of files to masks on disk", axis, found, Comparison.ratio, _rate))
-    if found := part.get("time_to_dice"):
-        right.append(BarPanel("Time to a Dice", "seconds of training", found, _seconds, _reached))
-    return left, right
+def _choose(contests: Sequence[Contest], part: Part, _: str, axis: str) -> list[Contest]:
+    """Those of a part; where shares are shown, with those contestants alone that know them."""
+    chosen = [contest for contest in contests if contest.part == part]
+    if axis != _SHARE:
+        return chosen
+    return [replace(c, contestants=[who for who in c.contestants if who.details.get("shares")]) for c in chosen]
 
 
-def _with_shares(comparison: Comparison) -> Comparison:
-    return replace(comparison, rows=tuple(row for row in comparison.rows if row.details.get("shares")), limit=None)
+def _draw(panel: Panel, axes: "Axes") -> None:
+    is_shares, limits = panel.axis == _SHARE, [c.limit for c in panel.contests if c.limit and panel.axis == _RATE]
+    lengths = [sum(_measure(panel, contest, who).values()) for contest, who in panel.lines if who]
+    reach = max(*lengths, *(limit.gflops or 0.0 for limit in limits)) or 1.0
+    axes.set_xlim(0, reach if is_shares else 1.28 * reach)
+    for y, (contest, who) in enumerate(panel.lines):
+        if who is not None:
+            _draw_bar(axes, y, contest, who, _measure(panel, contest, who), "" if is_shares else _say(contest, who))
+            continue
+        axes.text(0, y, contest.title, va="center", fontsize=_NORMAL, fontweight="bold", color="#333333")
+        if contest.limit in limits:
+            at, ends = contest.limit.gflops or 0.0, (y + 0.5, y + 0.5 + len(contest.contestants))
+            label = f"{contest.limit_precision} matrix product"
+            axes.plot([at, at], ends, color=_LIMIT, linewidth=1.8, label=label)
+    _dress(panel, axes)
 
 
-def _gflops(comparison: Comparison, row: Row) -> float | None:
-    return row.gflops
+def _measure(panel: Panel, contest: Contest, who: Contestant) -> Mapping[str, float]:
+    """The lengths of a bar, by what they stand for where there are several."""
+    if panel.axis == _SHARE:
+        return who.details["shares"]
+    if contest.part == "time_to_dice":
+        return {"": who.seconds or who.at_least or 0.0}
+    return {"": (contest.ratio(who) if contest.part == "folder" else who.gflops) or 0.0}
 
 
-def _seconds(comparison: Comparison, row: Row) -> float | None:
-    return row.at_least if row.times is None else row.times.median
+def _draw_bar(
+    axes: "Axes", y: int, contest: Contest, who: Contestant, lengths: Mapping[str, float], words: str
+) -> None:
+    left, own = 0.0, _REFERENCE if who.name.startswith(contest.reference) else _OURS
+    color, style, hatch = ("#1a1a1a", "normal", None) if who.turns else ("#6b6b6b", "italic", "///")
+    for name, length in lengths.items():
+        filled = _SHARES.get(name, own)
+        bar = axes.barh(y, length, 0.72, left=left, color=filled, hatch=hatch, edgecolor="white", label=name)
+        if name and length >= 0.05:
+            inner = "white" if name == "backward" else color
+            axes.bar_label(bar, [f"{length:.0%}"], label_type="center", fontsize=_SMALL, color=inner)
+        left += length
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+    at = left + 0.0094 * axes.get_xlim()[1]
+    axes.text(at, y, words, va="center", fontsize=_SMALL, color=color, style=style, bbox=paper if words else None)
 
 
-def _product(comparison: Comparison, row: Row) -> str:
-    return f"{row.gflops:.0f}"
+def _say(contest: Contest, who: Contestant) -> str:
+    """What stands at the end of a bar."""
+    ratio, is_race = contest.ratio(who), contest.part == "time_to_dice"
+    if who.seconds is None:
+        return who.note
+    if contest.part == "limit":
+        return f"{who.gflops:.0f}"
+    rate = 1 / who.seconds
+    said = f"{who.seconds:.0f} s" if is_race else f"{rate:.3g} images/s" if rate < 1000 else f"{rate:,.0f} images/s"
+    if ratio is None or who.name == contest.reference:
+        return said
+    if is_race:
+        return f"{said}, {'more than ' if contest.is_bound else ''}{ratio:.1f} times sooner"
+    return f"{ratio:.0%}, {said}" if contest.part == "folder" else f"{ratio:.2f} times, {said}"
 
 
-def _times_as_fast(comparison: Comparison, row: Row) -> str:
-    if row.times is None:
-        return row.note
-    rate = f"{_round(1 / row.times.median)} images/s"
-    return rate if row.name == comparison.reference else f"{comparison.ratio(row):.2f} times, {rate}"
-
-
-def _rate(comparison: Comparison, row: Row) -> str:
-    share = "" if row.name == comparison.reference else f"{comparison.ratio(row):.0%}, "
-    return share + (f"{_round(1 / row.times.median)} images/s" if row.times else row.note)
-
-
-def _reached(comparison: Comparison, row: Row) -> str:
-    if row.times is None:
-        return row.note
-    ratio = comparison.ratio(row)
-    if row.name == comparison.reference or ratio is None:
-        return f"{row.times.median:.0f} s"
-    return f"{row.times.median:.0f} s, {'more than ' if comparison.is_bound else ''}{ratio:.1f} times sooner"
-
-
-def _round(value: float) -> str:
-    """Three digits."""
-    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+def _dress(panel: Panel, axes: "Axes") -> None:
+    pad = 20 if panel.axis == _SHARE else 6
+    axes.set_title(panel.title, loc="left", fontsize=12, fontweight="bold", pad=pad)
+    axes.set_xlabel(panel.axis, fontsize=_NORMAL)
+    names = {y: who.name for y, (_, who) in enumerate(panel.lines) if who}
+    axes.set_yticks(list(names), list(names.values()), fontsize=_NORMAL)
+    axes.set_ylim(len(panel.lines) - 0.3, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", labelsize=_SMALL)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # each name once
+    if handles:
+        close = {"borderaxespad": 0.2, "handlelength": 1.0, "handletextpad": 0.4, "columnspacing": 1.2}
+        place = {"loc": "lower right", "bbox_to_anchor": (1.0, 0.995), "ncols": len(handles)}
+        axes.legend(list(handles.values()), list(handles), frameon=False, fontsize=_SMALL, **place, **close)  # type: ignore[call-overload]

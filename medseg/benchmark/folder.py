@@ -1,67 +1,69 @@
-"""End to end: a folder of DICOM files to masks on disk, beside the network's own rate."""
+"""End to end: a folder of DICOM files to masks on disk, beside the network's own rate.
 
-import json
-import subprocess
-import sys
+A turn begins when model, network and libraries are there and the worker processes have been asked for, and ends when
+the report stands. Within: the start of the workers, the walk, reading, the network, writing, journal and report.
+Not within, as in the rate that `predict_dicom` says: the start of a process, imports, loading, the choice of a backend;
+nor, which a command of its own has, the network's first image, which is slower: it has warmed up, as the network alone.
+"""
+
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, generate_uid
 
 from medseg.atomic import open_atomically
-from medseg.benchmark.alternation import Times, alternate, timed
-from medseg.benchmark.networks import count_own_gflop
-from medseg.benchmark.result import Comparison, Row
-from medseg.benchmark.subject import Subject
-from medseg.errors import DataError, WorkerError
-from medseg.inference.backends import Backend
-from medseg.inference.config import ModelPredictConfig
-from medseg.inference.models import load_models
-from medseg.model.checkpoint import Accepts, save_checkpoint
+from medseg.benchmark.bench import Bench
+from medseg.benchmark.contest import Contest, Contestant, Details, Turn, compete, timed
+from medseg.benchmark.networks import count_gflop
+from medseg.errors import DataError
+from medseg.folder.batch import FolderPrediction
+from medseg.folder.job import Job
+from medseg.folder.journal import JOURNAL_NAME, Journal
+from medseg.folder.pool import Workers, start_server
+from medseg.folder.progress import Tally
+from medseg.folder.walk import walk
+from medseg.inference.choice import build_backend
+from medseg.inference.config import FolderPredictConfig, InputConfig
+from medseg.inference.models import LoadedModel
+from medseg.inference.predictor import Predictor, build_predictor
+from medseg.model.checkpoint import Accepts
+from medseg.output.report import Report, encode_path, name_columns
 from medseg.phantom.chest import draw_phantom
 from medseg.phantom.dicom import Coat, build_dicom
-from medseg.tracking.config import StoreConfig
 
 NETWORK = "network alone"
-_DRAWN = 4  # different pictures; a 2000 x 2000 one takes seconds to draw
+_WAYS = {
+    "DICOM to PNG": (ExplicitVRLittleEndian, "png"),
+    "JPEG 2000 to PNG": (JPEG2000Lossless, "png"),
+    "DICOM to SEG": (ExplicitVRLittleEndian, "seg"),
+}
+_DRAWN = 4  # different images; a 2000 x 2000 one takes seconds to draw
 _SECONDS = 1.0  # of the network alone, at least, in a turn
 
 
-@dataclass(frozen=True)
-class Way:
-    """From which files to which."""
-
-    name: str
-    syntax: UID
-    format: str
-
-
-_WAYS = (
-    Way("DICOM to PNG", ExplicitVRLittleEndian, "png"),
-    Way("JPEG 2000 to PNG", JPEG2000Lossless, "png"),
-    Way("DICOM to SEG", ExplicitVRLittleEndian, "seg"),
-)
-
-
-def measure_folder(subject: Subject) -> Iterator[Comparison]:
-    """One comparison for each width: the network alone, and `predict_dicom` from and to files of several kinds."""
-    settings = subject.settings
-    with tempfile.TemporaryDirectory(dir=subject.folder) as name:
-        folders = {way.syntax: Path(name) / way.syntax for way in _WAYS}
-        write_files(folders, settings.num_files, settings.file_size, subject.recipe.seed)
-        for width in subject.widths:
-            yield _compare(subject, width, folders, Path(name) / f"width{width}")
+def measure_folder(bench: Bench) -> Iterator[Contest]:
+    """One contest for each width: the network alone, and `predict_dicom`'s way from and to files of several kinds."""
+    settings = bench.settings
+    start_server({format for _, format in _WAYS.values()})
+    with tempfile.TemporaryDirectory(dir=bench.folder) as name:
+        folders = {syntax: Path(name) / syntax for syntax, _ in _WAYS.values()}
+        write_files(folders, settings.num_files, settings.file_size, bench.recipe.seed)
+        for width in bench.widths:
+            found = compete(_enter(bench, width, folders, Path(name)), settings.folder_turns, 0.0)
+            rows, columns = bench.model[0].preprocess.size
+            files = f"{settings.num_files} files of {settings.file_size} rows"
+            yield Contest("folder", f"width {width}, {rows} x {columns}, {files}", found, NETWORK)
 
 
 def write_files(folders: Mapping[UID, Path], number: int, size: int, seed: int) -> None:
     """`number` phantoms of `size` rows in each folder, in the transfer syntax it stands for. Synthetic, not clinical.
 
-    Few different pictures by turns, each file an object of its own.
+    Few different images by turns, each file an object of its own.
     """
     for folder in folders.values():
         folder.mkdir(parents=True)
@@ -79,98 +81,95 @@ def write_files(folders: Mapping[UID, Path], number: int, size: int, seed: int) 
                     dataset.save_as(file, enforce_file_format=True)
 
 
-def _compare(subject: Subject, width: int, folders: Mapping[UID, Path], scratch: Path) -> Comparison:
-    settings, (card, _) = subject.settings, subject.model
-    network = subject.network(width)
-    rows, columns = card.preprocess.size
-    scratch.mkdir()
-    model = scratch / "model.pt"
+def _enter(bench: Bench, width: int, folders: Mapping[UID, Path], scratch: Path) -> list[Contestant]:
+    """The network of that width on the backend that `predict_dicom` would choose, alone and with its folders."""
+    network, (card, _) = bench.network(width), bench.model
     reading = card.reading.model_copy(update={"presentation_intent": ("FOR PRESENTATION",)})
-    changes = {"model": network.config, "accepts": Accepts(modalities=(), body_parts=(), views=()), "reading": reading}
-    save_checkpoint(model, card.model_copy(update=changes), network.state_dict())  # for these files, whatever it is for
-    runs = {
-        way.name: FolderRun(model, folders[way.syntax], scratch / way.name, way.format, subject.recipe.train.device)
-        for way in _WAYS
-    }
-    alone = NetworkAlone(runs[_WAYS[0].name], subject.device)
-    turns = {name: run.turn for name, run in runs.items()} | {NETWORK: alone.turn}
-    times = alternate(turns, settings.folder_turns, 0.0, warm=False)
-    gflop = count_own_gflop(network, card.preprocess.size)
-    found = [Row(NETWORK, times[NETWORK], gflop, details={"backend": runs[_WAYS[0].name].summary["backend"]})]
-    found += [describe_run(name, run, times[name], gflop) for name, run in runs.items()]
-    files = f"{settings.num_files} files of {settings.file_size} rows"
-    return Comparison("folder", f"width {width}, {rows} x {columns}, {files}", tuple(found), NETWORK)
+    accepts = Accepts(modalities=(), body_parts=(), views=())  # these files, whatever the model is for
+    card = card.model_copy(update={"model": network.config, "accepts": accepts, "reading": reading})
+    model, config = LoadedModel(card, (network,), (None,), ""), FolderPredictConfig(device=bench.recipe.train.device)
+    predictor = build_predictor(model, build_backend(config, model), config)
+    shape = network.in_channels, *card.preprocess.size
+    images = torch.rand(predictor.batch_size if bench.device.type == "cuda" else 1, *shape)
+    gflop, once = count_gflop(network, shape), timed(lambda: predictor.forwards[0](images), bench.device)
+    alone = Contestant(NETWORK, gflop, turn=lambda: _repeat(once) / len(images), warm_up=once)
+    entered = [replace(alone, tell=lambda _: {"backend": predictor.backend})]
+    for name, (syntax, format) in _WAYS.items():
+        run = FolderRun(predictor, folders[syntax], scratch / f"width{width}" / name, format)
+        entered.append(run.enter(name, gflop))
+    return entered
+
+
+def _repeat(turn: Turn) -> float:
+    """Mean seconds of a turn, over at least a second."""
+    seconds = [turn()]
+    while sum(seconds) < _SECONDS:
+        seconds.append(turn())
+    return sum(seconds) / len(seconds)
 
 
 @dataclass
 class FolderRun:
-    """`predict_dicom` on a folder, each time into a new one."""
+    """Files that are predicted as `predict_dicom` predicts them, each time into a new folder below `output`."""
 
-    model: Path
+    predictor: Predictor
     files: Path
     output: Path
     format: str
-    device: str
-    summary: dict[str, Any] = field(default_factory=dict)
-    """`summary.json` of the last time."""
-    count: int = 0
+    details: Details = field(default_factory=Details)
+    """Of the last turn: where its time went, and the rate once the first image was ready."""
+
+    def enter(self, name: str, gflop: float) -> Contestant:
+        """Without a turn that does not count: it is long."""
+        return Contestant(name, gflop, turn=self.turn, warm_up=lambda: None, tell=lambda _: self.details)
 
     def turn(self) -> float:
-        """Seconds an image, by its own clock, which begins when model and libraries are there."""
-        self.count += 1
-        output = self.output / str(self.count)
-        settings = {
-            "model": self.model,
-            "input.dir": self.files,
-            "output.dir": output,
-            "output.formats": f"[{self.format}]",
-            "predict.device": self.device,
-        }
-        run_predict_dicom(*(f"{key}={value}" for key, value in settings.items()))
-        self.summary = json.loads((output / "summary.json").read_text())
-        if not self.summary["predicted"]:
-            raise DataError(
-                f"predict_dicom predicted none of the files of benchmark.num_files: {self.summary['reasons']}"
-            )
-        return float(self.summary["seconds"] / self.summary["predicted"])
+        """Seconds an image. Raises `DataError` if none of the files is predicted."""
+        self.output.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=self.output))
+        job, limits = self._build_job(folder), InputConfig(dir=self.files)
+        with Journal(folder / JOURNAL_NAME) as journal, Workers(None, limits, folder) as workers:
+            prediction, tally = FolderPrediction(job, self.predictor, workers, journal), Tally()
+            with (
+                Report(folder, name_columns(job.decision.classes, job.uids)) as report,
+                closing(prediction.run(walk(self.files, folder), lambda: False)) as results,
+            ):
+                for entry, record, _ in results:
+                    row = {name: record.get(name) for name in ("id", "status", "reason", "warnings", "seconds")}
+                    report.write({**record.get("facts", {}), **row, "path": encode_path(entry.path)})
+                    tally.add(record["status"], record["reason"])
+            seconds = tally.seconds
+        if not prediction.num_predicted:
+            reasons = dict(sorted(tally.reasons.items()))
+            raise DataError(f"predict_dicom predicted none of the files of benchmark.num_files: {reasons}")
+        self.details = describe(prediction.num_predicted, seconds, asdict(prediction.steps.seconds))
+        return seconds / prediction.num_predicted
+
+    def _build_job(self, folder: Path) -> Job:
+        """What `predict_dicom` does by default with such a model."""
+        card, usual = self.predictor.card, InputConfig(dir=self.files)
+        return Job(
+            root=bytes(self.files.absolute()),
+            folder=folder.absolute(),
+            model="benchmark",
+            backend=self.predictor.backend,
+            kinds=tuple(sorted(usual.kinds)),
+            invert=usual.invert,
+            nifti_rows=usual.nifti_rows,
+            exif=usual.exif,
+            reading=card.reading,
+            accepts=card.accepts,
+            orientations=card.orientations,
+            ranges=card.ranges,
+            decision=self.predictor.decision,
+            tta=tuple(sorted(card.inference.tta)),
+            formats=(self.format,),
+            burned_in=False,
+            uids=False,
+        )
 
 
-class NetworkAlone:
-    """The network on the backend that `predict_dicom` chose, on pictures that lie ready."""
-
-    def __init__(self, run: FolderRun, device: torch.device) -> None:
-        self.run, self.device = run, device
-
-    def turn(self) -> float:
-        """Seconds an image, over at least a second."""
-        library, _, precision = self.run.summary["backend"].split("/")
-        model = load_models([str(self.run.model)], StoreConfig(), ModelPredictConfig())
-        (forward,) = Backend(library, self.device, precision).load_all(model)
-        batch = self.run.summary["config"]["predict"]["batch_size"] if self.device.type == "cuda" else 1
-        pictures = torch.rand(batch, model.networks[0].in_channels, *model.card.preprocess.size)
-        once = timed(lambda: forward(pictures), self.device)
-        once()
-        seconds = [once()]
-        while sum(seconds) < _SECONDS:
-            seconds.append(once())
-        return sum(seconds) / len(seconds) / batch
-
-
-def run_predict_dicom(*arguments: str) -> None:
-    """Run the command in a process of its own, which ends with this one. Raises `WorkerError` where it fails."""
-    command = [sys.executable, "-m", "pipelines.predict_dicom", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            said, _ = process.communicate()
-        except BaseException:
-            process.terminate()
-            raise
-    if process.returncode != 0:
-        raise WorkerError(f"predict_dicom ended with {process.returncode}: {said.strip()[-2000:]}")
-
-
-def describe_run(name: str, run: FolderRun, times: Times, gflop: float) -> Row:
-    """Its row: seconds an image with the start in them, the rate without it, and where the time went."""
-    shares = run.summary.get("shares", {})
-    steady = run.summary["predicted"] / (run.summary["seconds"] * (1 - shares.get("start", 0.0)))
-    return Row(name, times, gflop, details={"shares": shares, "steady_images_per_second": steady})
+def describe(predicted: int, seconds: float, spent: Mapping[str, float]) -> Details:
+    """Where the time of a folder went, given the seconds of each station, and the rate after its start."""
+    shares = {name: round(own / seconds, 3) for name, own in spent.items()}
+    return {"shares": shares, "steady_images_per_second": predicted / (seconds - spent["start"])}

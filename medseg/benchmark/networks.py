@@ -1,6 +1,6 @@
 """The article's network and this project's: what tells them apart, weights from one to the other, their work."""
 
-from collections.abc import Callable
+import copy
 from typing import Any
 
 import torch
@@ -10,6 +10,20 @@ from torch.utils.flop_counter import FlopCounterMode
 from medseg.benchmark import article
 from medseg.model.config import ModelConfig
 from medseg.model.unet import UNet, build_unet
+
+
+def stand_beside(own: UNet, size: tuple[int, int]) -> tuple[article.UNet, tuple[int, int], str]:
+    """The article's network as wide as `own`, on the CPU, in evaluation mode; the size of its images; a note.
+
+    It has the weights of `own` where it takes them. The note says in what they differ, empty where both compute the
+    same.
+    """
+    fitting, departures = fit_article(size), list_departures(own)
+    notes = [] if fitting == size else [f"on {fitting[0]} x {fitting[1]} pixels"]
+    if departures:
+        notes = ["untrained", *notes, f"since the model has {', '.join(departures)}"]
+    network = article.UNet(1, own.out_channels, own.config.width).eval() if departures else build_article(own)
+    return network, fitting, ", ".join(notes)
 
 
 def article_config(width: int, padding_mode: str = "reflect") -> ModelConfig:
@@ -33,13 +47,12 @@ def fit_article(size: tuple[int, int]) -> tuple[int, int]:
 def build_article(network: UNet) -> article.UNet:
     """The article's network with the weights of this project's, of the same blocks; on the CPU."""
     found = article.UNet(network.in_channels, network.out_channels, network.config.width)
-    parts: list[tuple[nn.Module, nn.Module]] = [(found.c5, network.bottom), (found.out, network.out)]
-    parts += zip((found.c1, found.c2, found.c3, found.c4), network.encoder, strict=True)
-    parts += zip((found.d1, found.d2, found.d3, found.d4), network.down, strict=True)
-    parts += zip((found.u1, found.u2, found.u3, found.u4), network.up, strict=True)
-    parts += zip((found.c6, found.c7, found.c8, found.c9), network.decoder, strict=True)
-    for own, other in parts:
-        own.load_state_dict(other.state_dict())
+    blocks = [*network.encoder, network.bottom, *network.decoder]
+    others = {f"c{level}": block for level, block in enumerate(blocks, 1)} | {"out": network.out}
+    others |= {f"d{level}": block for level, block in enumerate(network.down, 1)}
+    others |= {f"u{level}": block for level, block in enumerate(network.up, 1)}
+    for name, block in others.items():
+        found.get_submodule(name).load_state_dict(block.state_dict())
     return found.train(network.training)
 
 
@@ -61,22 +74,11 @@ def widen(network: UNet, factor: int) -> UNet:
     return wide.train(network.training)
 
 
-def count_gflop(width: int, size: int, num_classes: int, *, training: bool) -> float:
-    """The work of the article's network on one square image, in 1e9 operations; `training` adds the backward pass."""
-    return _count(lambda: article.UNet(1, num_classes, width), (1, 1, size, size), training)
-
-
-def count_own_gflop(network: UNet, size: tuple[int, int]) -> float:
-    """The work of a network of this project on one image of `size`, `(rows, columns)`, in 1e9 operations."""
-    config, channels = network.config, network.in_channels
-    return _count(lambda: build_unet(config, channels, network.out_channels), (1, channels, *size), training=False)
-
-
-def _count(build: Callable[[], nn.Module], shape: tuple[int, ...], training: bool) -> float:
-    with torch.device("meta"):
-        network, picture = build(), torch.empty(shape)
+def count_gflop(network: nn.Module, shape: tuple[int, int, int], *, training: bool = False) -> float:
+    """The work of a network on one image `(channel, rows, columns)`, 1e9 operations; `training` adds the way back."""
+    network = copy.deepcopy(network).to("meta")
     with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(training):
-        found = network(picture)
+        found = network(torch.empty(1, *shape, device="meta"))
         if training:
             found.sum().backward()
     return float(counter.get_total_flops() / 1e9)

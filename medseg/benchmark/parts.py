@@ -4,17 +4,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from medseg.benchmark.bench import Bench
 from medseg.benchmark.config import Part
+from medseg.benchmark.contest import Contest
 from medseg.benchmark.folder import measure_folder
 from medseg.benchmark.limit import measure_limit
 from medseg.benchmark.prediction import measure_prediction
-from medseg.benchmark.result import Comparison
-from medseg.benchmark.subject import Subject
 from medseg.benchmark.time_to_dice import measure_time_to_dice
 from medseg.benchmark.training import measure_training
 from medseg.hardware.cpu import keep_freed_memory
 
-_PARTS: Mapping[Part, Callable[[Subject], Iterator[Comparison]]] = {
+_PARTS: Mapping[Part, Callable[[Bench], Iterator[Contest]]] = {
     "limit": measure_limit,
     "prediction": measure_prediction,
     "folder": measure_folder,
@@ -23,17 +23,17 @@ _PARTS: Mapping[Part, Callable[[Subject], Iterator[Comparison]]] = {
 }
 
 
-def measure_parts(subject: Subject) -> Iterator[Comparison]:
-    """What `settings.parts` name, each comparison as soon as it is made; how long each part took goes to stderr.
+def measure_parts(bench: Bench) -> Iterator[Contest]:
+    """What `benchmark.parts` names, each contest as soon as it is over; how long each part took goes to stderr.
 
     Always in one order, training last: it changes how the process takes memory, as `fit_network` does. That is to the
     advantage of the article's training too, which makes ratios a little too small.
     """
     for part, measure in _PARTS.items():
-        if part not in subject.settings.parts:
+        if part not in bench.settings.parts:
             continue
-        if part in ("training", "time_to_dice") and subject.device.type == "cpu":
+        if part in ("training", "time_to_dice") and bench.device.type == "cpu":
             keep_freed_memory()
         start = time.monotonic()
-        yield from measure(subject)
+        yield from measure(bench)
         print(f"{part}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)

@@ -1,10 +1,13 @@
-"""Prediction: the time that the network takes for a picture, in the article's loop and on each backend."""
+"""Prediction: the time that the network takes for an image, in the article's loop and on each backend."""
 
+import copy
+import itertools
 import tempfile
+from collections import deque
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from statistics import median
 
 import numpy as np
 import torch
@@ -12,101 +15,120 @@ from PIL import Image
 from torch import Tensor
 
 from medseg.benchmark import article
-from medseg.benchmark.alternation import Turn, alternate, synchronize, timed
-from medseg.benchmark.limit import Products
-from medseg.benchmark.networks import count_own_gflop
-from medseg.benchmark.result import Comparison, Row, find_limit
-from medseg.benchmark.subject import ARTICLE, ArticleSide, Subject
+from medseg.benchmark.bench import Bench
+from medseg.benchmark.contest import ARTICLE, Contest, Contestant, Details, compete, timed
+from medseg.benchmark.limit import enter_products
+from medseg.benchmark.networks import count_gflop, stand_beside
 from medseg.hardware.compiler import prepare_compiler
-from medseg.hardware.precision import has_bf16
 from medseg.inference.backends import Backend, Forward
 from medseg.inference.openvino_runtime import is_installed, quantize
 from medseg.metrics.overlap import measure_overlap
-from medseg.model.checkpoint import QuantizedNetwork
 from medseg.model.unet import UNet
 
-_MOST_PICTURES = 64  # in a turn
+_MOST_IMAGES = 64  # in a turn
 _can_compile = cache(prepare_compiler)  # which says why not, once
 
 
-def measure_prediction(subject: Subject) -> Iterator[Comparison]:
-    """One comparison for each width and size."""
-    for width in subject.widths:
-        for size in subject.sizes:
-            yield _compare(subject, width, size)
+def measure_prediction(bench: Bench) -> Iterator[Contest]:
+    """One contest for each width and size."""
+    for width, size in itertools.product(bench.widths, bench.sizes):
+        yield _hold(bench, width, size)
 
 
-def _compare(subject: Subject, width: int, size: tuple[int, int]) -> Comparison:
-    settings, device, network = subject.settings, subject.device, subject.network(width)
-    theirs, gflop = subject.article(width, size), count_own_gflop(network, size)
-    products = Products(device, settings.product_seconds)
-    shown = subject.images("validation", size)
-    number = min(max(1, round(products.gflop / gflop)), _MOST_PICTURES)  # as much work in a turn as a product is
-    pictures = shown[torch.arange(number) % len(shown)]
-    missing = {backend: _why_not(backend) for backend in list_backends(subject)}
-    forwards = {b.name: _load(b, network, size, subject) for b, reason in missing.items() if not reason}
-    with tempfile.TemporaryDirectory(dir=subject.folder) as folder:
-        loop = ArticleLoop(theirs, pictures, device, Path(folder))
-        turns = {**products.turns, ARTICLE: loop.turn}
-        turns |= {name: _turn(forward, pictures, device, settings.batch_size) for name, forward in forwards.items()}
-        times = alternate(turns, settings.turns, settings.seconds)
-    card, _ = subject.model
-    has_masks = size == card.preprocess.size and card.reading.color != "rgb"  # at other sizes they say nothing
-    agreement = _measure_agreement(subject, network, forwards) if has_masks else {}
-    details = {"loop_seconds": loop.seconds_an_image}
-    rows = [Row(ARTICLE, times[ARTICLE], theirs.gflop, note=theirs.note, details=details)]
-    rows += [
-        Row(b.name, times.get(b.name), gflop, note=reason, details=agreement.get(b.name, {}))
-        for b, reason in missing.items()
-    ]
-    measured, title = products.describe(times), f"width {width}, {size[0]} x {size[1]}"
-    return Comparison("prediction", title, tuple(rows), ARTICLE, find_limit(measured), products=measured)
+def _hold(bench: Bench, width: int, size: tuple[int, int]) -> Contest:
+    network, products, shown = bench.network(width), enter_products(bench), bench.images("validation", size)
+    gflop, judge = count_gflop(network, (network.in_channels, *size)), Judge(bench, network, size)
+    work = max(product.gflop or 0.0 for product in products)  # as much in a turn as a product is
+    images = shown[torch.arange(min(max(1, round(work / gflop)), _MOST_IMAGES)) % len(shown)]
+    with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
+        theirs = enter_article(network, images, bench.device, Path(folder))
+        ours = [enter_backend(backend, bench, network, images, gflop, judge) for backend in list_backends(bench)]
+        found = compete([*products, theirs, *ours], bench.settings.turns, bench.settings.seconds)
+    title = f"width {width}, {size[0]} x {size[1]}"
+    return Contest("prediction", title, found[len(products) :], products=found[: len(products)])
 
 
-def list_backends(subject: Subject) -> list[Backend]:
+def list_backends(bench: Bench) -> list[Backend]:
     """Those that the settings name, on the device, in every precision that they know, whether installed or not."""
-    on_cpu = subject.device.type == "cpu"
     return [
-        Backend(library, subject.device, precision)
-        for library in subject.settings.backends
-        if on_cpu or library != "openvino"
+        Backend(library, bench.hardware, precision)
+        for library in bench.settings.backends
+        if bench.device.type == "cpu" or library != "openvino"
         for precision in ("fp32", "bf16", "int8")
         if precision != "int8" or library == "openvino"
     ]
 
 
-class ArticleLoop:
-    """The article's test loop over JPEG files of some pictures."""
+def enter_article(own: UNet, images: Tensor, device: torch.device, folder: Path) -> Contestant:
+    """The article's test loop over JPEG files of `images`: its time is that of its network, which stands beside `own`.
 
-    def __init__(self, side: ArticleSide, pictures: Tensor, device: torch.device, folder: Path) -> None:
-        self.network, self.device, self.folder = side.network.to(device).eval(), device, folder
-        self.number, self.size = len(pictures), side.size
-        self._seconds = 0.0
-        self._whole = timed(self._run, device)
-        self._wholes: list[float] = []
-        (folder / "test").mkdir()
-        for index, picture in enumerate(pictures):
-            grey = (picture[0].clamp(0, 1) * 255).round().numpy().astype(np.uint8)
-            Image.fromarray(grey).save(folder / "test" / f"{index}.jpg")
+    That of the whole loop, reading and writing included, is told.
+    """
+    rows, columns = images.shape[-2:]
+    network, size, note = stand_beside(own, (rows, columns))
+    network.to(device)
+    (folder / "test").mkdir()
+    for index, image in enumerate(images):
+        grey = (image[0].clamp(0, 1) * 255).round().numpy().astype(np.uint8)
+        Image.fromarray(grey).save(folder / "test" / f"{index}.jpg")
+    wholes: list[float] = []
 
-    def turn(self) -> float:
-        """Seconds that its network took for a picture."""
-        self._seconds = 0.0
-        self._wholes.append(self._whole() / self.number)
-        return self._seconds / self.number
+    def turn() -> float:
+        taken: list[float] = []
 
-    @property
-    def seconds_an_image(self) -> float:
-        """Of the whole loop, reading and writing included; the median."""
-        return float(np.median(self._wholes[1:]))
+        def predict(image: Tensor) -> Tensor:
+            found: list[Tensor] = []
+            taken.append(timed(lambda: found.append(network(image)), device)())
+            return found[0]
 
-    def _run(self) -> None:
-        article.predict(self._measured, self.device, self.folder / "test", self.folder / "pred", *self.size)
+        whole = timed(lambda: article.predict(predict, device, folder / "test", folder / "pred", *size), device)
+        wholes.append(whole() / len(images))
+        return sum(taken) / len(images)
 
-    def _measured(self, picture: Tensor) -> Tensor:
-        found: list[Tensor] = []
-        self._seconds += timed(lambda: found.append(self.network(picture)), self.device)()
-        return found[0]
+    gflop = count_gflop(network, (1, *size))
+    return Contestant(ARTICLE, gflop, note, turn=turn, tell=lambda _: {"loop_seconds": median(wholes[1:])})
+
+
+class Judge:
+    """Compares masks with those of PyTorch's plain fp32, at the size of the model: at others they say nothing."""
+
+    def __init__(self, bench: Bench, network: UNet, size: tuple[int, int]) -> None:
+        self.bench, self.network, self.size, (self.card, _) = bench, network, size, bench.model
+
+    def measure(self, forward: Forward) -> Details:
+        """The Dice, by class the mean over cases, and the worst."""
+        if self.size != self.card.preprocess.size or self.card.reading.color == "rgb":
+            return {}
+        masks = self._find_masks(forward)
+        dice = measure_overlap(masks, self._reference, torch.ones(masks.shape[:2], dtype=torch.bool))[0]
+        means = dict(zip(self.card.classes, dice.mean(dim=0).tolist(), strict=True))
+        return {"dice": means, "worst_dice": float(dice.min()), "cases": len(masks)}
+
+    @cached_property
+    def _reference(self) -> Tensor:
+        plain = copy.deepcopy(self.network).to(self.bench.device)
+        return self._find_masks(lambda image: plain(image.to(self.bench.device)))
+
+    @torch.no_grad()
+    def _find_masks(self, forward: Forward) -> Tensor:
+        images = self.bench.images("validation", self.size)[: self.bench.settings.cases]
+        return torch.cat([forward(image[None]).cpu() for image in images]) >= 0
+
+
+def enter_backend(
+    backend: Backend, bench: Bench, network: UNet, images: Tensor, gflop: float, judge: Judge
+) -> Contestant:
+    """A turn over all images, as seconds an image: one by one on a CPU, in batches on a GPU."""
+    if reason := _why_not(backend):
+        return Contestant(backend.name, gflop, reason)
+    (rows, columns), quantized = images.shape[-2:], None
+    if backend.precision == "int8":
+        number = bench.settings.cases if (rows, columns) == judge.card.preprocess.size else 1  # only its speed counts
+        quantized = quantize(network, list(bench.images("train", (rows, columns))[:number]))
+    forward = backend.load(network, (rows, columns), quantized)
+    batches = torch.split(images, 1 if bench.device.type == "cpu" else bench.settings.batch_size)
+    whole = timed(lambda: deque(map(forward, batches), maxlen=0), bench.device)
+    return Contestant(backend.name, gflop, turn=lambda: whole() / len(images), tell=lambda _: judge.measure(forward))
 
 
 def _why_not(backend: Backend) -> str:
@@ -115,48 +137,8 @@ def _why_not(backend: Backend) -> str:
     missing = [package for package in packages.get(backend.library, []) if not is_installed(package)]
     if missing:
         return f"{' and '.join(missing)} not installed: pip install 'medseg[openvino]'"
-    if backend.precision == "bf16" and not has_bf16(backend.device):
+    if backend.precision == "bf16" and not backend.hardware.has_bf16:
         return "not measured: no bfloat16 in this hardware"
-    if backend.library == "inductor" and not _can_compile(backend.device):
+    if backend.library == "inductor" and not _can_compile(backend.hardware.device):
         return "not measured: torch.compile does not work here"
     return ""
-
-
-def _load(backend: Backend, network: UNet, size: tuple[int, int], subject: Subject) -> Forward:
-    quantized: QuantizedNetwork | None = None
-    if backend.precision == "int8":
-        own = subject.model[0].preprocess.size
-        number = subject.settings.cases if size == own else 1  # elsewhere only its speed counts
-        quantized = quantize(network, list(subject.images("train", size)[:number]))
-    return backend.load(network, size, quantized)
-
-
-def _turn(forward: Forward, pictures: Tensor, device: torch.device, batch_size: int) -> Turn:
-    """A turn over all pictures, as seconds a picture: one by one on a processor, in batches on a GPU."""
-    batches = torch.split(pictures, 1 if device.type == "cpu" else batch_size)
-
-    def work() -> None:
-        for batch in batches:
-            forward(batch)
-
-    whole = timed(work, device)
-    return lambda: whole() / len(pictures)
-
-
-@torch.no_grad()
-def _measure_agreement(subject: Subject, network: UNet, forwards: dict[str, Forward]) -> dict[str, dict[str, Any]]:
-    """By backend: `dice`, by class the mean Dice of its masks with those of PyTorch's plain fp32, and the `worst`."""
-    card, _ = subject.model
-    pictures = subject.images("validation", card.preprocess.size)[: subject.settings.cases]
-    plain = network.to(subject.device)
-    reference = torch.cat([plain(picture[None].to(subject.device)).cpu() for picture in pictures]) >= 0
-    network.cpu()
-    present = torch.ones(reference.shape[:2], dtype=torch.bool)
-    found = {}
-    for name, forward in forwards.items():
-        masks = torch.cat([forward(picture[None]).cpu() for picture in pictures]) >= 0
-        synchronize(subject.device)
-        dice = measure_overlap(masks, reference, present)[0]
-        means = dict(zip(card.classes, dice.mean(dim=0).tolist(), strict=True))
-        found[name] = {"dice": means, "worst_dice": float(dice.min()), "cases": len(pictures)}
-    return found

@@ -2,65 +2,27 @@
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
-import torch
 from ignite.engine import Events
 from torch import Tensor
 
+from medseg.benchmark.recipe import BenchmarkRecipe
 from medseg.data.augment import Augment
-from medseg.data.config import AugmentConfig, DataConfig, PhantomConfig, PreprocessConfig, SplitConfig
 from medseg.data.loaders import CachedCases
+from medseg.hardware.device import Hardware
 from medseg.model.checkpoint import ModelCard
-from medseg.model.config import ModelConfig
 from medseg.training.batch_size import settle_batch_size
-from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
+from medseg.training.config import TrainingConfig
 from medseg.training.fit import wire_training
-
-
-class Recipe(Protocol):
-    """What decides a training; a command's configuration has it."""
-
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-
-    @property
-    def data(self) -> DataConfig: ...  # noqa: D102
-
-    @property
-    def phantom(self) -> PhantomConfig: ...  # noqa: D102
-
-    @property
-    def split(self) -> SplitConfig: ...  # noqa: D102
-
-    @property
-    def preprocess(self) -> PreprocessConfig: ...  # noqa: D102
-
-    @property
-    def augment(self) -> AugmentConfig: ...  # noqa: D102
-
-    @property
-    def model(self) -> ModelConfig: ...  # noqa: D102
-
-    @property
-    def loss(self) -> LossConfig: ...  # noqa: D102
-
-    @property
-    def optim(self) -> OptimConfig: ...  # noqa: D102
-
-    @property
-    def train(self) -> TrainingConfig: ...  # noqa: D102
 
 
 class MarkedAugment(Augment):
     """Augmentation that says when what was before it, `data`, and when it is over."""
 
-    mark: Callable[[str], None] | None = None
+    mark: Callable[[str], None] = staticmethod(lambda name: None)
 
     def __call__(self, images: Tensor, targets: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
         """As `Augment`."""
-        if self.mark is None:
-            return super().__call__(images, targets, iteration)
         self.mark("data")
         changed = super().__call__(images, targets, iteration)
         self.mark("augmentation")
@@ -71,12 +33,12 @@ class Session:
     """A training wired as `fit_network` wires it, that goes on step by step; in between its budget stands still."""
 
     def __init__(
-        self, recipe: Recipe, card: ModelCard, train: TrainingConfig, cached: CachedCases, device: torch.device
+        self, recipe: BenchmarkRecipe, card: ModelCard, train: TrainingConfig, cached: CachedCases, hardware: Hardware
     ) -> None:
-        train = settle_batch_size(train, card, len(cached), None)
-        self.augment = MarkedAugment(recipe.augment, recipe.seed, device)
-        sections = train, recipe.optim, recipe.loss
-        wired = wire_training(card, cached, sections, self.augment, recipe.seed, device)
+        train = settle_batch_size(train, card, len(cached), hardware, None)
+        self.augment = MarkedAugment(recipe.augment, recipe.seed, hardware.device)
+        recipe = recipe.model_copy(update={"train": train})
+        wired = wire_training(recipe, card, cached, hardware, self.augment)
         self.trainer, self.budget, self.average = wired.trainer, wired.budget, wired.average
         self.batch_size = wired.sampler.batch_size
         self.budget.attach(self.trainer)

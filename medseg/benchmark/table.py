@@ -1,9 +1,6 @@
-"""Comparisons as lines of text, aligned."""
+"""Contests as lines of text, aligned."""
 
-from collections.abc import Sequence
-
-from medseg.benchmark.result import Comparison, Row
-from medseg.benchmark.training import UNSAVED, UNSAVED_RATIO
+from medseg.benchmark.contest import UNSAVED, Contest, Contestant, find_quartiles
 
 _HEADINGS = {
     "limit": "The limit",
@@ -13,79 +10,59 @@ _HEADINGS = {
     "time_to_dice": "Time to a validation Dice",
 }
 _SUMMED = dict.fromkeys(("decode", "write"), " (sum of processes)")
+_DETAILS = {
+    "dice": "Dice with fp32: {}",
+    "loop_seconds": "whole loop {:.4g} s",
+    "backend": "{}",
+    "steady_images_per_second": "{:.4g}/s after its start",
+    "shares": "{}",
+    "ratio_to_nothing_saved": f"{{:.2f}} times {UNSAVED}",
+    "best_dice": "best Dice {:.3f}",
+}
 
 
-def format_table(comparison: Comparison) -> str:
-    """A heading and one line a row: time with its quartiles, rate, share of the limit, ratio, what else is known."""
-    heading = f"{_HEADINGS[comparison.part]}, {comparison.title}"
-    unit = comparison.unit
-    share = f"of {comparison.limit_precision}"
-    names: tuple[str, ...] = ("", f"s/{unit}", "quartiles", f"{unit}s/s", "GFLOP/s", share, "ratio", "")
-    lines = [names, *(_format_row(comparison, row) for row in comparison.rows)]
-    return "\n".join([heading, *(f"  {line}" for line in _align(lines))])
+def format_table(contest: Contest) -> str:
+    """A heading and a line a contestant: time with its quartiles, rate, share of the limit, ratio, what else is known.
+
+    Columns of equal width, but for the last: the first to the left, the rest to the right; empty ones go.
+    """
+    unit, share = contest.unit, f"of {contest.limit_precision}"
+    names = ("", f"s/{unit}", "quartiles", f"{unit}s/s", "GFLOP/s", share, "ratio", "")
+    lines = [names, *(_format(contest, who) for who in contest.contestants)]
+    *columns, last = zip(*lines, strict=True)
+    widths = [max(map(len, column)) if any(column[1:]) else 0 for column in columns]
+    shown = [f"{_HEADINGS[contest.part]}, {contest.title}"]
+    for (first, *others), end in zip(zip(*columns, strict=True), last, strict=True):
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True) if width]
+        shown.append(f"  {'  '.join([first.ljust(widths[0]), *cells, end])}".rstrip())
+    return "\n".join(shown)
 
 
-def _format_row(comparison: Comparison, row: Row) -> tuple[str, ...]:
-    times = row.times
-    if times is None:
-        return (row.name, "-", "", "", "", "", "", _describe(row))
-    low, high = times.quartiles
+def _format(contest: Contest, who: Contestant) -> tuple[str, ...]:
+    if who.seconds is None:
+        return who.name, "-", *[""] * 5, _describe(who)
+    low, high = find_quartiles(who.turns)
     return (
-        row.name,
-        f"{times.median:.4g}",
-        f"{low:.4g} .. {high:.4g}" if len(times.turns) > 1 else "",
-        f"{1 / times.median:.4g}",
-        _show(row.gflops, "{:.0f}"),
-        _show(comparison.fraction(row), "{:.2f}"),
-        _show_ratio(comparison, row),
-        _describe(row),
+        who.name,
+        f"{who.seconds:.4g}",
+        f"{low:.4g} .. {high:.4g}" if len(who.turns) > 1 else "",
+        f"{1 / who.seconds:.4g}",
+        _show(who.gflops, "{:.0f}"),
+        _show(contest.fraction(who), "{:.2f}"),
+        _show(contest.ratio(who), "more than {:.2f}" if contest.is_bound else "{:.2f}"),
+        _describe(who),
     )
 
 
-def _show_ratio(comparison: Comparison, row: Row) -> str:
-    ratio = comparison.ratio(row)
-    sign = "more than " if comparison.is_bound else ""
-    return "" if ratio is None else f"{sign}{ratio:.2f}"
-
-
-def _describe(row: Row) -> str:
+def _describe(who: Contestant) -> str:
     """What else is known, as far as a line has room for it."""
-    details = row.details
-    found = [row.note] if row.note else []
-    if "dice" in details:
-        dice = " ".join(f"{name} {value:.4f}" for name, value in details["dice"].items())
-        found.append(f"Dice with fp32: {dice}")
-    if "loop_seconds" in details:
-        found.append(f"whole loop {details['loop_seconds']:.4g} s")
-    if "backend" in details:
-        found.append(details["backend"])
-    if "steady_images_per_second" in details:
-        found.append(f"{details['steady_images_per_second']:.4g}/s after its start")
-    if details.get("shares"):
-        found.append(
-            ", ".join(f"{name} {share:.0%}{_SUMMED.get(name, '')}" for name, share in details["shares"].items())
-        )
-    if UNSAVED_RATIO in details:
-        found.append(f"{details[UNSAVED_RATIO]:.2f} times {UNSAVED}")
-    if "best_dice" in details:
-        found.append(f"best Dice {details['best_dice']:.3f}")
-    return "  ".join(found)
+    details, said = who.details, dict(who.details)
+    said["dice"] = " ".join(f"{name} {value:.4f}" for name, value in details.get("dice", {}).items())
+    shares = details.get("shares", {}).items()
+    said["shares"] = ", ".join(f"{name} {share:.0%}{_SUMMED.get(name, '')}" for name, share in shares)
+    found = [template.format(said[name]) for name, template in _DETAILS.items() if said.get(name) not in (None, "")]
+    return "  ".join([who.note, *found] if who.note else found)
 
 
 def _show(value: float | None, template: str) -> str:
     return "" if value is None else template.format(value)
-
-
-def _align(lines: Sequence[tuple[str, ...]]) -> list[str]:
-    """Columns of equal width, but for the last: the first to the left, the rest to the right; empty ones go."""
-    columns = list(zip(*lines, strict=True))
-    used = [column for column in columns[:-1] if any(column[1:])]
-    widths = [max(map(len, column)) for column in used]
-    aligned = []
-    for index, line in enumerate(lines):
-        cells = [
-            column[index].ljust(width) if number == 0 else column[index].rjust(width)
-            for number, (column, width) in enumerate(zip(used, widths, strict=True))
-        ]
-        aligned.append("  ".join([*cells, line[-1]]).rstrip())
-    return aligned

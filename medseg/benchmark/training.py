@@ -1,9 +1,9 @@
-"""Training: the time that a step takes for a picture, in the article's loop and in this project's, and on what."""
+"""Training: the time that a step takes for an image, in the article's loop and in this project's, and on what."""
 
 import copy
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -14,88 +14,79 @@ from ignite.engine import Events
 from monai.engines.utils import IterationEvents
 
 from medseg.benchmark import article
-from medseg.benchmark.alternation import Turn, alternate, synchronize, timed
-from medseg.benchmark.limit import Products
+from medseg.benchmark.bench import Bench, load_pairs
+from medseg.benchmark.contest import ARTICLE, UNSAVED, Contest, Contestant, Details, compete, synchronize, timed
+from medseg.benchmark.limit import enter_products
 from medseg.benchmark.networks import article_config, count_gflop
-from medseg.benchmark.result import Comparison, Row, find_limit
 from medseg.benchmark.session import Session
-from medseg.benchmark.subject import ARTICLE, Subject, load_pairs
 from medseg.data.loaders import CachedCases
+from medseg.model.config import ModelConfig
 
-NO_NUMBER = "between 0 and 1"
-"""What BCELoss says, on a CPU, of probabilities that are NaN."""
 SHARES = ("data", "augmentation", "forward", "backward", "optimiser", "other")
-UNSAVED = f"{ARTICLE}, nothing saved"
-"""The row of the article's loop without its pictures and weights, as ours is measured."""
-UNSAVED_RATIO = "ratio_to_nothing_saved"
-_SAVES = "writes a picture each step, its weights every ten"
 _ARTICLE_STEPS = 10  # in a turn: it saves its weights every ten
 _UNSAVED_STEPS = 5  # in a turn: it prints every five
 _SHARE_STEPS = 2
+_ENDS = (
+    (Events.GET_BATCH_STARTED, "other"),
+    (Events.GET_BATCH_COMPLETED, "data"),
+    (Events.ITERATION_STARTED, "other"),
+    (IterationEvents.FORWARD_COMPLETED, "forward"),
+    (IterationEvents.LOSS_COMPLETED, "forward"),
+    (IterationEvents.MODEL_COMPLETED, "optimiser"),
+    (Events.ITERATION_COMPLETED, "optimiser"),
+)
 
 
-def measure_training(subject: Subject) -> Iterator[Comparison]:
-    """One comparison for each width: the article's loop, saving or not, ours with its reflect padding or with zeros.
+def measure_training(bench: Bench) -> Iterator[Contest]:
+    """One contest for each width: the article's loop, saving or not, ours with its reflect padding or with zeros.
 
     Ours is the step alone, without validation and saving.
     """
-    for width in subject.training_widths:
-        yield _compare(subject, width)
+    for width in bench.training_widths:
+        yield _hold(bench, width, (bench.settings.training_size, bench.settings.training_size))
 
 
-def _compare(subject: Subject, width: int) -> Comparison:
-    settings, device = subject.settings, subject.device
-    size = settings.training_size, settings.training_size
-    cached = subject.pictures("train", size)
-    gflop = count_gflop(width, settings.training_size, len(subject.classes), training=True)
-    products = Products(device, settings.product_seconds)
-    train = subject.recipe.train.model_copy(
-        update={"batch_size": settings.batch_size, "coarse": 0.0, "epochs": 10**6, "minutes": None}
-    )
-    sessions = {
-        f"medseg, {name} padding": Session(
-            subject.recipe, subject.describe(article_config(width, mode), size), train, cached, device
-        )
-        for name, mode in (("reflect", "reflect"), ("zero", "zeros"))
-    }
+def _hold(bench: Bench, width: int, size: tuple[int, int]) -> Contest:
+    cached, products = bench.cases("train", size), enter_products(bench)
     with ExitStack() as stack:
-        loop = ArticleTraining(width, cached, device, subject.folder, stack)
-        unsaved = ArticleTraining(width, cached, device, subject.folder, stack, saves=False)
-        turns: dict[str, Turn] = {**products.turns, ARTICLE: loop.turn, UNSAVED: unsaved.turn}
-        turns |= {name: partial(_time_step, session, device) for name, session in sessions.items()}
-        ours = [session.step for session in sessions.values()]
-        for step in (*products.turns.values(), loop.step, unsaved.step, *ours):
-            step()  # so that turns need no warming; of ten steps of the article's loop one will save
-        times = alternate(turns, settings.turns, settings.seconds, warm=False)
-    details: dict[str, dict[str, Any]] = {name: {"batch_size": 1} for name in (ARTICLE, UNSAVED)}
-    for name, session in sessions.items():
-        ratio = times[UNSAVED].median / times[name].median
-        shares = measure_shares(session, device)
-        details[name] = {"batch_size": session.batch_size, UNSAVED_RATIO: ratio, "shares": shares}
-    notes = {ARTICLE: _SAVES}
-    rows = [Row(name, times[name], gflop, note=notes.get(name, ""), details=shown) for name, shown in details.items()]
-    title = f"width {width}, {settings.training_size} x {settings.training_size}"
-    measured = products.describe(times)
-    return Comparison("training", title, tuple(rows), ARTICLE, find_limit(measured), products=measured)
+        build_loop = partial(ArticleTraining, width, cached, bench.device, bench.folder, stack)
+        loop, unsaved = build_loop(), build_loop(saves=False)
+        gflop = count_gflop(loop.network, (1, *size), training=True)
+        entered = [
+            loop.enter(ARTICLE, gflop, "writes a picture each step, its weights every ten"),
+            unsaved.enter(UNSAVED, gflop),
+            enter_ours("medseg, reflect padding", bench, article_config(width), cached, gflop),
+            enter_ours("medseg, zero padding", bench, article_config(width, "zeros"), cached, gflop),
+        ]
+        found = compete([*products, *entered], bench.settings.turns, bench.settings.seconds)
+    title = f"width {width}, {size[0]} x {size[1]}"
+    return Contest("training", title, found[len(products) :], products=found[: len(products)])
 
 
-def _time_step(session: Session, device: torch.device) -> float:
-    """Seconds a picture."""
-    return timed(session.step, device)() / session.batch_size
+def enter_ours(name: str, bench: Bench, model: ModelConfig, cached: CachedCases, gflop: float) -> Contestant:
+    """A step of ours a turn, as seconds an image."""
+    changes = {"batch_size": bench.settings.batch_size, "coarse": 0.0, "epochs": 10**6, "minutes": None}
+    rows, columns = cached.images.shape[-2:]
+    card, train = bench.describe(model, (rows, columns)), bench.recipe.train.model_copy(update=changes)
+    session = Session(bench.recipe, card, train, cached, bench.hardware)
+    step = timed(session.step, bench.device)
+
+    def tell(medians: Mapping[str, float]) -> Details:
+        ratio, shares = medians[UNSAVED] / medians[name], measure_shares(session, bench.device)
+        return {"batch_size": session.batch_size, "ratio_to_nothing_saved": ratio, "shares": shares}
+
+    return Contestant(name, gflop, turn=lambda: step() / session.batch_size, warm_up=step, tell=tell)
+
+
+class Diverged(Exception):  # noqa: N818
+    """The article's BCELoss met probabilities that are no numbers."""
 
 
 class ArticleTraining:
     """The article's training loop, some steps at a time."""
 
     def __init__(
-        self,
-        width: int,
-        cached: CachedCases,
-        device: torch.device,
-        folder: Path,
-        stack: ExitStack,
-        *,
-        saves: bool = True,
+        self, width: int, cached: CachedCases, device: torch.device, folder: Path, stack: ExitStack, saves: bool = True
     ) -> None:
         """Its files lie in a temporary folder below `folder`, which goes with `stack`."""
         self._steps = _ARTICLE_STEPS if saves else _UNSAVED_STEPS
@@ -105,64 +96,55 @@ class ArticleTraining:
         self._first = copy.deepcopy(self.network.state_dict())
         self._train = partial(article.train, self.network, load_pairs(cached), device, scratch if saves else None, log)
         self._running = self._train()
-        self.step = timed(lambda: next(self._running), device)
+        self._timed = timed(lambda: next(self._running), device)
+
+    def enter(self, name: str, gflop: float, note: str = "") -> Contestant:
+        """Some steps a turn, as seconds an image; after the step that does not count, one of ten will save."""
+        return Contestant(name, gflop, note, turn=self.turn, warm_up=self.step, tell=lambda _: {"batch_size": 1})
 
     def turn(self) -> float:
-        """Seconds a picture. A training whose loss is no number begins anew: its steps take as long."""
-        return sum(self._go_on() for _ in range(self._steps)) / self._steps
+        """Seconds an image. A training that diverges begins anew: its steps take as long."""
+        seconds: list[float] = []
+        while len(seconds) < self._steps:
+            try:
+                seconds.append(self.step())
+            except Diverged:
+                self.network.load_state_dict(self._first)
+                self._running = self._train()
+        return sum(seconds) / self._steps
 
-    def _go_on(self) -> float:
+    def step(self) -> float:
+        """Seconds of a step. Raises `Diverged`."""
         try:
-            return self.step()
+            return self._timed()
         except RuntimeError as error:
-            if NO_NUMBER not in str(error):
+            if "between 0 and 1" not in str(error):  # what BCELoss says, on a CPU, of NaN
                 raise
-        self.network.load_state_dict(self._first)
-        self._running = self._train()
-        return self.step()
+            raise Diverged from error
 
 
 def measure_shares(session: Session, device: torch.device) -> dict[str, float]:
-    """The share of a step's time that goes into each of `SHARES`; the sum is 1."""
-    watch = Stopwatch(session, device)
+    """The share of a step's time that goes into each of `SHARES`; the sum is 1.
+
+    Follows the events of the trainer: each stretch of time has the name of what ends it. `data`: the batch, and its way
+    to the device; `optimiser`: clipping, update, moving average; `other`: the engine's own work. On a GPU each stretch
+    is waited for, so that such steps are slower than others.
+    """
+    seconds, at = dict.fromkeys(SHARES, 0.0), time.perf_counter()
+
+    def mark(name: str) -> None:
+        nonlocal at
+        synchronize(device)
+        now = time.perf_counter()
+        seconds[name] += now - at
+        at = now
+
+    session.augment.mark = mark
+    last: Any = next(session.trainer.network.parameters())  # to get its gradient
+    last.register_post_accumulate_grad_hook(lambda _: mark("backward"))
+    for event, name in _ENDS:
+        session.trainer.add_event_handler(event, mark, name)
     for _ in range(_SHARE_STEPS):
         session.step()
-    return watch.shares
-
-
-class Stopwatch:
-    """Follows the events of a trainer; each stretch of time has the name of what ends it.
-
-    `data`: the batch, and its way to the device; `optimiser`: clipping, update, moving average; `other`: the engine's
-    own work. On a GPU each stretch is waited for, so that such steps are slower than others.
-    """
-
-    def __init__(self, session: Session, device: torch.device) -> None:
-        self._device = device
-        self._seconds = dict.fromkeys(SHARES, 0.0)
-        self._at = time.perf_counter()
-        trainer, session.augment.mark = session.trainer, self._mark
-        last: Any = next(trainer.network.parameters())  # to get its gradient
-        last.register_post_accumulate_grad_hook(lambda _: self._mark("backward"))
-        for event, name in (
-            (Events.GET_BATCH_STARTED, "other"),
-            (Events.GET_BATCH_COMPLETED, "data"),
-            (Events.ITERATION_STARTED, "other"),
-            (IterationEvents.FORWARD_COMPLETED, "forward"),
-            (IterationEvents.LOSS_COMPLETED, "forward"),
-            (IterationEvents.MODEL_COMPLETED, "optimiser"),
-            (Events.ITERATION_COMPLETED, "optimiser"),
-        ):
-            trainer.add_event_handler(event, self._mark, name)
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """By name."""
-        total = sum(self._seconds.values())
-        return {name: self._seconds[name] / total for name in SHARES}
-
-    def _mark(self, name: str) -> None:
-        synchronize(self._device)
-        now = time.perf_counter()
-        self._seconds[name] += now - self._at
-        self._at = now
+    total = sum(seconds.values())
+    return {name: spent / total for name, spent in seconds.items()}

@@ -4,16 +4,15 @@ from itertools import combinations
 
 import pytest
 
-from medseg.benchmark.alternation import Times
 from medseg.benchmark.chart import draw_chart
-from medseg.benchmark.result import Comparison, Row
-from medseg.benchmark.training import SHARES, UNSAVED
+from medseg.benchmark.contest import UNSAVED, Contest, Contestant
+from medseg.benchmark.training import SHARES
 
-LIMIT = Row("bf16 product", Times((0.16,)), 137.0)
+LIMIT = [Contestant("bf16 product", 137.0, turns=(0.16,))]
 SHARED = dict(zip(SHARES, (0.01, 0.06, 0.3, 0.5, 0.1, 0.03), strict=True))
 
 
-def build_prediction(width: int, size: int) -> Comparison:
+def build_prediction(width: int, size: int) -> Contest:
     gflop = 404 * (width / 64) ** 2 * (size / 512) ** 2
     rates = {
         "article": 200,
@@ -22,47 +21,48 @@ def build_prediction(width: int, size: int) -> Comparison:
         "openvino/cpu/fp32": 450,
         "openvino/cpu/bf16": 860,
     }
-    rows = [Row(name, Times((gflop / rate,)), gflop) for name, rate in rates.items()]
-    rows.append(Row("openvino/cpu/int8", note="nncf not installed: pip install 'medseg[openvino]'"))
-    return Comparison("prediction", f"width {width}, {size} x {size}", tuple(rows), "article", LIMIT)
+    rows = [Contestant(name, gflop, turns=(gflop / rate,)) for name, rate in rates.items()]
+    rows.append(Contestant("openvino/cpu/int8", note="nncf not installed: pip install 'medseg[openvino]'"))
+    return Contest("prediction", f"width {width}, {size} x {size}", rows, products=LIMIT)
 
 
-def build_training(width: int) -> Comparison:
-    rows = [Row(name, Times((1.2,)), 300.0) for name in ("article", UNSAVED)]
+def build_training(width: int) -> Contest:
+    rows = [Contestant(name, 300.0, turns=(1.2,)) for name in ("article", UNSAVED)]
     rows += [
-        Row(f"medseg, {mode} padding", Times((0.5,)), 300.0, details={"shares": SHARED}) for mode in ("reflect", "zero")
+        Contestant(f"medseg, {mode} padding", 300.0, turns=(0.5,), details={"shares": SHARED})
+        for mode in ("reflect", "zero")
     ]
-    return Comparison("training", f"width {width}, 256 x 256", tuple(rows), "article", LIMIT)
+    return Contest("training", f"width {width}, 256 x 256", rows, products=LIMIT)
 
 
 FOLDER = (
-    Row("network alone", Times((0.5,)), 404.0),
-    Row("DICOM to PNG", Times((0.55,)), 404.0),
-    Row("JPEG 2000 to PNG", Times((0.9,)), 404.0),
-    Row("DICOM to SEG", Times((0.7,)), 404.0),
+    Contestant("network alone", 404.0, turns=(0.5,)),
+    Contestant("DICOM to PNG", 404.0, turns=(0.55,)),
+    Contestant("JPEG 2000 to PNG", 404.0, turns=(0.9,)),
+    Contestant("DICOM to SEG", 404.0, turns=(0.7,)),
 )
-RACE = (Row("article", at_least=90.0, note="not reached in 1.5 minutes"), Row("medseg", Times((31.0,))))
+RACE = (Contestant("article", at_least=90.0, note="not reached in 1.5 minutes"), Contestant("medseg", turns=(31.0,)))
 ALL = [
-    Comparison(
+    Contest(
         "limit",
         "matrix product",
-        (Row("fp32", Times((0.4,)), 137.0), Row("bf16", Times((0.16,)), 137.0)),
+        (Contestant("fp32", 137.0, turns=(0.4,)), Contestant("bf16", 137.0, turns=(0.16,))),
         "fp32",
         LIMIT,
     ),
     *(build_prediction(width, size) for width in (16, 64) for size in (256, 512)),
     *(build_training(width) for width in (16, 64)),
-    Comparison("folder", "width 64, 512 x 512, 40 files of 2000 rows", FOLDER, "network alone"),
-    Comparison("time_to_dice", "validation Dice 0.95 (mean over classes)", RACE, "article"),
+    Contest("folder", "width 64, 512 x 512, 40 files of 2000 rows", FOLDER, "network alone"),
+    Contest("time_to_dice", "validation Dice 0.95 (mean over classes)", RACE),
 ]
 
 
 @pytest.mark.parametrize(
-    "comparisons", [ALL, ALL[:1], ALL[1:2], ALL[5:6], ALL[-2:]], ids=lambda c: f"{len(c)}-{c[0].part}"
+    "contests", [ALL, ALL[:1], ALL[1:2], ALL[5:6], ALL[-2:]], ids=lambda c: f"{len(c)}-{c[0].part}"
 )
-def test_words_do_not_overlap_nor_leave_the_picture(comparisons):
+def test_words_do_not_overlap_nor_leave_the_picture(contests):
     machine = "AMD EPYC; 2 of 2 cores; avx2, avx512_f, avx512_bf16; 23.5 GiB; torch 2.13.0+cpu; openvino 2026.4.1"
-    figure = draw_chart(comparisons, machine)
+    figure = draw_chart(contests, machine)
     figure.draw_without_rendering()
     boxes = [(figure.get_suptitle(), figure._suptitle.get_window_extent())]
     for axes in figure.axes:
@@ -84,7 +84,7 @@ def test_words_do_not_overlap_nor_leave_the_picture(comparisons):
 def test_every_row_is_named_with_its_ratio():
     figure = draw_chart(ALL, "AMD EPYC")
     names = {label.get_text() for axes in figure.axes for label in axes.get_yticklabels()}
-    assert {row.name for comparison in ALL for row in comparison.rows} <= names
+    assert {who.name for contest in ALL for who in contest.contestants} <= names
     words = {text.get_text() for axes in figure.axes for text in axes.texts}
     assert "4.30 times, 2.13 images/s" in words  # openvino/cpu/bf16 at width 64, 512 x 512
     assert "91%, 1.82 images/s" in words

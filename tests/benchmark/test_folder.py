@@ -6,10 +6,16 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 
-from medseg.benchmark.alternation import Times
-from medseg.benchmark.folder import FolderRun, describe_run, run_predict_dicom, write_files
-from medseg.errors import DataError, WorkerError
+from medseg.benchmark.folder import FolderRun, describe, write_files
+from medseg.errors import DataError
+from medseg.inference.choice import build_backend
+from medseg.inference.config import FolderPredictConfig
+from medseg.inference.models import load_models
+from medseg.inference.predictor import build_predictor
+from medseg.model.checkpoint import Accepts
 from medseg.radiograph import read_radiograph
+from medseg.tracking.config import StoreConfig
+from tests.support.model_files import write_model
 
 
 def test_files_are_objects_of_their_own_in_the_syntax_of_their_folder(tmp_path: Path) -> None:
@@ -26,33 +32,45 @@ def test_files_are_objects_of_their_own_in_the_syntax_of_their_folder(tmp_path: 
     assert (plain.pixels == packed.pixels).all()
 
 
-def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
-    with pytest.raises(WorkerError, match=r"ended with 2: error: .*no such file or folder"):
-        run_predict_dicom("model=none.pt", f"input.dir={tmp_path / 'nowhere'}")
-
-
 @pytest.fixture
-def summarize(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FolderRun]:
-    """A run whose command leaves these figures."""
+def build_run(tmp_path: Path) -> Callable[..., FolderRun]:
+    """Three small files, and a model that accepts what is asked for."""
+    write_files({ExplicitVRLittleEndian: tmp_path / "files"}, 3, 96, seed=1)
 
-    def build(**summary: object) -> FolderRun:
-        (tmp_path / "out" / "1").mkdir(parents=True)
-        (tmp_path / "out" / "1" / "summary.json").write_text(json.dumps(summary))
-        monkeypatch.setattr("medseg.benchmark.folder.run_predict_dicom", lambda *_: None)
-        return FolderRun(tmp_path / "model.pt", tmp_path, tmp_path / "out", "png", "cpu")
+    def build(format: str, accepts: Accepts) -> FolderRun:
+        model = load_models(
+            [str(write_model(tmp_path / "model.pt", accepts=accepts))], StoreConfig(), FolderPredictConfig()
+        )
+        config = FolderPredictConfig(device="cpu", backend="torch", precision="fp32")
+        predictor = build_predictor(model, build_backend(config, model), config)
+        return FolderRun(predictor, tmp_path / "files", tmp_path / "out", format)
 
     return build
 
 
-def test_a_folder_of_which_nothing_is_predicted_is_said(summarize: Callable[..., FolderRun]) -> None:
-    with pytest.raises(DataError, match=r"predicted none of the files.*modality"):
-        summarize(predicted=0, seconds=1, reasons={"modality": 3}).turn()
-
-
-def test_seconds_are_those_of_an_image_and_the_steady_rate_leaves_the_start_out(
-    summarize: Callable[..., FolderRun],
+@pytest.mark.parametrize(("format", "kept"), [("png", "png/*/*.png"), ("seg", "seg/*.dcm")])
+def test_each_turn_predicts_all_files_into_a_folder_of_its_own(
+    format: str, kept: str, build_run: Callable[..., FolderRun], tmp_path: Path
 ) -> None:
-    run = summarize(predicted=4, seconds=10.0, shares={"start": 0.2})
-    seconds = run.turn()
-    assert seconds == 2.5
-    assert describe_run("folder", run, Times((seconds,)), 3.0).details["steady_images_per_second"] == 0.5
+    run = build_run(format, Accepts())
+    seconds = [run.turn(), run.turn()]
+    assert all(found > 0 for found in seconds)
+    assert {"start", "decode", "predict", "write", "waiting"} == run.details["shares"].keys()
+    assert run.details["steady_images_per_second"] > 1 / seconds[1]
+    for folder in (tmp_path / "out").iterdir():
+        rows = [json.loads(line) for line in (folder / "report.jsonl").read_text().splitlines()]
+        assert [(row["path"], row["status"]) for row in rows] == [(f"000{i}.dcm", "done") for i in range(3)]
+        assert all(row["modality"] == "DX" for row in rows)
+        assert len({path.stem for path in folder.glob(kept)}) == 3
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_a_folder_of_which_nothing_is_predicted_is_said(build_run: Callable[..., FolderRun]) -> None:
+    run = build_run("png", Accepts(modalities=("MG",)))
+    with pytest.raises(DataError, match=r"predicted none of the files.*modality': 3"):
+        run.turn()
+
+
+def test_the_steady_rate_leaves_the_start_out() -> None:
+    found = describe(4, 10.0, {"start": 2.0, "predict": 5.0})
+    assert found == {"shares": {"start": 0.2, "predict": 0.5}, "steady_images_per_second": 0.5}

@@ -2,12 +2,13 @@ import pytest
 import torch
 from torch import nn
 
+from medseg.benchmark.article import UNet
 from medseg.benchmark.networks import (
     article_config,
     count_gflop,
-    count_own_gflop,
     fit_article,
     list_departures,
+    stand_beside,
     widen,
 )
 from medseg.model.config import ModelConfig
@@ -31,13 +32,14 @@ def count_by_hand(width: int, size: int, num_classes: int) -> float:
 @pytest.mark.parametrize(("width", "size"), [(2, 32), (4, 64)])
 def test_work_is_that_of_the_convolutions(width, size):
     expected = count_by_hand(width, size, 3)
-    assert count_gflop(width, size, 3, training=False) == pytest.approx(expected)
+    network = UNet(1, 3, width)
+    assert count_gflop(network, (1, size, size)) == pytest.approx(expected)
     first = 2 * 9 * width * size**2 / 1e9  # whose gradient by the picture nobody asks for
-    assert count_gflop(width, size, 3, training=True) == pytest.approx(3 * expected - first)
+    assert count_gflop(network, (1, size, size), training=True) == pytest.approx(3 * expected - first)
 
 
 def test_the_articles_work_at_its_own_size():
-    assert count_gflop(64, 512, 1, training=False) == pytest.approx(404, rel=0.02)
+    assert count_gflop(UNet(1, 1, 64), (1, 512, 512)) == pytest.approx(404, rel=0.02)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])
@@ -83,7 +85,8 @@ def test_the_work_of_any_network_is_that_of_its_convolutions(settings):
             )
     with torch.no_grad():
         network(torch.zeros(1, 1, 64, 96))
-    assert count_own_gflop(network, (64, 96)) == pytest.approx(sum(seen) / 1e9)
+    by_hand = sum(seen) / 1e9
+    assert count_gflop(network, (1, 64, 96)) == pytest.approx(by_hand)
 
 
 def test_what_is_not_the_articles_is_named():
@@ -95,3 +98,42 @@ def test_what_is_not_the_articles_is_named():
 @pytest.mark.parametrize(("size", "fitting"), [((512, 48), (512, 48)), ((250, 16), (256, 32)), ((33, 572), (48, 576))])
 def test_the_article_takes_multiples_of_sixteen(size, fitting):
     assert fit_article(size) == fitting
+
+
+def test_the_articles_network_computes_what_a_model_of_its_form_does():
+    own = build_unet(article_config(12).model_copy(update={"dropout": 0.05}), 1, 1).eval()
+    (theirs, size, note), image = stand_beside(own, (48, 32)), torch.rand(1, 1, 48, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(image), own(image).sigmoid())
+    assert (size, note) == ((48, 32), "")
+    square = count_gflop(theirs, (1, 48, 48))
+    assert count_gflop(theirs, (1, *size)) == pytest.approx(square * 2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "channels", "size", "expected"),
+    [
+        (article_config(12), 1, (50, 32), ((64, 32), "on 64 x 32 pixels")),
+        (
+            ModelConfig(width=12, depth=3, padding_mode="reflect"),
+            1,
+            (48, 32),
+            ((48, 32), "untrained, since the model has model.depth=3"),
+        ),
+        (
+            ModelConfig(width=12, depth=5),
+            3,
+            (70, 32),
+            (
+                (80, 32),
+                "untrained, on 80 x 32 pixels, since the model has model.depth=5, model.padding_mode=zeros, 3 channels",
+            ),
+        ),
+    ],
+)
+def test_what_the_model_is_compared_with_is_said(model, channels, size, expected):
+    theirs, fitting, note = stand_beside(build_unet(model, channels, 1).eval(), size)
+    assert (fitting, note) == expected
+    assert not theirs.training
+    with torch.no_grad():
+        assert theirs(torch.rand(1, 1, *fitting)).shape == (1, 1, *fitting)

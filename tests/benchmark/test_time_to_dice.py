@@ -1,19 +1,16 @@
 import pytest
 import torch
 
-from medseg.benchmark.alternation import Times
-from medseg.benchmark.config import BenchmarkSettings
-from medseg.benchmark.time_to_dice import Logit, Racer, cap_minutes, describe_racer
+from medseg.benchmark.time_to_dice import Logit, Racer, cap_minutes
+from medseg.benchmark.training import Diverged
 from medseg.training.config import TrainingConfig
-
-SETTINGS = BenchmarkSettings(dice=0.9)
 
 
 def race(scores: list[float], minutes: float) -> Racer:
     """A training of one second a step, looked at every three."""
     looks = iter(scores)
-    racer = Racer("ours", lambda: 1.0, lambda: next(looks), lambda: racer.seconds >= 60 * minutes)
-    while racer.is_running(0.9):
+    racer = Racer("ours", lambda: 1.0, lambda: next(looks), minutes)
+    while racer.may_reach(0.9):
         racer.advance(2.5)
     return racer
 
@@ -21,34 +18,35 @@ def race(scores: list[float], minutes: float) -> Racer:
 def test_only_steps_count_and_the_first_look_that_has_it_decides():
     racer = race([0.2, 0.85, 0.93, 0.99], minutes=10)
     assert racer.curve == [(3.0, 0.2), (6.0, 0.85), (9.0, 0.93)]
-    row = describe_racer(racer, SETTINGS)
-    assert row.times == Times((9.0,))
+    row = racer.describe(0.9)
+    assert row.turns == (9.0,)
     assert (row.details["steps"], row.details["best_dice"]) == (9, 0.93)
 
 
 def test_minutes_bound_it():
     racer = race([0.1, 0.3, 0.2, 0.1], minutes=0.1)
     assert racer.seconds == 6.0
-    row = describe_racer(racer, SETTINGS)
-    assert row.times is None
+    row = racer.describe(0.9)
+    assert row.turns == ()
     assert row.at_least == 6.0
     assert row.note == "not reached in 0.1 minutes"
     assert row.details["best_dice"] == 0.3
 
 
 def test_one_that_diverges_has_lost():
-    """As the article's loop may, narrow: its BCELoss meets NaN."""
-    outcomes = iter([torch.tensor([0.5]), torch.tensor([torch.nan]), None])
+    """As the article's loop may, narrow."""
+    steps = iter([1.0])
 
     def step():
-        torch.nn.BCELoss()(next(outcomes), torch.ones(1))
-        return 1.0
+        for seconds in steps:
+            return seconds
+        raise Diverged
 
-    racer = Racer("theirs", step, lambda: 0.3, lambda: False)
-    while racer.is_running(0.9):
+    racer = Racer("theirs", step, lambda: 0.3, minutes=10)
+    while racer.may_reach(0.9):
         racer.advance(5)
     assert racer.curve == [(1.0, 0.3)]
-    note = describe_racer(racer, SETTINGS).note
+    note = racer.describe(0.9).note
     assert note == "not reached in 0.0167 minutes: its probabilities were no numbers after 1 steps"
 
 
@@ -57,7 +55,13 @@ def test_other_errors_are_raised():
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        Racer("theirs", step, lambda: 0.3, lambda: False).advance(5)
+        Racer("theirs", step, lambda: 0.3, minutes=10).advance(5)
+
+
+def test_one_that_is_over_of_itself_goes_no_further():
+    racer = Racer("ours", lambda: 1.0, lambda: 0.3, 10, lambda: racer.steps == 2)
+    racer.advance(5)
+    assert (racer.curve, racer.may_reach(0.9)) == ([(2.0, 0.3)], False)
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.1, 0.5, 0.9, 1.0])

@@ -7,8 +7,9 @@ import pytest
 import torch
 from ignite.engine import Events
 
+from medseg.benchmark.recipe import Recipe
 from medseg.benchmark.session import Session
-from medseg.benchmark.training import SHARES, ArticleTraining, measure_shares
+from medseg.benchmark.training import SHARES, ArticleTraining, Diverged, measure_shares
 from medseg.data.augment import Augment
 from medseg.data.config import PreprocessConfig
 from medseg.data.loaders import CachedCases, CaseFacts, build_train_loader
@@ -17,7 +18,6 @@ from medseg.model.config import ModelConfig
 from medseg.training.engines import build_ema, build_trainer, seed_everything
 from medseg.training.handlers import Budget
 from medseg.training.losses import MaskedLoss
-from pipelines.benchmark_config import BenchmarkConfig
 
 CARD = ModelCard(
     classes=("spots",),
@@ -35,9 +35,9 @@ def cached() -> CachedCases:
     return CachedCases(tuple(facts), images, (images > 0.5).byte(), torch.ones(6, 1, dtype=torch.bool))
 
 
-def build_recipe(**train: object) -> BenchmarkConfig:
+def build_recipe(**train: object) -> Recipe:
     settings = {"minutes": None, "epochs": 3, "batch_size": 2, "precision": "fp32", "coarse": 0.4, **train}
-    return BenchmarkConfig.model_validate({"train": settings})
+    return Recipe.model_validate({"train": settings})
 
 
 def test_step_by_step_is_the_same_training(cached):
@@ -97,3 +97,16 @@ def test_an_article_loop_that_diverges_begins_anew(cached, tmp_path):
         weights = loop.network.state_dict()
         assert all(tensor.isfinite().all() for tensor in weights.values())
         assert weights["c1.layer.1.num_batches_tracked"] == 5  # the steps of a turn
+
+
+def test_a_loop_that_diverges_says_so_and_other_errors_are_raised(cached, tmp_path):
+    with ExitStack() as stack:
+        loop = ArticleTraining(2, cached, CPU, tmp_path, stack)
+        with torch.no_grad():
+            loop.network.out.weight.fill_(torch.nan)
+        with pytest.raises(Diverged):
+            loop.step()
+        loop = ArticleTraining(2, cached, CPU, tmp_path, stack)
+        loop.network.out = torch.nn.Conv2d(3, 1, 1)
+        with pytest.raises(RuntimeError, match="channels"):
+            loop.step()

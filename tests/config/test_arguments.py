@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from medseg.commands.benchmark import BenchmarkConfig
 from medseg.commands.check_data import CheckDataConfig
 from medseg.commands.evaluate_xray import EvaluateXrayConfig
 from medseg.commands.quantize_xray import QuantizeXrayConfig
 from medseg.config import Section, leaf_fields, parse_args, to_yaml
 from medseg.errors import ConfigError
-from pipelines.benchmark_config import BenchmarkConfig
 from pipelines.predict_config import PredictDicomConfig
 from tests.support.config_sections import Job, Optim, write
 
@@ -280,3 +280,11 @@ def test_monstrous_text(tmp_path, text):
     assert problems_of(write(tmp_path / "a.yaml", text))
     assert parse_args(Job, [f"optim.note={text}"]).optim.note == text
     assert problems_of(f"data.folds={text}")
+
+
+def test_a_section_of_before_is_read_as_the_present_one(tmp_path):
+    path = write(tmp_path / "a.yaml", "inference: {tta: [mirror], fill_holes: true}\npredict: {fill_holes: false}\n")
+    predict = parse_args(TrainXrayConfig, [path]).predict
+    assert (predict.tta, predict.fill_holes) == (("mirror",), False)
+    with pytest.raises(ConfigError, match=r"unknown key 'inference\.tta'; did you mean 'predict\.tta'\?"):
+        parse_args(TrainXrayConfig, [path, "inference.tta=[mirror]"])

@@ -3,11 +3,11 @@ import os
 import psutil
 import torch
 
-from medseg.benchmark.hardware import describe_hardware, describe_versions, name_machine
+from medseg.benchmark.machine import describe_machine, describe_versions, name_machine
 
 
 def test_hardware_is_this_machines():
-    found = describe_hardware(torch.device("cpu"))
+    found = describe_machine(torch.device("cpu"))
     assert 1 <= found["cores"]["usable"] <= len(os.sched_getaffinity(0))
     assert found["cores"]["logical"] == psutil.cpu_count()
     assert ("avx512_bf16" in found["instructions"]) == bool(torch.cpu.get_capabilities().get("avx512_bf16"))

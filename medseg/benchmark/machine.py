@@ -13,9 +13,10 @@ _INSTRUCTIONS = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "avx512_fp16"
 _PACKAGES = ("medseg", "torch", "monai", "openvino", "nncf", "numpy", "pydicom")
 
 
-def describe_hardware(device: torch.device) -> dict[str, Any]:
-    """Processor, cores, instruction sets, memory, and the GPU where `device` is one."""
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """CPU, cores, instruction sets, memory, and the GPU where `device` is one."""
     capabilities = torch.cpu.get_capabilities()
+    gpu = torch.cuda.get_device_properties(device) if device.type == "cuda" else None
     return {
         "processor": name_processor(),
         "cores": {
@@ -26,38 +27,33 @@ def describe_hardware(device: torch.device) -> dict[str, Any]:
         },
         "instructions": [name for name in _INSTRUCTIONS if capabilities.get(name)],
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "gpu": _describe_gpu(device) if device.type == "cuda" else None,
+        "gpu": gpu
+        and {
+            "name": gpu.name,
+            "memory_gib": round(gpu.total_memory / 2**30, 1),
+            "capability": f"{gpu.major}.{gpu.minor}",
+            "cuda": torch.version.cuda,
+        },
         "system": platform.platform(),
     }
 
 
-def name_machine(hardware: dict[str, Any]) -> str:
+def name_machine(machine: dict[str, Any]) -> str:
     """The same in a line."""
-    cores, gpu = hardware["cores"], hardware["gpu"]
-    parts = [hardware["processor"], f"{cores['usable']} of {cores['logical']} cores"]
-    parts += [", ".join(hardware["instructions"]), f"{hardware['memory_gib']:g} GiB"]
+    cores, gpu, versions = machine["cores"], machine["gpu"], describe_versions()
+    parts = [machine["processor"], f"{cores['usable']} of {cores['logical']} cores"]
+    parts += [", ".join(machine["instructions"]), f"{machine['memory_gib']:g} GiB"]
     parts += [f"{gpu['name']}, {gpu['memory_gib']:g} GiB"] if gpu else []
-    parts += [f"{name} {found}" for name in ("torch", "openvino") if (found := _find_version(name))]
+    parts += [f"{name} {versions[name]}" for name in ("torch", "openvino") if versions[name]]
     return "; ".join(filter(None, parts))
 
 
 def describe_versions() -> dict[str, str | None]:
     """The version of Python and of each library that matters; None where it is not installed."""
-    return {"python": platform.python_version(), **{name: _find_version(name) for name in _PACKAGES}}
-
-
-def _describe_gpu(device: torch.device) -> dict[str, Any]:
-    found = torch.cuda.get_device_properties(device)
-    return {
-        "name": found.name,
-        "memory_gib": round(found.total_memory / 2**30, 1),
-        "capability": f"{found.major}.{found.minor}",
-        "cuda": torch.version.cuda,
-    }
-
-
-def _find_version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
