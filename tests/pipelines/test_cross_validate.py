@@ -25,8 +25,9 @@ from pipelines import cross_validate, train_xray
 from pipelines.cross_config import CrossValidateConfig
 from pipelines.cross_folds import build_folds, measure_folds
 from tests.support.prediction_command import predict, rows
+from tests.support.processes import ROOT
 from tests.support.shape_images import write_png_folder
-from tests.support.training_command import ROOT, TINY, run_of, weights
+from tests.support.training_command import TINY, run_of, weights
 
 FOLDS = (
     "split.folds=2",
