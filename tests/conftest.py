@@ -16,7 +16,7 @@ from tests.support.shared_data import SHARED
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the commands do
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads at such small work, beside other tests, wait for each other
 
 
 @pytest.fixture

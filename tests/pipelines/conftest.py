@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.mlflow_stores import copy_store
+from tests.support.processes import run_fresh
 from tests.support.shape_images import write_png_folder
-from tests.support.training_command import train
+from tests.support.training_command import TINY
 
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 
@@ -22,10 +23,12 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> str
 def trained(
     tmp_path_factory: pytest.TempPathFactory, store: str
 ) -> tuple[Path, Path, subprocess.CompletedProcess[str]]:
-    """Six epochs without a break: the data, the output folder and what was printed."""
+    """Six epochs without a break, in a fresh process: the data, the output folder and what was printed."""
     folder = tmp_path_factory.mktemp("trained")
     data = write_png_folder(folder / "data", 24)
-    done = train(
+    done = run_fresh(
+        "pipelines.train_xray",
+        *TINY,
         f"data.root={data}",
         f"output.dir={folder / 'out'}",
         "train.epochs=6",

@@ -1,6 +1,7 @@
 """What ends the command, with which exit code and message."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.support.processes import ROOT
 from tests.support.shape_images import draw_case
-from tests.support.training_command import ROOT, command, train
+from tests.support.training_command import TINY, train
 
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 
@@ -31,13 +33,12 @@ def test_full_disk_while_saving_ends_with_the_file_named(tmp_path: Path, png_fol
             "-c",
             "trap '' XFSZ; ulimit -f 4000; exec \"$@\"",
             "-",
-            *command(
-                f"data.root={png_folder}",
-                f"output.dir={tmp_path / 'out'}",
-                "train.epochs=1",
-                "model.width=64",
-                f"tracking.uri={store}",
-            ),
+            *(sys.executable, "-m", "pipelines.train_xray", *TINY),
+            f"data.root={png_folder}",
+            f"output.dir={tmp_path / 'out'}",
+            "train.epochs=1",
+            "model.width=64",
+            f"tracking.uri={store}",
         ],
         cwd=ROOT,
         capture_output=True,

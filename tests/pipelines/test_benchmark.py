@@ -1,7 +1,6 @@
 """The whole command, on networks and pictures so small that every part takes seconds; no speed is asserted."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,9 +22,9 @@ from medseg.errors import ConfigError
 from medseg.model.checkpoint import Accepts, Reading
 from medseg.tracking.store import import_mlflow
 from tests.support.model_files import write_model
+from tests.support.processes import ROOT, Forked, run_fresh
 from tests.support.training_command import run_of
 
-ROOT = Path(__file__).parents[2]
 TINY = (
     "benchmark.widths=[8]",
     "benchmark.sizes=[32]",
@@ -53,15 +52,11 @@ TINY = (
 PARTS = ["limit", "prediction", "folder", "training", "time_to_dice"]
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "pipelines.benchmark", *TINY, *map(str, arguments)]
-
-
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory, store: str) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("benchmark")
-    arguments = command(f"tracking.uri={store}", f"output.dir={folder}")
-    return folder, subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
+    arguments = (*TINY, f"tracking.uri={store}", f"output.dir={folder}")
+    return folder, run_fresh("pipelines.benchmark", *arguments, timeout=500)
 
 
 @pytest.fixture(scope="module")
@@ -203,13 +198,12 @@ def test_any_model_is_measured_beside_the_articles_network_which_is_named(store,
 
 
 def test_an_interrupt_ends_it_and_its_run(store, tmp_path):
-    arguments = command(f"tracking.uri={store}", f"output.dir={tmp_path}", "benchmark.parts=[time_to_dice]")
+    arguments = [*TINY, f"tracking.uri={store}", f"output.dir={tmp_path}", "benchmark.parts=[time_to_dice]"]
     arguments += ["benchmark.dice=0.999", "benchmark.minutes=5", "train.minutes=5", "tracking.run_name=stopped"]
-    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    with Forked("pipelines.benchmark", *arguments) as process:
         process.stdout.readline()  # the machine: the run has begun
         time.sleep(2)
-        os.kill(process.pid, signal.SIGINT)
+        process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=240)
     assert process.returncode == 130, said
     assert "stopped by SIGINT" in said

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,20 +20,7 @@ from tests.support.planted_faults import (
     write_chests,
     write_manifest,
 )
-
-ROOT = Path(__file__).parents[2]
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines.check_data", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+from tests.support.processes import ROOT, run_forked, run_fresh
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +34,7 @@ def chests(clean, tmp_path):
 
 
 def test_sound_data(clean, tmp_path):
-    done = run(f"data.root={clean}", f"output.dir={tmp_path / 'out'}")
+    done = run_fresh("pipelines.check_data", f"data.root={clean}", f"output.dir={tmp_path / 'out'}")
     assert done.returncode == 0, done.stderr
     assert "24 of 24 cases read" in done.stdout
     assert "errors 0, warnings 0" in done.stdout
@@ -71,7 +56,7 @@ def test_faults(chests, tmp_path):
         "image_without_mask": remove_masks(5)(chests),
         "empty_mask": change_masks(lambda mask: mask * 0, 7, classes=["heart"])(chests),
     }
-    done = run(f"data.root={chests}", f"output.dir={tmp_path / 'out'}")
+    done = run_forked("pipelines.check_data", f"data.root={chests}", f"output.dir={tmp_path / 'out'}")
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     report = json.loads((tmp_path / "out" / "check.json").read_text())
@@ -104,7 +89,8 @@ def test_faults(chests, tmp_path):
     ],
 )
 def test_what_cannot_start_ends_with_2(arguments, named, tmp_path):
-    done = run(*(word.replace("EMPTY", str(tmp_path)) for word in arguments), f"output.dir={tmp_path / 'out'}")
+    given = [word.replace("EMPTY", str(tmp_path)) for word in arguments]
+    done = run_forked("pipelines.check_data", *given, f"output.dir={tmp_path / 'out'}")
     assert done.returncode == 2
     assert named in done.stderr
     assert "Traceback" not in done.stderr

@@ -26,8 +26,9 @@ from medseg.evaluation.summary import sum_up
 from medseg.hardware.device import find_hardware
 from pipelines import cross_validate, train_xray
 from tests.support.prediction_command import predict, rows
+from tests.support.processes import ROOT
 from tests.support.shape_images import write_png_folder
-from tests.support.training_command import ROOT, TINY, run_of, weights
+from tests.support.training_command import TINY, run_of, weights
 
 FOLDS = (
     "split.folds=2",

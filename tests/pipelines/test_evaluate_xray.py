@@ -2,10 +2,8 @@
 
 import csv
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,22 +20,14 @@ from medseg.inference.models import load_models
 from medseg.tracking import TrackingConfig, start_run
 from pipelines.evaluate_xray import main
 from tests.support.model_files import write_model
+from tests.support.processes import run_forked, run_fresh
 from tests.support.shape_images import write_png_folder
 
-ROOT = Path(__file__).parents[2]
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 
 
-def evaluate(*arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines.evaluate_xray", "predict.backend=torch", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+def evaluate(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return run_forked("pipelines.evaluate_xray", "predict.backend=torch", *arguments)
 
 
 def read_table(folder: Path) -> list[dict[str, str]]:
@@ -50,7 +40,8 @@ def evaluated(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> tup
     """The unseen cases of the training's own data, which are its test cases: the folder and what was printed."""
     data, output, _ = trained
     folder = tmp_path_factory.mktemp("evaluated")
-    done = evaluate(f"model={output / 'best.pt'}", f"data.root={data}", f"output.dir={folder}", "tracking.record=false")
+    arguments = (f"model={output / 'best.pt'}", f"data.root={data}", f"output.dir={folder}", "tracking.record=false")
+    done = run_fresh("pipelines.evaluate_xray", "predict.backend=torch", *arguments)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 

@@ -26,7 +26,7 @@ from tests.support.malformed_colors import PALETTE
 from tests.support.malformed_folder import GOOD, HUGE, Expected, write_malformed_folder
 from tests.support.malformed_headers import SEQUENCES
 from tests.support.model_files import CLASSES, write_model
-from tests.support.training_command import ROOT
+from tests.support.processes import ROOT
 
 LIMIT_SECONDS = 240
 LIMIT_BYTES = 3e9

@@ -15,7 +15,8 @@ from medseg.data.config import PreprocessConfig
 from medseg.model.checkpoint import Accepts, Range
 from tests.support.dicom_files import phantom, write_dicom
 from tests.support.model_files import write_model
-from tests.support.prediction_command import by_path, contents, predict, read_mask, rows
+from tests.support.prediction_command import MODULE, build_arguments, by_path, contents, predict, read_mask, rows
+from tests.support.processes import run_fresh
 
 COLUMNS = (
     "path,id,status,reason,warnings,model,kind,modality,body_part,view,sop_class,rows,columns,spacing_row_mm,"
@@ -50,7 +51,8 @@ def done(
     output = tmp_path_factory.mktemp("output")
     formats = "output.formats=[seg,png,nifti,overlay]"
     before = contents(folder)
-    finished = predict(f"model={model}", f"input.dir={folder}", f"output.dir={output}", formats)
+    arguments = (f"model={model}", f"input.dir={folder}", f"output.dir={output}", formats)
+    finished = run_fresh(MODULE, *build_arguments(*arguments))
     assert contents(folder) == before
     return output, finished
 

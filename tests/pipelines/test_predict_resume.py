@@ -14,7 +14,8 @@ import pytest
 
 from tests.support.dicom_files import phantom, write_dicom
 from tests.support.model_files import write_model
-from tests.support.prediction_command import ROOT, by_path, contents, predict, predict_command, rows
+from tests.support.prediction_command import MODULE, build_arguments, by_path, contents, predict, rows
+from tests.support.processes import ROOT, Forked
 
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
 FORMATS = "output.formats=[seg,png,nifti,overlay]"
@@ -137,7 +138,7 @@ def test_a_full_disk_ends_with_an_error_and_the_rerun_completes(
     output = tmp_path / "out"
     output.mkdir()
     arguments = (f"model={model}", f"input.dir={folder}", f"output.dir={output}", FORMATS)
-    command = predict_command(*arguments)
+    command = [sys.executable, "-m", MODULE, *build_arguments(*arguments)]
     if where == "tmpfs":
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", output], capture_output=True)
         if mounted.returncode:
@@ -177,15 +178,8 @@ def test_sigterm_finishes_what_is_under_way_and_the_rerun_the_rest(
 ) -> None:
     output = tmp_path / "out"
     arguments = (f"model={model}", f"input.dir={folder}", f"output.dir={output}", FORMATS)
-    slow = ("predict.batch_size=1", "predict.workers=1")
-    with subprocess.Popen(
-        predict_command(*arguments, *slow),
-        cwd=ROOT,
-        env={**os.environ, **EPOCH},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    given = build_arguments(*arguments, "predict.batch_size=1", "predict.workers=1")
+    with Forked(MODULE, *given, environment=EPOCH, start_new_session=True) as process:
         wait_for(lambda: list(output.glob("seg/*.dcm")))
         os.killpg(process.pid, signal.SIGTERM) if group else process.terminate()
         _, errors = process.communicate(timeout=240)
@@ -206,9 +200,7 @@ def test_stopping_a_rerun_does_not_shorten_the_report(model: Path, folder: Path,
     predict(*arguments)
     for index in range(6):  # new files, first in the walk
         write_dicom(root / f"!{index}.dcm", phantom(900, 800) + np.uint16(index), SOPInstanceUID=f"1.2.4.{index + 1}")
-    with subprocess.Popen(
-        predict_command(*arguments, "predict.batch_size=1", "predict.workers=1"), cwd=ROOT, stderr=subprocess.PIPE
-    ) as process:
+    with Forked(MODULE, *build_arguments(*arguments, "predict.batch_size=1", "predict.workers=1")) as process:
         wait_for(lambda: len(list((output / "seg").glob("*.dcm"))) > 20)
         process.terminate()
         process.communicate(timeout=240)
@@ -262,9 +254,7 @@ def test_a_watched_folder_takes_files_once_they_have_stopped_growing(model: Path
     picture = (folder / "03.dcm").read_bytes()
     (drop / "first.dcm").write_bytes(picture)
     arguments = (f"model={model}", f"input.dir={drop}", f"output.dir={output}", "input.watch=true")
-    with subprocess.Popen(
-        predict_command(*arguments, "input.poll_seconds=2"), cwd=ROOT, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with Forked(MODULE, *build_arguments(*arguments, "input.poll_seconds=2")) as process:
         wait_for((output / "report.csv").exists)
         wait_for(lambda: len(rows(output)) == 1)
         with (drop / "second.dcm").open("wb") as growing:
@@ -283,7 +273,7 @@ def test_a_watched_folder_takes_files_once_they_have_stopped_growing(model: Path
 def test_two_commands_at_a_time_do_not_write_into_one_folder(model: Path, folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     arguments = (f"model={model}", f"input.dir={folder}", f"output.dir={output}")
-    with subprocess.Popen(predict_command(*arguments, "input.watch=true"), cwd=ROOT, stderr=subprocess.PIPE) as first:
+    with Forked(MODULE, *build_arguments(*arguments, "input.watch=true")) as first:
         wait_for((output / "journal.jsonl").exists)
         second = predict(*arguments)
         first.terminate()

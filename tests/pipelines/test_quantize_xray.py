@@ -1,24 +1,20 @@
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from medseg.data.config import EvaluateDataConfig
 from tests.support.evaluated_models import digest, place, write_shapes_model
-from tests.support.prediction_command import ROOT, predict, read_mask, rows
+from tests.support.prediction_command import predict, read_mask, rows
+from tests.support.processes import run_forked, run_fresh
 from tests.support.shape_images import write_png_folder
 
 pytest.importorskip("nncf")
 
 
 def quantize(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines.quantize_xray", *map(str, arguments)],
-        cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
+    return run_forked("pipelines.quantize_xray", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +30,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_a_quantised_model_predicts_in_int8(scene: tuple[Path, Path], tmp_path: Path) -> None:
     root, model = scene
     loose = ("quantize.max_dice_loss=1", "quantize.max_case_loss=1")
-    done = quantize(f"model={model}", f"data.root={root}", f"output.dir={tmp_path / 'q'}", *loose)
+    arguments = (f"model={model}", f"data.root={root}", f"output.dir={tmp_path / 'q'}", *loose)
+    done = run_fresh("pipelines.quantize_xray", *arguments)
     assert done.returncode == 0, done.stderr
     loss = json.loads((tmp_path / "q" / "quantization.json").read_text())
     assert (loss["images"], loss["cases"]) == (4, 4)

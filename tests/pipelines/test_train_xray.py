@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.support.training_command import ROOT, train, weights
+from tests.support.processes import ROOT, run_forked
+from tests.support.training_command import train, weights
 
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 
@@ -107,14 +108,7 @@ def test_written_configuration_reruns_to_the_same_weights(
     tmp_path: Path,
 ) -> None:
     _, out, _ = trained
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.train_xray", str(out / "config.yaml"), f"output.dir={tmp_path}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = run_forked("pipelines.train_xray", out / "config.yaml", f"output.dir={tmp_path}")
     assert done.returncode == 0, done.stderr
     first, second = weights(out / "best.pt"), weights(tmp_path / "best.pt")
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -156,17 +150,10 @@ def test_dicom_and_nifti_train_to_the_same_weights_as_png(tmp_path: Path, png_fo
 def test_recipe_trains_in_small(recipe: str, tmp_path: Path, png_folder: Path, store: str) -> None:
     size = 108 if recipe == "paper_2015" else 32
     data = ["phantom.num_cases=12", "phantom.size=64"] if recipe == "article_darken" else [f"data.root={png_folder}"]
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pipelines.train_xray", f"configs/{recipe}.yaml", "seed=1", "train.epochs=1"),
-            *("model.width=2", f"preprocess.size=[{size},{size}]", f"output.dir={tmp_path / 'out'}"),
-            *("tracking.system_metrics=false", f"tracking.uri={store}", *data),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+    done = run_forked(
+        *("pipelines.train_xray", f"configs/{recipe}.yaml", "seed=1", "train.epochs=1"),
+        *("model.width=2", f"preprocess.size=[{size},{size}]", f"output.dir={tmp_path / 'out'}"),
+        *("tracking.system_metrics=false", f"tracking.uri={store}", *data),
     )
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "out" / "strips").glob("epoch-0001.png"))

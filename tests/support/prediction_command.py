@@ -1,39 +1,41 @@
-"""The prediction command in a process of its own, and what it left."""
+"""The prediction command, and what it left."""
 
 import csv
-import os
 import subprocess
-import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
+from pipelines.command import run_command
+from pipelines.predict_dicom import main
+from tests.support.processes import run_forked
+
+MODULE = "pipelines.predict_dicom"
 
 
-def predict_command(*arguments: object) -> list[str]:
+def build_arguments(*arguments: object) -> list[str]:
     """On PyTorch, unless a test asks for something else: another library takes seconds to start."""
     given = [str(argument) for argument in arguments]
     usual = [] if any(argument.startswith("predict.backend=") for argument in given) else ["predict.backend=torch"]
-    return [sys.executable, "-m", "pipelines.predict_dicom", *given, *usual]
+    return [*given, *usual]
 
 
-def predict(
-    *arguments: object, timeout: float = 240, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """`python -m pipelines.predict_dicom ARGUMENTS`, to its end."""
-    return subprocess.run(
-        predict_command(*arguments),
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        errors="backslashreplace",
-        timeout=timeout,
-        check=False,
-    )
+def predict(*arguments: object, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """The command to its end, in this process: its workers are then forked from one that is there already.
+
+    With an `environment`, which that one cannot be given, in a process of its own.
+    """
+    if environment is not None:
+        return run_forked(MODULE, *build_arguments(*arguments), environment=environment)
+    with redirect_stdout(StringIO()) as stdout, redirect_stderr(StringIO()) as stderr, pytest.raises(SystemExit) as end:
+        run_command(partial(main, build_arguments(*arguments)))
+    return subprocess.CompletedProcess(MODULE, int(end.value.code or 0), stdout.getvalue(), stderr.getvalue())
 
 
 def rows(folder: Path) -> list[dict[str, str]]:

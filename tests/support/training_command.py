@@ -1,14 +1,13 @@
 """The training command in a process of its own, on a network that trains in seconds."""
 
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).parents[2]
+from tests.support.processes import Forked, run_forked
+
 TINY = (
     "model.width=4",
     "model.depth=2",
@@ -19,30 +18,22 @@ TINY = (
 )
 
 
-def command(*arguments: object, module: str = "train_xray") -> list[str]:
-    return [sys.executable, "-m", f"pipelines.{module}", *TINY, *map(str, arguments)]
-
-
 def train(*arguments: object, module: str = "train_xray", timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments, module=module), cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False
-    )
+    return run_forked(f"pipelines.{module}", *TINY, *arguments, timeout=timeout)
 
 
 def stop_after(line_starts: str, signum: signal.Signals, *arguments: object, module: str = "train_xray") -> int:
     """Send a signal to a training once it printed such a line, or several of them (`a|b`) in that order."""
-    with subprocess.Popen(
-        command(*arguments, module=module), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
+    with Forked(f"pipelines.{module}", *TINY, *arguments) as process:
         awaited = line_starts.split("|")
         for line in process.stderr:
             if line.startswith(awaited[0]):
                 awaited.pop(0)
             if not awaited:
                 break
-        os.kill(process.pid, signum)
+        process.send_signal(signum)
         process.communicate(timeout=240)
+        assert process.returncode is not None
         return process.returncode
 
 
