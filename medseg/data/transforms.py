@@ -22,8 +22,18 @@ from medseg.radiograph.image import Radiograph
 from medseg.radiograph.read import read_radiograph
 
 _META = (
-    *("spacing_mm", "spacing_source", "kind", "modality", "body_part", "view", "orientation", "lossy"),
-    *("burned_in", "warnings", "exif_orientation", "padding"),
+    "spacing_mm",
+    "spacing_source",
+    "kind",
+    "modality",
+    "body_part",
+    "view",
+    "orientation",
+    "lossy",
+    "burned_in",
+    "warnings",
+    "exif_orientation",
+    "padding",
 )
 
 
@@ -164,21 +174,15 @@ def build_loading(data: DataSetConfig, classes: Sequence[str]) -> Compose:
 
 
 def build_fitting(data: DataSetConfig, preprocess: PreprocessConfig) -> Compose:
-    """From a loaded item to the tensors that a network is trained on."""
-    if data.color == "rgb":
-        return network_input(preprocess, ["image", "target"])
-    masks = Fitd(["mask", "ignored"], preprocess, binary=True, allow_missing_keys=True)
-    return Compose([*network_input(preprocess).transforms, masks])
-
-
-def build_preprocessing(data: DataSetConfig, preprocess: PreprocessConfig) -> Compose:
-    """From `{"image": path}` to `{"image": float32 (channel, *size)}`: what training and prediction share."""
-    return Compose([LoadRadiographd(["image"], data), *network_input(preprocess).transforms])
-
-
-def network_input(preprocess: PreprocessConfig, keys: Sequence[str] = ("image",)) -> Compose:
-    """From a loaded radiograph to the network's input: intensities, then size."""
-    return Compose([ScaleRadiographd(list(keys), preprocess), Fitd(list(keys), preprocess, binary=False)])
+    """From a loaded item to the tensors that a network is trained on: intensities, then size."""
+    images = ["image", "target"] if data.color == "rgb" else ["image"]
+    return Compose(
+        [
+            ScaleRadiographd(images, preprocess),
+            Fitd(images, preprocess, binary=False),
+            Fitd(["mask", "ignored"], preprocess, binary=True, allow_missing_keys=True),
+        ]
+    )
 
 
 def apply_transforms(transforms: Compose, item: Mapping[str, Any]) -> dict[str, Any]:

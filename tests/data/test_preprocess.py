@@ -7,7 +7,7 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from scipy import ndimage
 
-from medseg.data.config import PreprocessConfig
+from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.preprocess import (
     build_input,
     fit,
@@ -18,7 +18,7 @@ from medseg.data.preprocess import (
     scale_intensity,
     take_percentiles,
 )
-from medseg.data.transforms import network_input
+from medseg.data.transforms import build_fitting
 from medseg.phantom.chest import draw_phantom
 
 PERCENTILES = PreprocessConfig()
@@ -132,7 +132,7 @@ def test_input_of_the_network_is_what_the_transforms_of_training_make(chest, cha
     item = {
         "image": MetaTensor(pixels[None] if channels == 1 else np.moveaxis(pixels, -1, 0), meta={"padding": padding})
     }
-    expected = network_input(config)(item)["image"].as_tensor()
+    expected = build_fitting(DataConfig(), config)(item)["image"].as_tensor()
     built = build_input(pixels, padding, config)
     assert built.shape == (channels, 96, 64)
     assert built.dtype == torch.float32

@@ -12,12 +12,15 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from medseg.config import parse_args
+from medseg.data.case import Case, MaskSource
 from medseg.data.config import DataConfig, PreprocessConfig
-from medseg.data.transforms import apply_transforms, build_preprocessing
+from medseg.data.findings import Findings
+from medseg.data.loaders import cache_cases
 from medseg.folder.examine import examine_file
 from medseg.inference.decision import build_decision
 from medseg.inference.models import load_models
 from medseg.model.checkpoint import load_model
+from medseg.radiograph.read import read_radiograph
 from pipelines.predict_config import PredictDicomConfig
 from pipelines.predict_record import build_job
 from tests.support.dicom_files import phantom, write_dicom
@@ -180,13 +183,18 @@ def test_network_sees_in_prediction_what_it_saw_in_training(
     config = parse_args(PredictDicomConfig, arguments)
     loaded = load_models(config.model, config.tracking, config.predict)
     job = build_job(config, loaded, "torch/cpu/fp32", build_decision(loaded.card, config.predict))
-    training = build_preprocessing(DataConfig(), preprocess)
-    for picture, names in IMAGES.items():
-        for name in names:
-            found = examine_file(job, f"{picture}/{name}".encode(), None)
-            assert found.image is not None, found.reason
-            seen = apply_transforms(training, {"image": formats / picture / name})["image"].as_tensor()
-            assert torch.equal(torch.from_numpy(found.image), seen), name
+    cases = [Case(f"{picture}/{name}", formats / picture / name, {}) for picture, name in FORMATS]
+    for number, case in enumerate(cases):
+        mask = np.eye(*read_radiograph(case.image).pixels.shape, dtype=np.uint8)
+        Image.fromarray(mask).save(tmp_path / f"{number}.png")
+        case.masks["a"] = MaskSource(tmp_path / f"{number}.png")
+    findings = Findings(formats)
+    cached, _ = cache_cases(cases, ("a",), DataConfig(), preprocess, tmp_path, findings)
+    assert not findings.listed()
+    for case, trained in zip(cases, cached.images, strict=True):
+        found = examine_file(job, case.id.encode(), None)
+        assert found.image is not None, found.reason
+        assert torch.equal(torch.from_numpy(found.image), trained), case.id
 
 
 @pytest.fixture(scope="module")

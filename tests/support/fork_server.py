@@ -28,7 +28,7 @@ HEAVY = (
 
 
 def import_all() -> None:
-    """Import what commands import, but no command: `runpy` wants to be the first to do so."""
+    """Import what commands import, but none of `pipelines`: `runpy` wants to be the first to do so."""
     from medseg.tracking.store import import_mlflow
 
     import_mlflow()
@@ -36,9 +36,6 @@ def import_all() -> None:
         import_module(name)
     for path in sorted(Path("medseg").rglob("*.py")):
         import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
-    for path in sorted(Path("pipelines").glob("*_*.py")):
-        if path.stem.endswith(("_record", "_config", "_once", "_folds")):
-            import_module(f"pipelines.{path.stem}")
 
 
 def serve(address: str) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.command import run_command
+from medseg.commands.running import run_command
 from pipelines.predict_dicom import main
 from tests.support.processes import run_forked
 
