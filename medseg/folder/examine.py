@@ -16,7 +16,7 @@ from medseg.folder.job import Job
 from medseg.folder.pool import is_short_of_memory
 from medseg.folder.screen import list_doubts, name_terms, screen
 from medseg.folder.walk import promises_image
-from medseg.output.writers import WRITERS, Source, is_own_result
+from medseg.output.writers import WRITERS, Source, is_own_result, take_sources
 from medseg.radiograph import Radiograph, read_radiograph
 from medseg.radiograph.dicom.description import describe_dicom
 from medseg.radiograph.image import digest_pixels
@@ -54,7 +54,7 @@ class Examined:
     image: NDArray[np.float32] | None = field(default=None, repr=False)
     """`(channel, rows, columns)` at the network's size."""
     taken: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What output formats need of the file, by their names."""
+    """What output formats need of the file, by the names of those that can be written."""
     seconds: float = 0.0
 
 
@@ -110,7 +110,7 @@ def _examine(job: Job, file: BinaryIO, path: bytes, found: Examined) -> None:
     reading: dict[str, Any] = job.reading.model_dump()
     picture = read_radiograph(file, **reading, invert=job.invert, nifti_rows=job.nifti_rows, exif=job.exif)
     _keep(job, picture, found)
-    _add_sources(job, file, picture, found)
+    found.taken = take_sources(job.formats, Source(file, picture, reading, job.burned_in), found.warnings)
 
 
 def _screen(job: Job, file: BinaryIO, kind: str, found: Examined) -> str | None:
@@ -159,15 +159,6 @@ def _keep(job: Job, picture: Radiograph, found: Examined) -> None:
     found.warnings += [*picture.warnings, *list_doubts(picture, found.facts, job.orientations)]
     found.pixels = digest_pixels(picture.pixels)
     found.image = build_input(picture.pixels, picture.padding, job.decision.preprocess).numpy()
-
-
-def _add_sources(job: Job, file: BinaryIO, picture: Radiograph, found: Examined) -> None:
-    """What output formats need of the source, while the file is at hand and certainly the same."""
-    source = Source(file, picture, job.reading.model_dump(), job.burned_in)
-    for name in job.formats:
-        take = WRITERS[name].take
-        if take is not None and (taken := take(source, found.warnings)) is not None:
-            found.taken[name] = taken
 
 
 def _refuse(found: Examined, path: bytes, code: str, reason: str) -> None:
