@@ -13,9 +13,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from medseg.folder.pool import start_server
 
     start_server(config.output.formats)  # which imports what its processes need while this one goes on
-    from medseg.folder.batch import FolderPrediction
     from medseg.folder.journal import JOURNAL_NAME, Journal
     from medseg.folder.pool import Workers
+    from medseg.folder.stages import FolderPrediction
     from medseg.inference.choice import build_backend
     from medseg.inference.models import load_models
     from medseg.inference.predictor import build_predictor
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         job = build_job(config, model, backend.name, predictor.decision)
         with Workers(config.predict.workers, config.input, folder) as workers, signals_deferred() as pending:
             prediction = FolderPrediction(job, predictor, workers, journal)
-            tally = record_folder(config, prediction, folder, pending)
+            tally = record_folder(config, prediction, pending)
     return 1 if tally.rejected else 0
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import asdict
 from importlib.metadata import version
@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from medseg.atomic import write_text
-from medseg.folder.batch import FolderPrediction, Record
 from medseg.folder.job import Job
 from medseg.folder.journal import Firsts
 from medseg.folder.progress import Progress, Tally
-from medseg.folder.walk import Entry, walk
+from medseg.folder.sink import FolderSink
+from medseg.folder.source import FolderSource
+from medseg.folder.stages import FolderPrediction, Outcome
+from medseg.folder.walk import Entry
 from medseg.folder.watch import watch
 from medseg.inference.decision import Decision
 from medseg.inference.models import LoadedModel
@@ -39,8 +41,8 @@ def build_job(config: PredictDicomConfig, model: LoadedModel, backend: str, deci
     given = {name: getattr(config.input, name) for name in ("modalities", "body_parts", "views")}
     chosen = {name: sorted(v.upper() for v in values) for name, values in given.items() if values is not None}
     return Job(
-        root=bytes(config.input.dir.absolute()),
-        folder=config.output.dir.absolute(),
+        source=FolderSource(config.input.dir.absolute(), config.output.dir.absolute()),
+        sink=FolderSink(config.output.dir.absolute()),
         model=model.digest,
         backend=backend,
         kinds=tuple(sorted(config.input.kinds)),
@@ -59,18 +61,18 @@ def build_job(config: PredictDicomConfig, model: LoadedModel, backend: str, deci
     )
 
 
-def record_folder(config: PredictDicomConfig, prediction: FolderPrediction, folder: Path, pending: Pending) -> Tally:
+def record_folder(config: PredictDicomConfig, prediction: FolderPrediction, pending: Pending) -> Tally:
     """Predict the folder and write report and summary; with `input.watch` again whenever there is something new.
 
     Raises `Interrupted` after a signal, once the files under way are done and reported.
     """
-    _claim_root(prediction, folder)
-    tally = Tally()
-    if not config.input.watch:
-        tally = _record_pass(config, prediction, folder, walk(config.input.dir, folder), pending)
-    else:
-        for entries in watch(lambda: walk(config.input.dir, folder), prediction.is_known, config.input, pending):
-            _record_pass(config, prediction, folder, entries, pending)
+    _claim_root(prediction, config.output.dir)
+    source, tally = prediction.job.source, Tally()
+    passes: Iterable[Iterable[Entry]] = [source]
+    if config.input.watch:
+        passes = watch(source, prediction.is_known, config.input, pending.came)
+    for entries in passes:
+        tally = _record_pass(config, prediction, entries, pending.came)
     if pending.signum is not None:
         raise Interrupted(pending.signum)
     return tally
@@ -78,7 +80,7 @@ def record_folder(config: PredictDicomConfig, prediction: FolderPrediction, fold
 
 def _claim_root(prediction: FolderPrediction, folder: Path) -> None:
     """Set the report on another input folder aside."""
-    digest = hashlib.sha256(prediction.job.root).hexdigest()
+    digest = hashlib.sha256(prediction.job.source.identity).hexdigest()
     earlier = prediction.journal.find(_ROOT)
     if earlier is None or earlier["root"] != digest:
         if earlier is not None:
@@ -87,25 +89,26 @@ def _claim_root(prediction: FolderPrediction, folder: Path) -> None:
 
 
 def _record_pass(
-    config: PredictDicomConfig, prediction: FolderPrediction, folder: Path, entries: Iterable[Entry], pending: Pending
+    config: PredictDicomConfig, prediction: FolderPrediction, entries: Iterable[Entry], stopped: Callable[[], bool]
 ) -> Tally:
     """One walk through the folder."""
-    job, tally = prediction.job, Tally()
+    folder, job, tally = config.output.dir, prediction.job, Tally()
     columns = name_columns(job.decision.classes, job.uids)
     with (
-        Progress(tally, lambda: walk(config.input.dir, folder), shown=not config.input.watch) as progress,
+        Progress(tally, job.source, shown=not config.input.watch) as progress,
         Firsts() as firsts,
         Report(folder, columns) as report,
-        closing(prediction.run(entries, lambda: pending.signum is not None)) as results,
+        closing(prediction.run(entries, stopped)) as outcomes,
     ):
-        for entry, record, fresh in results:
-            report.write(_build_row(entry, record, job, firsts, config.report.paths == "hashed"))
-            tally.add(record["status"], record["reason"])
-            if record["status"] == "rejected" and (fresh or not config.input.watch):
-                shown = record["id"] if config.report.paths == "hashed" else encode_path(entry.path)
-                print(f"rejected {shown}: {record['reason']}", file=sys.stderr)
+        for outcome in outcomes:
+            record = outcome.record
+            report.write(_build_row(outcome, job, firsts, config.report.paths == "hashed"))
+            tally.add(record.status, record.reason)
+            tally.predicted += outcome.fresh and record.status == "done"
+            if record.status == "rejected" and (outcome.fresh or not config.input.watch):
+                shown = record.id if config.report.paths == "hashed" else encode_path(outcome.entry.path)
+                print(f"rejected {shown}: {record.reason}", file=sys.stderr)
             progress.show()
-    tally.predicted = prediction.num_predicted
     if report.changed or not _is_complete(folder / "summary.json"):
         summary = _summarize(config, prediction, tally)
         write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
@@ -123,23 +126,19 @@ def _is_complete(path: Path) -> bool:
         return False
 
 
-def _build_row(entry: Entry, record: Record, job: Job, firsts: Firsts, hashed: bool) -> dict[str, Any]:
-    warnings = list(record.get("warnings", ()))
-    same = {
-        record[name] and firsts.first(f"{name} {record[name]}", record["id"])
-        for name in ("pixels", "instance")
-        if name in record
-    }
-    warnings += sorted(f"duplicate of {first}" for first in same if first)
+def _build_row(outcome: Outcome, job: Job, firsts: Firsts, hashed: bool) -> dict[str, Any]:
+    path, record = outcome.entry.path, outcome.record
+    digests = {"pixels": record.pixels, "instance": record.instance}
+    same = {firsts.first(f"{name} {digest}", record.id) for name, digest in digests.items() if digest}
     return {
-        **record.get("facts", {}),
-        "path": hash_path(entry.path) if hashed else encode_path(entry.path),
-        "id": record["id"],
-        "status": record["status"],
-        "reason": record["reason"],
-        "warnings": warnings,
+        **record.facts,
+        "path": hash_path(path) if hashed else encode_path(path),
+        "id": record.id,
+        "status": record.status,
+        "reason": record.reason,
+        "warnings": [*record.warnings, *sorted(f"duplicate of {first}" for first in same if first)],
         "model": job.model,
-        "seconds": record.get("seconds"),
+        "seconds": record.seconds,
     }
 
 
@@ -161,7 +160,7 @@ def _summarize(config: PredictDicomConfig, prediction: FolderPrediction, tally: 
         "predicted": tally.predicted,
         "seconds": round(seconds, 3),
         "images_per_second": round(tally.predicted / seconds, 3),
-        "shares": {name: round(spent / seconds, 3) for name, spent in asdict(prediction.steps.seconds).items()},
+        "shares": {name: round(spent / seconds, 3) for name, spent in asdict(prediction.seconds).items()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "research_use": RESEARCH_USE,
     }

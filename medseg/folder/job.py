@@ -4,10 +4,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from medseg.config import Section
+from medseg.folder.sink import FolderSink
+from medseg.folder.source import FolderSource
 from medseg.inference.decision import Decision
 from medseg.model.checkpoint import Accepts, Range, Reading
 from medseg.radiograph.read import Exif, NiftiRows
@@ -20,10 +21,8 @@ _ARITHMETIC = 2
 class Job:
     """The settings that decide what becomes of a file. Plain values, which travel to the worker processes."""
 
-    root: bytes
-    """The input folder."""
-    folder: Path
-    """The output folder."""
+    source: FolderSource
+    sink: FolderSink
     model: str
     """16 hex digits that name the model."""
     backend: str
@@ -51,7 +50,7 @@ class Job:
     @property
     def key(self) -> str:
         """16 hex digits over all that decides what is written; a result under another key is made anew."""
-        return self._digest(*(field.name for field in fields(self) if field.name not in ("root", "folder")))
+        return self._digest(*(field.name for field in fields(self) if field.name not in ("source", "sink")))
 
     def _digest(self, *names: str) -> str:
         values = {name: getattr(self, name) for name in names} | {"arithmetic": _ARITHMETIC}

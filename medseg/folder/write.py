@@ -1,6 +1,5 @@
 """The results of one file, made in a process of their own: masks at the original size, measurements, files."""
 
-import os
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -91,7 +90,7 @@ def _write(
         warnings.append(f"no NIfTI: a side of more than {_MAX_NIFTI} pixels does not fit the format")
     written: dict[str, int] = {}
     for (kind, name), relative in name_outputs(job.formats, classes, found.id).items():
-        path = job.folder / relative
+        path = job.sink.path(relative)
         if kind == "png" and name is not None:
             write_mask_png(path, masks[classes.index(name)])
         elif kind == "nifti" and name is not None and fits_nifti:
@@ -105,5 +104,5 @@ def _write(
             write_segmentation(path, found.reference, masks, classes, maker)
         else:
             continue
-        written[relative] = os.stat(path).st_size  # noqa: PTH116
+        written[relative] = job.sink.size(relative)
     return written
