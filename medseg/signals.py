@@ -1,6 +1,7 @@
 """SIGINT and SIGTERM: at once outside the training loop, at the end of the step inside it."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,6 +21,15 @@ class Pending:
     """The signal that came while it was deferred, if one came."""
 
     signum: int | None = None
+
+    def came(self) -> bool:
+        """Whether one came."""
+        return self.signum is not None
+
+    def raise_if_came(self) -> None:
+        """Raise `Interrupted` for the one that came."""
+        if self.signum is not None:
+            raise Interrupted(self.signum)
 
 
 @contextmanager
@@ -49,7 +59,9 @@ def signals_deferred() -> Iterator[Pending]:
 
 @contextmanager
 def _handling(handle: object) -> Iterator[None]:
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}  # type: ignore[arg-type]
+    """Nothing outside the main thread, which alone can handle signals, and whose matter they are."""
+    numbers = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, handle) for number in numbers}  # type: ignore[arg-type]
     try:
         yield
     finally:

@@ -4,8 +4,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from types import TracebackType
+from collections.abc import Iterable
 from typing import Self
 
 from tqdm import tqdm
@@ -43,7 +42,7 @@ class Tally:
 class Progress:
     """Shows a tally; the number of all files is counted by a second walk at the same time. A context manager."""
 
-    def __init__(self, tally: Tally, files: Callable[[], Iterable[object]], shown: bool = True) -> None:
+    def __init__(self, tally: Tally, files: Iterable[object], shown: bool = True) -> None:
         self.tally = tally
         self.shown = shown
         self._total: int | None = None
@@ -79,9 +78,7 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._leaving = True
         if self.shown:
             self._counter.join()
@@ -89,9 +86,9 @@ class Progress:
             self.show()
             self._bar.close()
 
-    def _count(self, files: Callable[[], Iterable[object]]) -> None:
+    def _count(self, files: Iterable[object]) -> None:
         number = 0
-        for _ in files():
+        for _ in files:
             number += 1
             if self._leaving:
                 return

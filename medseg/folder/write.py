@@ -1,6 +1,5 @@
 """The results of one file, made in a process of their own: masks at the original size, measurements, files."""
 
-import os
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -86,6 +85,6 @@ def _write(job: Job, found: Examined, results: Results, warnings: list[str]) -> 
             continue
         for relative, part in writer.name_files(results.classes, found.id).items():
             masks, classes = results.masks[part], results.classes[part]
-            writer.write(job.folder / relative, replace(results, masks=masks, classes=classes, taken=taken))
-            written[relative] = os.stat(job.folder / relative).st_size  # noqa: PTH116
+            writer.write(job.sink.path(relative), replace(results, masks=masks, classes=classes, taken=taken))
+            written[relative] = job.sink.size(relative)
     return written
