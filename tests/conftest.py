@@ -10,6 +10,7 @@ import pytest
 from shapes import write_png_folder
 from stores import copy_store
 
+from medseg.log import show_log
 from medseg.tracking.config import TrackingConfig
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ def browser() -> "Iterator[Browser]":
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def shown(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[str]]:
+    """What is printed, with what the library logs on stderr as in a command."""
+    with show_log():
+        yield capsys
 
 
 @pytest.fixture
