@@ -85,10 +85,8 @@ def _enter(bench: Bench, width: int, folders: Mapping[UID, Path], scratch: Path)
     reading = card.reading.model_copy(update={"presentation_intent": ("FOR PRESENTATION",)})
     accepts = Accepts(modalities=(), body_parts=(), views=())  # these files, whatever the model is for
     card = card.model_copy(update={"model": network.config, "accepts": accepts, "reading": reading})
-    model, config = (
-        LoadedModel(card, (network,), (None,), "benchmark"),
-        FolderPredictConfig(device=bench.recipe.train.device),
-    )
+    model = LoadedModel(card, (network,), (None,), "benchmark")
+    config = FolderPredictConfig(device=bench.recipe.train.device)
     predictor = build_predictor(model, build_backend(config, model), config)
     shape = network.in_channels, *card.preprocess.size
     images = torch.rand(predictor.batch_size if bench.device.type == "cuda" else 1, *shape)

@@ -1,5 +1,6 @@
 """How far a folder is, for a person who waits: a bar on a terminal, elsewhere a line now and then."""
 
+import logging
 import sys
 import threading
 import time
@@ -9,6 +10,7 @@ from typing import Self
 
 from tqdm import tqdm
 
+_logger = logging.getLogger(__name__)
 _SECONDS = 10.0  # between two lines
 
 
@@ -60,7 +62,7 @@ class Progress:
             self._bar.set_postfix_str(f"{self.tally.rejected} rejected", refresh=False)
             self._bar.update(self.tally.statuses.total() - self._bar.n)
         elif self.shown and time.monotonic() - self._marks[-1][0] >= _SECONDS:
-            print(self.describe(), file=sys.stderr, flush=True)
+            _logger.info(self.describe())
             self._marks.append((time.monotonic(), self.tally.statuses.total()))
 
     def describe(self) -> str:

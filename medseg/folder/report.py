@@ -40,8 +40,8 @@ def report_passes(
 ) -> Iterator[Tally]:
     """Predict the source and write report and summary; with `input.watch` again whenever there is something new.
 
-    The tally of each walk, unless one that watches met nothing new. `settings` are those that the summary tells; `quiet`
-    shows no progress. Once `stopped`, the files under way are done and reported.
+    The tally of each walk, unless one that watches met nothing new. `settings` are those that the summary tells;
+    `quiet` shows no progress. Once `stopped`, the files under way are done and reported.
     """
     _claim_root(prediction)
     source = prediction.job.source

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from tests.support.dicom_files import write_dicom
 
 from medseg.folder.examine import examine_file
 from medseg.folder.journal import Journal
 from medseg.folder.record import File, Record, Records
+from tests.support.dicom_files import write_dicom
 from tests.support.folder_jobs import build_job
 
 OLD = {
