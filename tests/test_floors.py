@@ -1,30 +1,16 @@
 """ARCHITECTURE.md's floors: a module imports only from floors below its own or from its own package."""
 
-import ast
 import re
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support.modules import MODULES, ROOT, list_imports
+
 _LIST = re.search(r"```floors\n(.*?)```", (ROOT / "ARCHITECTURE.md").read_text(), re.DOTALL)
 assert _LIST is not None
 FLOORS = {name: floor for floor, names in enumerate(_LIST[1].splitlines()) for name in names.split(", ")}
-MODULES = sorted(path for folder in ("medseg", "pipelines") for path in (ROOT / folder).rglob("*.py"))
-
-
-def list_imports(path: Path) -> set[str]:
-    """The full names that a module imports anywhere in it, functions included."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            assert node.module is not None
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
 
 
 def package_of(name: str) -> str | None:
@@ -80,6 +66,6 @@ def test_config_modules_are_light(path):
     assert {n for n in foreign if not re.match(r"pydantic\.|medseg\.config\.|medseg\.\w+\.config\.", n)} == set()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "medseg" / "radiograph").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "medseg" / "radiograph").rglob("*.py")), ids=lambda path: path.name)
 def test_radiograph_needs_neither_torch_nor_monai(path):
     assert {name.partition(".")[0] for name in list_imports(path)}.isdisjoint({"torch", "monai", "ignite", "mlflow"})
