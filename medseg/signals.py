@@ -1,4 +1,7 @@
-"""SIGINT and SIGTERM: at once outside the training loop, at the end of the step inside it."""
+"""SIGINT and SIGTERM in a command: at once outside the training loop, at the end of the step inside it.
+
+Who calls the library otherwise, or from another thread than the main one, has signals as they were.
+"""
 
 import signal
 import threading
@@ -34,19 +37,21 @@ class Pending:
 
 @contextmanager
 def signals_raised() -> Iterator[None]:
-    """Within the block SIGINT and SIGTERM raise `Interrupted`."""
-
-    def handle(signum: int, frame: FrameType | None) -> None:
-        raise Interrupted(signum)
-
-    with _handling(handle):
+    """Within the block, a command, SIGINT and SIGTERM raise `Interrupted`."""
+    with _handling(_raise):
         yield
 
 
 @contextmanager
 def signals_deferred() -> Iterator[Pending]:
-    """Within the block the first signal is only remembered, for the loop to stop at a sound place; a second raises."""
+    """Within the block the first signal is only remembered, for the loop to stop at a sound place; a second raises.
+
+    Nothing changes where signals are not raised, outside a command.
+    """
     pending = Pending()
+    if signal.getsignal(signal.SIGTERM) is not _raise:
+        yield pending
+        return
 
     def handle(signum: int, frame: FrameType | None) -> None:
         if pending.signum is not None:
@@ -55,6 +60,10 @@ def signals_deferred() -> Iterator[Pending]:
 
     with _handling(handle):
         yield pending
+
+
+def _raise(signum: int, frame: FrameType | None) -> None:
+    raise Interrupted(signum)
 
 
 @contextmanager
