@@ -27,7 +27,7 @@ from medseg.training.core_watch import CoreWatch
 from medseg.training.engines import build_ema, build_evaluator, build_trainer
 from medseg.training.handlers import Budget, Scores, Validation, ValidationHook, end_on_signal
 from medseg.training.losses import MaskedLoss
-from medseg.training.progress import Progress
+from medseg.training.progress import TrainingProgress
 from medseg.training.recipe import FitRecipe
 from medseg.training.saving import Saving
 from medseg.training.strips import Strips
@@ -63,7 +63,7 @@ class _Watch:
     validation: Validation
     strips: Strips
     saving: Saving
-    progress: Progress
+    progress: TrainingProgress
 
 
 def fit_network(
@@ -137,7 +137,7 @@ def _watch_training(
     validation = Validation(evaluator, len(cached), train, wired.budget, run.log_metrics, keep_best, strips.show, hook)
     saving = Saving(save, train, ema, sampler, validation, wired.budget)
     num_threads = torch.get_num_threads() if hardware.device.type == "cpu" else 1
-    progress = Progress(validation, wired.budget, CoreWatch(num_threads))
+    progress = TrainingProgress(validation, wired.budget, CoreWatch(num_threads))
     for handler in (wired.budget, validation, saving, progress):
         handler.attach(wired.trainer)
     return _Watch(validation, strips, saving, progress)

@@ -15,7 +15,7 @@ from medseg.training.handlers import Budget, Validation
 _logger = logging.getLogger(__name__)
 
 
-class Progress:
+class TrainingProgress:
     """Loss, Dice, images/s, time left: a bar on a terminal; elsewhere a line an epoch, in a long one every 30 s."""
 
     def __init__(self, validation: Validation, budget: Budget, cores: CoreWatch) -> None:
