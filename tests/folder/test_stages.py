@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tests.radiograph.coats import phantom, write_dicom
 
 from medseg.folder.examine import Examined
 from medseg.folder.journal import Journal
@@ -14,6 +13,7 @@ from medseg.folder.record import File
 from medseg.folder.stages import FolderPrediction, Network, Read, Reading, Seconds
 from medseg.folder.walk import Entry
 from medseg.inference.config import InputConfig
+from tests.support.dicom_files import phantom, write_dicom
 from tests.support.folder_jobs import build_job
 
 IMAGE = np.ones((1, 2, 2), np.float32)
