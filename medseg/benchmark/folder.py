@@ -132,7 +132,7 @@ class FolderRun:
         job = build_job(self.model, self.predictor.backend, self.predictor.decision, given, output, report)
         with Journal(folder / JOURNAL_NAME) as journal, Workers(None, given, folder) as workers:
             prediction = FolderPrediction(job, self.predictor, workers, journal)
-            (tally,) = report_passes(prediction, given, report, {}, quiet=True)
+            (tally,) = report_passes(prediction, folder, given, report, {}, quiet=True)
             seconds = tally.seconds
         if not tally.predicted:
             reasons = dict(sorted(tally.reasons.items()))

@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = parse_args(CrossValidateConfig, argv)
     from medseg.data.cases import find_cases
     from medseg.data.synthetic import find_data
-    from medseg.evaluation import cross_validation as pooled
+    from medseg.evaluation.cross_validation import describe_parent, find_begun, pool_folds, record_begin, record_pooled
     from medseg.evaluation.folds import build_folds, check_folds, train_folds
     from medseg.hardware.device import find_hardware
     from medseg.model.unet import check_size
@@ -94,14 +94,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         data = find_data(config.data, config.phantom, folder)
         found = find_cases(data)
         folds = build_folds(found, config)
-        begun = pooled.find_begun(config, folder)
+        begun = find_begun(config, folder)
         findings = check_folds(folds, found, data, resumed=begun is not None)
-        with start_run(**pooled.describe_parent(config, data, begun)) as run:
-            pooled.record_begin(run, config, findings, folder, fresh=begun is None)
+        with start_run(**describe_parent(config, data, begun)) as run:
+            record_begin(run, config, findings, folder, fresh=begun is None)
             for trained in train_folds(folds, data, hardware, run):
                 print(trained.describe())
-            evaluation = pooled.pool_folds(config, data, hardware, folds, found)
+            evaluation = pool_folds(config, data, hardware, folds, found)
             write_evaluation(evaluation, folder)
-            summary = pooled.record_pooled(run, evaluation, folds, folder)
+            summary = record_pooled(run, evaluation, folds, folder)
             print(describe_cross_validation(evaluation, summary, run))
         write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")

@@ -20,7 +20,6 @@ from medseg.evaluation.config import EvaluationConfig
 from medseg.inference.config import Addresses, ModelPredictConfig
 from medseg.output.config import OutputConfig
 from medseg.tracking.config import EvaluateTrackingConfig
-from medseg.training.recipe import Recipe
 
 _DECISION = ("threshold", "tta", "components", "fill_holes")
 """Settings of `predict` that change the masks; a model file has its own, or none."""
@@ -35,8 +34,6 @@ class EvaluateOutputConfig(OutputConfig):
 
 class EvaluateXrayConfig(EvaluationConfig):
     """One evaluation."""
-
-    recipe = Recipe
 
     model: Addresses
     """The model, or the models of an ensemble: files, folders, MLflow addresses."""
@@ -87,5 +84,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         evaluation = evaluate_against(rival, candidate, found, config.data, config, is_named=bool(config.compare))
         write_evaluation(evaluation, folder)
         print(describe_evaluation(evaluation, folder))
-        for said in review_evaluation(evaluation, folder, config.tracking, find_training_run(config.model, model)):
+        run_id = find_training_run(config.model, model)
+        for said in review_evaluation(evaluation, folder, config.tracking, run_id):
             print(said)

@@ -17,13 +17,10 @@ from medseg.config import Section, parse_args
 from medseg.inference.config import Addresses, FolderPredictConfig, InputConfig
 from medseg.output.config import Format, PredictOutputConfig, ReportConfig
 from medseg.tracking.config import StoreConfig
-from medseg.training.recipe import Recipe
 
 
 class PredictDicomConfig(Section):
     """One prediction of a folder."""
-
-    recipe = Recipe
 
     model: Addresses
     """The model, or the models of an ensemble: files, folders, MLflow addresses."""
@@ -73,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         job = build_job(model, backend.name, predictor.decision, config.input, config.output, config.report)
         with Workers(config.predict.workers, config.input, folder) as workers, signals_deferred() as pending:
             prediction, settings = FolderPrediction(job, predictor, workers, journal), config.model_dump(mode="json")
-            for tally in report_passes(prediction, config.input, config.report, settings, pending.came):
+            for tally in report_passes(prediction, folder, config.input, config.report, settings, pending.came):
                 print(describe_tally(tally, folder, config.report), flush=True)
                 rejected = tally.rejected
             pending.raise_if_came()

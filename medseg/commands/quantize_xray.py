@@ -17,7 +17,6 @@ from medseg.data.config import CasesConfig
 from medseg.evaluation.config import QuantizationConfig
 from medseg.output.config import OutputConfig
 from medseg.tracking.config import StoreConfig
-from medseg.training.recipe import Recipe
 
 
 class QuantizeDataConfig(CasesConfig):
@@ -37,8 +36,6 @@ class QuantizeOutputConfig(OutputConfig):
 class QuantizeXrayConfig(Section):
     """One quantisation."""
 
-    recipe = Recipe
-
     model: str
     """The model: a file, a folder with best.pt, or an MLflow address."""
 
@@ -52,21 +49,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Quantize a model, measure what that costs, and keep it if that is little."""
     config = parse_args(QuantizeXrayConfig, argv)
     from medseg.data.cases import find_cases
-    from medseg.evaluation import quantization as q
     from medseg.evaluation.candidate import read_as
+    from medseg.evaluation.quantization import (
+        RESULTS,
+        check_loss,
+        describe_loss,
+        gather_images,
+        load_single,
+        measure_loss,
+        place_float32,
+        place_int8,
+        save_quantized,
+        write_loss,
+    )
     from medseg.inference.openvino_runtime import quantize
     from medseg.notice import RESEARCH_USE
     from medseg.output.folder import claim_folder, set_aside
 
-    model = q.load_single(config.model, config.tracking)
+    model = load_single(config.model, config.tracking)
     found = find_cases(read_as(model.card, config.data))
-    candidate = q.place_float32(model, found, config.data)
+    candidate = place_float32(model, found, config.data)
     with claim_folder(config.output.dir) as folder:
-        set_aside(folder, q.RESULTS)
-        images = q.gather_images(candidate, found.cases, config.quantize)
+        set_aside(folder, RESULTS)
+        images = gather_images(candidate, found.cases, config.quantize)
         quantized = quantize(model.networks[0], images)
-        loss = q.measure_loss(candidate, q.place_int8(model, quantized), found.cases, len(images))
-        q.write_loss(loss, model, config.quantize, folder)
-        print(q.describe_loss(loss))
-        q.check_loss(loss, config.quantize)
-        print(f"model: {q.save_quantized(loss, model, quantized, folder)}\n{RESEARCH_USE}")
+        loss = measure_loss(candidate, place_int8(model, quantized), found.cases, len(images))
+        write_loss(loss, model, config.quantize, folder)
+        print(describe_loss(loss))
+        check_loss(loss, config.quantize)
+        print(f"model: {save_quantized(loss, model, quantized, folder)}\n{RESEARCH_USE}")

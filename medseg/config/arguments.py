@@ -79,8 +79,10 @@ def _read_argument(
     if is_file or key.startswith("-"):
         tree = _read_yaml(argument, problems)
         for before, now in earlier.items():
-            if isinstance(tree.get(before), dict):
-                tree[now] = tree.pop(before) | (tree.get(now) or {})
+            own_section, old_section = tree.get(now) or {}, tree.get(before) or {}
+            if isinstance(own_section, dict) and isinstance(old_section, dict) and before in tree:
+                tree = {**tree, now: old_section | own_section}
+                del tree[before]
         return _pick_own(tree, own, foreign, problems)
     value = _read_value(text, own.get(key))
     if key in own:

@@ -6,6 +6,9 @@ from medseg.data.config import DataConfig, PhantomConfig
 from medseg.phantom.darken import write_darkened_pairs
 from medseg.phantom.dicom import write_phantoms
 
+SYNTHETIC = "synthetic phantoms, not clinical"
+"""What a summary calls such a data set."""
+
 
 def find_data(data: DataConfig, phantom: PhantomConfig, folder: Path) -> DataConfig:
     """`data` with a root: its own, else that of the synthetic set, which is written below `folder` if it is new."""

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,18 @@ NUM_WORST = 6
 
 def review_evaluation(
     evaluation: Evaluation, folder: Path, tracking: EvaluateTrackingConfig, run_id: str | None
-) -> Iterator[str]:
+) -> list[str]:
     """Record an evaluation and promote its model, each if `tracking` asks for it; a sentence on either.
 
     Raises as `record_evaluation` and `promote_model` do.
     """
+    said = []
     if tracking.record:
         record_evaluation(evaluation, folder, tracking, run_id)
-        yield f"to look at it in MLflow: {find_store(tracking).ui_command}"
+        said.append(f"to look at it in MLflow: {find_store(tracking).ui_command}")
     if tracking.promote and tracking.register is not None:
-        yield promote_model(evaluation, run_id, tracking, tracking.register)
+        said.append(promote_model(evaluation, run_id, tracking, tracking.register))
+    return said
 
 
 def find_training_run(addresses: tuple[str, ...], model: LoadedModel) -> str | None:

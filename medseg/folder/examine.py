@@ -90,6 +90,7 @@ def identify_file(path: bytes) -> str:
 def _examine(job: Job, file: BinaryIO, path: bytes, known: str | None, lost: str | None) -> Iterator[Examined]:
     """What is known of an open file, each time more; where a step raises, what was known before it still holds."""
     stat = job.source.fingerprint(file)
+    yield Examined(identify_file(path), stat=stat)
     id, content = _digest(file, path, any(WRITERS[name].takes_content for name in job.formats))
     found = Examined(id, content=content, stat=stat)
     if lost is not None:

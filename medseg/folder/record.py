@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -43,8 +43,9 @@ class Record:
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Self:
-        """The record that `as_json` made."""
-        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in line.items()}
+        """The record that `as_json` made, also of a later version."""
+        known = {each.name: line[each.name] for each in fields(cls) if each.name in line}
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in known.items()}
         return cls(**values)
 
     def as_json(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ _logger = logging.getLogger(__name__)
 
 def report_passes(
     prediction: FolderPrediction,
+    folder: Path,
     input: InputConfig,
     report: ReportConfig,
     settings: dict[str, Any],
@@ -43,14 +44,14 @@ def report_passes(
     The tally of each walk, unless one that watches met nothing new. `settings` are those that the summary tells;
     `quiet` shows no progress. Once `stopped`, the files under way are done and reported.
     """
-    _claim_root(prediction)
+    _claim_root(prediction, folder)
     source = prediction.job.source
     passes: Iterable[Iterable[Entry]] = [source]
     if input.watch:
         passes = watch(source, prediction.is_known, input, stopped)
     for entries in passes:
         hashed, hidden = report.paths == "hashed", quiet or input.watch
-        tally = _report_pass(prediction, entries, hashed, settings, stopped, quiet=hidden)
+        tally = _report_pass(prediction, folder, entries, hashed, settings, stopped, quiet=hidden)
         if tally.predicted or not input.watch:
             yield tally
 
@@ -64,18 +65,19 @@ def describe_tally(tally: Tally, folder: Path, report: ReportConfig) -> str:
     return "\n".join([*lines, f"report: {path}", RESEARCH_USE])
 
 
-def _claim_root(prediction: FolderPrediction) -> None:
+def _claim_root(prediction: FolderPrediction, folder: Path) -> None:
     """Set the report on another input folder aside."""
     digest = hashlib.sha256(prediction.job.source.identity).hexdigest()
     earlier = prediction.journal.find(_ROOT)
     if earlier is None or earlier["root"] != digest:
         if earlier is not None:
-            set_aside(prediction.job.sink.folder, ("report.csv", "report.jsonl", "summary.json"))
+            set_aside(folder, ("report.csv", "report.jsonl", "summary.json"))
         prediction.journal.append(_ROOT, {"root": digest})
 
 
 def _report_pass(
     prediction: FolderPrediction,
+    folder: Path,
     entries: Iterable[Entry],
     hashed: bool,
     settings: dict[str, Any],
@@ -85,7 +87,6 @@ def _report_pass(
 ) -> Tally:
     """One walk through the source; `quiet` without progress and without what an earlier one has told."""
     job, tally = prediction.job, Tally()
-    folder = job.sink.folder
     with (
         Progress(tally, job.source, shown=not quiet) as progress,
         Firsts() as firsts,
@@ -134,7 +135,7 @@ def _build_row(outcome: Outcome, job: Job, firsts: Firsts, hashed: bool) -> dict
 def _summarize(prediction: FolderPrediction, tally: Tally, settings: dict[str, Any], hashed: bool) -> dict[str, Any]:
     job, seconds = prediction.job, tally.seconds
     if hashed:
-        for section in ("input", "output"):
+        for section in settings.keys() & {"input", "output"}:
             digest = hashlib.sha256(settings[section]["dir"].encode()).hexdigest()[:16]
             settings = {**settings, section: {**settings[section], "dir": digest}}
     return {

@@ -67,6 +67,11 @@ KINDS = {
             suggests=starts_like_dicom,
             states_polarity=True,
         ),
+        Kind("png", "PNG", (".png",), states=_starting(b"\x89PNG\r\n\x1a\n")),
+        Kind("jpeg", "JPEG", (".jpg", ".jpeg"), states=_starting(b"\xff\xd8\xff"), lossy=True),
+        Kind("tiff", "TIFF", (".tif", ".tiff"), states=_starting(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+        Kind("gif", "GIF", (".gif",), states=_starting(b"GIF87a", b"GIF89a")),
+        Kind("bmp", "BMP", (".bmp",), states=_states_bmp),
         Kind(
             "nifti",
             "NIfTI",
@@ -75,17 +80,12 @@ KINDS = {
             states=_states_nifti,
             suggests=_starting(b"\x1f\x8b"),
         ),
-        Kind("png", "PNG", (".png",), states=_starting(b"\x89PNG\r\n\x1a\n")),
-        Kind("jpeg", "JPEG", (".jpg", ".jpeg"), states=_starting(b"\xff\xd8\xff"), lossy=True),
-        Kind("tiff", "TIFF", (".tif", ".tiff"), states=_starting(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
-        Kind("gif", "GIF", (".gif",), states=_starting(b"GIF87a", b"GIF89a")),
-        Kind("bmp", "BMP", (".bmp",), states=_states_bmp),
         Kind("mha", "MHA", (".mha",), suggests=lambda head: head.lower().startswith((b"objecttype", b"ndims"))),
         Kind("nrrd", "NRRD", (".nrrd",), states=_starting(b"NRRD000")),
         Kind("img", "the raw .IMG of JSRT", fits=is_raw, states_polarity=True),
     )
 }
-"""By name. DICOM is asked first: its preamble may hold anything."""
+"""By name. DICOM is asked first, since its preamble may hold anything; NIfTI after those that begin with a sign."""
 
 EXTENSIONS = tuple(extension for kind in KINDS.values() for extension in kind.extensions)
 """Ends of names that promise an image."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.atomic import write_text
+from medseg.data.synthetic import SYNTHETIC
 from medseg.evaluation.files import METRICS, PER_CASE, REPORT, build_metrics, format_per_case
 from medseg.evaluation.result import Evaluation, Summary
 from medseg.notice import RESEARCH_USE
@@ -37,7 +38,7 @@ def describe_evaluation(evaluation: Evaluation, folder: Path) -> str:
 def describe_cross_validation(evaluation: Evaluation, summary: Mapping[str, Any], run: Run) -> str:
     """The means with their intervals, where the model is, and how to look at the run."""
     folder, number = Path(summary["model"]), len(summary["folds"])
-    synthetic = " (synthetic phantoms, not clinical)" if summary["data"].startswith("synthetic") else ""
+    synthetic = f" ({SYNTHETIC})" if summary["data"] == SYNTHETIC else ""
     return "\n".join(
         [
             f"{evaluation.data}{synthetic}: {summary['cases']} cases, each by the one of {number} models that has not "

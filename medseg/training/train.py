@@ -16,6 +16,7 @@ from medseg.data.config import DataConfig
 from medseg.data.findings import Findings
 from medseg.data.loaders import CachedSplits, Look, cache_splits
 from medseg.data.splits import Splits
+from medseg.data.synthetic import SYNTHETIC
 from medseg.hardware.device import Hardware
 from medseg.inference.backends import build_training_backend
 from medseg.inference.predictor import Predictor
@@ -44,11 +45,10 @@ class Trained:
         """Test Dice, where the model is and how to look at the run, for a terminal."""
         scores = self.summary["test"]
         per_class = ", ".join(f"{n.removeprefix('dice_')} {v:.4f}" for n, v in scores.items() if n.startswith("dice_"))
-        is_synthetic = self.summary["data"].startswith("synthetic")
+        synthetic = f" ({SYNTHETIC})" if self.summary["data"] == SYNTHETIC else ""
         return "\n".join(
             [
-                f"test Dice{' (synthetic phantoms, not clinical)' if is_synthetic else ''}: {per_class}; "
-                f"mIoU {scores['miou']:.4f}",
+                f"test Dice{synthetic}: {per_class}; mIoU {scores['miou']:.4f}",
                 f"model: {self.summary['model']}",
                 f"MLflow run {self.run.name}; to look at it: {self.run.ui_command}",
                 self.summary["research_use"],
@@ -131,7 +131,7 @@ def _finish(
         "run_id": run.id,
         **dataclasses.asdict(fitted),
         "model": str(path),
-        "data": "synthetic phantoms, not clinical" if recipe.data.root is None else str(data.root),
+        "data": SYNTHETIC if recipe.data.root is None else str(data.root),
         "cases": {name: len(part) for name, part in cached.items()},
         **scores,
         "thresholds": card.thresholds,

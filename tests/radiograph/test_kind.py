@@ -63,7 +63,7 @@ def test_extension_decides_where_content_says_nothing(tmp_path, name, kind):
 @pytest.mark.parametrize("name", ["a.txt", "a.zip", "a.csv", "a.img"])
 def test_unknown_files_are_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"nothing to go by")
-    with pytest.raises(RadiographError, match=rf"{name}: is none of the formats that are read: DICOM, NIfTI"):
+    with pytest.raises(RadiographError, match=rf"{name}: is none of the formats that are read: DICOM, PNG"):
         identify_kind(tmp_path / name)
 
 
@@ -82,7 +82,7 @@ def test_the_formats_that_are_read_are_named_in_full(tmp_path):
         identify_kind(tmp_path / "a.txt")
     assert caught.value.reason == (
         "is none of the formats that are read: "
-        "DICOM, NIfTI, PNG, JPEG, TIFF, GIF, BMP, MHA, NRRD and the raw .IMG of JSRT"
+        "DICOM, PNG, JPEG, TIFF, GIF, BMP, NIfTI, MHA, NRRD and the raw .IMG of JSRT"
     )
 
 
