@@ -1,6 +1,6 @@
 """How good a model is on cases, at the size of their references."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -15,33 +15,21 @@ from medseg.inference.predictor import Predictor
 from medseg.metrics.overlap import SegmentationScores, ThresholdSearch
 from medseg.output.images import write_mask_png
 
-Keep = Callable[[Case, Tensor], None]
-
 
 def score_cases(
-    predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataSetConfig, keep: Keep | None = None
+    predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataSetConfig, masks: Path | None = None
 ) -> dict[str, float]:
     """The scores of `SegmentationScores` over `cases`; `cached` holds their network input, in the same order.
 
-    `keep` is given each case and its masks, bool `(class, rows, columns)`.
+    Each mask is written to `masks/<class>/<case>.png`, 0 and 255, if that folder is given.
     """
     scores = SegmentationScores(predictor.card.classes)
     for case, predicted, reference, ignored, present in _predictions(predictor, cases, cached, data):
-        masks = predictor.masks(predicted, _size(reference))
-        scores.update(((masks & ~ignored)[None], reference[None], present[None]))
-        if keep is not None:
-            keep(case, masks)
+        found = predictor.masks(predicted, _size(reference))
+        scores.update(((found & ~ignored)[None], reference[None], present[None]))
+        for name, mask in zip(predictor.card.classes, found.numpy(), strict=True) if masks else ():
+            write_mask_png(masks / name / f"{case.id}.png", mask)
     return scores.compute()
-
-
-def keep_masks(folder: Path, classes: Sequence[str]) -> Keep:
-    """What writes each case's masks to `folder/<class>/<case>.png`, 0 and 255."""
-
-    def keep(case: Case, masks: Tensor) -> None:
-        for name, mask in zip(classes, masks.numpy(), strict=True):
-            write_mask_png(folder / name / f"{case.id}.png", mask)
-
-    return keep
 
 
 def search_thresholds(

@@ -20,7 +20,7 @@ from medseg.data.synthetic import SYNTHETIC
 from medseg.hardware.device import Hardware
 from medseg.inference.backends import build_training_backend
 from medseg.inference.predictor import Predictor
-from medseg.inference.scoring import keep_masks, score_cases, search_thresholds
+from medseg.inference.scoring import score_cases, search_thresholds
 from medseg.model.checkpoint import load_model, store_thresholds
 from medseg.tracking.lifecycle import start_run
 from medseg.tracking.run import Run
@@ -74,7 +74,11 @@ def train(
     """
     seed_everything(recipe.seed)
     findings, is_fold = Findings(data.root), parent_run_id is not None
-    cached = _read_splits(recipe, data, splits, findings, folder, checked=is_fold)
+    look: Look[CaseSurvey] | None = None if is_fold else partial(summarize_item, classes=splits.classes)
+    cached, surveys = cache_splits(splits, data, recipe.preprocess, folder, findings, look)
+    if not is_fold:  # whose cases have all been checked
+        check_training(surveys, splits, data, recipe.split, findings)
+    findings.check()
     card = describe_model(recipe, data, splits, cached)
     resumed = find_resumed(recipe.train, card, folder)
     settled = settle_batch_size(recipe.train, card, len(cached.train), hardware, resumed)
@@ -87,18 +91,6 @@ def train(
         summary = _finish(run, recipe, data, splits, cached, hardware, fitted, folder)
     write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     return Trained(summary, run)
-
-
-def _read_splits(
-    recipe: Recipe, data: DataConfig, splits: Splits, findings: Findings, folder: Path, *, checked: bool
-) -> CachedSplits:
-    """What networks see of the cases, which are checked unless all of them were."""
-    look: Look[CaseSurvey] | None = None if checked else partial(summarize_item, classes=splits.classes)
-    cached, surveys = cache_splits(splits, data, recipe.preprocess, folder, findings, look)
-    if not checked:
-        check_training(surveys, splits, data, recipe.split, findings)
-    findings.check()
-    return cached
 
 
 def _finish(
@@ -122,10 +114,10 @@ def _finish(
     undecided = Predictor(card, forwards, recipe.predict, hardware.device)
     card = store_thresholds(path, search_thresholds(undecided, splits.validation, cached.validation, data))
     predictor = Predictor(card, forwards, recipe.predict, hardware.device)
-    keep = keep_masks(folder / "masks", card.classes) if recipe.output.masks else None
+    masks = folder / "masks" if recipe.output.masks else None
     scores = {
         "validation": score_cases(predictor, splits.validation, cached.validation, data),
-        "test": score_cases(predictor, splits.test, cached.test, data, keep),
+        "test": score_cases(predictor, splits.test, cached.test, data, masks),
     }
     summary = {
         "run_id": run.id,
