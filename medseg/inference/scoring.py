@@ -27,7 +27,9 @@ def score_cases(
     for case, predicted, reference, ignored, present in _predictions(predictor, cases, cached, data):
         found = predictor.masks(predicted, _size(reference))
         scores.update(((found & ~ignored)[None], reference[None], present[None]))
-        for name, mask in zip(predictor.card.classes, found.numpy(), strict=True) if masks else ():
+        if masks is None:
+            continue
+        for name, mask in zip(predictor.card.classes, found.numpy(), strict=True):
             write_mask_png(masks / name / f"{case.id}.png", mask)
     return scores.compute()
 
