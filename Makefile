@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup train test check ui
+.PHONY: help setup train test quick check ui
 
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -21,6 +21,9 @@ train: $(READY)  ## train on synthetic phantoms: minutes on two cores
 
 test: check      ## the checks, then all tests
 	$(RUN)/python -m pytest -n 2 --dist loadfile
+
+quick: $(READY)  ## the tests that take no time, of every package
+	$(RUN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
 
 check: $(READY)  ## ruff, format, mypy --strict
 	$(RUN)/ruff check .

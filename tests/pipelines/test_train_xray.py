@@ -148,7 +148,7 @@ def test_dicom_and_nifti_train_to_the_same_weights_as_png(tmp_path: Path, png_fo
 
 @pytest.mark.parametrize("recipe", ["article_xray", "article_darken", "paper_2015", "chest_xray"])
 def test_recipe_trains_in_small(recipe: str, tmp_path: Path, png_folder: Path, store: str) -> None:
-    size = 108 if recipe == "paper_2015" else 32
+    size = 108 if recipe == "paper_2015" else 64  # at 32 the article's diverges: a batch norm of four values
     data = ["phantom.num_cases=12", "phantom.size=64"] if recipe == "article_darken" else [f"data.root={png_folder}"]
     done = run_forked(
         *("pipelines.train_xray", f"configs/{recipe}.yaml", "seed=1", "train.epochs=1"),
