@@ -38,17 +38,16 @@ def test_scores_are_those_at_the_references_own_size(tmp_path: Path) -> None:
     cached = cache_cases(found.cases, found.classes, data, preprocess, tmp_path, Findings())[0]
     card = ModelCard(classes=found.classes, model=ModelConfig(), preprocess=preprocess)
     predictor = Predictor(card, [Brightness()], PredictConfig(threshold=0.55))
-    kept = {}
-    scores = score_cases(
-        predictor, found.cases, cached, data, lambda case, masks: kept.update({case.id: masks.numpy()})
-    )
+    scores = score_cases(predictor, found.cases, cached, data, tmp_path / "masks")
     wanted = []
     for index in range(5):
         picture, masks = draw_case(index)
         wanted.append(f1_score(masks["disc"].ravel(), picture.ravel() / 255 >= 0.55))
     assert scores["dice_disc"] == pytest.approx(np.mean(wanted), abs=0.005)
     picture = np.asarray(Image.open(root / "images" / "case03.png"))
-    assert (kept["case03"][1] == (picture / 255 >= 0.55)).mean() > 0.995
+    mask = np.asarray(Image.open(tmp_path / "masks" / "disc" / "case03.png"))
+    assert set(np.unique(mask)) == {0, 255}
+    assert ((mask > 0) == (picture / 255 >= 0.55)).mean() > 0.995
     thresholds = search_thresholds(predictor, found.cases, cached, data)
     best = max(
         (
