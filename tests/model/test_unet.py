@@ -382,6 +382,7 @@ def test_channels_last_and_bfloat16_stay_close_to_plain(option):
         assert (seeded(network.config).eval()(x).float() - plain).abs().max() < 0.05 * (1 + plain.abs().max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(64, 48), (53, 66)])
 def test_exports_with_any_batch(size):
     network = seeded(ModelConfig(**SMALL)).eval()
@@ -391,6 +392,7 @@ def test_exports_with_any_batch(size):
     torch.testing.assert_close(exported(x), network(x))
 
 
+@pytest.mark.slow
 def test_compiles_as_one_graph():
     network = seeded(ModelConfig(**SMALL))
     x = torch.randn(2, 1, 53, 66)

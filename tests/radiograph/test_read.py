@@ -110,6 +110,7 @@ def test_garbage_is_refused_and_named(tmp_path, suffix, content):
         read_radiograph(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("presentation", "invert", "color"), [("stored", False, "grey"), ("voi", True, "grey"), ("stored", False, "rgb")]
 )
