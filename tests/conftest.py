@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from medseg.log import show_log
 from medseg.tracking.config import TrackingConfig
 from tests.support.mlflow_stores import copy_store
 from tests.support.shape_images import write_png_folder
@@ -38,6 +39,13 @@ def browser() -> "Iterator[Browser]":
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def shown(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[str]]:
+    """What is printed, with what the library logs on stderr as in a command."""
+    with show_log():
+        yield capsys
 
 
 @pytest.fixture

@@ -32,6 +32,24 @@ with signals_raised(), signals_deferred() as pending:
     except Interrupted:
         print(True)
 """
+UNASKED = """
+import signal
+from medseg.signals import signals_deferred
+before = signal.getsignal(signal.SIGINT)
+with signals_deferred() as pending:
+    print(signal.getsignal(signal.SIGINT) is before, pending.came())
+"""
+BESIDE = """
+import signal, threading
+from medseg.signals import signals_deferred, signals_raised
+def block():
+    with signals_raised(), signals_deferred() as pending:
+        print(signal.getsignal(signal.SIGINT) is before, pending.came())
+before = signal.getsignal(signal.SIGINT)
+thread = threading.Thread(target=block)
+thread.start()
+thread.join()
+"""
 
 
 def run(script: str, *arguments: int) -> str:
@@ -47,6 +65,11 @@ def test_raised_at_once(signum: signal.Signals) -> None:
 
 def test_first_is_deferred_second_is_raised() -> None:
     assert run(DEFERRED) == "True\nTrue\nTrue\n"
+
+
+@pytest.mark.parametrize("script", [UNASKED, BESIDE])
+def test_handlers_are_left_alone_outside_a_command_and_outside_the_main_thread(script: str) -> None:
+    assert run(script) == "True False\n"
 
 
 def test_nothing_takes_it_for_a_failure() -> None:

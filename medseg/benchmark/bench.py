@@ -1,6 +1,6 @@
 """What is measured: the images, and networks that know something of them."""
 
-import sys
+import logging
 from collections.abc import Iterable
 from functools import cached_property, partial
 from math import gcd
@@ -31,6 +31,7 @@ from medseg.training.engines import seed_everything
 MEAN = "mean"
 """In place of a class: the mean over all of them."""
 _WIDTHS, _SIZES = (16, 64), (256, 512)
+_logger = logging.getLogger(__name__)
 
 
 class Bench:
@@ -137,7 +138,7 @@ class Bench:
         train = self.recipe.train.model_copy(update={"minutes": seconds / 60, "epochs": None, "coarse": 0.7})
         card = self.describe(article_config(width), (size, size))
         session = Session(self.recipe, card, train, self.cases("train", (size, size)), self.hardware)
-        print(f"training a network to predict with: {seconds:g} s", file=sys.stderr, flush=True)
+        _logger.info("training a network to predict with: %g s", seconds)
         while not session.is_over:
             session.step()
         network = card.build_network()

@@ -8,7 +8,6 @@ nor, which a command of its own has, the network's first image, which is slower:
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -21,23 +20,22 @@ from medseg.benchmark.bench import Bench
 from medseg.benchmark.contest import Contest, Contestant, Details, Turn, compete, timed
 from medseg.benchmark.networks import count_gflop
 from medseg.errors import DataError
-from medseg.folder.batch import FolderPrediction
-from medseg.folder.job import Job
+from medseg.folder.job import build_job
 from medseg.folder.journal import JOURNAL_NAME, Journal
 from medseg.folder.pool import Workers, start_server
-from medseg.folder.progress import Tally
-from medseg.folder.walk import walk
+from medseg.folder.report import report_passes
+from medseg.folder.stages import FolderPrediction
 from medseg.inference.choice import build_backend
 from medseg.inference.config import FolderPredictConfig, InputConfig
 from medseg.inference.models import LoadedModel
 from medseg.inference.predictor import Predictor, build_predictor
 from medseg.model.checkpoint import Accepts
-from medseg.output.report import Report, encode_path, name_columns
+from medseg.output.config import Format, PredictOutputConfig, ReportConfig
 from medseg.phantom.chest import draw_phantom
 from medseg.phantom.dicom import Coat, build_dicom
 
 NETWORK = "network alone"
-_WAYS = {
+_WAYS: dict[str, tuple[UID, Format]] = {
     "DICOM to PNG": (ExplicitVRLittleEndian, "png"),
     "JPEG 2000 to PNG": (JPEG2000Lossless, "png"),
     "DICOM to SEG": (ExplicitVRLittleEndian, "seg"),
@@ -87,7 +85,8 @@ def _enter(bench: Bench, width: int, folders: Mapping[UID, Path], scratch: Path)
     reading = card.reading.model_copy(update={"presentation_intent": ("FOR PRESENTATION",)})
     accepts = Accepts(modalities=(), body_parts=(), views=())  # these files, whatever the model is for
     card = card.model_copy(update={"model": network.config, "accepts": accepts, "reading": reading})
-    model, config = LoadedModel(card, (network,), (None,), ""), FolderPredictConfig(device=bench.recipe.train.device)
+    model = LoadedModel(card, (network,), (None,), "benchmark")
+    config = FolderPredictConfig(device=bench.recipe.train.device)
     predictor = build_predictor(model, build_backend(config, model), config)
     shape = network.in_channels, *card.preprocess.size
     images = torch.rand(predictor.batch_size if bench.device.type == "cuda" else 1, *shape)
@@ -95,7 +94,7 @@ def _enter(bench: Bench, width: int, folders: Mapping[UID, Path], scratch: Path)
     alone = Contestant(NETWORK, gflop, turn=lambda: _repeat(once) / len(images), warm_up=once)
     entered = [replace(alone, tell=lambda _: {"backend": predictor.backend})]
     for name, (syntax, format) in _WAYS.items():
-        run = FolderRun(predictor, folders[syntax], scratch / f"width{width}" / name, format)
+        run = FolderRun(model, predictor, folders[syntax], scratch / f"width{width}" / name, format)
         entered.append(run.enter(name, gflop))
     return entered
 
@@ -112,10 +111,11 @@ def _repeat(turn: Turn) -> float:
 class FolderRun:
     """Files that are predicted as `predict_dicom` predicts them, each time into a new folder below `output`."""
 
+    model: LoadedModel
     predictor: Predictor
     files: Path
     output: Path
-    format: str
+    format: Format
     details: Details = field(default_factory=Details)
     """Of the last turn: where its time went, and the rate once the first image was ready."""
 
@@ -127,46 +127,18 @@ class FolderRun:
         """Seconds an image. Raises `DataError` if none of the files is predicted."""
         self.output.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self.output))
-        job, limits = self._build_job(folder), InputConfig(dir=self.files)
-        with Journal(folder / JOURNAL_NAME) as journal, Workers(None, limits, folder) as workers:
-            prediction, tally = FolderPrediction(job, self.predictor, workers, journal), Tally()
-            with (
-                Report(folder, name_columns(job.decision.classes, job.uids)) as report,
-                closing(prediction.run(walk(self.files, folder), lambda: False)) as results,
-            ):
-                for entry, record, _ in results:
-                    row = {name: record.get(name) for name in ("id", "status", "reason", "warnings", "seconds")}
-                    report.write({**record.get("facts", {}), **row, "path": encode_path(entry.path)})
-                    tally.add(record["status"], record["reason"])
+        given, report = InputConfig(dir=self.files), ReportConfig()
+        output = PredictOutputConfig(dir=folder, formats=(self.format,))
+        job = build_job(self.model, self.predictor.backend, self.predictor.decision, given, output, report)
+        with Journal(folder / JOURNAL_NAME) as journal, Workers(None, given, folder) as workers:
+            prediction = FolderPrediction(job, self.predictor, workers, journal)
+            (tally,) = report_passes(prediction, given, report, {}, quiet=True)
             seconds = tally.seconds
-        if not prediction.num_predicted:
+        if not tally.predicted:
             reasons = dict(sorted(tally.reasons.items()))
             raise DataError(f"predict_dicom predicted none of the files of benchmark.num_files: {reasons}")
-        self.details = describe(prediction.num_predicted, seconds, asdict(prediction.steps.seconds))
-        return seconds / prediction.num_predicted
-
-    def _build_job(self, folder: Path) -> Job:
-        """What `predict_dicom` does by default with such a model."""
-        card, usual = self.predictor.card, InputConfig(dir=self.files)
-        return Job(
-            root=bytes(self.files.absolute()),
-            folder=folder.absolute(),
-            model="benchmark",
-            backend=self.predictor.backend,
-            kinds=tuple(sorted(usual.kinds)),
-            invert=usual.invert,
-            nifti_rows=usual.nifti_rows,
-            exif=usual.exif,
-            reading=card.reading,
-            accepts=card.accepts,
-            orientations=card.orientations,
-            ranges=card.ranges,
-            decision=self.predictor.decision,
-            tta=tuple(sorted(card.inference.tta)),
-            formats=(self.format,),
-            burned_in=False,
-            uids=False,
-        )
+        self.details = describe(tally.predicted, seconds, asdict(prediction.seconds))
+        return seconds / tally.predicted
 
 
 def describe(predicted: int, seconds: float, spent: Mapping[str, float]) -> Details:

@@ -1,6 +1,6 @@
 """The parts of a benchmark, one after the other."""
 
-import sys
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -14,6 +14,7 @@ from medseg.benchmark.time_to_dice import measure_time_to_dice
 from medseg.benchmark.training import measure_training
 from medseg.hardware.cpu import keep_freed_memory
 
+_logger = logging.getLogger(__name__)
 _PARTS: Mapping[Part, Callable[[Bench], Iterator[Contest]]] = {
     "limit": measure_limit,
     "prediction": measure_prediction,
@@ -24,7 +25,7 @@ _PARTS: Mapping[Part, Callable[[Bench], Iterator[Contest]]] = {
 
 
 def measure_parts(bench: Bench) -> Iterator[Contest]:
-    """What `benchmark.parts` names, each contest as soon as it is over; how long each part took goes to stderr.
+    """What `benchmark.parts` names, each contest as soon as it is over; how long each part took is logged.
 
     Always in one order, training last: it changes how the process takes memory, as `fit_network` does. That is to the
     advantage of the article's training too, which makes ratios a little too small.
@@ -36,4 +37,4 @@ def measure_parts(bench: Bench) -> Iterator[Contest]:
             keep_freed_memory()
         start = time.monotonic()
         yield from measure(bench)
-        print(f"{part}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+        _logger.info("%s: %.0f s", part, time.monotonic() - start)

@@ -33,8 +33,8 @@ def describe_run(recipe: BenchmarkRecipe, tracking: TrackingConfig) -> dict[str,
 
 def record_benchmark(
     run: Run, recipe: BenchmarkRecipe, device: torch.device, contests: Sequence[Contest], folder: Path
-) -> None:
-    """Write and record all figures, and say where they are."""
+) -> str:
+    """Write and record all figures; where they are, for a terminal."""
     machine = describe_machine(device)
     report = {
         "hardware": machine,
@@ -51,8 +51,8 @@ def record_benchmark(
     run.log_metrics({name: value for contest in contests for name, value in list_metrics(contest).items()}, 0)
     for name in ("benchmark.json", "benchmark.png"):
         run.log_file(folder / name)
-    print(f"figures: {folder / 'benchmark.json'}\nchart: {folder / 'benchmark.png'}")
-    print(f"MLflow run {run.name}; to look at it: {run.ui_command}\n{RESEARCH_USE}")
+    found = f"figures: {folder / 'benchmark.json'}\nchart: {folder / 'benchmark.png'}"
+    return f"{found}\nMLflow run {run.name}; to look at it: {run.ui_command}\n{RESEARCH_USE}"
 
 
 def list_metrics(contest: Contest) -> dict[str, float]:

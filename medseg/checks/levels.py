@@ -21,11 +21,11 @@ _IGNORED = {-1, 255}
 _LOSSLESS = "Lossy compression changes label values. Export the masks as PNG, NIfTI or NRRD."
 _TWO_LEVELS = "Save all masks of a class with the same two grey levels."
 
-Found = tuple[str, str, Levels]
+FileLevels = tuple[str, str, Levels]
 """Case, class, and the levels of its file."""
 
 
-def check_levels(masks: Iterable[Found], classes: Sequence[str], findings: Findings) -> None:
+def check_levels(masks: Iterable[FileLevels], classes: Sequence[str], findings: Findings) -> None:
     """Note files whose values mean no class, or more than there are names for, once for the whole set."""
     files = list(
         {(levels.path, "" if levels.known else label): (case, label, levels) for case, label, levels in masks}.values()
@@ -36,7 +36,7 @@ def check_levels(masks: Iterable[Found], classes: Sequence[str], findings: Findi
         _check_class(label, [found for found in files if found[1] == label and not found[2].known], classes, findings)
 
 
-def _check_declared(files: Sequence[Found], classes: Sequence[str], findings: Findings) -> None:
+def _check_declared(files: Sequence[FileLevels], classes: Sequence[str], findings: Findings) -> None:
     """Note values of no class, with their counts over the set."""
     strange = [
         (case, label, levels)
@@ -57,7 +57,7 @@ def _check_declared(files: Sequence[Found], classes: Sequence[str], findings: Fi
         findings.add("unknown_label", case, text, remedy=remedy)
 
 
-def _check_colors(files: Sequence[Found], findings: Findings) -> None:
+def _check_colors(files: Sequence[FileLevels], findings: Findings) -> None:
     """Note files whose palettes were sorted by a program: a color has another value than in most, or black has one."""
     having: dict[Color, Counter[int]] = {}
     for _, _, levels in files:
@@ -76,7 +76,7 @@ def _check_colors(files: Sequence[Found], findings: Findings) -> None:
             findings.add("label_values", case, text, what=what, remedy=remedy)
 
 
-def _check_class(label: str, files: Sequence[Found], classes: Sequence[str], findings: Findings) -> None:
+def _check_class(label: str, files: Sequence[FileLevels], classes: Sequence[str], findings: Findings) -> None:
     """Judge the files that are wholly one class, whose values nobody has declared."""
     several = [found for found in files if found[2].total > 2]
     few = [levels for _, _, levels in files if levels.total <= 2]
@@ -157,14 +157,14 @@ def _quote(setting: str) -> str:
     return f"'{setting}'"
 
 
-def _labels_of(files: Iterable[Found]) -> list[int]:
+def _labels_of(files: Iterable[FileLevels]) -> list[int]:
     """The whole numbers but 0 in files, negative ones last."""
     values = {value for _, _, levels in files for value in levels.values}
     whole = (int(value) for value in values if value and value.is_integer())
     return sorted(whole, key=lambda value: (value < 0, value))
 
 
-def _list_values(files: Sequence[Found]) -> str:
+def _list_values(files: Sequence[FileLevels]) -> str:
     """Each value with the pixels and the files that have it."""
     pixels, having = Counter[float](), Counter[float]()
     for _, _, levels in files:

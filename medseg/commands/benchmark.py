@@ -58,4 +58,4 @@ def main(argv: Sequence[str] | None = None) -> None:
             for contest in measure_parts(bench):
                 print(f"\n{format_table(contest)}", flush=True)
                 contests.append(contest)
-            record_benchmark(run, config, bench.device, contests, folder)
+            print(record_benchmark(run, config, bench.device, contests, folder))

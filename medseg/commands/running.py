@@ -17,11 +17,12 @@ def run_command(main: Callable[[], int | None]) -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    from medseg.log import show_log
     from medseg.signals import Interrupted, signals_raised
 
     code = 0
     try:
-        with signals_raised():
+        with show_log(), signals_raised():
             code = main() or 0
     except MedsegError as error:
         print(f"error: {error}", file=sys.stderr)

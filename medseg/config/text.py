@@ -50,6 +50,10 @@ def _represent_text(dumper: yaml.CSafeDumper, text: str) -> yaml.Node:
     return dumper.represent_scalar(_TEXT, text, style="'" if quoted else None)
 
 
+def _refuse_set(loader: yaml.CSafeLoader, node: yaml.Node) -> Any:
+    raise yaml.constructor.ConstructorError(None, None, "a set has no order; write a list", node.start_mark)
+
+
 def _is_number(text: str) -> bool:
     try:
         return isinstance(float(text), float)
@@ -62,6 +66,7 @@ _EXPONENT = re.compile(r"[-+]?(\.[0-9]|[0-9][0-9_]*\.?)[0-9_]*[eE][-+]?[0-9]+$")
 _Dumper.add_representer(str, _represent_text)
 Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: str(node.value))
+Loader.add_constructor("tag:yaml.org,2002:set", _refuse_set)
 
 
 def to_yaml(config: Section) -> str:

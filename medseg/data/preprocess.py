@@ -25,7 +25,7 @@ def scale_intensity(
     Percentiles are taken inside the flat borders (collimation, film edges), over pixels that are not padding, so that
     borders and side markers do not decide the contrast of the anatomy.
     """
-    low, high = config.range if config.intensity == "fixed" else measure_levels(pixels, padding, config.percentiles)
+    low, high = config.range if config.intensity == "fixed" else measure_range(pixels, padding, config.percentiles)
     span = max(high - low, float(np.finfo(np.float32).tiny))
     scaled = np.empty(pixels.shape, np.float32)
     step = max(1, _AT_ONCE // max(1, scaled[:1].size))
@@ -38,7 +38,7 @@ def scale_intensity(
     return scaled
 
 
-def measure_levels(
+def measure_range(
     pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None, percentiles: tuple[float, float]
 ) -> tuple[float, float]:
     """The two percentiles of the picture inside its flat borders; its range where these are equal."""

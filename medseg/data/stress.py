@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from medseg.data.preprocess import measure_levels
+from medseg.data.preprocess import measure_range
 
 Pixels = NDArray[np.float32]
 Masks = NDArray[np.bool_]
@@ -192,7 +192,7 @@ def _share_of_side(percent: float, pixels: Pixels) -> float:
 
 def _measure_contrast(pixels: Pixels) -> tuple[np.float32, np.float32]:
     """The low end of the contrast and how far it reaches."""
-    low, high = measure_levels(pixels, None, (1, 99))
+    low, high = measure_range(pixels, None, (1, 99))
     return np.float32(low), np.float32(high - low)
 
 

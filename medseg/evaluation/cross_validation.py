@@ -35,9 +35,18 @@ STATE = "cross_validation.json"
 
 _RESULTS = (STATE, "summary.json", "config.yaml", METRICS, PER_CASE, REPORT)
 _ANY = (
-    *("output.", "tracking.", "data.cache_gib", "split.allow_duplicates", "predict.batch_size"),
-    *("train.device", "train.channels_last", "train.compile", "train.strips_every", "train.num_strips"),
-    *("train.save_seconds", "train.resume"),
+    "output.",
+    "tracking.",
+    "data.cache_gib",
+    "split.allow_duplicates",
+    "predict.batch_size",
+    "train.device",
+    "train.channels_last",
+    "train.compile",
+    "train.strips_every",
+    "train.num_strips",
+    "train.save_seconds",
+    "train.resume",
 )
 """Settings that may change between two parts of one cross-validation: they say where, how fast and what is shown."""
 _ANEW = "train.resume=false begins anew (what is there goes to earlier/)"

@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-import stat
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,9 +16,9 @@ from medseg.folder.job import Job
 from medseg.folder.pool import is_short_of_memory
 from medseg.folder.screen import list_doubts, name_terms, screen
 from medseg.folder.walk import promises_image
-from medseg.output.writers import WRITERS, Source, is_own_result
+from medseg.output.writers import WRITERS, Source, is_own_result, take_sources
 from medseg.radiograph import Radiograph, read_radiograph
-from medseg.radiograph.dicom.description import describe_dicom
+from medseg.radiograph.dicom.description import Description, describe_dicom
 from medseg.radiograph.image import digest_pixels
 from medseg.radiograph.kind import identify, identify_content
 from medseg.radiograph.source import open_source
@@ -26,7 +26,7 @@ from medseg.radiograph.source import open_source
 _SHORT_OF_MEMORY = "needs more than input.memory_gib"
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Examined:
     """What was found; `image` only where the file is to be predicted.
 
@@ -37,12 +37,13 @@ class Examined:
     status: str = ""
     """Empty, `skipped`, `rejected`, or `known` where the content is that of an earlier run."""
     reason: str = ""
-    warnings: list[str] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
     """Columns of the report."""
     certain: bool = False
     """Whether the content is that of an image format, whatever the name says."""
     stat: tuple[int, ...] = ()
+    """The fingerprint of the file."""
     content: str = ""
     """SHA-256 of the file, for a SEG; else empty."""
     pixels: str = ""
@@ -53,7 +54,7 @@ class Examined:
     spacing_mm: tuple[float, float] | None = None
     image: NDArray[np.float32] | None = field(default=None, repr=False)
     """`(channel, rows, columns)` at the network's size."""
-    taken: dict[str, Any] = field(default_factory=dict, repr=False)
+    taken: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What output formats need of the file, by their names."""
     seconds: float = 0.0
 
@@ -66,28 +67,19 @@ def examine_file(job: Job, path: bytes, known: str | None, lost: str | None = No
     started = time.perf_counter()
     found = Examined(identify_file(path))
     try:
-        with open(os.fsdecode(os.path.join(job.root, path)), "rb", opener=_open_quietly) as file:  # noqa: PTH118
-            found.stat = fingerprint(os.fstat(file.fileno()))
-            found.id, found.content = _digest(file, path, any(WRITERS[name].takes_content for name in job.formats))
-            if lost is not None:
-                found.status, found.reason = "rejected", lost
-            elif found.id == known:
-                found.status = "known"
-            else:
-                _examine(job, file, path, found)
-            if fingerprint(os.fstat(file.fileno())) != found.stat:
-                raise RadiographError("changed while it was read", "changing")
+        with job.source.open(path) as file:
+            for found in _examine(job, file, path, known, lost):  # noqa: B007 -- the last one that was reached counts
+                pass
     except RadiographError as error:
-        _refuse(found, path, error.code, _SHORT_OF_MEMORY if error.code == "memory" else error.reason)
+        found = _refuse(found, path, error.code, _SHORT_OF_MEMORY if error.code == "memory" else error.reason)
     except OSError as error:
-        _refuse(found, path, "unreadable", error.strerror or type(error).__name__)
+        found = _refuse(found, path, "unreadable", error.strerror or type(error).__name__)
     except Exception as error:  # the one place where a batch goes on past a bad file
         if is_short_of_memory(error):
-            _refuse(found, path, "memory", _SHORT_OF_MEMORY)
+            found = _refuse(found, path, "memory", _SHORT_OF_MEMORY)
         else:
-            _refuse(found, path, "unexpected", locate(error))
-    found.seconds = time.perf_counter() - started
-    return found
+            found = _refuse(found, path, "unexpected", locate(error))
+    return replace(found, seconds=time.perf_counter() - started)
 
 
 def identify_file(path: bytes) -> str:
@@ -95,33 +87,49 @@ def identify_file(path: bytes) -> str:
     return hashlib.sha256(path).hexdigest()[:16]
 
 
-def _examine(job: Job, file: BinaryIO, path: bytes, found: Examined) -> None:
+def _examine(job: Job, file: BinaryIO, path: bytes, known: str | None, lost: str | None) -> Iterator[Examined]:
+    """What is known of an open file, each time more; where a step raises, what was known before it still holds."""
+    stat = job.source.fingerprint(file)
+    id, content = _digest(file, path, any(WRITERS[name].takes_content for name in job.formats))
+    found = Examined(id, content=content, stat=stat)
+    if lost is not None:
+        yield replace(found, status="rejected", reason=lost)
+    elif id == known:
+        yield replace(found, status="known")
+    else:
+        yield found
+        yield from _look(job, file, path, found)
+    if job.source.fingerprint(file) != stat:
+        raise RadiographError("changed while it was read", "changing")
+
+
+def _look(job: Job, file: BinaryIO, path: bytes, found: Examined) -> Iterator[Examined]:
     if file.tell() == 0:  # after the digest
         raise RadiographError("is empty", "empty")
     file.seek(0)
-    found.certain = identify_content(file.read(352)) is not None
+    yield (found := replace(found, certain=identify_content(file.read(352)) is not None))
     with open_source(file):
         kind = identify(file, os.fsdecode(path))
-        found.facts["kind"] = kind
-        reason = _screen(job, file, kind, found)
+        yield (found := replace(found, facts={"kind": kind}))
+        described = describe_dicom(file) if kind == "dicom" else None
+        if described is not None:
+            yield (found := _add_header(job, described, found))
+        reason = _screen(job, file, kind, described)
     if reason is not None:
-        found.status, found.reason = "skipped", reason
+        yield replace(found, status="skipped", reason=reason)
         return
     reading: dict[str, Any] = job.reading.model_dump()
-    picture = read_radiograph(file, **reading, invert=job.invert, nifti_rows=job.nifti_rows, exif=job.exif)
-    _keep(job, picture, found)
-    _add_sources(job, file, picture, found)
+    radiograph = read_radiograph(file, **reading, invert=job.invert, nifti_rows=job.nifti_rows, exif=job.exif)
+    yield (found := _add_pixels(job, radiograph, found))
+    image = build_input(radiograph.pixels, radiograph.padding, job.decision.preprocess).numpy()
+    yield (found := replace(found, image=image))
+    warnings = list(found.warnings)
+    taken = take_sources(job.formats, Source(file, radiograph, reading, job.burned_in), warnings)
+    yield replace(found, warnings=tuple(warnings), taken=taken)
 
 
-def _screen(job: Job, file: BinaryIO, kind: str, found: Examined) -> str | None:
-    """Why the file is not for the model, if so; what its header says becomes facts."""
-    if kind != "dicom":
-        if is_own_result(file, kind):
-            return "own-result: is a result of an earlier prediction"
-        return None if kind in job.kinds else _other_kind(kind)
-    described = describe_dicom(file)
-    found.certain = True
-    found.facts |= {
+def _add_header(job: Job, described: Description, found: Examined) -> Examined:
+    facts = {
         **name_terms(described, job.accepts),
         "sop_class": described.sop_class,
         "rows": described.rows,
@@ -129,67 +137,54 @@ def _screen(job: Job, file: BinaryIO, kind: str, found: Examined) -> str | None:
     }
     if job.uids:
         names = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
-        found.facts |= {name: getattr(described, name) for name in names}
-    if described.sop_instance_uid:
-        found.instance = hashlib.sha256(described.sop_instance_uid.encode()).hexdigest()
+        facts |= {name: getattr(described, name) for name in names}
+    uid = described.sop_instance_uid
+    instance = hashlib.sha256(uid.encode()).hexdigest() if uid else ""
+    return replace(found, certain=True, facts={**found.facts, **facts}, instance=instance)
+
+
+def _screen(job: Job, file: BinaryIO, kind: str, described: Description | None) -> str | None:
+    """Why the file is not for the model, if so."""
+    if described is None and is_own_result(file, kind):
+        return "own-result: is a result of an earlier prediction"
     if kind not in job.kinds:
-        return _other_kind(kind)
-    if described.frames > max(1, os.fstat(file.fileno()).st_size):
+        return f"kind: {kind} is not among input.kinds"
+    if described is None:
+        return None
+    if described.frames > max(1, file.seek(0, os.SEEK_END)):
         raise RadiographError(f"claims {described.frames} frames, more than it has bytes", "damaged")
     return screen(described, job.accepts)
 
 
-def _other_kind(kind: str) -> str:
-    return f"kind: {kind} is not among input.kinds"
-
-
-def _keep(job: Job, picture: Radiograph, found: Examined) -> None:
-    """What the report and the network need of a picture."""
-    found.size = (picture.pixels.shape[0], picture.pixels.shape[1])
-    found.spacing_mm = picture.spacing_mm
-    row_mm, column_mm = picture.spacing_mm or (None, None)
-    found.facts |= {
-        "rows": found.size[0],
-        "columns": found.size[1],
+def _add_pixels(job: Job, radiograph: Radiograph, found: Examined) -> Examined:
+    """What the report needs of an image."""
+    rows, columns = radiograph.pixels.shape[:2]
+    row_mm, column_mm = radiograph.spacing_mm or (None, None)
+    facts = {
+        **found.facts,
+        "rows": rows,
+        "columns": columns,
         "spacing_row_mm": row_mm,
         "spacing_column_mm": column_mm,
-        "spacing_source": picture.spacing_source,
-        "lossy": picture.lossy,
+        "spacing_source": radiograph.spacing_source,
+        "lossy": radiograph.lossy,
     }
-    found.warnings += [*picture.warnings, *list_doubts(picture, found.facts, job.orientations)]
-    found.pixels = digest_pixels(picture.pixels)
-    found.image = build_input(picture.pixels, picture.padding, job.decision.preprocess).numpy()
+    return replace(
+        found,
+        size=(rows, columns),
+        spacing_mm=radiograph.spacing_mm,
+        facts=facts,
+        warnings=(*found.warnings, *radiograph.warnings, *list_doubts(radiograph, facts, job.orientations)),
+        pixels=digest_pixels(radiograph.pixels),
+    )
 
 
-def _add_sources(job: Job, file: BinaryIO, picture: Radiograph, found: Examined) -> None:
-    """What output formats need of the source, while the file is at hand and certainly the same."""
-    source = Source(file, picture, job.reading.model_dump(), job.burned_in)
-    for name in job.formats:
-        take = WRITERS[name].take
-        if take is not None and (taken := take(source, found.warnings)) is not None:
-            found.taken[name] = taken
-
-
-def _refuse(found: Examined, path: bytes, code: str, reason: str) -> None:
+def _refuse(found: Examined, path: bytes, code: str, reason: str) -> Examined:
     """Reject the file; skip what neither by name nor by content promised to be an image."""
     counts = found.certain or promises_image(path) or code in ("unreadable", "changing")
-    found.status = "rejected" if counts and code not in ("frames", "colour", "intent", "object") else "skipped"
-    found.reason = f"{code if counts else 'not-an-image'}: {reason}"
-    found.image, found.taken = None, {}
-
-
-def _open_quietly(path: bytes | str, flags: int) -> int:
-    """Open without waiting, should the file have become a FIFO since it was looked at; refuse it then."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise RadiographError("is not a regular file", "not-regular")
-    return descriptor
-
-
-def fingerprint(status: os.stat_result) -> tuple[int, ...]:
-    """What cannot stay the same when a file's content changes: the time of the last change can be set by no one."""
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    status = "rejected" if counts and code not in ("frames", "colour", "intent", "object") else "skipped"
+    reason = f"{code if counts else 'not-an-image'}: {reason}"
+    return replace(found, status=status, reason=reason, image=None, taken={})
 
 
 def _digest(file: BinaryIO, path: bytes, with_content: bool) -> tuple[str, str]:

@@ -4,12 +4,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from medseg.config import Section
+from medseg.folder.sink import FolderSink
+from medseg.folder.source import FolderSource
+from medseg.inference.config import InputConfig
 from medseg.inference.decision import Decision
+from medseg.inference.models import LoadedModel
 from medseg.model.checkpoint import Accepts, Range, Reading
+from medseg.output.config import PredictOutputConfig, ReportConfig
 from medseg.radiograph.read import Exif, NiftiRows
 
 _ARITHMETIC = 2
@@ -20,10 +24,8 @@ _ARITHMETIC = 2
 class Job:
     """The settings that decide what becomes of a file. Plain values, which travel to the worker processes."""
 
-    root: bytes
-    """The input folder."""
-    folder: Path
-    """The output folder."""
+    source: FolderSource
+    sink: FolderSink
     model: str
     """16 hex digits that name the model."""
     backend: str
@@ -51,12 +53,44 @@ class Job:
     @property
     def key(self) -> str:
         """16 hex digits over all that decides what is written; a result under another key is made anew."""
-        return self._digest(*(field.name for field in fields(self) if field.name not in ("root", "folder")))
+        return self._digest(*(field.name for field in fields(self) if field.name not in ("source", "sink")))
 
     def _digest(self, *names: str) -> str:
         values = {name: getattr(self, name) for name in names} | {"arithmetic": _ARITHMETIC}
         text = json.dumps(values, default=_plain, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def build_job(
+    model: LoadedModel,
+    backend: str,
+    decision: Decision,
+    input: InputConfig,
+    output: PredictOutputConfig,
+    report: ReportConfig,
+) -> Job:
+    """What every file of a folder is treated with: the model's own settings, and what a person may choose."""
+    given = {name: getattr(input, name) for name in ("modalities", "body_parts", "views")}
+    chosen = {name: sorted(v.upper() for v in values) for name, values in given.items() if values is not None}
+    return Job(
+        source=FolderSource(input.dir.absolute(), output.dir.absolute()),
+        sink=FolderSink(output.dir.absolute()),
+        model=model.digest,
+        backend=backend,
+        kinds=tuple(sorted(input.kinds)),
+        invert=input.invert,
+        nifti_rows=input.nifti_rows,
+        exif=input.exif,
+        reading=model.card.reading,
+        accepts=Accepts(**{**model.card.accepts.model_dump(), **chosen}),
+        orientations=model.card.orientations,
+        ranges=model.card.ranges,
+        decision=decision,
+        tta=tuple(sorted(model.card.inference.tta)),
+        formats=tuple(sorted(set(output.formats))),
+        burned_in=output.burned_in,
+        uids=report.uids,
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,6 @@ from ctypes import CDLL
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from medseg.errors import StorageError, WorkerError
@@ -127,9 +126,7 @@ class Workers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for worker in self._workers:
             worker.end()
         os.close(self._bell)

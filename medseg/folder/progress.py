@@ -1,15 +1,16 @@
 """How far a folder is, for a person who waits: a bar on a terminal, elsewhere a line now and then."""
 
+import logging
 import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from types import TracebackType
+from collections.abc import Iterable
 from typing import Self
 
 from tqdm import tqdm
 
+_logger = logging.getLogger(__name__)
 _SECONDS = 10.0  # between two lines
 
 
@@ -43,7 +44,7 @@ class Tally:
 class Progress:
     """Shows a tally; the number of all files is counted by a second walk at the same time. A context manager."""
 
-    def __init__(self, tally: Tally, files: Callable[[], Iterable[object]], shown: bool = True) -> None:
+    def __init__(self, tally: Tally, files: Iterable[object], shown: bool = True) -> None:
         self.tally = tally
         self.shown = shown
         self._total: int | None = None
@@ -61,7 +62,7 @@ class Progress:
             self._bar.set_postfix_str(f"{self.tally.rejected} rejected", refresh=False)
             self._bar.update(self.tally.statuses.total() - self._bar.n)
         elif self.shown and time.monotonic() - self._marks[-1][0] >= _SECONDS:
-            print(self.describe(), file=sys.stderr, flush=True)
+            _logger.info(self.describe())
             self._marks.append((time.monotonic(), self.tally.statuses.total()))
 
     def describe(self) -> str:
@@ -79,9 +80,7 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._leaving = True
         if self.shown:
             self._counter.join()
@@ -89,9 +88,9 @@ class Progress:
             self.show()
             self._bar.close()
 
-    def _count(self, files: Callable[[], Iterable[object]]) -> None:
+    def _count(self, files: Iterable[object]) -> None:
         number = 0
-        for _ in files():
+        for _ in files:
             number += 1
             if self._leaving:
                 return

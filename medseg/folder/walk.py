@@ -32,7 +32,7 @@ class Entry:
     path: bytes
     """Relative to the root, `/` between parts, the bytes of the file system; `.` for the root itself."""
 
-    stat: os.stat_result | None
+    fingerprint: tuple[int, ...] | None
     """Of the regular file it is or leads to; None where it must not be opened."""
 
     status: str = ""
@@ -40,6 +40,11 @@ class Entry:
 
     reason: str = ""
     """`code: text` then; the text holds no path and no name."""
+
+
+def fingerprint(status: os.stat_result) -> tuple[int, ...]:
+    """What cannot stay the same when a file's content changes: the time of the last change can be set by no one."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def promises_image(name: bytes) -> bool:
@@ -151,7 +156,7 @@ def _judge(path: bytes, status: os.stat_result, is_link: bool = False) -> Entry:
     if status.st_size > MAX_BYTES:
         verdict = "rejected" if promises_image(path) else "skipped"
         return Entry(path, None, verdict, f"too-large: has {status.st_size} bytes")
-    return Entry(path, status)
+    return Entry(path, fingerprint(status))
 
 
 def _refuse(path: bytes, error: OSError) -> Entry:

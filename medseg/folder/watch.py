@@ -3,42 +3,36 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from medseg.folder.examine import fingerprint
 from medseg.folder.walk import Entry
 from medseg.inference.config import InputConfig
-from medseg.signals import Pending
 
 _SHARE = 4  # a look at a large folder is followed by a pause of so many times its length
 
-Seen = dict[bytes, tuple[int, ...]]
+Seen = dict[bytes, tuple[int, ...] | None]
 
 
 def watch(
-    look: Callable[[], Iterable[Entry]], is_known: Callable[[Entry], bool], config: InputConfig, pending: Pending
+    source: Iterable[Entry], is_known: Callable[[Entry], bool], config: InputConfig, stopped: Callable[[], bool]
 ) -> Iterator[Iterator[Entry]]:
-    """The settled entries of the folder, at first and whenever there is something new, until a signal is `pending`.
+    """The settled entries of the source, at first and whenever there is something new, until `stopped`.
 
     An entry is settled if it is known, or was not touched between two looks. Memory grows with the files that are not
     known, which are the new ones and those that cannot be read.
     """
     before: Seen = {}
     tried: Seen | None = None
-    while pending.signum is None:
+    while not stopped():
         started = time.monotonic()
-        seen = {entry.path: _touched(entry) for entry in look() if not is_known(entry)}
+        seen = {entry.path: entry.fingerprint for entry in source if not is_known(entry)}
         settled = {path: touched for path, touched in seen.items() if before.get(path) == touched}
         if tried is None or any(tried.get(path) != touched for path, touched in settled.items()):
-            yield (entry for entry in look() if settled.get(entry.path) == _touched(entry) or is_known(entry))
+            yield (each for each in source if settled.get(each.path) == each.fingerprint or is_known(each))
             tried = settled
         before = seen
-        _pause(max(config.poll_seconds, _SHARE * (time.monotonic() - started)), pending)
+        _pause(max(config.poll_seconds, _SHARE * (time.monotonic() - started)), stopped)
 
 
-def _touched(entry: Entry) -> tuple[int, ...]:
-    return fingerprint(entry.stat) if entry.stat is not None else ()
-
-
-def _pause(seconds: float, pending: Pending) -> None:
+def _pause(seconds: float, stopped: Callable[[], bool]) -> None:
     until = time.monotonic() + seconds
-    while pending.signum is None and (left := until - time.monotonic()) > 0:
+    while not stopped() and (left := until - time.monotonic()) > 0:
         time.sleep(min(left, 0.2))

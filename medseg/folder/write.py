@@ -1,6 +1,5 @@
 """The results of one file, made in a process of their own: masks at the original size, measurements, files."""
 
-import os
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -77,15 +76,15 @@ def _measure(
 
 
 def _write(job: Job, found: Examined, results: Results, warnings: list[str]) -> dict[str, int]:
-    """Write the formats that are asked for, and the source allows; sizes in bytes by path below the output folder."""
+    """Write what the source allows of the formats; sizes in bytes by path below the output folder."""
     written: dict[str, int] = {}
-    for name in job.formats:
-        writer, taken = WRITERS[name], found.taken.get(name)
+    for name, taken in found.taken.items():
+        writer = WRITERS[name]
         if (refusal := writer.refuse(found.size)) is not None:
             warnings.append(refusal)
-        elif writer.take is None or taken is not None:
-            for relative, part in writer.name_files(results.classes, found.id).items():
-                masks, classes = results.masks[part], results.classes[part]
-                writer.write(job.folder / relative, replace(results, masks=masks, classes=classes, taken=taken))
-                written[relative] = os.stat(job.folder / relative).st_size  # noqa: PTH116
+            continue
+        for relative, part in writer.name_files(results.classes, found.id).items():
+            masks, classes = results.masks[part], results.classes[part]
+            writer.write(job.sink.path(relative), replace(results, masks=masks, classes=classes, taken=taken))
+            written[relative] = job.sink.size(relative)
     return written

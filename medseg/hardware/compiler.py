@@ -1,13 +1,15 @@
 """`torch.compile`, which needs a compiler of its own: a cache that is kept, and a trial before it is relied on."""
 
+import logging
 import os
-import sys
 
 import torch
 from torch import Tensor
 
 from medseg.hardware.cache import cache_folder
 from medseg.hardware.cpu import identify_processor
+
+_logger = logging.getLogger(__name__)
 
 
 def prepare_compiler(device: torch.device) -> bool:
@@ -21,7 +23,7 @@ def prepare_compiler(device: torch.device) -> bool:
         torch.compile(_trial)(torch.ones(64, device=device))
     except (RuntimeError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        print(f"torch.compile does not work here, the network runs uncompiled: {reason}", file=sys.stderr)
+        _logger.warning("torch.compile does not work here, the network runs uncompiled: %s", reason)
         return False
     torch._dynamo.config.suppress_errors = True
     return True

@@ -11,7 +11,7 @@ from medseg.hardware.cpu import limit_threads
 from medseg.hardware.device import Hardware, find_hardware
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import LoadedModel
-from medseg.inference.openvino_runtime import OpenVinoRuntime, convert, is_installed, read_quantized
+from medseg.inference.openvino_runtime import OpenVinoRuntime, convert, is_installed, read_graph
 from medseg.inference.torch_runtime import TorchRuntime
 from medseg.model.checkpoint import QuantizedNetwork
 from medseg.model.unet import UNet
@@ -41,7 +41,7 @@ class Backend:
         if self.library == "openvino":
             if self.precision == "int8":
                 assert quantized is not None  # as list_backends sees to
-                return OpenVinoRuntime(read_quantized(quantized, network, size), self.precision)
+                return OpenVinoRuntime(read_graph(quantized, network, size), self.precision)
             return OpenVinoRuntime(convert(network, size, self.precision), self.precision)
         return TorchRuntime(network, self.hardware, self.precision, compiled=self.library == "inductor")
 

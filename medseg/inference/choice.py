@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import sys
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,6 +19,7 @@ from medseg.inference.backends import Backend, list_backends
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import LoadedModel
 
+_logger = logging.getLogger(__name__)
 _ROUNDS = 3
 _WORTH = 0.95  # of the time of a plainer one: a smaller difference is noise
 
@@ -33,7 +34,7 @@ def build_backend(config: ModelPredictConfig, model: LoadedModel, recorded: str 
     candidates = candidates or list_backends(config, model)
     limit_threads(candidates[0].hardware)  # on whose number the speed depends
     backend, reason = pick_fastest(candidates, model)
-    print(f"backend {backend.name}: {reason}", file=sys.stderr)
+    _logger.info("backend %s: %s", backend.name, reason)
     return backend
 
 
@@ -76,7 +77,7 @@ def measure_backends(candidates: Sequence[Backend], model: LoadedModel) -> dict[
             if backend is candidates[0]:
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            print(f"backend {backend.name} does not work here: {reason}", file=sys.stderr)
+            _logger.warning("backend %s does not work here: %s", backend.name, reason)
         else:
             forwards[backend.name] = forward
     seconds = dict.fromkeys(forwards, float("inf"))
@@ -95,10 +96,10 @@ def _list_recorded(config: ModelPredictConfig, model: LoadedModel, recorded: str
     try:
         found = list_backends(asked, model)
     except ConfigError as error:
-        print(f"not {recorded}, which the journal says: {error}", file=sys.stderr)
+        _logger.warning("not %s, which the journal says: %s", recorded, error)
         return []
     if found[0].precision == "bf16" != config.precision and not found[0].hardware.has_bf16:
-        print(f"not {recorded}, which the journal says: this machine has no bfloat16", file=sys.stderr)
+        _logger.warning("not %s, which the journal says: this machine has no bfloat16", recorded)
         return []
     return found
 

@@ -42,7 +42,7 @@ class OpenVinoRuntime:
     """
 
     def __init__(self, model: Any, precision: str) -> None:
-        """`model` is what `convert` gives for that precision, or `read_quantized` for int8."""
+        """`model` is what `convert` gives for that precision, or `read_graph` for int8."""
         self.splits = precision == "bf16"
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
@@ -100,7 +100,7 @@ def quantize(network: UNet, images: Sequence[Tensor]) -> QuantizedNetwork:
         return QuantizedNetwork(_read(graph), _read(weights))
 
 
-def read_quantized(quantized: QuantizedNetwork, network: UNet, size: tuple[int, int]) -> Any:
+def read_graph(quantized: QuantizedNetwork, network: UNet, size: tuple[int, int]) -> Any:
     """The `openvino.Model` of a quantised `network`. Raises `CheckpointError` where it is damaged, or of another."""
     openvino = import_openvino()
     weights = openvino.Tensor(quantized.weights.numpy())

@@ -3,8 +3,8 @@
 Plain numbers, strings and tensors, read with `weights_only=True`: a model file cannot run code.
 """
 
+import logging
 import pickle
-import sys
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from medseg.model.config import InferenceConfig, ModelConfig
 from medseg.model.unet import UNet, build_unet
 from medseg.notice import RESEARCH_USE
 
+_logger = logging.getLogger(__name__)
 FORMAT = "medseg-model-1"
 ANOTHER_RULE = "splits are now blocks of the patients in hash order, no longer a threshold on a hash"
 
@@ -215,7 +216,7 @@ def load_training(path: Path, card: ModelCard) -> tuple[Path, dict[str, Any]]:
         previous = previous_path(path)
         if not previous.is_file():
             raise CheckpointError(f"{error}; nothing to resume from") from error
-        print(f"{error}; going on from {previous}", file=sys.stderr)
+        _logger.warning("%s; going on from %s", error, previous)
         path = previous
         found, content = load_checkpoint(path)
     if "training" not in content:

@@ -20,9 +20,23 @@ from medseg.metrics.measurements import MEASUREMENTS
 Cell = str | int | float | bool | Sequence[str] | None
 
 _COLUMNS = (
-    *("path", "id", "status", "reason", "warnings", "model"),
-    *("kind", "modality", "body_part", "view", "sop_class", "rows", "columns"),
-    *("spacing_row_mm", "spacing_column_mm", "spacing_source", "lossy"),
+    "path",
+    "id",
+    "status",
+    "reason",
+    "warnings",
+    "model",
+    "kind",
+    "modality",
+    "body_part",
+    "view",
+    "sop_class",
+    "rows",
+    "columns",
+    "spacing_row_mm",
+    "spacing_column_mm",
+    "spacing_source",
+    "lossy",
 )
 _UIDS = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
 

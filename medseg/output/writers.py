@@ -67,7 +67,7 @@ class Writer:
     """Writes a file. Raises `StorageError`."""
     per_class: bool = False
     """Whether each class has a file, made from results of that class alone, in a folder of its own."""
-    take: Callable[[Source, list[str]], Any] | None = None
+    take: Callable[[Source, list[str]], Any] = lambda source, warnings: ()
     """What the format needs of the source; None, with a warning, where it cannot be written."""
     takes_content: bool = False
     """Whether it needs the SHA-256 of the source file."""
@@ -85,6 +85,12 @@ class Writer:
         if not self.per_class:
             return {f"{self.name}/{id}{self.extension}": slice(None)}
         return {f"{self.name}/{name}/{id}{self.extension}": slice(i, i + 1) for i, name in enumerate(classes)}
+
+
+def take_sources(formats: Sequence[str], source: Source, warnings: list[str]) -> dict[str, Any]:
+    """What each of `formats` needs of the source, by its name; without those that cannot be written."""
+    taken = {name: WRITERS[name].take(source, warnings) for name in formats}
+    return {name: part for name, part in taken.items() if part is not None}
 
 
 def name_outputs(classes: tuple[str, ...], id: str) -> set[str]:

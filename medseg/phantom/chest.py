@@ -16,7 +16,7 @@ from scipy import ndimage
 from medseg.phantom.anatomy import Anatomy, Map, Mask, draw_anatomy
 from medseg.phantom.organs import build_body, build_gas, build_lung, draw_vessels, find_heart_depth
 from medseg.phantom.skeleton import build_skeleton
-from medseg.phantom.view import View, draw_view, find_pixels, locate_pixels, open_field, place_marker
+from medseg.phantom.view import View, draw_view, find_pixels, locate_in_patient, open_field, place_marker
 
 VERSION = 1
 """Raised whenever the same seed would draw other files."""
@@ -52,7 +52,7 @@ class Phantom:
 def draw_phantom(rng: np.random.Generator, size: int) -> Phantom:
     """One synthetic radiograph of `size` rows. Synthetic, not clinical."""
     anatomy, view = draw_anatomy(rng), draw_view(rng, size)
-    x, y = locate_pixels(view)
+    x, y = locate_in_patient(view)
     heart_depth = find_heart_depth(anatomy, x, y)
     heart_cm = 10.5 * anatomy.heart_scale * np.sqrt(np.clip(heart_depth / 38, 0, 1))
     sides = [build_lung(anatomy, side, x, y) for side in (-1, 1)]

@@ -69,7 +69,7 @@ def draw_view(rng: np.random.Generator, size: int) -> View:
     )
 
 
-def locate_pixels(view: View) -> tuple[Map, Map]:
+def locate_in_patient(view: View) -> tuple[Map, Map]:
     """Patient coordinates `x`, `y` of every pixel centre, mm."""
     rows, columns = view.shape
     right = (np.arange(columns, dtype=np.float32) - (columns - 1) / 2) * view.spacing_mm - view.shift_mm[0]
@@ -81,7 +81,7 @@ def locate_pixels(view: View) -> tuple[Map, Map]:
 
 
 def find_pixels(view: View, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """Columns and rows of patient coordinates: the inverse of `locate_pixels`."""
+    """Columns and rows of patient coordinates: the inverse of `locate_in_patient`."""
     angle = np.deg2rad(view.turn_degrees)
     x = x - view.bend_mm * np.cos(y / 90)
     right = np.cos(angle) * x - np.sin(angle) * y + view.shift_mm[0]

@@ -59,13 +59,19 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind(
-            *("dicom", "DICOM", (".dcm", ".dicom", ".dic", ".ima"), ("", ".dcm", ".dicom", ".ima")),
+            "dicom",
+            "DICOM",
+            (".dcm", ".dicom", ".dic", ".ima"),
+            ("", ".dcm", ".dicom", ".ima"),
             states=lambda head: head[128:132] == b"DICM",
             suggests=starts_like_dicom,
             states_polarity=True,
         ),
         Kind(
-            *("nifti", "NIfTI", (".nii", ".nii.gz"), (".nii", ".gz")),
+            "nifti",
+            "NIfTI",
+            (".nii", ".nii.gz"),
+            (".nii", ".gz"),
             states=_states_nifti,
             suggests=_starting(b"\x1f\x8b"),
         ),

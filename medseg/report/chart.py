@@ -138,7 +138,7 @@ def find_ticks(low: float, high: float, number: int = 5) -> list[float]:
     return [round(index * step, 10) + 0.0 for index in range(first, last + 1)]
 
 
-def widen(low: float, high: float) -> tuple[float, float]:
+def round_outward(low: float, high: float) -> tuple[float, float]:
     """The nearest round values that enclose both."""
     if not high > low:
         return low - 0.5, high + 0.5

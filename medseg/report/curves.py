@@ -16,7 +16,7 @@ from medseg.report.chart import (
     draw_line,
     find_ticks,
     label_ticks,
-    widen,
+    round_outward,
 )
 from medseg.report.metric import write_number
 
@@ -100,8 +100,8 @@ def draw_agreement(cases: Sequence[CaseResult], agreement: Agreement) -> Chart |
     named = {name: value for name, value in named.items() if math.isfinite(value)}
     told = ", ".join(f"{name} {value:+.3f}" for name, value in named.items())
     reach = [*named.values(), *(error for _, error, _ in points), 0]
-    x = Scale(*widen(min(points)[0], max(points)[0]), _LEFT + 10, 400 - 66)
-    y = Scale(*widen(min(reach), max(reach)), 270, _TOP)
+    x = Scale(*round_outward(min(points)[0], max(points)[0]), _LEFT + 10, 400 - 66)
+    y = Scale(*round_outward(min(reach), max(reach)), 270, _TOP)
     dots = [
         draw_dot(x, y, (mean, error), 0, f"{case}: {error:+.3f}", hollow=_is_beyond(error, agreement))
         for mean, error, case in points

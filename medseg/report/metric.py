@@ -10,7 +10,7 @@ Better = Literal["higher", "lower", "nearer zero", "unknown"]
 
 
 @dataclass(frozen=True)
-class Kind:
+class MetricKind:
     """A metric whatever class it is of."""
 
     label: str
@@ -26,16 +26,22 @@ class Kind:
 
 
 _KINDS = {
-    "dice": Kind("Dice", "overlap of the masks; 1 is perfect", "higher"),
-    "iou": Kind("IoU", "intersection over union; 1 is perfect", "higher"),
-    "miou": Kind("mIoU", "intersection over union, background included, over all pixels of the set", "higher"),
-    "hd95": Kind("HD95", "95th-percentile Hausdorff distance, {unit}; 0 is perfect", "lower", 2, is_distance=True),
-    "assd": Kind("ASSD", "average symmetric surface distance, {unit}; 0 is perfect", "lower", 2, is_distance=True),
-    "nsd": Kind("NSD", "share of the contours within 2 {unit}; 1 is perfect", "higher"),
-    "area_error": Kind("Area error", "share of the reference's area; + is too large", "nearer zero", is_signed=True),
-    "ctr_reference": Kind("CTR, reference", "cardiothoracic ratio of the reference"),
-    "ctr_prediction": Kind("CTR, prediction", "cardiothoracic ratio of the prediction"),
-    "ctr_error": Kind(
+    "dice": MetricKind("Dice", "overlap of the masks; 1 is perfect", "higher"),
+    "iou": MetricKind("IoU", "intersection over union; 1 is perfect", "higher"),
+    "miou": MetricKind("mIoU", "intersection over union, background included, over all pixels of the set", "higher"),
+    "hd95": MetricKind(
+        "HD95", "95th-percentile Hausdorff distance, {unit}; 0 is perfect", "lower", 2, is_distance=True
+    ),
+    "assd": MetricKind(
+        "ASSD", "average symmetric surface distance, {unit}; 0 is perfect", "lower", 2, is_distance=True
+    ),
+    "nsd": MetricKind("NSD", "share of the contours within 2 {unit}; 1 is perfect", "higher"),
+    "area_error": MetricKind(
+        "Area error", "share of the reference's area; + is too large", "nearer zero", is_signed=True
+    ),
+    "ctr_reference": MetricKind("CTR, reference", "cardiothoracic ratio of the reference"),
+    "ctr_prediction": MetricKind("CTR, prediction", "cardiothoracic ratio of the prediction"),
+    "ctr_error": MetricKind(
         "CTR error", "cardiothoracic ratio, prediction less reference; 0 is perfect", "nearer zero", is_signed=True
     ),
 }
@@ -63,7 +69,7 @@ class Metric:
     class_name: str | None
     index: int | None
     """Of the class, which chooses its colour."""
-    kind: Kind = field(repr=False)
+    kind: MetricKind = field(repr=False)
 
     def write(self, value: float, *, signed: bool = False) -> Figure:
         """A value with the decimals of its kind, and a true minus."""
@@ -74,7 +80,7 @@ def parse_metric(name: str, classes: Sequence[str]) -> Metric:
     """The metric of a column; the longest class whose name ends it is its class."""
     found = max((c for c in classes if name.endswith(f"_{c}")), key=len, default=None)
     kind_name = name.removesuffix(f"_{found}") if found else name
-    kind = _KINDS.get(kind_name) or Kind(kind_name.replace("_", " "))
+    kind = _KINDS.get(kind_name) or MetricKind(kind_name.replace("_", " "))
     return Metric(name, kind_name, found, classes.index(found) if found else None, kind)
 
 

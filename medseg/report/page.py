@@ -45,7 +45,7 @@ def write_page(evaluation: Evaluation, path: Path) -> None:
         research_use=RESEARCH_USE,
         included=_INCLUDED if evaluation.subset == "all" else "",
         units=units if distances else [],
-        colours=[(_to_hex(darken(colour)), _to_hex(colour)) for colour in COLOURS],
+        colours=[(_to_hex(make_legible(colour)), _to_hex(colour)) for colour in COLOURS],
         marks=[(DASHES[i % len(DASHES)], MARKERS[i % len(MARKERS)]) for i in range(len(evaluation.classes))],
         summary=build_summary(evaluation),
         groups=build_groups(evaluation),
@@ -64,7 +64,7 @@ def write_page(evaluation: Evaluation, path: Path) -> None:
     write_text(path, page)
 
 
-def darken(colour: tuple[int, int, int]) -> tuple[int, int, int]:
+def make_legible(colour: tuple[int, int, int]) -> tuple[int, int, int]:
     """The colour, as far towards black as a line on a light page needs to be seen."""
     for percent in range(100, 0, -2):
         darker = colour[0] * percent // 100, colour[1] * percent // 100, colour[2] * percent // 100

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from medseg.evaluation.result import CaseResult, Evaluation, Summary
 from medseg.metrics.statistics import LEVEL
-from medseg.report.chart import Scale, find_ticks, label_ticks, widen
-from medseg.report.metric import Figure, Kind, Metric, group_by_kind, parse_metric, write_p_value
+from medseg.report.chart import Scale, find_ticks, label_ticks, round_outward
+from medseg.report.metric import Figure, Metric, MetricKind, group_by_kind, parse_metric, write_p_value
 
 _WIDTH = 160
 """Of the axis that intervals share, in units of its SVG."""
@@ -45,7 +45,7 @@ class Row:
 class Block:
     """The rows of one kind and the axis that their intervals share."""
 
-    kind: Kind
+    kind: MetricKind
     ticks: Sequence[tuple[float, str]]
     rows: Sequence[Row]
     zero: float | None = None
@@ -56,7 +56,7 @@ class Block:
 class GroupTable:
     """The means of one kind by the values of a column."""
 
-    kind: Kind
+    kind: MetricKind
     ticks: Sequence[tuple[float, str]]
     metrics: Sequence[Metric]
     rows: Sequence[tuple[str, Sequence[Row | None]]]
@@ -75,7 +75,7 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Cell:
+class CaseFigure:
     """One figure of the per-case table."""
 
     figure: Figure
@@ -109,7 +109,7 @@ def build_comparison(evaluation: Evaluation) -> list[Block]:
         paired = [comparison.differences[metric.name] for metric in group]
         known = [abs(v) for p in paired for v in (p.difference, p.low, p.high) if math.isfinite(v)]
         reach = max(known, default=0) or 1e-3
-        axis = Scale(*widen(-reach, reach), 4, _WIDTH - 4)
+        axis = Scale(*round_outward(-reach, reach), 4, _WIDTH - 4)
         rows = [
             Row(
                 metric,
@@ -143,7 +143,7 @@ def find_metrics(evaluation: Evaluation) -> list[list[Metric]]:
     return group_by_kind(parse_metric(name, evaluation.classes) for name in names)
 
 
-def build_cells(cases: Sequence[CaseResult], metrics: Sequence[Metric]) -> list[list[Cell]]:
+def build_cells(cases: Sequence[CaseResult], metrics: Sequence[Metric]) -> list[list[CaseFigure]]:
     """One row a case, one cell a metric; the worst tenth of a column is tinted."""
     columns = []
     for metric in metrics:
@@ -152,7 +152,7 @@ def build_cells(cases: Sequence[CaseResult], metrics: Sequence[Metric]) -> list[
         ranked = sorted((value for value in bad if math.isfinite(value)), reverse=True)
         worst = ranked[: math.ceil(_TINTED * len(ranked))]
         line = worst[-1] if worst and worst[-1] > ranked[-1] else math.inf
-        columns.append([Cell(metric.write(v), badness >= line) for v, badness in zip(values, bad, strict=True)])
+        columns.append([CaseFigure(metric.write(v), badness >= line) for v, badness in zip(values, bad, strict=True)])
     return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in cases]
 
 
@@ -178,11 +178,11 @@ def _build_row(metric: Metric, summary: Summary, axis: Scale) -> Row:
     return Row(metric, mean, lowest, highest, whisker, summary.count, summary.missing)
 
 
-def _choose_axis(kind: Kind, summaries: Sequence[Summary]) -> Scale:
+def _choose_axis(kind: MetricKind, summaries: Sequence[Summary]) -> Scale:
     """The axis of a kind: it ends at what is perfect and holds every interval."""
     known = [v for s in summaries for v in (s.mean, s.interval.low, s.interval.high) if math.isfinite(v)]
     known += {"higher": [1.0], "lower": [0.0], "nearer zero": [0.0], "unknown": []}[kind.better]
-    low, high = widen(min(known, default=0), max(known, default=1))
+    low, high = round_outward(min(known, default=0), max(known, default=1))
     return Scale(low, min(high, 1.0) if kind.better == "higher" else high, 4, _WIDTH - 4)
 
 
@@ -195,12 +195,12 @@ def _place(axis: Scale, middle: float, low: float, high: float) -> Whisker:
     return Whisker(*(axis(value) if math.isfinite(value) else None for value in (middle, low, high)))
 
 
-def _measure_badness(kind: Kind, value: float) -> float:
+def _measure_badness(kind: MetricKind, value: float) -> float:
     """Greater is worse; NaN where nobody knows."""
     return {"higher": -value, "lower": value, "nearer zero": abs(value), "unknown": math.nan}[kind.better]
 
 
-def _judge(kind: Kind, difference: float, adjusted: float) -> str:
+def _judge(kind: MetricKind, difference: float, adjusted: float) -> str:
     if not math.isfinite(adjusted) or adjusted >= LEVEL or kind.better in ("unknown", "nearer zero"):
         return ""
     return "other better" if (difference > 0) == (kind.better == "higher") else "this better"

@@ -25,51 +25,53 @@ class StoreConfig(Section):
         return f"{scheme}{mark}{expand_home(name)}" if mark else uri
 
 
-with warnings.catch_warnings():  # `register` is also a method of ABCMeta, which no instance ever sees
-    warnings.filterwarnings("ignore", message='Field name "register"', category=UserWarning)
+# `register` is also a method of ABCMeta, which no instance ever sees
+warnings.filterwarnings("ignore", r'Field name "register" in "(Evaluate)?TrackingConfig"', UserWarning)
 
-    class TrackingConfig(StoreConfig):
-        """Where MLflow records the run."""
 
-        experiment: Name = "medseg"
-        """MLflow experiment that the run belongs to; created if new."""
+class TrackingConfig(StoreConfig):
+    """Where MLflow records the run."""
 
-        run_name: Name | None = None
-        """Name of the run. Null: the data set's, the time and four random characters."""
+    experiment: Name = "medseg"
+    """MLflow experiment that the run belongs to; created if new."""
 
-        description: str | None = None
-        """What this run is for, in Markdown, on top of its page. Null: the command that started it."""
+    run_name: Name | None = None
+    """Name of the run. Null: the data set's, the time and four random characters."""
 
-        register: Name | None = None
-        """Name in MLflow's model registry under which the best model is registered. Null: not registered."""
+    description: str | None = None
+    """What this run is for, in Markdown, on top of its page. Null: the command that started it."""
 
-        system_metrics: bool = True
-        """Record the use of processor, memory, disk, network and GPU every few seconds."""
+    register: Name | None = None
+    """Name in MLflow's model registry under which the best model is registered. Null: not registered."""
 
-    class EvaluateTrackingConfig(StoreConfig):
-        """Where MLflow records the evaluation."""
+    system_metrics: bool = True
+    """Record the use of processor, memory, disk, network and GPU every few seconds."""
 
-        experiment: Name = "medseg"
-        """MLflow experiment of the run, created if new, where the store does not know the run that trained the model;
-        else that run's."""
 
-        run_name: Name | None = None
-        """Name of the run. Null: the data set's, after that of the run that trained the model."""
+class EvaluateTrackingConfig(StoreConfig):
+    """Where MLflow records the evaluation."""
 
-        description: str | None = None
-        """What this evaluation is for, in Markdown, on top of its page. Null: the command that started it."""
+    experiment: Name = "medseg"
+    """MLflow experiment of the run, created if new, where the store does not know the run that trained the model;
+    else that run's."""
 
-        register: Name | None = None
-        """Name of the registered model that has the evaluated one among its versions; tracking.promote needs it."""
+    run_name: Name | None = None
+    """Name of the run. Null: the data set's, after that of the run that trained the model."""
 
-        record: bool = True
-        """Record metrics, report, per-case table and the worst cases in a run below the one that trained the model."""
+    description: str | None = None
+    """What this evaluation is for, in Markdown, on top of its page. Null: the command that started it."""
 
-        promote: bool = False
-        """Make the model champion of the registered model tracking.register, where it beats the champion there is."""
+    register: Name | None = None
+    """Name of the registered model that has the evaluated one among its versions; tracking.promote needs it."""
 
-        @model_validator(mode="after")
-        def _check(self) -> Self:
-            if self.promote and not (self.register and self.record):
-                raise ValueError("tracking.promote=true needs tracking.register=NAME and tracking.record=true")
-            return self
+    record: bool = True
+    """Record metrics, report, per-case table and the worst cases in a run below the one that trained the model."""
+
+    promote: bool = False
+    """Make the model champion of the registered model tracking.register, where it beats the champion there is."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.promote and not (self.register and self.record):
+            raise ValueError("tracking.promote=true needs tracking.register=NAME and tracking.record=true")
+        return self

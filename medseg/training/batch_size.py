@@ -1,6 +1,6 @@
 """How many pictures a training step takes where nobody said."""
 
-import sys
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +12,7 @@ from medseg.hardware.device import Hardware
 from medseg.model.checkpoint import ModelCard
 from medseg.training.config import TrainingConfig
 
+_logger = logging.getLogger(__name__)
 _PROCESSOR = 4  # a step of more gives hardly more pictures a second, and an epoch fewer steps
 _GPU = 64
 _STEPS = 16  # least number of steps of an epoch that is worth a larger batch
@@ -32,7 +33,7 @@ def settle_batch_size(
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else count_free_memory()
     fitting = (_SHARE * free - _count_bytes(card)) / count_image_bytes(card, hardware)
     size = _choose(device.type, num_cases, fitting)
-    print(f"train.batch_size={size}, chosen for {device.type}", file=sys.stderr)
+    _logger.info("train.batch_size=%d, chosen for %s", size, device.type)
     return train.model_copy(update={"batch_size": size})
 
 

@@ -46,10 +46,7 @@ def build_trainer(
         image, label = augment(image, label, trainer.state.iteration)
         if budget.is_coarse(trainer):
             image, label = functional.avg_pool2d(image, 2), functional.avg_pool2d(label, 2)
-        if "ignored" not in batch:
-            return image, (label, present)
-        label, ignored = label.chunk(2, dim=1)
-        return image, (label, present, ignored > 0)
+        return image, _split_target(label, present, has_ignored="ignored" in batch)
 
     trainer = SupervisedTrainer(
         device=device,
@@ -163,6 +160,14 @@ def _load(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tenso
     if "ignored" in batch:
         label = torch.cat([label, 255 * _send(batch["ignored"], device, non_blocking)], dim=1)
     return image, label, present
+
+
+def _split_target(label: Tensor, present: Tensor, *, has_ignored: bool) -> tuple[Tensor, ...]:
+    """What `MaskedLoss` compares with, of labels as `_load` gives them."""
+    if not has_ignored:
+        return label, present
+    label, ignored = label.chunk(2, dim=1)
+    return label, present, ignored > 0
 
 
 def _send(tensor: Tensor, device: torch.device, non_blocking: bool) -> Tensor:

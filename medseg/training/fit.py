@@ -1,7 +1,7 @@
 """One training from its first step, or the one it was stopped at, to its last; saved and recorded on the way."""
 
 import contextlib
-import sys
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +27,12 @@ from medseg.training.core_watch import CoreWatch
 from medseg.training.engines import build_ema, build_evaluator, build_trainer
 from medseg.training.handlers import Budget, Scores, Validation, ValidationHook, end_on_signal
 from medseg.training.losses import MaskedLoss
-from medseg.training.progress import Progress
+from medseg.training.progress import TrainingProgress
 from medseg.training.recipe import FitRecipe
 from medseg.training.saving import Saving
 from medseg.training.strips import Strips
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class _Watch:
     validation: Validation
     strips: Strips
     saving: Saving
-    progress: Progress
+    progress: TrainingProgress
 
 
 def fit_network(
@@ -98,7 +100,7 @@ def fit_network(
             watch.strips.show(trainer.state.epoch)
         watch.saving.save_now(trainer)
     if pending.signum is not None:
-        print(f"saved {folder / 'last.pt'}; train.resume=true goes on from it", file=sys.stderr)
+        _logger.info("saved %s; train.resume=true goes on from it", folder / "last.pt")
         raise Interrupted(pending.signum)
     run.log_figure(draw_learning_curves(_series(watch.validation.history)), "learning_curves.png")
     seconds = max(budget.seconds, 1e-9)
@@ -135,7 +137,7 @@ def _watch_training(
     validation = Validation(evaluator, len(cached), train, wired.budget, run.log_metrics, keep_best, strips.show, hook)
     saving = Saving(save, train, ema, sampler, validation, wired.budget)
     num_threads = torch.get_num_threads() if hardware.device.type == "cpu" else 1
-    progress = Progress(validation, wired.budget, CoreWatch(num_threads))
+    progress = TrainingProgress(validation, wired.budget, CoreWatch(num_threads))
     for handler in (wired.budget, validation, saving, progress):
         handler.attach(wired.trainer)
     return _Watch(validation, strips, saving, progress)
@@ -177,7 +179,7 @@ def find_resumed(train: TrainingConfig, card: ModelCard, folder: Path) -> dict[s
             raise CheckpointError(f"{found.with_name('best.pt')}: is of another run than {found}")
         if elsewhere:
             save_checkpoint(folder / "best.pt", best_card, best["weights"])
-    print(f"going on from {found}, iteration {content['training']['iteration']}", file=sys.stderr)
+    _logger.info("going on from %s, iteration %s", found, content["training"]["iteration"])
     return content
 
 

@@ -1,5 +1,6 @@
 """How far a training is, for a person who waits."""
 
+import logging
 import math
 import sys
 import time
@@ -11,8 +12,10 @@ from tqdm import tqdm
 from medseg.training.core_watch import CoreWatch
 from medseg.training.handlers import Budget, Validation
 
+_logger = logging.getLogger(__name__)
 
-class Progress:
+
+class TrainingProgress:
     """Loss, Dice, images/s, time left: a bar on a terminal; elsewhere a line an epoch, in a long one every 30 s."""
 
     def __init__(self, validation: Validation, budget: Budget, cores: CoreWatch) -> None:
@@ -54,5 +57,5 @@ class Progress:
 
     def _print(self, trainer: SupervisedTrainer) -> None:
         if self.bar is None:
-            print(self.describe(trainer), file=sys.stderr, flush=True)
+            _logger.info(self.describe(trainer))
             self._printed_at = time.monotonic()

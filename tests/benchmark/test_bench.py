@@ -3,7 +3,7 @@ import torch
 
 from medseg.benchmark.bench import Bench, load_pairs
 from medseg.benchmark.networks import article_config
-from medseg.benchmark.recipe import Recipe
+from medseg.benchmark.recipe import BenchmarkRecipe
 from medseg.data.config import PreprocessConfig
 from medseg.data.loaders import CachedCases, CaseFacts
 from medseg.errors import ConfigError
@@ -12,7 +12,7 @@ from medseg.model.checkpoint import ModelCard, Reading, save_checkpoint
 
 def build_bench(tmp_path, **settings):
     recipe = {"phantom": {"num_cases": 12, "size": 64}, "benchmark": settings}
-    return Bench(Recipe.model_validate(recipe), tmp_path)
+    return Bench(BenchmarkRecipe.model_validate(recipe), tmp_path)
 
 
 def test_a_class_that_there_is_not_is_named(tmp_path):

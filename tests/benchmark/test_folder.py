@@ -43,7 +43,7 @@ def build_run(tmp_path: Path) -> Callable[..., FolderRun]:
         )
         config = FolderPredictConfig(device="cpu", backend="torch", precision="fp32")
         predictor = build_predictor(model, build_backend(config, model), config)
-        return FolderRun(predictor, tmp_path / "files", tmp_path / "out", format)
+        return FolderRun(model, predictor, tmp_path / "files", tmp_path / "out", format)
 
     return build
 

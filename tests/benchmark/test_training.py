@@ -7,12 +7,13 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from medseg.benchmark.recipe import Recipe
+from medseg.benchmark.recipe import BenchmarkRecipe
 from medseg.benchmark.session import Session
 from medseg.benchmark.training import SHARES, ArticleTraining, Diverged, measure_shares
 from medseg.data.augment import Augment
 from medseg.data.config import PreprocessConfig
 from medseg.data.loaders import CachedCases, CaseFacts, build_train_loader
+from medseg.hardware.device import find_hardware
 from medseg.model.checkpoint import ModelCard
 from medseg.model.config import ModelConfig
 from medseg.training.engines import build_ema, build_trainer, seed_everything
@@ -24,7 +25,7 @@ CARD = ModelCard(
     model=ModelConfig(width=2, depth=2, dropout=0.3),
     preprocess=PreprocessConfig(size=(32, 32)),
 )
-CPU = torch.device("cpu")
+CPU = find_hardware("cpu", "fp32")
 
 
 @pytest.fixture
@@ -35,9 +36,9 @@ def cached() -> CachedCases:
     return CachedCases(tuple(facts), images, (images > 0.5).byte(), torch.ones(6, 1, dtype=torch.bool))
 
 
-def build_recipe(**train: object) -> Recipe:
+def build_recipe(**train: object) -> BenchmarkRecipe:
     settings = {"minutes": None, "epochs": 3, "batch_size": 2, "precision": "fp32", "coarse": 0.4, **train}
-    return Recipe.model_validate({"train": settings})
+    return BenchmarkRecipe.model_validate({"train": settings})
 
 
 def test_step_by_step_is_the_same_training(cached):
@@ -53,7 +54,7 @@ def test_step_by_step_is_the_same_training(cached):
     seed_everything(0)
     network = CARD.build_network().to(memory_format=torch.channels_last)
     budget = Budget(recipe.train, recipe.optim)
-    augment, loss = Augment(recipe.augment, recipe.seed, CPU), MaskedLoss(recipe.loss)
+    augment, loss = Augment(recipe.augment, recipe.seed, CPU.device), MaskedLoss(recipe.loss)
     trainer = build_trainer(network, build_train_loader(cached, 2, 0), loss, augment, budget, CPU)
     average = build_ema(network, budget, trainer)
     budget.attach(trainer)
@@ -81,7 +82,7 @@ def test_shares_add_up(cached):
     recipe = build_recipe(epochs=100)
     session = Session(recipe, CARD, recipe.train, cached, CPU)
     session.step()
-    shares = measure_shares(session, CPU)
+    shares = measure_shares(session, CPU.device)
     assert tuple(shares) == SHARES
     assert sum(shares.values()) == pytest.approx(1)
     assert all(share > 0 for share in shares.values())
@@ -90,7 +91,7 @@ def test_shares_add_up(cached):
 
 def test_an_article_loop_that_diverges_begins_anew(cached, tmp_path):
     with ExitStack() as stack:
-        loop = ArticleTraining(2, cached, CPU, tmp_path, stack, saves=False)
+        loop = ArticleTraining(2, cached, CPU.device, tmp_path, stack, saves=False)
         with torch.no_grad():
             loop.network.out.weight.fill_(torch.nan)
         loop.turn()
@@ -101,12 +102,12 @@ def test_an_article_loop_that_diverges_begins_anew(cached, tmp_path):
 
 def test_a_loop_that_diverges_says_so_and_other_errors_are_raised(cached, tmp_path):
     with ExitStack() as stack:
-        loop = ArticleTraining(2, cached, CPU, tmp_path, stack)
+        loop = ArticleTraining(2, cached, CPU.device, tmp_path, stack)
         with torch.no_grad():
             loop.network.out.weight.fill_(torch.nan)
         with pytest.raises(Diverged):
             loop.step()
-        loop = ArticleTraining(2, cached, CPU, tmp_path, stack)
+        loop = ArticleTraining(2, cached, CPU.device, tmp_path, stack)
         loop.network.out = torch.nn.Conv2d(3, 1, 1)
         with pytest.raises(RuntimeError, match="channels"):
             loop.step()

@@ -1,3 +1,4 @@
+import logging
 import os
 
 import pytest
@@ -22,6 +23,16 @@ def test_an_error_is_one_line_on_stderr(capsys):
         run_command(fail)
     assert ended.value.code == 2
     assert capsys.readouterr().err == "error: train.minutes: too few\n"
+
+
+def test_what_the_library_logs_is_shown_before_the_error(capsys):
+    def log_and_fail():
+        logging.getLogger("medseg.data").info("reading")
+        fail()
+
+    with pytest.raises(SystemExit):
+        run_command(log_and_fail)
+    assert capsys.readouterr().err == "reading\nerror: train.minutes: too few\n"
 
 
 @pytest.mark.parametrize(

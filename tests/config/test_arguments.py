@@ -6,11 +6,11 @@ import pytest
 from medseg.commands.benchmark import BenchmarkConfig
 from medseg.commands.check_data import CheckDataConfig
 from medseg.commands.evaluate_xray import EvaluateXrayConfig
+from medseg.commands.predict_dicom import PredictDicomConfig
 from medseg.commands.quantize_xray import QuantizeXrayConfig
 from medseg.commands.train_xray import TrainXrayConfig
 from medseg.config import Section, leaf_fields, parse_args, to_yaml
 from medseg.errors import ConfigError
-from pipelines.predict_config import PredictDicomConfig
 from tests.support.config_sections import Job, Optim, write
 
 ROOT = Path(__file__).parents[2]

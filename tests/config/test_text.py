@@ -5,6 +5,7 @@ import pytest
 
 from medseg.commands.train_xray import TrainXrayConfig
 from medseg.config import Section, parse_args, to_yaml
+from medseg.errors import ConfigError
 from tests.support.config_sections import Data, Job, Optim, write
 
 
@@ -113,3 +114,9 @@ def test_resolved_training_configuration_reruns(tmp_path):
     config = parse_args(TrainXrayConfig, ["seed=3", "train.minutes=2", "data.classes=[a,b]", f"data.root={tmp_path}"])
     assert config.split.seed == 3
     assert parse_args(TrainXrayConfig, [write(tmp_path / "a.yaml", to_yaml(config))]) == config
+
+
+def test_a_set_which_has_no_order_is_refused(tmp_path):
+    path = write(tmp_path / "a.yaml", "data:\n  classes: !!set {b, a}\n")
+    with pytest.raises(ConfigError, match="line 2: a set has no order; write a list"):
+        parse_args(Job, [path])

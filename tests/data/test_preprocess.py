@@ -12,7 +12,7 @@ from medseg.data.preprocess import (
     build_input,
     fit,
     locate_pixels,
-    measure_levels,
+    measure_range,
     restore,
     restore_probabilities,
     scale_intensity,
@@ -50,7 +50,7 @@ def test_percentiles_become_zero_and_one():
 
 def test_least_and_greatest_of_the_article():
     pixels = np.random.default_rng(0).integers(3, 200, (100, 90)).astype(np.float32)
-    assert measure_levels(pixels, None, (0, 100)) == (pixels.min(), pixels.max())
+    assert measure_range(pixels, None, (0, 100)) == (pixels.min(), pixels.max())
 
 
 @pytest.mark.parametrize("gain", [1e-6, 0.01, -1, 7, 1e30])
@@ -225,7 +225,7 @@ def test_percentiles_of_float32_are_numpys_of_float64(shape, axis):
 
 def test_a_picture_is_scaled_by_parts_as_in_one():
     pixels = np.random.default_rng(0).normal(1000, 300, (700, 650)).astype(np.float32)
-    low, high = measure_levels(pixels, None, PERCENTILES.percentiles)
+    low, high = measure_range(pixels, None, PERCENTILES.percentiles)
     expected = np.clip((pixels.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)
     assert np.array_equal(scale_intensity(pixels, None, PERCENTILES), expected)
 

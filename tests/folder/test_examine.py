@@ -29,7 +29,7 @@ def test_a_picture_becomes_the_networks_input_and_facts(tmp_path, examine):
     picture = read_radiograph(path)
     job = build_job(tmp_path, tmp_path)
     expected = build_input(picture.pixels, picture.padding, job.decision.preprocess)
-    assert (found.status, found.reason, found.warnings) == ("", "", [])
+    assert (found.status, found.reason, found.warnings) == ("", "", ())
     assert torch.equal(torch.from_numpy(found.image), expected)
     assert found.size == (96, 80)
     assert found.facts["spacing_source"] == "detector"
@@ -142,7 +142,7 @@ def test_image_is_turned_by_its_exif_orientation(tmp_path, examine):
     rows, columns = phantom().shape
     turned, stored = examine("x.png"), examine("x.png", exif="ignore")
     assert (turned.size, stored.size) == ((columns, rows), (rows, columns))
-    assert turned.warnings == ["the image was turned by its EXIF orientation 8"]
+    assert turned.warnings == ("the image was turned by its EXIF orientation 8",)
     assert turned.pixels != stored.pixels
 
 
@@ -175,7 +175,7 @@ def test_a_seg_that_cannot_be_made_is_a_warning(tmp_path, examine):
     write_dicom(tmp_path / "x", StudyInstanceUID=None)
     found = examine("x", formats=("seg", "png"))
     assert found.status == ""
-    assert found.taken == {}
+    assert found.taken.keys() == {"png"}
     assert "no SEG: StudyInstanceUID is missing or not valid" in found.warnings
 
 

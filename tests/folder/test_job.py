@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from medseg.folder import job
+from medseg.folder.sink import FolderSink
+from medseg.folder.source import FolderSource
 from medseg.model.checkpoint import Accepts
 from tests.support.folder_jobs import build_job
 
@@ -26,8 +28,12 @@ def test_what_decides_the_results_decides_the_key(change):
     assert replace(JOB, **change).key != JOB.key
 
 
+def test_keys_are_those_under_which_journals_of_earlier_versions_stand():
+    assert (JOB.key, JOB.configuration) == ("3dad9e4bc344899e", "a045264a4bd69813")
+
+
 def test_folders_do_not(tmp_path):
-    moved = replace(JOB, root=b"elsewhere", folder=tmp_path)
+    moved = replace(JOB, source=FolderSource(tmp_path / "in"), sink=FolderSink(tmp_path))
     assert (moved.key, moved.configuration) == (JOB.key, JOB.configuration)
 
 

@@ -22,7 +22,7 @@ def test_a_line_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch):
     clock = SimpleNamespace(monotonic=lambda: 0.0)
     monkeypatch.setattr("medseg.folder.progress.time", clock)
     tally = Tally()
-    with Progress(tally, lambda: range(10)) as progress:
+    with Progress(tally, range(10)) as progress:
         progress._counter.join()
         clock.monotonic = lambda: 10.0
         for _ in range(4):

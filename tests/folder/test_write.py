@@ -44,7 +44,7 @@ def test_areas_ratio_and_sizes_of_what_was_written(write):
     assert set(written.outputs) == {
         f"{kind}/{name}/{found.id}.{end}" for name in CLASSES for kind, end in (("png", "png"), ("nifti", "nii.gz"))
     }
-    assert all((job.folder / name).stat().st_size == size for name, size in written.outputs.items())
+    assert all(job.sink.path(name).stat().st_size == size for name, size in written.outputs.items())
 
 
 @pytest.mark.parametrize(("view", "given", "warned"), [("PA", True, False), ("AP", True, True), (None, False, False)])

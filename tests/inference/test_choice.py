@@ -72,7 +72,7 @@ def test_a_damaged_file_is_measured_anew(model, folder, content):
 
 
 @pytest.mark.slow
-def test_threads_are_limited_before_the_speed_is_measured(model, folder, monkeypatch, capsys):
+def test_threads_are_limited_before_the_speed_is_measured(model, folder, monkeypatch, shown):
     """So that what one container measured is not what another one with more cores goes by."""
     pytest.importorskip("openvino")
     threads = torch.get_num_threads()
@@ -82,7 +82,7 @@ def test_threads_are_limited_before_the_speed_is_measured(model, folder, monkeyp
             torch.set_num_threads(4)
             monkeypatch.setattr("medseg.hardware.device.count_cores", lambda cores=cores: cores)
             build_backend(FolderPredictConfig(device="cpu"), model)
-            assert f"measured {when}" in capsys.readouterr().err
+            assert f"measured {when}" in shown.readouterr().err
     finally:
         torch.set_num_threads(threads)
     assert len(list(folder.iterdir())) == 2
@@ -111,12 +111,12 @@ class Broken(Backend):
         raise ImportError("libfoo.so: cannot open\nmore")
 
 
-def test_a_backend_that_does_not_work_is_left_out(model, folder, capsys):
+def test_a_backend_that_does_not_work_is_left_out(model, folder, shown):
     broken = Broken("openvino", find_hardware("cpu"), "bf16")
     picked, why = pick_fastest([PLAIN, broken], model)
     assert picked is PLAIN
     assert broken.name not in why
-    assert capsys.readouterr().err == "backend openvino/cpu/bf16 does not work here: libfoo.so: cannot open\n"
+    assert shown.readouterr().err == "backend openvino/cpu/bf16 does not work here: libfoo.so: cannot open\n"
     with pytest.raises(ImportError):
         pick_fastest([broken, PLAIN], model)
 
@@ -127,10 +127,10 @@ def test_every_candidate_is_measured(model):
     assert all(0 < value < 60 for value in seconds.values())
 
 
-def test_the_choice_is_recorded_said_and_reused(model, journal, capsys):
+def test_the_choice_is_recorded_said_and_reused(model, journal, shown):
     asked = FolderPredictConfig(backend="torch", device="cpu", precision="fp32")
     assert begin(asked, model, journal).name == "torch/cpu/fp32"
-    assert "backend torch/cpu/fp32: " in capsys.readouterr().err
+    assert "backend torch/cpu/fp32: " in shown.readouterr().err
     assert begin(FolderPredictConfig(), model, journal).name == "torch/cpu/fp32"
 
 
@@ -140,10 +140,10 @@ def test_what_is_asked_for_wins(model, journal):
 
 
 @NO_GPU
-def test_a_recorded_device_that_is_gone_is_said_and_chosen_anew(model, journal, capsys):
+def test_a_recorded_device_that_is_gone_is_said_and_chosen_anew(model, journal, shown):
     journal.append(b"", {"backend": "torch/cuda/bf16"})
     asked = FolderPredictConfig(backend="torch", precision="fp32")
     assert begin(asked, model, journal).name == "torch/cpu/fp32"
-    assert "not torch/cuda/bf16, which the journal says: " in capsys.readouterr().err
+    assert "not torch/cuda/bf16, which the journal says: " in shown.readouterr().err
     with pytest.raises(ConfigError, match="no CUDA device"):
         begin(FolderPredictConfig(device="cuda"), model, journal)

@@ -111,7 +111,7 @@ def test_other_files_of_torch_are_no_models(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "none.pt")
 
 
-def test_damaged_last_falls_back_on_the_previous(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_last_falls_back_on_the_previous(tmp_path: Path, shown: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "last.pt"
     for iteration in (1, 2):
         save(path, training={"iteration": iteration})
@@ -119,7 +119,7 @@ def test_damaged_last_falls_back_on_the_previous(tmp_path: Path, capsys: pytest.
     found, content = load_training(path, CARD)
     assert found == previous_path(path)
     assert content["training"]["iteration"] == 1
-    assert f"{path}: damaged" in capsys.readouterr().err
+    assert f"{path}: damaged" in shown.readouterr().err
 
 
 def test_differences_are_listed(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from medseg.output.writers import (
     is_own_result,
     list_modules,
     name_outputs,
+    take_sources,
 )
 from medseg.radiograph import identify_kind, read_radiograph
 from tests.support.dicom_files import write_dicom
@@ -57,7 +58,7 @@ def results(tmp_path: Path) -> Callable[[str], Results]:
     moment = datetime(2026, 1, 2, tzinfo=UTC)
     made_by = ("0" * 16, "1" * 16, "2" * 64, moment)
     own = Results(masks, CLASSES, (0.2, 0.1), [measure_ctr(*masks)], None, *made_by)
-    return lambda name: replace(own, taken=take(name, path)[0]) if WRITERS[name].take else own
+    return lambda name: replace(own, taken=take(name, path)[0])
 
 
 class TestTable:
@@ -100,6 +101,15 @@ class TestTable:
 
 
 class TestSources:
+    def test_formats_that_cannot_be_written_are_left_out(self, tmp_path: Path) -> None:
+        write_png(tmp_path / "a.png", np.arange(64, dtype=np.uint8).reshape(8, 8))
+        warnings: list[str] = []
+        with (tmp_path / "a.png").open("rb") as file:
+            source = Source(file, read_radiograph(file), {"presentation": "stored"}, burned_in=False)
+            taken = take_sources(("nifti", "overlay", "png", "seg"), source, warnings)
+        assert list(taken) == ["nifti", "overlay", "png"]
+        assert warnings == ["no SEG: the source is no DICOM file"]
+
     def test_a_seg_needs_a_dicom_file(self, tmp_path: Path) -> None:
         write_png(tmp_path / "a.png", np.arange(64, dtype=np.uint8).reshape(8, 8))
         assert take("seg", tmp_path / "a.png") == (None, ["no SEG: the source is no DICOM file"])

@@ -25,7 +25,7 @@ from medseg.phantom.chest import (
 from medseg.phantom.dicom import SYNTAXES, choose_coat, write_phantoms
 from medseg.phantom.organs import build_lung, find_heart_depth
 from medseg.phantom.skeleton import cross_tube
-from medseg.phantom.view import View, find_pixels, locate_pixels
+from medseg.phantom.view import View, find_pixels, locate_in_patient
 
 NUM_CASES, SIZE, SEED = 28, 96, 7
 
@@ -119,7 +119,7 @@ class TestPhysics:
 
     def test_patient_coordinates_lead_back_to_the_pixels(self):
         view = open_view(shape=(50, 40), spacing_mm=2.0, turn_degrees=5.0, shift_mm=(4.0, -7.0), bend_mm=6.0)
-        columns, rows = find_pixels(view, *(part.astype(np.float64) for part in locate_pixels(view)))
+        columns, rows = find_pixels(view, *(part.astype(np.float64) for part in locate_in_patient(view)))
         np.testing.assert_allclose(columns, np.broadcast_to(np.arange(40), (50, 40)), atol=1e-3)
         np.testing.assert_allclose(rows, np.broadcast_to(np.arange(50)[:, None], (50, 40)), atol=1e-3)
 
@@ -185,7 +185,7 @@ class TestPicture:
 
     def test_heart_outline_is_where_the_lung_ends(self):
         phantom = draw(1, 0)
-        x, y = locate_pixels(phantom.view)
+        x, y = locate_in_patient(phantom.view)
         bare = build_lung(phantom.anatomy, 1, x, y)[1] & (find_heart_depth(phantom.anatomy, x, y) > 3)
         assert bare.any()
         assert not (phantom.masks["lungs"] & bare).any()

@@ -11,18 +11,18 @@ import torch
 from PIL import Image
 from torch.nn.functional import interpolate
 
+from medseg.commands.predict_dicom import PredictDicomConfig
 from medseg.config import parse_args
 from medseg.data.case import Case, MaskSource
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.findings import Findings
 from medseg.data.loaders import cache_cases
 from medseg.folder.examine import examine_file
+from medseg.folder.job import build_job
 from medseg.inference.decision import build_decision
 from medseg.inference.models import load_models
 from medseg.model.checkpoint import load_model
 from medseg.radiograph.read import read_radiograph
-from pipelines.predict_config import PredictDicomConfig
-from pipelines.predict_record import build_job
 from tests.support.dicom_files import phantom, write_dicom
 from tests.support.image_formats import IMAGES, KINDS, write_formats
 from tests.support.model_files import CLASSES, write_model
@@ -184,7 +184,14 @@ def test_network_sees_in_prediction_what_it_saw_in_training(
     arguments = [f"model={path}", f"input.dir={formats}", f"output.dir={tmp_path / 'out'}", KINDS]
     config = parse_args(PredictDicomConfig, arguments)
     loaded = load_models(config.model, config.tracking, config.predict)
-    job = build_job(config, loaded, "torch/cpu/fp32", build_decision(loaded.card, config.predict))
+    job = build_job(
+        loaded,
+        "torch/cpu/fp32",
+        build_decision(loaded.card, config.predict),
+        config.input,
+        config.output,
+        config.report,
+    )
     cases = [Case(f"{picture}/{name}", formats / picture / name, {}) for picture, name in FORMATS]
     for number, case in enumerate(cases):
         mask = np.eye(*read_radiograph(case.image).pixels.shape, dtype=np.uint8)

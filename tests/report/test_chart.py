@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from medseg.report.chart import Scale, draw_line, find_ticks, label_ticks, widen
+from medseg.report.chart import Scale, draw_line, find_ticks, label_ticks, round_outward
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_ticks_are_round(low, high, number, ticks):
 
 @pytest.mark.parametrize(("low", "high"), [(0.83, 0.97), (-0.031, 0.004), (0, 23.7), (2, 2), (-1e-6, 1e-6)])
 def test_widened_ends_enclose(low, high):
-    first, last = widen(low, high)
+    first, last = round_outward(low, high)
     assert first <= low
     assert last >= high
     assert last > first

@@ -15,7 +15,7 @@ from medseg.evaluation.result import Comparison, Evaluation
 from medseg.metrics.statistics import Paired
 from medseg.notice import RESEARCH_USE
 from medseg.output.drawing import COLOURS
-from medseg.report.page import darken, write_page
+from medseg.report.page import make_legible, write_page
 from tests.support.sample_evaluation import CLASSES, HOSTILE, draw_evaluation
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
@@ -260,7 +260,7 @@ def test_lines_stand_out_on_a_light_page(colour):
         linear = [s / 12.92 if (s := v / 255) <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for v in levels]
         return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
-    assert (luminance((246, 247, 249)) + 0.05) / (luminance(darken(colour)) + 0.05) >= 3
+    assert (luminance((246, 247, 249)) + 0.05) / (luminance(make_legible(colour)) + 0.05) >= 3
     assert (luminance(colour) + 0.05) / (luminance((29, 33, 38)) + 0.05) >= 2.9
 
 

@@ -1,11 +1,12 @@
 """A job as the command would build it, for tests of what happens to one file."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from medseg.data.config import PreprocessConfig
 from medseg.folder.job import Job
+from medseg.folder.sink import FolderSink
+from medseg.folder.source import FolderSource
 from medseg.inference.decision import Decision
 from medseg.model.checkpoint import Accepts, Reading
 
@@ -14,8 +15,8 @@ CLASSES = ("heart", "lungs")
 
 def build_job(root: Path, output: Path, **changes: Any) -> Job:
     settings: dict[str, Any] = {
-        "root": os.fsencode(root),
-        "folder": output,
+        "source": FolderSource(root),
+        "sink": FolderSink(output),
         "model": "0123456789abcdef",
         "backend": "torch/cpu/fp32",
         "kinds": ("dicom", "nifti", "png", "jpeg"),

@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-import pipelines.predict_record  # noqa: F401
-from pipelines.predict_dicom import main
+import medseg.folder.report  # noqa: F401
+from medseg.commands.predict_dicom import main
 
 
 def run_killed(arguments: list[str], output: Path, patience: float) -> int:

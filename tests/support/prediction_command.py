@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medseg.commands.predict_dicom import main
 from medseg.commands.running import run_command
-from pipelines.predict_dicom import main
 from tests.support.processes import run_forked
 
 MODULE = "pipelines.predict_dicom"

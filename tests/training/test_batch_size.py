@@ -22,14 +22,14 @@ def test_what_is_given_is_taken() -> None:
     assert settle_batch_size(given, card(), 1000, CPU, {"training": {"batch_size": 3}}) is given
 
 
-def test_a_resumed_training_keeps_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_resumed_training_keeps_its_own(shown: pytest.CaptureFixture[str]) -> None:
     assert settle_batch_size(TrainingConfig(), card(), 1000, CPU, {"training": {"batch_size": 3}}).batch_size == 3
-    assert capsys.readouterr().err == ""
+    assert shown.readouterr().err == ""
 
 
-def test_on_a_processor_it_is_four_and_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_on_a_processor_it_is_four_and_that_is_said(shown: pytest.CaptureFixture[str]) -> None:
     assert settle_batch_size(TrainingConfig(), card(), 1000, CPU, None).batch_size == 4
-    assert capsys.readouterr().err == "train.batch_size=4, chosen for cpu\n"
+    assert shown.readouterr().err == "train.batch_size=4, chosen for cpu\n"
 
 
 @pytest.mark.parametrize(

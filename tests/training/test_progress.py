@@ -5,7 +5,7 @@ import pytest
 
 from medseg.hardware.cores import CpuReading
 from medseg.training.core_watch import CoreWatch
-from medseg.training.progress import Progress
+from medseg.training.progress import TrainingProgress
 
 
 @pytest.mark.parametrize(
@@ -17,5 +17,5 @@ def test_a_line_says_how_far_a_training_is_and_who_takes_the_cores(others: float
     validation: Any = SimpleNamespace(figures=lambda _: figures, history=[{"val/dice": 0.5}, {"val/dice": 0.75}, {}])
     budget: Any = SimpleNamespace(spent=lambda *_: 0.25, seconds=25.0)
     trainer: Any = SimpleNamespace(state=SimpleNamespace(epoch=3, iteration=9))
-    line = Progress(validation, budget, CoreWatch(2, lambda: next(readings))).describe(trainer)
+    line = TrainingProgress(validation, budget, CoreWatch(2, lambda: next(readings))).describe(trainer)
     assert line == f"epoch 3  loss 0.2500  Dice 0.7500  4.1 images/s  {end}"

@@ -12,17 +12,21 @@ from medseg.radiograph.dicom.read import read_orientation
 from medseg.radiograph.dicom.terms import name_code
 
 _KEYWORDS = (
-    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "BodyPartExamined"),
-    *(
-        "AnatomicRegionSequence",
-        "ViewPosition",
-        "ViewCodeSequence",
-        "PatientOrientation",
-        "Rows",
-        "Columns",
-        "NumberOfFrames",
-    ),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "Modality",
+    "BodyPartExamined",
+    "AnatomicRegionSequence",
+    "ViewPosition",
+    "ViewCodeSequence",
+    "PatientOrientation",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
 )
 
 

@@ -18,10 +18,22 @@ from medseg.radiograph.kind import identify
 from medseg.radiograph.source import open_source
 
 _KEYWORDS = (
-    *("SOPClassUID", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "SamplesPerPixel"),
-    *("PixelRepresentation", "PhotometricInterpretation", "SegmentationType", "MaximumFractionalValue"),
-    *("SegmentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-    *("ReferencedSeriesSequence", "SourceImageSequence"),
+    "SOPClassUID",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "SamplesPerPixel",
+    "PixelRepresentation",
+    "PhotometricInterpretation",
+    "SegmentationType",
+    "MaximumFractionalValue",
+    "SegmentSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "ReferencedSeriesSequence",
+    "SourceImageSequence",
 )
 
 

@@ -1,0 +1,167 @@
+"""What the journal keeps of a file, and which results stand for it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from medseg.folder.examine import Examined, identify_file
+from medseg.folder.job import Job
+from medseg.folder.journal import Journal
+from medseg.folder.walk import Entry
+from medseg.output.writers import name_outputs
+
+_LIMITS = ("timeout", "memory", "crashed")  # reasons that another limit may remove
+_PASSING = ("changing", "unreadable", "killed")  # reasons that may be gone the next time
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of a file, and how one tells whether that still holds. The names are those of the journal."""
+
+    id: str
+    status: str
+    """`done`, `skipped` or `rejected`."""
+    reason: str = ""
+    """`code: text`."""
+    warnings: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
+    """Of reading, predicting and writing; None where another run has to tell."""
+    pixels: str = ""
+    instance: str = ""
+    outputs: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of each result by its name in the sink."""
+    stat: tuple[int, ...] = ()
+    key: str = ""
+    configuration: str = ""
+    date: str | None = None
+    """When its masks were first made."""
+    limits: tuple[float, ...] | None = None
+    """Seconds and GiB that did not suffice."""
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> Self:
+        """The record that `as_json` made."""
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in line.items()}
+        return cls(**values)
+
+    def as_json(self) -> dict[str, Any]:
+        """Its line in the journal."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True, eq=False)
+class File:
+    """An entry of the source, and what an earlier run has recorded of it."""
+
+    entry: Entry
+    earlier: Record | None = None
+    stands: bool = False
+    """Whether the same job left that record, and its results are in place."""
+
+    @property
+    def settled(self) -> Record | None:
+        """What became of it, where that is known without a look inside."""
+        if self.entry.fingerprint is None:
+            return Record(identify_file(self.entry.path), self.entry.status, self.entry.reason)
+        same = self.earlier is not None and self.stands and self.earlier.stat == self.entry.fingerprint
+        return self.earlier if same else None
+
+
+class Records:
+    """The records of a job's files in its journal. Any thread may ask."""
+
+    def __init__(self, job: Job, journal: Journal, limits: tuple[float, ...]) -> None:
+        """`limits` are those of the workers, in seconds and GiB."""
+        self._job, self._journal, self._limits = job, journal, limits
+        self._key, self._configuration = job.key, job.configuration
+
+    def find(self, entry: Entry) -> File:
+        """An entry with the last record of its name."""
+        line = self._journal.find(self._name(entry)) if entry.fingerprint is not None else None
+        if line is None:
+            return File(entry)
+        earlier = Record.from_json(line)
+        return File(entry, earlier, self._stands(earlier))
+
+    def choose_date(self, file: File, found: Examined) -> datetime:
+        """The date of the results: the first time these were made, so that making them again changes no byte."""
+        earlier = self._find_same(file, found)
+        return datetime.fromisoformat(earlier.date) if earlier is not None and earlier.date else _now()
+
+    def renew(self, file: File, earlier: Record, found: Examined) -> Record:
+        """The earlier record, of a file that was touched and has the same content."""
+        return self._append(file, replace(earlier, stat=found.stat))
+
+    def keep(
+        self, file: File, found: Examined, outputs: Mapping[str, int] | None = None, date: datetime | None = None
+    ) -> Record:
+        """The record of what was found, and of `outputs`, of that `date`, which are on the disk.
+
+        A reason that may pass is not recorded, and leaves what an earlier run has made.
+        """
+        code = found.reason.partition(":")[0]
+        record = Record(
+            id=found.id,
+            status=found.status,
+            reason=found.reason,
+            warnings=found.warnings,
+            facts=found.facts,
+            seconds=None if code in _PASSING else round(found.seconds, 3),
+            pixels=found.pixels,
+            instance=found.instance,
+            outputs={} if code in _PASSING else self._tidy(file, found, outputs, date is not None),
+            stat=found.stat,
+            key=self._key,
+            configuration=self._configuration,
+            date=date.isoformat() if date is not None else None,
+            limits=self._limits if code in _LIMITS else None,
+        )
+        return record if code in _PASSING else self._append(file, record)
+
+    def _append(self, file: File, record: Record) -> Record:
+        self._journal.append(self._name(file.entry), record.as_json())
+        return record
+
+    def _name(self, entry: Entry) -> bytes:
+        """What the journal knows a file by: two sources may hold the same names."""
+        return self._job.source.identity + b"\0" + entry.path
+
+    def _stands(self, record: Record) -> bool:
+        if record.key != self._key or record.limits not in (None, self._limits):
+            return False
+        return all(self._job.sink.size(name) == size for name, size in record.outputs.items())
+
+    def _find_same(self, file: File, found: Examined) -> Record | None:
+        """The earlier record if it is of the same masks, whatever else was asked for."""
+        earlier = file.earlier
+        same = earlier is not None and (earlier.id, earlier.configuration) == (found.id, self._configuration)
+        return earlier if same else None
+
+    def _tidy(
+        self, file: File, found: Examined, outputs: Mapping[str, int] | None, was_writing: bool
+    ) -> dict[str, int]:
+        """The outputs that stand for a file, once all others of its name are removed.
+
+        What an earlier run made of the same image in the same way stays, though its format is not asked for now. What
+        goes is of another content or model, or was left by a process that died.
+        """
+        sink, standing = self._job.sink, dict(outputs or {})
+        if outputs is not None and (same := self._find_same(file, found)) is not None:
+            standing |= {name: size for name, size in same.outputs.items() if sink.size(name) == size}
+        names = name_outputs(self._job.decision.classes, found.id)
+        for name in (names | (file.earlier.outputs.keys() if file.earlier else set())) - standing.keys():
+            sink.remove(name)
+        if was_writing and outputs is None:
+            for name in names:
+                sink.sweep(name)
+        return standing
+
+
+def _now() -> datetime:
+    """The present second, or SOURCE_DATE_EPOCH where builds shall be reproducible."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
+    return moment.astimezone().replace(microsecond=0)

@@ -1,0 +1,155 @@
+"""What a prediction leaves beside the masks: a row for each file, a summary, words on what was found."""
+
+import hashlib
+import json
+import logging
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from medseg.atomic import write_text
+from medseg.folder.job import Job
+from medseg.folder.journal import Firsts
+from medseg.folder.progress import Progress, Tally
+from medseg.folder.stages import FolderPrediction, Outcome
+from medseg.folder.walk import Entry
+from medseg.folder.watch import watch
+from medseg.inference.config import InputConfig
+from medseg.notice import RESEARCH_USE
+from medseg.output.config import ReportConfig
+from medseg.output.folder import set_aside
+from medseg.output.report import Report, encode_path, hash_path, name_columns
+
+_ROOT = b"input"  # the path under which the journal keeps which folder was predicted
+_PACKAGES = ("medseg", "torch", "pydicom", "highdicom", "SimpleITK", "nibabel", "numpy")
+_logger = logging.getLogger(__name__)
+
+
+def report_passes(
+    prediction: FolderPrediction,
+    input: InputConfig,
+    report: ReportConfig,
+    settings: dict[str, Any],
+    stopped: Callable[[], bool] = lambda: False,
+    *,
+    quiet: bool = False,
+) -> Iterator[Tally]:
+    """Predict the source and write report and summary; with `input.watch` again whenever there is something new.
+
+    The tally of each walk, unless one that watches met nothing new. `settings` are those that the summary tells;
+    `quiet` shows no progress. Once `stopped`, the files under way are done and reported.
+    """
+    _claim_root(prediction)
+    source = prediction.job.source
+    passes: Iterable[Iterable[Entry]] = [source]
+    if input.watch:
+        passes = watch(source, prediction.is_known, input, stopped)
+    for entries in passes:
+        hashed, hidden = report.paths == "hashed", quiet or input.watch
+        tally = _report_pass(prediction, entries, hashed, settings, stopped, quiet=hidden)
+        if tally.predicted or not input.watch:
+            yield tally
+
+
+def describe_tally(tally: Tally, folder: Path, report: ReportConfig) -> str:
+    """How many files were predicted, skipped and rejected, and where the report is."""
+    counts = ", ".join(f"{tally.statuses[name]} {name}" for name in ("done", "skipped", "rejected"))
+    lines = [f"{counts}; {tally.predicted} predicted now, {tally.predicted / tally.seconds:.1f} images/s"]
+    lines += [f"  {reason} ({number})" for reason, number in tally.reasons.most_common(10)]
+    path = Path("report.csv") if report.paths == "hashed" else folder / "report.csv"
+    return "\n".join([*lines, f"report: {path}", RESEARCH_USE])
+
+
+def _claim_root(prediction: FolderPrediction) -> None:
+    """Set the report on another input folder aside."""
+    digest = hashlib.sha256(prediction.job.source.identity).hexdigest()
+    earlier = prediction.journal.find(_ROOT)
+    if earlier is None or earlier["root"] != digest:
+        if earlier is not None:
+            set_aside(prediction.job.sink.folder, ("report.csv", "report.jsonl", "summary.json"))
+        prediction.journal.append(_ROOT, {"root": digest})
+
+
+def _report_pass(
+    prediction: FolderPrediction,
+    entries: Iterable[Entry],
+    hashed: bool,
+    settings: dict[str, Any],
+    stopped: Callable[[], bool],
+    *,
+    quiet: bool,
+) -> Tally:
+    """One walk through the source; `quiet` without progress and without what an earlier one has told."""
+    job, tally = prediction.job, Tally()
+    folder = job.sink.folder
+    with (
+        Progress(tally, job.source, shown=not quiet) as progress,
+        Firsts() as firsts,
+        Report(folder, name_columns(job.decision.classes, job.uids)) as report,
+        closing(prediction.run(entries, stopped)) as outcomes,
+    ):
+        for outcome in outcomes:
+            record = outcome.record
+            report.write(_build_row(outcome, job, firsts, hashed))
+            tally.add(record.status, record.reason)
+            tally.predicted += outcome.fresh and record.status == "done"
+            if record.status == "rejected" and (outcome.fresh or not quiet):
+                shown = record.id if hashed else encode_path(outcome.entry.path)
+                _logger.warning("rejected %s: %s", shown, record.reason)
+            progress.show()
+    if report.changed or not _is_complete(folder / "summary.json"):
+        summary = _summarize(prediction, tally, settings, hashed)
+        write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    return tally
+
+
+def _is_complete(path: Path) -> bool:
+    """Whether a summary stands there, of a run that was not stopped."""
+    try:
+        return bool(json.loads(path.read_text())["complete"])
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _build_row(outcome: Outcome, job: Job, firsts: Firsts, hashed: bool) -> dict[str, Any]:
+    path, record = outcome.entry.path, outcome.record
+    digests = {"pixels": record.pixels, "instance": record.instance}
+    same = {firsts.first(f"{name} {digest}", record.id) for name, digest in digests.items() if digest}
+    return {
+        **record.facts,
+        "path": hash_path(path) if hashed else encode_path(path),
+        "id": record.id,
+        "status": record.status,
+        "reason": record.reason,
+        "warnings": [*record.warnings, *sorted(f"duplicate of {first}" for first in same if first)],
+        "model": job.model,
+        "seconds": record.seconds,
+    }
+
+
+def _summarize(prediction: FolderPrediction, tally: Tally, settings: dict[str, Any], hashed: bool) -> dict[str, Any]:
+    job, seconds = prediction.job, tally.seconds
+    if hashed:
+        for section in ("input", "output"):
+            digest = hashlib.sha256(settings[section]["dir"].encode()).hexdigest()[:16]
+            settings = {**settings, section: {**settings[section], "dir": digest}}
+    return {
+        "files": tally.statuses.total(),
+        "complete": prediction.complete,
+        "status": dict(sorted(tally.statuses.items())),
+        "reasons": dict(sorted(tally.reasons.items())),
+        "model": job.model,
+        "classes": list(job.decision.classes),
+        "backend": job.backend,
+        "config": settings,
+        "predicted": tally.predicted,
+        "seconds": round(seconds, 3),
+        "images_per_second": round(tally.predicted / seconds, 3),
+        "shares": {name: round(spent / seconds, 3) for name, spent in asdict(prediction.seconds).items()},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "research_use": RESEARCH_USE,
+    }

@@ -1,0 +1,247 @@
+"""The stages of a folder's files, from entries to outcomes, which come out in the order of the entries.
+
+    entries -> Reading -> Network -> Writing -> outcomes
+
+The network has the thread that asks for the outcomes for itself. The other stages share a second one, which takes what
+the worker processes have made and gives them new tasks meanwhile, so that neither waits for the other.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medseg.folder.examine import Examined, examine_file, identify_file
+from medseg.folder.job import Job
+from medseg.folder.journal import Journal
+from medseg.folder.lane import Lane
+from medseg.folder.pool import Lost, Workers
+from medseg.folder.record import File, Record, Records
+from medseg.folder.walk import Entry
+from medseg.folder.write import Written, write_results
+from medseg.inference.predictor import Predictor
+
+_AHEAD = 2  # steps: one that is computed and one that is ready when it ends
+_MAX_WAITING = 1000  # outcomes that may wait for one that is slow
+
+
+@dataclass
+class Seconds:
+    """Where the time of a run went."""
+
+    start: float = 0.0
+    """Until the first image was ready for the network."""
+    predict: float = 0.0
+    """The network at work."""
+    waiting: float = 0.0
+    """The network without an image between two steps."""
+    decode: float = 0.0
+    """Reading, summed over processes."""
+    write: float = 0.0
+    """Writing, summed over processes."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an entry, and whether that is new."""
+
+    entry: Entry
+    record: Record
+    fresh: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """A file for the network; `image` is `(channel, rows, columns)`."""
+
+    file: File
+    found: Examined
+    image: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """A file to be written; probabilities are `(class, rows, columns)`."""
+
+    file: File
+    found: Examined
+    probabilities: NDArray[np.float32]
+
+
+Handed = Outcome | list[Read]
+"""What the second thread hands to the first: a step for the network, or an outcome."""
+
+
+class Reading:
+    """Files from when a worker is asked to look until the network takes them."""
+
+    def __init__(self, job: Job, workers: Workers, records: Records, seconds: Seconds) -> None:
+        self._job, self._workers, self._records, self._seconds = job, workers, records, seconds
+        self._looking: dict[File, str | None] = {}  # why the first look was lost, if it was
+        self._ready: deque[Read] = deque()
+
+    def __len__(self) -> int:
+        return len(self._looking) + len(self._ready)
+
+    def begin(self, file: File, lost: str | None = None) -> None:
+        """Have a file read; only identified where a first look was `lost`."""
+        self._looking[file] = lost
+        known = file.earlier.id if file.earlier is not None and file.stands and lost is None else None
+        self._workers.submit((self, file), examine_file, self._job, file.entry.path, known, lost)
+
+    def end(self, file: File, found: Examined | Lost) -> Outcome | None:
+        """Take what a worker has found; the outcome, unless the file has further to go."""
+        lost = self._looking.pop(file)
+        if isinstance(found, Lost):
+            if lost is None:
+                self.begin(file, found.reason)
+                return None
+            found = Examined(identify_file(file.entry.path), "rejected", found.reason)
+        self._seconds.decode += found.seconds
+        if found.image is not None:
+            self._ready.append(Read(file, replace(found, image=None), found.image))
+            return None
+        if found.status == "known" and file.earlier is not None:
+            return Outcome(file.entry, self._records.renew(file, file.earlier, found), fresh=False)
+        return Outcome(file.entry, self._records.keep(file, found), fresh=True)
+
+    def take_step(self, size: int) -> list[Read]:
+        """`size` files for the network; fewer if none is being read, none if that is worth waiting for."""
+        if len(self._ready) < size and self._looking:
+            return []
+        return [self._ready.popleft() for _ in range(min(size, len(self._ready)))]
+
+
+class Network:
+    """The network, and where its time goes."""
+
+    def __init__(self, predictor: Predictor, seconds: Seconds) -> None:
+        self._predictor, self._seconds = predictor, seconds
+        self._began, self._ended = time.perf_counter(), 0.0
+
+    def predict(self, step: Sequence[Read]) -> list[Predicted]:
+        """Probabilities for each file."""
+        start = time.perf_counter()
+        if self._ended:
+            self._seconds.waiting += start - self._ended
+        else:
+            self._seconds.start = start - self._began
+        images = torch.stack([torch.from_numpy(read.image) for read in step])
+        maps = [each.copy() for each in self._predictor.predict(images).numpy()]
+        self._ended = time.perf_counter()
+        self._seconds.predict += self._ended - start
+        share = (self._ended - start) / len(step)
+        found = [replace(read.found, seconds=read.found.seconds + share) for read in step]
+        return [Predicted(read.file, *made) for read, *made in zip(step, found, maps, strict=True)]
+
+
+class Writing:
+    """Files at the workers, to be written."""
+
+    def __init__(self, job: Job, workers: Workers, records: Records, seconds: Seconds) -> None:
+        self._job, self._workers, self._records, self._seconds = job, workers, records, seconds
+        self._begun: dict[File, tuple[Examined, datetime]] = {}
+
+    def __len__(self) -> int:
+        return len(self._begun)
+
+    def begin(self, item: Predicted) -> None:
+        """Have masks cut, measured and written."""
+        date = self._records.choose_date(item.file, item.found)
+        self._begun[item.file] = item.found, date
+        self._workers.submit((self, item.file), write_results, self._job, item.found, item.probabilities, date)
+
+    def end(self, file: File, written: Written | Lost) -> Outcome:
+        """Take what a worker has written."""
+        found, date = self._begun.pop(file)
+        if isinstance(written, Lost):
+            lost = replace(found, status="rejected", reason=written.reason)
+            return Outcome(file.entry, self._records.keep(file, lost, date=date), fresh=True)
+        self._seconds.write += written.seconds
+        done = replace(
+            found,
+            status="done",
+            warnings=(*found.warnings, *written.warnings),
+            facts={**found.facts, **written.facts},
+            seconds=found.seconds + written.seconds,
+        )
+        return Outcome(file.entry, self._records.keep(file, done, written.outputs, date), fresh=True)
+
+
+class FolderPrediction:
+    """Reads in worker processes, predicts here, writes in worker processes, and keeps the journal."""
+
+    def __init__(self, job: Job, predictor: Predictor, workers: Workers, journal: Journal) -> None:
+        self.job, self.journal = job, journal
+        self._predictor, self._workers = predictor, workers
+        self._records = Records(job, journal, (workers.timeout_seconds, workers.memory_gib))
+        self._window = 2 * workers.number + 3 * predictor.batch_size  # two steps of the network and one that fills
+        self.seconds = Seconds()
+        self.complete = True
+        """Whether the last run was not stopped before its end."""
+
+    def is_known(self, entry: Entry) -> bool:
+        """Whether a file has been dealt with and has not been touched since."""
+        return self._records.find(entry).settled is not None
+
+    def run(self, entries: Iterable[Entry], stopped: Callable[[], bool]) -> Generator[Outcome]:
+        """The outcome of each entry, in order.
+
+        Once `stopped`, those of files under way and of those that an earlier run has dealt with. To be closed if it is
+        not iterated to its end. Raises `StorageError`.
+        """
+        self.seconds, self.complete = Seconds(), True
+        files, network = self._admit(entries, stopped), Network(self._predictor, self.seconds)
+        predicted: deque[list[Predicted]] = deque()
+        with Lane[Handed](lambda lane: self._serve(files, lane, predicted), self._workers.wake) as lane:
+            for item in lane:
+                if isinstance(item, Outcome):
+                    yield item
+                else:
+                    predicted.append(network.predict(item))
+                    self._workers.wake()
+
+    def _admit(self, entries: Iterable[Entry], stopped: Callable[[], bool]) -> Iterator[File]:
+        for file in map(self._records.find, entries):
+            if not stopped() or file.settled is not None:
+                yield file
+            else:
+                self.complete = False
+
+    def _serve(self, files: Iterator[File], lane: Lane[Handed], predicted: deque[list[Predicted]]) -> None:
+        """All stages but the network: hand on steps and outcomes, and take what it has `predicted`."""
+        shared = self.job, self._workers, self._records, self.seconds
+        reading, writing = Reading(*shared), Writing(*shared)
+        steps: deque[list[Read]] = deque()  # at the network
+        order: deque[File] = deque()  # of those whose outcome has not left
+        outcomes: dict[File, Outcome] = {}
+        while not lane.abandoned:
+            while len(reading) + sum(map(len, steps)) + len(writing) < self._window and len(order) < _MAX_WAITING:
+                if (file := next(files, None)) is None:
+                    break
+                order.append(file)
+                if (record := file.settled) is not None:
+                    outcomes[file] = Outcome(file.entry, record, fresh=False)
+                else:
+                    reading.begin(file)
+            while predicted:
+                steps.popleft()
+                for item in predicted.popleft():
+                    writing.begin(item)
+            while len(steps) < _AHEAD and (step := reading.take_step(self._predictor.batch_size)):
+                steps.append(step)
+                lane.put(step)
+            if reading or steps or writing:
+                if (ended := self._workers.wait()) is not None:
+                    (stage, file), result = ended
+                    if (outcome := stage.end(file, result)) is not None:
+                        outcomes[file] = outcome
+            elif not order:
+                return
+            while order and order[0] in outcomes:
+                lane.put(outcomes.pop(order.popleft()))
