@@ -42,6 +42,7 @@ def names(model: LoadedModel, **settings: str) -> list[str]:
     return [backend.name for backend in list_backends(FolderPredictConfig(**settings), model)]
 
 
+@pytest.mark.slow
 @NO_GPU
 def test_candidates_are_every_library_in_the_precision_of_the_machine(model):
     pytest.importorskip("openvino")

@@ -306,6 +306,7 @@ def test_sizes_that_do_not_fit_are_padded_by_repeating_the_border():
 # Options
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("padding", "downsample", "upsample", "skip", "output_kernel"),
     [*product([0, 1], ["conv", "max_pool"], ["nearest", "bilinear", "transposed"], ["concatenate", "add"], [1, 3])],
@@ -317,6 +318,7 @@ def test_every_combination_of_ways_fits_together(padding, downsample, upsample, 
     assert network(torch.zeros(2, 3, 60, 60, device="meta")).shape == (2, 2, side, side)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "option",
     [

@@ -181,6 +181,7 @@ class TestRealFiles:
         "XA_XA1_JLSL": (None, "none", False),
     }
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", READ)
     def test_is_read(self, name):
         spacing, source, lossy = self.READ[name]
@@ -189,6 +190,7 @@ class TestRealFiles:
         assert (radiograph.spacing_source, radiograph.lossy) == (source, lossy)
         assert radiograph.modality == name[:2]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", [name for name in READ if "Modality" not in name])
     def test_pixels_equal_those_of_simpleitk(self, name):
         path = REAL / f"{name}.dcm"
