@@ -57,6 +57,7 @@ ALL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "contests", [ALL, ALL[:1], ALL[1:2], ALL[5:6], ALL[-2:]], ids=lambda c: f"{len(c)}-{c[0].part}"
 )

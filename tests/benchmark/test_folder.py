@@ -48,6 +48,7 @@ def build_run(tmp_path: Path) -> Callable[..., FolderRun]:
     return build
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("format", "kept"), [("png", "png/*/*.png"), ("seg", "seg/*.dcm")])
 def test_each_turn_predicts_all_files_into_a_folder_of_its_own(
     format: str, kept: str, build_run: Callable[..., FolderRun], tmp_path: Path
@@ -65,6 +66,7 @@ def test_each_turn_predicts_all_files_into_a_folder_of_its_own(
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_folder_of_which_nothing_is_predicted_is_said(build_run: Callable[..., FolderRun]) -> None:
     run = build_run("png", Accepts(modalities=("MG",)))
     with pytest.raises(DataError, match=r"predicted none of the files.*modality': 3"):

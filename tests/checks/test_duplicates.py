@@ -48,6 +48,7 @@ def phantoms():
     return [draw_phantom(np.random.default_rng([11, index]), 256).pixels for index in range(24)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["jpeg", "brightness", "gamma", "resized", "half and jpeg"])
 def test_copies_across_splits_are_found(phantoms, how):
     originals = [network_view(pixels) for pixels in phantoms[:6]]
@@ -65,6 +66,7 @@ def test_small_phantoms_that_look_much_alike_are_not_flagged():
     assert pairs_among(map(network_view, small)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["jsrt", "montgomery"])
 def test_real_copies_are_found_and_different_patients_never(shared_data, name):
@@ -82,6 +84,7 @@ def test_flat_pictures_are_no_copies():
     assert pairs_among(flat) == []
 
 
+@pytest.mark.slow
 def test_copies_are_found_wherever_they_stand():
     """In a set of many blocks: 39 pictures, of which 11 stand there 52 times and the others 51 times."""
     pictures = np.random.default_rng(0).random((39, 64, 64), np.float32)

@@ -136,12 +136,14 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 def test_clean_sets_yield_no_error_and_no_warning(clean_chests, clean_phantoms, tmp_path):
     for root in (clean_chests, clean_phantoms, write_png_folder(tmp_path / "shapes", 40)):
         found = check(root)
         assert {code for code, (severity, _) in found.items() if severity != "info"} == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_fault_is_found_in_exactly_its_cases(chests, fault):
     code, plant = FAULTS[fault]
@@ -151,6 +153,7 @@ def test_planted_fault_is_found_in_exactly_its_cases(chests, fault):
     assert severity == RULES[code].severity
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["mask_mirrored", "image_inverted", "few_grey_levels"])
 def test_what_is_planted_is_all_that_is_found(chests, fault):
     next(plant for code, plant in FAULTS.values() if code == fault)(chests)
@@ -237,6 +240,7 @@ DICOM_FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", DICOM_FAULTS)
 def test_planted_tag_is_found(phantoms, fault):
     code, plant = DICOM_FAULTS[fault]
@@ -257,6 +261,7 @@ def test_spacing_of_several_sources_is_an_info(clean_phantoms):
     assert found["mixed_spacing"][0] == "info"
 
 
+@pytest.mark.slow
 def test_another_bit_depth(chests, clean_phantoms):
     for path in (clean_phantoms / "images").glob("phantom-000*.dcm"):
         shutil.copy(path, chests / "images" / path.name)

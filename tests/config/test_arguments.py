@@ -271,6 +271,7 @@ def test_any_text_ends_in_a_configuration_or_in_a_problem(tmp_path):
             path.write_bytes(text.encode("utf-8", "surrogatepass"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["[" * 20_000, "{a: " * 5_000, "1" * 5_000, "- " * 5_000])
 def test_monstrous_text(tmp_path, text):
     assert problems_of(write(tmp_path / "a.yaml", text))

@@ -38,6 +38,7 @@ def count_patients(cases):
 FRACTIONS = [(0.7, 0.15, 0.15), (0.6, 0.2, 0.2), (0.05, 0.05, 0.9), (0.98, 0.01, 0.01), (0.25, 0.5, 0.25)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fractions", FRACTIONS)
 def test_quotas_are_met_to_within_one_patient(fractions):
     for number in range(3, 201):

@@ -77,6 +77,7 @@ def test_a_radiograph_that_was_seen_is_known_in_the_other_polarity(
     assert [candidate.tell_seen(candidate.read(case)) for case in found.cases] == ["", "training", ""]
 
 
+@pytest.mark.slow
 def test_few_cases_are_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     candidate, found = place(
         write_shapes_model(tmp_path / "a.pt"), EvaluateDataConfig(root=write_png_folder(tmp_path, 40))

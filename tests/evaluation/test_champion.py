@@ -131,6 +131,7 @@ def register(tracking: TrackingConfig, folder: Path, seed: int, times: int = 1, 
     return run.id, model.digest
 
 
+@pytest.mark.slow
 def test_champions_follow_one_another_and_decisions_are_counted(tracking: TrackingConfig, tmp_path: Path) -> None:
     first_run, first = register(tracking, tmp_path, 0, train_digests=("9" * 64,))
     second_run, second = register(tracking, tmp_path, 1)
@@ -160,6 +161,7 @@ def test_champions_follow_one_another_and_decisions_are_counted(tracking: Tracki
     ]
 
 
+@pytest.mark.slow
 def test_what_is_not_registered_is_said_before_and_after(tracking: TrackingConfig, tmp_path: Path) -> None:
     run, model = register(tracking, tmp_path, 0)
     for evaluation, run_id in ((evaluate(None), run), (evaluate(None, model=model), None)):
@@ -171,6 +173,7 @@ def test_what_is_not_registered_is_said_before_and_after(tracking: TrackingConfi
         promote_model(evaluate(None), run, tracking, "hcest")
 
 
+@pytest.mark.slow
 def test_a_model_that_is_registered_twice_does_not_replace_itself(tracking: TrackingConfig, tmp_path: Path) -> None:
     run, model = register(tracking, tmp_path, 0, times=2)
     client = MlflowClient(tracking.uri)
@@ -180,6 +183,7 @@ def test_a_model_that_is_registered_twice_does_not_replace_itself(tracking: Trac
     assert str(client.get_model_version_by_alias("chest", "champion").version) == "1"
 
 
+@pytest.mark.slow
 def test_a_champion_whose_file_is_gone_stays(tracking: TrackingConfig, tmp_path: Path) -> None:
     run, model = register(tracking, tmp_path, 0)
     register(tracking, tmp_path, 1)

@@ -296,6 +296,7 @@ def test_every_case_that_cannot_be_read_is_listed(model: Path, tmp_path: Path) -
         run(model, EvaluateDataConfig(root=root))
 
 
+@pytest.mark.slow
 def test_stress_starts_from_the_main_pass_and_is_the_same_each_time(model: Path, root: Path) -> None:
     data = EvaluateDataConfig(root=root)
     config = EvaluationConfig(stress=True, stress_cases=6, shown=0)

@@ -124,6 +124,7 @@ def test_the_table_and_the_worst_cases_are_shown(tracking: TrackingConfig, folde
     assert len([file for file in client.list_artifacts(run_id, "images") if file.path.endswith(".png")]) == len(named)
 
 
+@pytest.mark.slow
 def test_a_run_of_its_own_where_the_model_is_of_no_known_run(tracking: TrackingConfig, folder: Path) -> None:
     where = EvaluateTrackingConfig(uri=tracking.uri)
     run = MlflowClient(tracking.uri).get_run(record_evaluation(build_evaluation(), folder, where, "f" * 32))

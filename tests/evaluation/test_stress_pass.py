@@ -54,6 +54,7 @@ def write_spoilt(model: Path, root: Path, target: Path, name: str, level: float)
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shift", "marker", "collimation"])
 def test_a_level_is_an_evaluation_of_spoilt_files(name: str, model: Path, root: Path, tmp_path: Path) -> None:
     stress = next(stress for stress in STRESSES if stress.name == name)
@@ -64,6 +65,7 @@ def test_a_level_is_an_evaluation_of_spoilt_files(name: str, model: Path, root: 
     assert [curve.dice[label][4] for label in CLASSES] == pytest.approx(mean_dice(model, spoilt), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_masks_of_another_size_turn_with_the_radiograph(model: Path, root: Path, tmp_path: Path) -> None:
     for path in (path for path in root.rglob("*.png")):
         (tmp_path / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)

@@ -199,6 +199,7 @@ with Journal(Path(sys.argv[1])) as journal:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_records", [1, 40, 700])
 def test_what_is_on_disk_survives_a_kill(path: Path, num_records: int) -> None:
     """A kill so many records after the journal was written twice."""

@@ -132,6 +132,7 @@ def test_a_server_that_ends_while_it_is_asked_for_a_process_is_started_anew(work
         assert run(others, double, 4) == 8
 
 
+@pytest.mark.slow
 def test_processes_killed_at_any_moment_lose_no_task(workers):
     rng = random.Random(2)
     waiting = set(range(60))

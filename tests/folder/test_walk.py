@@ -354,6 +354,7 @@ def test_names_that_promise_an_image(name: bytes, promises: bool) -> None:
     assert promises_image(name) is promises
 
 
+@pytest.mark.slow
 def test_20000_files_are_met_in_little_memory(root: Path) -> None:
     for folder in range(40):
         touch(*(root / f"{folder}" / f"image_{number:06}.dcm" for number in range(500)))

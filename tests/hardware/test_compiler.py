@@ -16,6 +16,7 @@ CPU = torch.device("cpu")
 COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 
 
+@pytest.mark.slow
 @COMPILER
 def test_a_compiled_network_learns_the_same_under_the_same_names(tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
@@ -52,6 +53,7 @@ print(all(parameter.grad is not None for parameter in network.parameters()))
 """
 
 
+@pytest.mark.slow
 @COMPILER
 def test_a_network_that_cannot_be_compiled_runs_as_it_is_which_is_said(tmp_path) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
@@ -63,6 +65,7 @@ def test_a_network_that_cannot_be_compiled_runs_as_it_is_which_is_said(tmp_path)
     assert "CONVERT" in done.stderr
 
 
+@pytest.mark.slow
 def test_without_a_compiler_that_is_said(tmp_path) -> None:
     lines = "import torch; from medseg.hardware.compiler import prepare_compiler as p; print(p(torch.device('cpu')))"
     empty = str(tmp_path)

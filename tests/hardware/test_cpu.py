@@ -32,6 +32,7 @@ def count_faults(how):
     return int(found.stdout)
 
 
+@pytest.mark.slow
 def test_freed_memory_is_taken_again_without_asking_the_system():
     pages = 40 * 2**20 // 4096
     assert count_faults("keep") < pages

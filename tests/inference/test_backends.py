@@ -42,6 +42,7 @@ def names(model: LoadedModel, **settings: str) -> list[str]:
     return [backend.name for backend in list_backends(FolderPredictConfig(**settings), model)]
 
 
+@pytest.mark.slow
 @NO_GPU
 def test_candidates_are_every_library_in_the_precision_of_the_machine(model):
     pytest.importorskip("openvino")
@@ -51,6 +52,7 @@ def test_candidates_are_every_library_in_the_precision_of_the_machine(model):
     assert names(model, backend="openvino") == [f"openvino/cpu/{FLOAT}"]
 
 
+@pytest.mark.slow
 def test_int8_of_a_network_whose_masks_are_smaller_than_its_images():
     pytest.importorskip("nncf")
     network = build_unet(ModelConfig(width=2, depth=1, padding=0), 1, 1).eval()
@@ -60,6 +62,7 @@ def test_int8_of_a_network_whose_masks_are_smaller_than_its_images():
         assert forward(images).shape == network(images).shape == (2, 1, 8, 16)
 
 
+@pytest.mark.slow
 @NO_GPU
 def test_int8_is_a_candidate_where_the_model_has_it(model):
     pytest.importorskip("openvino")
@@ -81,6 +84,7 @@ def test_without_openvino_there_is_torch(model, monkeypatch):
         names(model, backend="openvino")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("library", "precision", "tolerance"),
     [("torch", "fp32", 1e-4), ("torch", "bf16", 0.1), ("openvino", "fp32", 1e-4), ("openvino", "bf16", 0.1)],
@@ -97,6 +101,7 @@ def test_every_backend_computes_the_network(model, library, precision, tolerance
     assert (found - wanted).abs().max() < tolerance * wanted.std()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_a_compiled_network_computes_the_same(model):
     (backend,) = list_backends(FolderPredictConfig(backend="inductor", device="cpu", precision="fp32"), model)
@@ -108,6 +113,7 @@ def test_a_compiled_network_computes_the_same(model):
     torch.testing.assert_close(compiled, plain, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_int8_network_is_near_and_travels_in_a_model_file(model, tmp_path):
     pytest.importorskip("openvino")
     own = quantized(model)
@@ -121,6 +127,7 @@ def test_an_int8_network_is_near_and_travels_in_a_model_file(model, tmp_path):
     assert 0 < error < 0.2 * wanted(images).std()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["graph", "weights"])
 def test_a_damaged_int8_network_is_said(model, name):
     pytest.importorskip("openvino")
@@ -130,6 +137,7 @@ def test_a_damaged_int8_network_is_said(model, name):
         Backend("openvino", CPU, "int8").load(own.networks[0], (32, 32), damaged)
 
 
+@pytest.mark.slow
 def test_an_int8_network_of_other_pictures_is_refused(model):
     pytest.importorskip("openvino")
     own = quantized(model)
@@ -137,6 +145,7 @@ def test_an_int8_network_of_other_pictures_is_refused(model):
         Backend("openvino", CPU, "int8").load(own.networks[0], (48, 48), own.quantized[0])
 
 
+@pytest.mark.slow
 def test_a_network_that_openvino_does_not_know_is_said(model, monkeypatch):
     pytest.importorskip("openvino")
 

@@ -71,6 +71,7 @@ def test_a_damaged_file_is_measured_anew(model, folder, content):
     assert set(json.loads(path.read_text())) == {PLAIN.name, OTHER.name}
 
 
+@pytest.mark.slow
 def test_threads_are_limited_before_the_speed_is_measured(model, folder, monkeypatch, shown):
     """So that what one container measured is not what another one with more cores goes by."""
     pytest.importorskip("openvino")

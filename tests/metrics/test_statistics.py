@@ -38,6 +38,7 @@ def draw_clusters(rng: np.random.Generator, columns: int) -> tuple[np.ndarray, n
 class TestCoverage:
     """Each column of 2000 is one simulated study; a rate has a standard error of half a per cent."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("number", "low", "high"), [(15, 0.92, 0.96), (40, 0.935, 0.96)], ids=["15 patients", "40 patients"]
     )
@@ -45,6 +46,7 @@ class TestCoverage:
         values = np.random.default_rng(1).beta(38, 2, (number, 2000))  # mean .95, skew -1.3
         assert low < cover(bootstrap_mean(values, one_each(number), seed=0), 0.95) < high
 
+    @pytest.mark.slow
     def test_normal_values(self):
         values = np.random.default_rng(2).normal(0.9, 0.03, (15, 2000))
         assert 0.93 < cover(bootstrap_mean(values, one_each(15), seed=0), 0.9) < 0.965
@@ -53,17 +55,20 @@ class TestCoverage:
         values = np.random.default_rng(3).beta(9.5, 0.5, (15, 2000))  # skew -2.3: most near 1, some far below
         assert 0.89 < cover(bootstrap_mean(values, one_each(15), seed=0), 0.95) < 0.95
 
+    @pytest.mark.slow
     def test_patients_with_several_cases(self):
         values, which = draw_clusters(np.random.default_rng(4), 2000)
         assert 0.91 < cover(bootstrap_mean(values, name_patients(which), seed=0), 0.9) < 0.96
         assert cover(bootstrap_mean(values, one_each(len(which)), seed=0), 0.9) < 0.85
 
+    @pytest.mark.slow
     def test_missing_values(self):
         rng = np.random.default_rng(5)
         values = rng.beta(38, 2, (40, 2000))
         values[rng.random(values.shape) < 0.4] = np.nan
         assert 0.92 < cover(bootstrap_mean(values, one_each(40), seed=0), 0.95) < 0.96
 
+    @pytest.mark.slow
     def test_other_levels(self):
         values = np.random.default_rng(6).normal(0.9, 0.03, (20, 2000))
         assert 0.77 < cover(bootstrap_mean(values, one_each(20), seed=0, level=0.8), 0.9) < 0.83
@@ -181,6 +186,7 @@ class TestComparison:
             assert found[column].difference == pytest.approx(np.nanmean((first - second)[:, column]))
             assert (found[column].low, found[column].high) == (interval.low, interval.high)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("number", [12, 30], ids=["all flips", "drawn flips"])
     def test_an_absent_difference_is_found_at_the_nominal_rate(self, number):
         """Two equally good models, differences skewed case by case; 2000 studies, standard error .005."""
@@ -192,6 +198,7 @@ class TestComparison:
         assert np.mean(p_values <= 0.05) > 0.03
         assert np.mean(p_values <= 0.01) < 0.0175
 
+    @pytest.mark.slow
     def test_an_absent_difference_between_patients_with_several_cases(self):
         rng = np.random.default_rng(16)
         (first, which), (second, _) = draw_clusters(rng, 2000), draw_clusters(rng, 2000)
@@ -208,6 +215,7 @@ class TestComparison:
         assert np.mean([paired.p_value <= 0.01 for paired in found]) > 0.9
         assert cover([Interval(paired.low, paired.high) for paired in found], 0.01) > 0.88
 
+    @pytest.mark.slow
     def test_an_absent_difference_is_rarely_found_in_any_of_three_classes(self):
         rng = np.random.default_rng(20)
         shape = (20, 3 * 1000)  # 1000 studies of three classes that are hard in the same patients

@@ -116,6 +116,7 @@ def test_nothing_is_mended_where_nothing_is_learnt():
         torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_exported_and_traced_it_is_the_plain_convolution():
     ours, theirs = build(dtype=torch.float32)
     x = torch.rand(1, 3, 48, 48)

@@ -306,6 +306,7 @@ def test_sizes_that_do_not_fit_are_padded_by_repeating_the_border():
 # Options
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("padding", "downsample", "upsample", "skip", "output_kernel"),
     [*product([0, 1], ["conv", "max_pool"], ["nearest", "bilinear", "transposed"], ["concatenate", "add"], [1, 3])],
@@ -317,6 +318,7 @@ def test_every_combination_of_ways_fits_together(padding, downsample, upsample, 
     assert network(torch.zeros(2, 3, 60, 60, device="meta")).shape == (2, 2, side, side)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "option",
     [
@@ -382,6 +384,7 @@ def test_channels_last_and_bfloat16_stay_close_to_plain(option):
         assert (seeded(network.config).eval()(x).float() - plain).abs().max() < 0.05 * (1 + plain.abs().max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(64, 48), (53, 66)])
 def test_exports_with_any_batch(size):
     network = seeded(ModelConfig(**SMALL)).eval()
@@ -391,6 +394,7 @@ def test_exports_with_any_batch(size):
     torch.testing.assert_close(exported(x), network(x))
 
 
+@pytest.mark.slow
 def test_compiles_as_one_graph():
     network = seeded(ModelConfig(**SMALL))
     x = torch.randn(2, 1, 53, 66)

@@ -417,6 +417,7 @@ def test_uids_tell_apart_what_differs(tmp_path):
         assert (other[0] == series, other[1] == instance) == (False, False)
 
 
+@pytest.mark.slow
 def test_another_process_writes_the_same_bytes(tmp_path):
     found = reference(tmp_path, PatientName="Yamada^Tarou")
     write_segmentation(tmp_path / "seg.dcm", found, MASKS, CLASSES, MAKER)

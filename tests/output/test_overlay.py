@@ -63,6 +63,7 @@ class TestPreview:
         checkered[:, :100], checkered[:, -100:] = 0, 100
         assert np.unique(make_preview(checkered)[:, 60:-60]).tolist() == [128]
 
+    @pytest.mark.slow
     def test_a_preview_is_the_picture_pillow_reduces(self) -> None:
         pixels = draw_phantom(np.random.default_rng(1), 1300).pixels.astype(np.float32)
         low, high = np.percentile(pixels, (0.5, 99.5))

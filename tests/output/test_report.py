@@ -95,6 +95,7 @@ def test_every_pair_of_bytes_comes_back() -> None:
         assert encode_path(path).encode()
 
 
+@pytest.mark.slow
 def test_an_encoded_path_is_written_as_it_is(tmp_path: Path) -> None:
     paths = [bytes((first, second)) + b";" + bytes((second, first)) for first in range(256) for second in range(256)]
     write(tmp_path, *({"path": encode_path(path)} for path in paths))

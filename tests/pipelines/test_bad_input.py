@@ -13,6 +13,8 @@ from tests.support.processes import ROOT
 from tests.support.shape_images import draw_case
 from tests.support.training_command import TINY, train
 
+pytestmark = pytest.mark.slow
+
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 
 

@@ -25,6 +25,8 @@ from tests.support.model_files import write_model
 from tests.support.processes import ROOT, Forked, run_fresh
 from tests.support.training_command import run_of
 
+pytestmark = pytest.mark.slow
+
 TINY = (
     "benchmark.widths=[8]",
     "benchmark.sizes=[32]",

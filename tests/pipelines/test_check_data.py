@@ -33,6 +33,7 @@ def chests(clean, tmp_path):
     return Path(shutil.copytree(clean, tmp_path / "chests"))
 
 
+@pytest.mark.slow
 def test_sound_data(clean, tmp_path):
     done = run_fresh("pipelines.check_data", f"data.root={clean}", f"output.dir={tmp_path / 'out'}")
     assert done.returncode == 0, done.stderr
@@ -50,6 +51,7 @@ def test_the_recipe_of_the_training_to_come(recipe, clean, tmp_path):
     assert check_data.main([str(path), f"data.root={clean}", f"output.dir={tmp_path / 'out'}"]) == 0
 
 
+@pytest.mark.slow
 def test_faults(chests, tmp_path):
     planted = {
         "unreadable": write_bytes("images/chest03.png", b"no picture", "chest03")(chests),
@@ -79,6 +81,7 @@ def test_faults(chests, tmp_path):
     assert "chest03" in (tmp_path / "out" / "check.html").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -141,6 +144,7 @@ FATAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", FATAL)
 def test_training_refuses_with_the_same_words(code, chests, tmp_path):
     FATAL[code](chests)

@@ -30,6 +30,8 @@ from tests.support.processes import ROOT
 from tests.support.shape_images import write_png_folder
 from tests.support.training_command import TINY, run_of, weights
 
+pytestmark = pytest.mark.slow
+
 FOLDS = (
     "split.folds=2",
     "train.epochs=6",

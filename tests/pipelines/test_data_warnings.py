@@ -14,6 +14,8 @@ from medseg.data.rules import RULES
 from medseg.evaluation.folds import build_folds, check_folds
 from tests.support.training_command import TINY, run_of, train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def faulty(png_folder: Path) -> Path:

@@ -23,6 +23,8 @@ from tests.support.model_files import write_model
 from tests.support.processes import run_forked, run_fresh
 from tests.support.shape_images import write_png_folder
 
+pytestmark = pytest.mark.slow
+
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 
 

@@ -28,6 +28,8 @@ from tests.support.malformed_headers import SEQUENCES
 from tests.support.model_files import CLASSES, write_model
 from tests.support.processes import ROOT
 
+pytestmark = pytest.mark.slow
+
 LIMIT_SECONDS = 240
 LIMIT_BYTES = 3e9
 MEMORY_GIB = 0.6

@@ -18,6 +18,8 @@ from tests.support.model_files import write_model
 from tests.support.prediction_command import MODULE, build_arguments, by_path, contents, predict, read_mask, rows
 from tests.support.processes import run_fresh
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = (
     "path,id,status,reason,warnings,model,kind,modality,body_part,view,sop_class,rows,columns,spacing_row_mm,"
     "spacing_column_mm,spacing_source,lossy,area_px_heart,area_px_lungs,area_mm2_heart,area_mm2_lungs,ctr,seconds"

@@ -30,6 +30,8 @@ from tests.support.prediction_command import by_path, contents, predict, read_ma
 from tests.support.shape_images import write_png_folder
 from tests.support.training_command import train
 
+pytestmark = pytest.mark.slow
+
 FORMATS = [(picture, name) for picture, formats in IMAGES.items() for name in formats]
 LOSSY = [(picture, name) for picture, name in FORMATS if IMAGES[picture][name].lossy]
 LOSSLESS = [(picture, name) for picture, name in FORMATS if not IMAGES[picture][name].lossy]

@@ -14,6 +14,8 @@ from tests.support.patient_files import named_jpeg, named_nifti, named_png, writ
 from tests.support.patient_text import MARK, find_patient_text, patient
 from tests.support.prediction_command import by_path, predict, rows
 
+pytestmark = pytest.mark.slow
+
 TAKEN_OVER = {
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),

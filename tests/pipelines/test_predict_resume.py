@@ -17,6 +17,8 @@ from tests.support.model_files import write_model
 from tests.support.prediction_command import MODULE, build_arguments, by_path, contents, predict, rows
 from tests.support.processes import ROOT, Forked
 
+pytestmark = pytest.mark.slow
+
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
 FORMATS = "output.formats=[seg,png,nifti,overlay]"
 

@@ -16,6 +16,7 @@ from tests.support.prediction_command import by_path, predict, read_mask, rows
 from tests.support.shared_data import SHARED
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.shared,
     pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs the real data of {SHARED}"),
 ]

@@ -18,6 +18,8 @@ from pipelines.evaluate_xray import main
 from tests.support.model_files import write_model
 from tests.support.shape_images import write_png_folder
 
+pytestmark = pytest.mark.slow
+
 
 def register(
     tracking: TrackingConfig, path: Path, seed: int, classes: tuple[str, ...] = ("box", "disc"), **card: Any

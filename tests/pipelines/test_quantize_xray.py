@@ -10,6 +10,8 @@ from tests.support.prediction_command import predict, read_mask, rows
 from tests.support.processes import run_forked, run_fresh
 from tests.support.shape_images import write_png_folder
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("nncf")
 
 

@@ -10,6 +10,8 @@ import torch
 
 from tests.support.training_command import run_of, stop_after, train, weights
 
+pytestmark = pytest.mark.slow
+
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 
 

@@ -25,7 +25,7 @@ from tests.support.shape_images import write_png_folder
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, FrameLocator, Page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 NUM_CASES = 7
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 RECIPES = ("narrow", "wide")

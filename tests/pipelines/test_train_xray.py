@@ -13,6 +13,8 @@ from PIL import Image
 from tests.support.processes import ROOT, run_forked
 from tests.support.training_command import train, weights
 
+pytestmark = pytest.mark.slow
+
 Trained = tuple[Path, Path, subprocess.CompletedProcess[str]]
 
 

@@ -110,6 +110,7 @@ def test_garbage_is_refused_and_named(tmp_path, suffix, content):
         read_radiograph(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("presentation", "invert", "color"), [("stored", False, "grey"), ("voi", True, "grey"), ("stored", False, "rgb")]
 )
@@ -180,6 +181,7 @@ class TestRealFiles:
         "XA_XA1_JLSL": (None, "none", False),
     }
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", READ)
     def test_is_read(self, name):
         spacing, source, lossy = self.READ[name]
@@ -188,6 +190,7 @@ class TestRealFiles:
         assert (radiograph.spacing_source, radiograph.lossy) == (source, lossy)
         assert radiograph.modality == name[:2]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", [name for name in READ if "Modality" not in name])
     def test_pixels_equal_those_of_simpleitk(self, name):
         path = REAL / f"{name}.dcm"

@@ -80,6 +80,7 @@ def test_a_case_that_moved_is_of_a_group_where_so_many_are_shown(number: int, gr
     assert build_gallery(evaluate(cases, moved, number))[1].place.group == group
 
 
+@pytest.mark.slow
 def test_pictures_shrink_until_they_fit():
     noise = np.random.default_rng(0).integers(0, 256, (512, 400), np.uint8)
     cases = [draw_case(f"{place:02d}", place / 40, picture=noise) for place in range(30)]

@@ -249,6 +249,7 @@ def test_a_page_that_cannot_be_written(evaluation, tmp_path):
         write_page(evaluation, tmp_path / "file" / "report.html")
 
 
+@pytest.mark.slow
 def test_120_cases_with_18_pictures_are_less_than_5_mb(tmp_path):
     assert len(write(draw_evaluation(120, 512, 6), tmp_path)) < 5e6
 
@@ -284,6 +285,7 @@ def page(browser, address) -> Iterator:
 
 @pytest.mark.browser
 class TestBrowser:
+    @pytest.mark.slow
     def test_the_slider_uncovers_the_image(self, page):
         shown = "getComputedStyle(document.querySelector('.current .overlay')).clipPath"
         slider = page.locator(".current input[type=range]")
@@ -298,6 +300,7 @@ class TestBrowser:
         page.keyboard.press("ArrowRight")
         assert page.locator(".current input[type=range]").input_value() == "1"
 
+    @pytest.mark.slow
     def test_arrows_go_through_the_gallery(self, page):
         names = page.locator("figure.case h3").all_text_contents()
         page.locator(".viewer").focus()
@@ -309,6 +312,7 @@ class TestBrowser:
         assert page.locator("figure.case:visible h3").all_text_contents() == [names[1]]
         assert page.locator(".thumbs [aria-current=true]").get_attribute("data-case") == "1"
 
+    @pytest.mark.slow
     def test_heads_sort_by_click_and_key(self, page, evaluation):
         head = page.locator("#per-case th[data-metric=hd95_clavicles]")
         values = [case.scores["hd95_clavicles"] for case in evaluation.cases]
@@ -327,12 +331,14 @@ class TestBrowser:
             assert found[len(known) :] == [None] * (len(values) - len(known)), "missing ones come last"
         assert page.locator("#per-case th[aria-sort=ascending]").count() == 1
 
+    @pytest.mark.slow
     def test_a_class_can_be_hidden(self, page):
         assert page.locator(".current .o1 .prediction").is_visible()
         page.locator("#class-1").uncheck()
         assert not page.locator(".current .o1 .prediction").is_visible()
         assert page.locator(".current .o0 .prediction").is_visible()
 
+    @pytest.mark.slow
     def test_a_phone_needs_no_sideways_scrolling(self, browser, address):
         for width in (390, 320, 1280):
             page = browser.new_page(viewport={"width": width, "height": 844})

@@ -8,6 +8,7 @@ from medseg.tracking import TrackingConfig, start_run
 from medseg.tracking.artifacts import download_file, is_run
 
 
+@pytest.mark.slow
 def test_a_file_of_a_run_is_found_and_the_store_stays_as_it_is(tracking: TrackingConfig, tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("a,b\n")
     with start_run(tracking, parameters={}) as run:

@@ -6,6 +6,7 @@ from mlflow import MlflowClient
 from medseg.tracking import TrackingConfig, start_run
 
 
+@pytest.mark.slow
 def test_runs_within_a_run_are_nested_and_leave_it_as_it_was(tracking: TrackingConfig) -> None:
     client, before = MlflowClient(tracking.uri), os.environ.get("MLFLOW_TRACKING_URI")
     with start_run(tracking, parameters={}) as parent:

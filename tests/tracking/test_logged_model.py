@@ -43,6 +43,7 @@ def log(tracking: TrackingConfig, folder: Path, *seeds: int, register: str | Non
     return run.id
 
 
+@pytest.mark.slow
 def test_model_loads_both_ways_and_gives_the_probabilities_of_the_network(
     tracking: TrackingConfig, tmp_path: Path
 ) -> None:
@@ -61,6 +62,7 @@ def test_model_loads_both_ways_and_gives_the_probabilities_of_the_network(
         np.testing.assert_allclose(given, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_model_and_checkpoint_are_found_in_a_folder_of_any_name(tmp_path: Path, empty_database: Path) -> None:
     database = copy_store(empty_database, tmp_path / "a%20b what?x#y" / "mlruns")
     tracking = TrackingConfig(uri=build_address(database), system_metrics=False)
@@ -86,6 +88,7 @@ def test_model_says_what_it_takes_and_needs_and_shows_no_picture(tracking: Track
     assert not example.any()
 
 
+@pytest.mark.slow
 def test_model_needs_none_of_our_code_and_no_unpickling(tracking: TrackingConfig, tmp_path: Path) -> None:
     run_id = log(tracking, tmp_path / "out", 0)
     script = f"""
@@ -100,6 +103,7 @@ print(model.predict(numpy.zeros((1, 1, 20, 32), "float32")).shape, "medseg" in s
     assert done.stdout.strip() == "(1, 3, 20, 32) False", done.stderr
 
 
+@pytest.mark.slow
 def test_checkpoint_is_found_by_run_by_version_and_by_alias(
     tracking: TrackingConfig, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+@pytest.mark.slow
 def test_versions_are_found_by_run_and_file_and_one_is_the_champion(tracking: TrackingConfig, tmp_path: Path) -> None:
     first, second = (log(tracking, tmp_path / "out", seed, register="chest") for seed in (0, 1))
     log(tracking, tmp_path / "out", 1, register="other")

@@ -96,6 +96,7 @@ def test_run_says_where_it_comes_from(tracking: TrackingConfig, monkeypatch: pyt
     assert run.ui_command.endswith(f"mlflow ui --backend-store-uri {tracking.uri}")
 
 
+@pytest.mark.slow
 def test_names_are_unique_or_as_configured(tracking: TrackingConfig) -> None:
     names = []
     for config in (tracking, tracking, tracking.model_copy(update={"run_name": "mine", "description": "Why."})):
@@ -155,6 +156,7 @@ def test_how_the_block_ends_is_the_status(tracking: TrackingConfig, error: BaseE
     assert read(tracking, run.id).info.status == status
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_a_run_that_others_mark_and_resume_continues(tracking: TrackingConfig) -> None:
     process = begin_elsewhere(tracking)
     run_id = read_id(process)
@@ -209,6 +211,7 @@ def test_what_mlflow_refuses_is_a_warning(tracking: TrackingConfig, caplog: pyte
     assert read(tracking, run.id).info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_the_store_is_where_the_environment_or_the_working_folder_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tracking: TrackingConfig
 ) -> None:
@@ -285,6 +288,7 @@ def test_an_address_that_cannot_be_used_is_named(uri: str, message: str, monkeyp
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_share_a_new_store_and_clear_up_after_one_that_was_killed(tmp_path: Path) -> None:
     tracking = TrackingConfig(uri=f"sqlite:///{tmp_path}/mlruns/mlflow.db", system_metrics=False)
     half_made = tmp_path / "mlruns/.mlflow.db.new/mlflow.db"

@@ -45,6 +45,7 @@ def write(path, frame: Frame, items: bytes, tail: bytes = SEQUENCE_END):
     return path
 
 
+@pytest.mark.slow
 @every_frame
 @pytest.mark.parametrize(
     "tail", [b"", bytes(8), bytes(100_000), SEQUENCE_END[:3], SEQUENCE_END[4:], ITEM, b"rubbish" * 9]
@@ -63,6 +64,7 @@ def test_half_a_delimiter_delimits(tmp_path, frame):
     assert not read_radiograph(path).warnings
 
 
+@pytest.mark.slow
 @every_frame
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 @pytest.mark.parametrize("tail", [b"", bytes(64), SEQUENCE_END], ids=["end", "zeros", "delimiter"])
