@@ -200,7 +200,7 @@ def test_a_fold_is_what_train_xray_trains(crossed: Crossed, tmp_path: Path, stor
 
 
 def test_killed_before_a_fold_is_recorded_and_run_again_equals_unbroken(
-    crossed: Crossed, tmp_path: Path, store: str, capsys: pytest.CaptureFixture[str]
+    crossed: Crossed, tmp_path: Path, store: str, shown: pytest.CaptureFixture[str]
 ) -> None:
     data, out, _ = crossed
     arguments = (f"data.root={data}", f"output.dir={tmp_path}", f"tracking.uri={store}")
@@ -213,7 +213,7 @@ def test_killed_before_a_fold_is_recorded_and_run_again_equals_unbroken(
     run_id = torch.load(second / "last.pt", weights_only=True)["card"]["run_id"]
     assert run_of(store, run_id).info.status == "RUNNING"
     run_here(*arguments)
-    assert f"finished before: {first}" in capsys.readouterr().err
+    assert f"finished before: {first}" in shown.readouterr().err
     assert before == {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
     assert all(same_weights(tmp_path / f"fold{k}" / "best.pt", out / f"fold{k}" / "best.pt") for k in (0, 1))
     summary = read_summary(tmp_path)
@@ -255,10 +255,10 @@ def begun(crossed: Crossed, tmp_path: Path, store: str) -> tuple[Path, Path, tup
 def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is trained: the command is interrupted where the first fold would be."""
 
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("medseg.evaluation.folds.train", stop)
+    monkeypatch.setattr("medseg.evaluation.folds.train_folds", stop)
 
 
 def test_other_data_are_refused(begun: tuple[Path, Path, tuple[str, ...]]) -> None:
@@ -290,11 +290,11 @@ def test_folds_of_an_earlier_rule_are_not_gone_on_with(begun: tuple[Path, Path, 
 
 
 @pytest.mark.usefixtures("stopped")
-def test_begun_anew_where_asked(begun: tuple[Path, Path, tuple[str, ...]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_begun_anew_where_asked(begun: tuple[Path, Path, tuple[str, ...]], shown: pytest.CaptureFixture[str]) -> None:
     _, out, arguments = begun
     with pytest.raises(KeyboardInterrupt):
         run_here(*arguments, "optim.name=sgd", "train.resume=false")
-    told = capsys.readouterr().err
+    told = shown.readouterr().err
     assert f"results of an earlier cross-validation are now in {out / 'earlier' / '1'}" in told
     assert (out / "earlier" / "1" / "fold1" / "best.pt").exists()
     assert not (out / "fold1").exists()

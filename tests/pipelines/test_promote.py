@@ -80,7 +80,7 @@ def test_a_champion_that_cannot_be_compared_stays_and_the_evaluation_is_recorded
     reason: str,
     tracking: TrackingConfig,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    shown: pytest.CaptureFixture[str],
 ) -> None:
     register(tracking, tmp_path / "champion" / "best.pt", 0, classes)
     model = register(tracking, tmp_path / "model" / "best.pt", 1)
@@ -89,7 +89,7 @@ def test_a_champion_that_cannot_be_compared_stays_and_the_evaluation_is_recorded
     if gone:
         download_model_checkpoint("models:/shapes/1", tracking).unlink()
     promote(tracking, model, write_png_folder(tmp_path / "data", 7))
-    said = capsys.readouterr()
+    said = shown.readouterr()
     assert re.search(f"not compared with the champion: .*{reason}", said.err)
     assert "version 2 of 'shapes' is not the champion: " in said.out
     assert len(client.search_runs(["1"], "tags.`medseg.kind` = 'evaluation'")) == 1
