@@ -65,6 +65,7 @@ def test_channels_are_the_articles():
     assert network.c1.layer[0].padding_mode == network.d1.layer[0].padding_mode == "reflect"
 
 
+@pytest.mark.slow
 def test_training_loop_prints_saves_and_draws(tmp_path):
     torch.manual_seed(0)
     pictures, labels = torch.rand(7, 1, 32, 32), torch.zeros(7, 1, 32, 32)

@@ -29,6 +29,7 @@ def count_by_hand(width: int, size: int, num_classes: int) -> float:
     return sum(found) / 1e9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "size"), [(2, 32), (4, 64)])
 def test_work_is_that_of_the_convolutions(width, size):
     expected = count_by_hand(width, size, 3)

@@ -56,6 +56,7 @@ def test_copies_across_splits_are_found(phantoms, how):
     assert pairs_among(originals + copies) == [(n, n + 6) for n in range(6)]
 
 
+@pytest.mark.slow
 def test_different_phantoms_are_not_flagged(phantoms):
     assert pairs_among(map(network_view, phantoms)) == []
 

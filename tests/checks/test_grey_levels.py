@@ -69,6 +69,7 @@ def test_fractions_have_no_gaps():
     assert (levels.gaps, levels.bits) == (0, 16)
 
 
+@pytest.mark.slow
 def test_large_picture_takes_a_sample():
     pixels = np.tile(np.arange(4000) % 1024, (3000, 1))
     levels = measure(pixels)

@@ -161,6 +161,7 @@ def test_what_is_planted_is_all_that_is_found(chests, fault):
     assert errors_and_warnings <= {fault, "mask_off_image"}
 
 
+@pytest.mark.slow
 def test_missing_class_that_is_allowed_is_a_warning(chests):
     remove_masks(7, 8, classes=["heart"])(chests)
     assert check(chests, missing="ignore")["class_missing"] == ("warning", names(7, 8))
@@ -173,12 +174,14 @@ def test_missing_class_is_told_wherever_a_set_is_checked():
     assert (finding.code, finding.severity, finding.cases) == ("class_missing", "warning", ("a", "b"))
 
 
+@pytest.mark.slow
 def test_nan(chests):
     (chests / "images/chest05.png").unlink()
     (chests / "images/chest05.tiff").write_bytes(NAN)
     assert check(chests)["no_content"] == ("error", ["chest05"])
 
 
+@pytest.mark.slow
 def test_unknown_label(chests):
     for path in (chests / "masks" / "heart").iterdir():
         shutil.move(path, chests / "masks" / path.name)
@@ -188,10 +191,12 @@ def test_unknown_label(chests):
     assert cases == names(*range(NUM_CASES))  # 255 where 1 and 2 are classes
 
 
+@pytest.mark.slow
 def test_unknown_class(chests):
     assert check(chests, classes=("heart", "liver"))["class_name"] == ("error", [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("splits", "code", "expected"),
     [
@@ -211,6 +216,7 @@ def test_copies_that_are_allowed_are_a_warning(chests):
     assert found["copies_across_splits"] == ("warning", names(1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("splits", "columns", "code", "cases"),
     [
@@ -248,6 +254,7 @@ def test_planted_tag_is_found(phantoms, fault):
     assert check(phantoms)[code][1] == planted
 
 
+@pytest.mark.slow
 def test_placeholder_of_dicom_files(phantoms):
     for number in (1, 5):
         change_dicom(number, PatientID="ANONYMOUS")(phantoms)
@@ -255,6 +262,7 @@ def test_placeholder_of_dicom_files(phantoms):
     assert "placeholder_patients" not in check(phantoms, SplitConfig(seed=0, patients="image"))
 
 
+@pytest.mark.slow
 def test_spacing_of_several_sources_is_an_info(clean_phantoms):
     found = check(clean_phantoms)
     assert found["absent_spacing"] == ("info", ["phantom-0001", "phantom-0009"])
@@ -271,6 +279,7 @@ def test_another_bit_depth(chests, clean_phantoms):
     assert found["mixed_bit_depth"] == ("info", [f"phantom-{number:04d}" for number in range(10)])
 
 
+@pytest.mark.slow
 def test_pairs_of_pictures(tmp_path):
     from medseg.phantom.darken import write_darkened_pairs
 
@@ -282,6 +291,7 @@ def test_pairs_of_pictures(tmp_path):
     assert check(root, color="rgb")["size_mismatch"] == ("error", [target.stem])
 
 
+@pytest.mark.slow
 def test_description_counts_and_names_no_patient(clean_phantoms):
     data, findings = DataConfig(root=clean_phantoms), Findings(clean_phantoms)
     found = list_cases(data, findings)

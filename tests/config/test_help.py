@@ -54,6 +54,7 @@ def test_help_is_quick_and_light():
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - began < 5  # 0.4 s, whatever else the machine does
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["train_xray", "check_data"])
 def test_help_that_nobody_reads_on_ends_quietly(module):
     reading, writing = os.pipe()

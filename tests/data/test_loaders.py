@@ -58,6 +58,7 @@ def as_dicom(root, target, inverse):
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inverse", [False, True])
 def test_one_data_set_in_two_coats_is_one_data_set(tmp_path, inverse):
     root = write_png_folder(tmp_path / "png", 24)
@@ -137,6 +138,7 @@ def test_facts_say_nothing_of_the_patient(tmp_path):
     assert (facts.modality, facts.body_part, facts.view) == ("DX", "CHEST", "PA")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coat", ["png", "dicom"])
 def test_a_look_while_caching_is_the_look_of_check_data(tmp_path, coat):
     root = write_png_folder(tmp_path / "png", 6)

@@ -153,6 +153,7 @@ def test_stretch_fills_all():
     assert torch.allclose(fitted, torch.ones(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fitting", ["pad", "stretch"])
 @pytest.mark.parametrize("way", ["linear", "nearest"])
 @pytest.mark.parametrize("size", [(2000, 1500), (1500, 2000), (900, 900), (100, 130), (3000, 400)])

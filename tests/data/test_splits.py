@@ -54,6 +54,7 @@ def test_quotas_are_met_to_within_one_patient(fractions):
             assert count >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folds", [2, 3, 4, 5, 10])
 def test_folds_are_of_one_size_and_each_leaves_a_training(folds):
     for number in range(max(folds, 4 if folds == 2 else 3), 101):
@@ -89,6 +90,7 @@ def test_order_within_a_split_is_that_of_the_cases():
     assert [case.id for case in splits.train] == sorted(case.id for case in splits.train)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("settings", "borders"), [({}, 2), ({"folds": 5, "fold": 2}, 4)])
 def test_added_patient_moves_about_one_at_each_border(settings, borders):
     names = [f"p{number}" for number in range(200)]

@@ -34,6 +34,7 @@ def copy_as_nifti(source: Path, target: Path) -> None:
     nibabel.save(image, target.with_suffix(".nii.gz"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copy", [copy_as_png, copy_as_nifti])
 def test_a_radiograph_that_was_seen_is_known_in_any_format(copy, tmp_path: Path) -> None:
     originals = write_phantoms(tmp_path / "dicom", 4, 64, seed=5)  # two of them MONOCHROME1
@@ -61,6 +62,7 @@ def write_as_fractions(pixels: np.ndarray, path: Path) -> None:
     nibabel.save(image, path.with_suffix(".nii.gz"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_as_png, write_as_fractions])
 @pytest.mark.parametrize("inverted", [False, True])
 def test_a_radiograph_that_was_seen_is_known_in_the_other_polarity(

@@ -91,6 +91,7 @@ def test_area_error_is_relative(model: Path, root: Path) -> None:
     assert run(model, data).cases[0].scores["area_error_box"] == pytest.approx((areas[0] - areas[1]) / areas[1])
 
 
+@pytest.mark.slow
 def test_thresholds_are_reported_and_not_applied(model: Path, root: Path) -> None:
     data = EvaluateDataConfig(root=root)
     evaluation = run(model, data)
@@ -102,6 +103,7 @@ def test_thresholds_are_reported_and_not_applied(model: Path, root: Path) -> Non
     assert run(model, data, threshold="best").cut == {"box": 0.3, "disc": 0.6}
 
 
+@pytest.mark.slow
 def test_seen_cases_are_left_out_unless_all_are_asked_for(model: Path, root: Path, tmp_path: Path) -> None:
     data = EvaluateDataConfig(root=root)
     candidate, found = place(model, data)
@@ -147,6 +149,7 @@ def test_results_by_a_column_and_patients_as_numbers(model: Path, root: Path) ->
         run(model, data, EvaluationConfig(by=("sight",)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", ["", "Anonymous"])
 def test_a_placeholder_that_images_share_is_no_patient(shared: str, tmp_path: Path) -> None:
     root = write_phantoms(tmp_path / "data", 5, 64, seed=5)
@@ -198,6 +201,7 @@ def test_only_the_shown_cases_keep_their_pictures(model: Path, root: Path) -> No
     assert shown[0].picture.shape == (48, 40)
 
 
+@pytest.mark.slow
 def test_a_model_compared_with_itself_differs_in_nothing(model: Path, root: Path) -> None:
     data = EvaluateDataConfig(root=root)
     candidate, found = place(model, data)
@@ -208,6 +212,7 @@ def test_a_model_compared_with_itself_differs_in_nothing(model: Path, root: Path
     assert comparison.adjusted["dice_box"] == 1
 
 
+@pytest.mark.slow
 def test_compared_are_cases_that_neither_has_seen(model: Path, root: Path, tmp_path: Path) -> None:
     data = EvaluateDataConfig(root=root)
     candidate, found = place(model, data)
@@ -222,6 +227,7 @@ def test_compared_are_cases_that_neither_has_seen(model: Path, root: Path, tmp_p
     assert evaluation.comparison.differences["dice_box"].difference == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_an_earlier_evaluation_is_paired_by_case_and_pixels(model: Path, root: Path) -> None:
     data = EvaluateDataConfig(root=root)
     candidate, found = place(model, data)
@@ -239,6 +245,7 @@ def test_an_earlier_evaluation_is_paired_by_case_and_pixels(model: Path, root: P
         evaluate_model(candidate, found, data, QUICK, Earlier("empty", ()))
 
 
+@pytest.mark.slow
 def test_that_the_other_model_has_seen_cases_which_are_compared_is_said(
     model: Path, root: Path, tmp_path: Path
 ) -> None:
@@ -250,6 +257,7 @@ def test_that_the_other_model_has_seen_cases_which_are_compared_is_said(
     assert said in evaluation.warnings
 
 
+@pytest.mark.slow
 def test_the_test_set_is_the_same_whatever_was_left_out(model: Path, root: Path, tmp_path: Path) -> None:
     data = EvaluateDataConfig(root=root)
     candidate, found = place(model, data)

@@ -61,6 +61,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_everything_is_recorded_below_the_run_that_trained_the_model(tracking: TrackingConfig, folder: Path) -> None:
     with start_run(tracking, parameters={}) as trained:
         pass
@@ -104,6 +105,7 @@ def test_everything_is_recorded_below_the_run_that_trained_the_model(tracking: T
     assert "other.txt" not in files
 
 
+@pytest.mark.slow
 def test_the_table_and_the_worst_cases_are_shown(tracking: TrackingConfig, folder: Path) -> None:
     evaluation = build_evaluation()
     run_id = record_evaluation(evaluation, folder, EvaluateTrackingConfig(uri=tracking.uri), None)

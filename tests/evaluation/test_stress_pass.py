@@ -80,6 +80,7 @@ def test_masks_of_another_size_turn_with_the_radiograph(model: Path, root: Path,
             assert curve.dice[label][1:] == pytest.approx(expected.dice[label][1:], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_hash_chooses_the_cases(model: Path, root: Path) -> None:
     data = EvaluateDataConfig(root=root)
     candidate, found = place(model, data)

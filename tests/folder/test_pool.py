@@ -85,6 +85,7 @@ def test_another_thread_can_wake_the_one_that_waits(workers, tmp_path):
     assert workers.wait() == ("tag", None)
 
 
+@pytest.mark.slow
 def test_a_task_that_hangs_is_lost(tmp_path):
     with Workers(1, InputConfig(dir=tmp_path, timeout_seconds=4), tmp_path) as workers:
         assert run(workers, time.sleep, 600) == Lost("timeout: took more than 4 s")
@@ -97,6 +98,7 @@ def test_a_task_that_ends_its_process_is_lost(workers):
     assert run(workers, double, 4) == 8
 
 
+@pytest.mark.slow
 def test_a_task_whose_process_was_killed_is_tried_again(workers, tmp_path):
     assert run(workers, die_once, str(tmp_path / "marker")) == "alive"
 
@@ -119,6 +121,7 @@ def test_what_codecs_print_is_not_seen(workers, capfd):
     assert "SECRET" not in captured.out + captured.err
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_while_it_is_asked_for_a_process_is_started_anew(workers, tmp_path):
     """As when a signal to the whole group of processes comes while one of them is replaced."""
     server = forkserver._forkserver._forkserver_pid

@@ -120,6 +120,7 @@ def test_cpu_time_is_that_of_all_programs_on_the_cores_of_this_process(tmp_path,
     assert read_cpu(tmp_path / "proc") is None
 
 
+@pytest.mark.slow
 def test_a_busy_process_is_seen_on_this_machine(monkeypatch):
     monkeypatch.undo()
     before = read_cpu()

@@ -62,6 +62,7 @@ def test_what_was_measured_is_kept_and_decides(model, folder):
         assert why.startswith(f"measured earlier for a picture: {PLAIN.name} {1000 * plain:.3g} ms")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["", "[]", '{"torch/cpu/fp32": "x"}', '{"torch/cpu/fp32": 1.0}'])
 def test_a_damaged_file_is_measured_anew(model, folder, content):
     pick_fastest([PLAIN, OTHER], model)

@@ -31,6 +31,7 @@ def pictures():
     return torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_the_mean_in_whatever_order(tmp_path, pictures):
     paths = [write_model(tmp_path / f"{seed}.pt", seed=seed) for seed in (1, 2, 3)]
     single = torch.stack([predict(load(path), pictures) for path in paths])

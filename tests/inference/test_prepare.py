@@ -31,6 +31,7 @@ def trained(config: ModelConfig, channels: int = 1) -> UNet:
     return network.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS)
 def test_a_folded_network_computes_the_same(config: ModelConfig) -> None:
     network = trained(config).double()
@@ -41,6 +42,7 @@ def test_a_folded_network_computes_the_same(config: ModelConfig) -> None:
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", VARIANTS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_split_network_computes_the_same_of_split_images(config: ModelConfig, channels: int) -> None:

@@ -30,6 +30,7 @@ class Brightness(nn.Module):
         return torch.logit(images.clamp(1e-4, 1 - 1e-4)).expand(-1, 2, -1, -1)
 
 
+@pytest.mark.slow
 def test_scores_are_those_at_the_references_own_size(tmp_path: Path) -> None:
     root = write_png_folder(tmp_path, 5)
     data = DataConfig(root=root)

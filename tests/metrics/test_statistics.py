@@ -51,6 +51,7 @@ class TestCoverage:
         values = np.random.default_rng(2).normal(0.9, 0.03, (15, 2000))
         assert 0.93 < cover(bootstrap_mean(values, one_each(15), seed=0), 0.9) < 0.965
 
+    @pytest.mark.slow
     def test_strongly_skewed_dice(self):
         values = np.random.default_rng(3).beta(9.5, 0.5, (15, 2000))  # skew -2.3: most near 1, some far below
         assert 0.89 < cover(bootstrap_mean(values, one_each(15), seed=0), 0.95) < 0.95

@@ -60,6 +60,7 @@ def measure_with_itk(prediction: np.ndarray, reference: np.ndarray, spacing: tup
     return max(np.percentile(d, 95) for d in directed), both.mean(), (both <= 2.00001).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI 1.6's own call
 @pytest.mark.parametrize("spacing", [None, (0.7, 0.7), (0.35, 1.4)])
 def test_equal_to_monai(spacing):

@@ -96,6 +96,7 @@ def seeded(config, i=1, o=1, seed=0):
 # The article's network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("channels", "total"),
     [
@@ -117,6 +118,7 @@ def test_article_network_has_its_number_of_parameters(channels, total):
     assert sum(p.numel() for p in ArticleUNet(channels, channels, 64).to("meta").parameters()) == total
 
 
+@pytest.mark.slow
 def test_article_network_has_its_shape_at_every_level():
     network = on_meta(ModelConfig(width=64, **ARTICLE), 1, 1)
     assert shapes(network, torch.zeros(2, 1, 512, 512, device="meta")) == {
@@ -141,6 +143,7 @@ def test_article_network_has_its_shape_at_every_level():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_network_is_the_articles_in_output_and_gradients(train, channels):
@@ -264,6 +267,7 @@ def test_a_size_that_does_not_fit_names_the_nearest_that_do(side, near):
         assert margins(fitting, config) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"padding_mode": "reflect"}, PAPER | {"mirror_input": True}])
 @pytest.mark.parametrize("size", [(97, 131), (160, 112), (109, 256)])
 def test_any_size_keeps_its_size(options, size):
@@ -368,6 +372,7 @@ def test_weights_of_another_architecture_do_not_load(option):
 # How it is run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", [{}, ARTICLE, {"upsample": "bilinear"}, PAPER | {"mirror_input": True}])
 def test_channels_last_and_bfloat16_stay_close_to_plain(option):
     network = seeded(ModelConfig(**{**SMALL, **option})).eval()

@@ -63,6 +63,7 @@ def test_unknown_classes_are_their_own_private_codes(name):
     assert tuple(found.structure)[:3] == (name, "99MEDSEG", name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE)
 def test_table_says_what_the_dictionary_says(name):
     code = TABLE[name]

@@ -88,12 +88,14 @@ def check_readback(path, masks=MASKS, classes=CLASSES):
     np.testing.assert_array_equal(np.stack(list(ours.masks.values())), masks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tags", SOURCES.values(), ids=SOURCES)
 def test_masks_are_read_back_as_they_were(tmp_path, tags):
     write_segmentation(tmp_path / "seg.dcm", reference(tmp_path, **tags), MASKS, CLASSES, MAKER)
     check_readback(tmp_path / "seg.dcm")
 
 
+@pytest.mark.slow
 @needs_dciodvfy
 @pytest.mark.parametrize("tags", SOURCES.values(), ids=SOURCES)
 def test_dciodvfy_finds_no_error(tmp_path, tags):
@@ -162,6 +164,7 @@ def test_patient_and_study_are_taken_over_and_nothing_more(tmp_path):
     }
 
 
+@pytest.mark.slow
 @needs_dciodvfy
 @pytest.mark.parametrize(
     ("name", "expected"),
@@ -192,6 +195,7 @@ def test_every_character_set_becomes_utf8(tmp_path, name, expected):
     assert find_errors(tmp_path / "seg.dcm") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("charset", "raw", "expected"),
     [
@@ -227,6 +231,7 @@ def test_undecodable_name_is_left_empty(tmp_path, charset, raw):
     assert build_segmentation(found, MASKS, CLASSES, MAKER).PatientName == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keyword", "raw"),
     [
@@ -257,6 +262,7 @@ def test_value_against_the_rules_is_left_empty_and_not_shown(tmp_path, keyword, 
     assert made[keyword].value in ("", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keyword", "raw"),
     [
@@ -437,6 +443,7 @@ def test_what_cannot_be_written_is_told(tmp_path):
         write_segmentation(tmp_path / "file" / "seg.dcm", reference(tmp_path), MASKS, CLASSES, MAKER)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @needs_dciodvfy
 def test_real_files(shared_data, tmp_path):

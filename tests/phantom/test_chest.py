@@ -136,6 +136,7 @@ class TestPicture:
         assert first.anatomy != draw(4, 5).anatomy
         assert first.anatomy != draw(3, 6).anatomy
 
+    @pytest.mark.slow
     def test_twelve_bits_in_full(self, phantoms):
         for phantom in phantoms:
             assert phantom.pixels.dtype == np.uint16
@@ -198,6 +199,7 @@ class TestPicture:
 
 
 class TestFiles:
+    @pytest.mark.slow
     def test_layout(self, written):
         names = [f"phantom-{index:04d}" for index in range(NUM_CASES)]
         assert sorted(path.name for path in written.glob("images/*")) == [f"{name}.dcm" for name in names]
@@ -214,6 +216,7 @@ class TestFiles:
         assert {coat.spacing for coat in coats} == {"detector", "equal", "calibrated", "none"}
         assert not [coat for coat in coats if coat.modality == "DX" and coat.spacing == "none"]  # type 1 in DX
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("index", range(NUM_CASES))
     def test_pixels_read_back_equal(self, written, index):
         dataset = pydicom.dcmread(written / f"images/phantom-{index:04d}.dcm")

@@ -36,6 +36,7 @@ def write(folder, name, orientation):
     return path, shown[:, :, 0] if shown.ndim == 3 else shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "orientation"), [*itertools.product(NAMES, range(1, 9)), *itertools.product(NAMES[:3], (0, 9, 65535))]
 )
@@ -51,6 +52,7 @@ def test_image_is_read_as_pillow_shows_it_once(tmp_path, name, orientation):
     assert len(read_label_image(path).warnings) == turned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_image_is_read_as_stored_where_that_is_asked_for(tmp_path, name, orientation):

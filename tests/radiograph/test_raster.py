@@ -202,6 +202,7 @@ def test_bombs_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
             read_radiograph(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_large_text_in_a_png_does_no_harm(tmp_path):
     info = PngImagePlugin.PngInfo()
     info.add_text("Comment", "x" * 100_000_000, zip=True)

@@ -226,6 +226,7 @@ class TestRealFiles:
         for other in others:
             np.testing.assert_array_equal(first, other)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "reason"), [("DX_966", "JPEG 2000 .* cannot be decoded"), ("CR_chrJapMulti", "has no pixel data")]
     )

@@ -135,6 +135,7 @@ def place(segmentation, image):
     return placed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.nrrd", "a.mha", "a.nii", "a.nii.gz"])
 @pytest.mark.parametrize("image_axes", ["LPS", "RAS", "PLS"])
 @pytest.mark.parametrize("axes", ["LPS", "RPS", "ALS"])

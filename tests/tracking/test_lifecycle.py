@@ -22,6 +22,7 @@ def test_runs_within_a_run_are_nested_and_leave_it_as_it_was(tracking: TrackingC
     assert os.environ.get("MLFLOW_TRACKING_URI") == before
 
 
+@pytest.mark.slow
 def test_an_error_within_is_that_of_both(tracking: TrackingConfig) -> None:
     with (
         pytest.raises(KeyboardInterrupt),
@@ -33,6 +34,7 @@ def test_an_error_within_is_that_of_both(tracking: TrackingConfig) -> None:
     assert [client.get_run(run.id).info.status for run in (parent, child)] == ["KILLED", "KILLED"]
 
 
+@pytest.mark.slow
 def test_a_nested_run_stands_in_the_experiment_of_the_other(tracking: TrackingConfig) -> None:
     with start_run(tracking.model_copy(update={"experiment": "theirs"}), parameters={}) as parent:
         pass
@@ -43,6 +45,7 @@ def test_a_nested_run_stands_in_the_experiment_of_the_other(tracking: TrackingCo
     assert experiments == {client.get_experiment_by_name("theirs").experiment_id}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["0" * 32, "no id at all"])
 def test_a_run_stands_alone_where_the_other_is_not_known(tracking: TrackingConfig, lost: str) -> None:
     with start_run(tracking, parameters={}, parent_run_id=lost) as run:

@@ -72,6 +72,7 @@ def test_model_and_checkpoint_are_found_in_a_folder_of_any_name(tmp_path: Path, 
         mlflow.pytorch.load_model(f"runs:/{run_id}/model")
 
 
+@pytest.mark.slow
 def test_model_says_what_it_takes_and_needs_and_shows_no_picture(tracking: TrackingConfig, tmp_path: Path) -> None:
     run_id = log(tracking, tmp_path / "out", 0)
     with open_store(find_store(tracking)):

@@ -56,6 +56,7 @@ def read_id(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
+@pytest.mark.slow
 def test_run_records_what_it_is_given(tracking: TrackingConfig, tmp_path: Path) -> None:
     parameters = {"seed": 0, "data.classes": ["lungs", "heart"], "train.epochs": None, "long": "x" * 9000}
     figure = Figure()
@@ -146,6 +147,7 @@ def test_credentials_are_masked_wherever_text_is_recorded(tracking: TrackingConf
     assert "hunter2" not in str(found.to_dictionary()) + str(files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "status"),
     [(ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(3), "KILLED"), (StopSignal(), "KILLED")],
@@ -188,6 +190,7 @@ def test_a_killed_process_leaves_a_run_that_others_mark_and_resume_continues(tra
     assert [metric.value for metric in MlflowClient(tracking.uri).get_metric_history(run_id, "val/dice")] == [0.5, 0.75]
 
 
+@pytest.mark.slow
 def test_resuming_a_run_that_the_store_does_not_know_starts_a_new_one(
     tracking: TrackingConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -251,6 +254,7 @@ def make(tracking: TrackingConfig, **changes: Any) -> TrackingConfig:
     return tracking.model_copy(update=changes)
 
 
+@pytest.mark.slow
 def test_a_deleted_experiment_is_named(tracking: TrackingConfig) -> None:
     with start_run(tracking, parameters={}) as run:
         pass

@@ -99,6 +99,7 @@ def dicom_images(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_dicom_seg_belongs_to_the_picture_it_references(dicom_images):
     second = write_segmentation(dicom_images / "masks" / "1", dicom_images / "images" / "b.dcm", ["Left Lung", "Heart"])
     first = write_segmentation(dicom_images / "masks" / "2", dicom_images / "images" / "a.dcm", ["Left Lung", "Heart"])

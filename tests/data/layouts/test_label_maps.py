@@ -174,6 +174,7 @@ def test_label_maps_in_a_class_folder_are_an_error(label_maps):
     assert check(label_maps, label_values={"lungs": "nonzero"}) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "classes", "expected"),
     [

@@ -83,6 +83,7 @@ def test_file_that_is_cut_within_a_fragment_is_refused(tmp_path, frame):
         read_radiograph(path)
 
 
+@pytest.mark.slow
 @every_frame
 @pytest.mark.parametrize(
     "table",

@@ -28,6 +28,7 @@ def segment(marker: int, content: bytes) -> bytes:
     return bytes([0xFF, marker]) + struct.pack(">H", 2 + len(content)) + content
 
 
+@pytest.mark.slow
 @every_ending
 @pytest.mark.parametrize("padding", [b" ", b" " * 999, b"PADDING", garbage, EOI, b"\0\0LEAD\xff\xd9\0", THUMBNAIL])
 def test_padding_behind_the_end_marker_is_read_over(tmp_path, frame, padding):
@@ -36,6 +37,7 @@ def test_padding_behind_the_end_marker_is_read_over(tmp_path, frame, padding):
     assert radiograph.warnings == ("bytes behind the end marker of the compressed image were ignored",)
 
 
+@pytest.mark.slow
 @every_ending
 @pytest.mark.parametrize("padding", [b"", b"\0", b"\xff", bytes(1000), b"\xff" * 1000, b"\0\xff\0"])
 def test_zeros_and_ones_behind_the_end_marker_are_usual(tmp_path, frame, padding):
@@ -44,6 +46,7 @@ def test_zeros_and_ones_behind_the_end_marker_are_usual(tmp_path, frame, padding
     assert not radiograph.warnings
 
 
+@pytest.mark.slow
 @every_ending
 @pytest.mark.parametrize("padding", [b"", b" ", bytes(9), b"\xff\0", garbage.replace(b"\xff", b"")])
 def test_frame_without_its_end_marker_is_refused_whatever_lies_behind(tmp_path, frame, padding):
@@ -90,6 +93,7 @@ def test_restart_markers_end_nothing(tmp_path, options):
     np.testing.assert_array_equal(read_radiograph(path).pixels, frame.decoded)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["jpegls", "near"])
 @pytest.mark.parametrize("padding", [b"\0", b"\0\0", bytes(7), bytes(1000), b" ", b" " * 50, b"\1\2\3", b"\0\0\0x"])
 def test_bytes_before_the_end_marker_of_a_jpeg_ls_are_read_over(tmp_path, name, padding):

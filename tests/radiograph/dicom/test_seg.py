@@ -118,6 +118,7 @@ def spoil(seg, table, split):
     seg.PixelData = b"".join(b"\xfe\xff\x00\xe0" + struct.pack("<I", len(part)) + part for part in parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("syntax", "kind"), [(JPEG2000Lossless, "BINARY"), (RLELossless, "FRACTIONAL")])
 @pytest.mark.parametrize("table", [b"", struct.pack("<2I", 4, 999999), b"\xff" * 12])
 @pytest.mark.parametrize("tail", [b"", bytes(99)])
