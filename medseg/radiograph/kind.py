@@ -40,7 +40,11 @@ def _starting(*starts: bytes) -> Callable[[bytes], bool]:
 
 
 def _states_nifti(head: bytes) -> bool:
-    return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")
+    """Whether the size of the header and the magic string agree, of NIfTI-1 or NIfTI-2."""
+    sizes = {int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")}
+    return (348 in sizes and head[344:348] in (b"n+1\0", b"ni1\0")) or (
+        540 in sizes and head[4:8] in (b"n+2\0", b"ni2\0")
+    )
 
 
 def _states_bmp(head: bytes) -> bool:
@@ -67,11 +71,6 @@ KINDS = {
             suggests=starts_like_dicom,
             states_polarity=True,
         ),
-        Kind("png", "PNG", (".png",), states=_starting(b"\x89PNG\r\n\x1a\n")),
-        Kind("jpeg", "JPEG", (".jpg", ".jpeg"), states=_starting(b"\xff\xd8\xff"), lossy=True),
-        Kind("tiff", "TIFF", (".tif", ".tiff"), states=_starting(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
-        Kind("gif", "GIF", (".gif",), states=_starting(b"GIF87a", b"GIF89a")),
-        Kind("bmp", "BMP", (".bmp",), states=_states_bmp),
         Kind(
             "nifti",
             "NIfTI",
@@ -80,12 +79,17 @@ KINDS = {
             states=_states_nifti,
             suggests=_starting(b"\x1f\x8b"),
         ),
+        Kind("png", "PNG", (".png",), states=_starting(b"\x89PNG\r\n\x1a\n")),
+        Kind("jpeg", "JPEG", (".jpg", ".jpeg"), states=_starting(b"\xff\xd8\xff"), lossy=True),
+        Kind("tiff", "TIFF", (".tif", ".tiff"), states=_starting(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+        Kind("gif", "GIF", (".gif",), states=_starting(b"GIF87a", b"GIF89a")),
+        Kind("bmp", "BMP", (".bmp",), states=_states_bmp),
         Kind("mha", "MHA", (".mha",), suggests=lambda head: head.lower().startswith((b"objecttype", b"ndims"))),
         Kind("nrrd", "NRRD", (".nrrd",), states=_starting(b"NRRD000")),
         Kind("img", "the raw .IMG of JSRT", fits=is_raw, states_polarity=True),
     )
 }
-"""By name. DICOM is asked first, since its preamble may hold anything; NIfTI after those that begin with a sign."""
+"""By name. DICOM is asked first: its preamble may hold anything."""
 
 EXTENSIONS = tuple(extension for kind in KINDS.values() for extension in kind.extensions)
 """Ends of names that promise an image."""

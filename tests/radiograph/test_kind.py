@@ -8,7 +8,7 @@ from PIL import Image
 from medseg.errors import RadiographError
 from medseg.inference.config import Kind
 from medseg.radiograph import build_nifti, identify_kind
-from medseg.radiograph.kind import EXTENSIONS, KINDS
+from medseg.radiograph.kind import EXTENSIONS, KINDS, identify_content
 from medseg.radiograph.read import READERS
 from tests.support.dicom_files import phantom, write_dicom
 
@@ -63,7 +63,7 @@ def test_extension_decides_where_content_says_nothing(tmp_path, name, kind):
 @pytest.mark.parametrize("name", ["a.txt", "a.zip", "a.csv", "a.img"])
 def test_unknown_files_are_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"nothing to go by")
-    with pytest.raises(RadiographError, match=rf"{name}: is none of the formats that are read: DICOM, PNG"):
+    with pytest.raises(RadiographError, match=rf"{name}: is none of the formats that are read: DICOM, NIfTI"):
         identify_kind(tmp_path / name)
 
 
@@ -82,9 +82,13 @@ def test_the_formats_that_are_read_are_named_in_full(tmp_path):
         identify_kind(tmp_path / "a.txt")
     assert caught.value.reason == (
         "is none of the formats that are read: "
-        "DICOM, PNG, JPEG, TIFF, GIF, BMP, NIfTI, MHA, NRRD and the raw .IMG of JSRT"
+        "DICOM, NIfTI, PNG, JPEG, TIFF, GIF, BMP, MHA, NRRD and the raw .IMG of JSRT"
     )
 
 
 def test_kinds_that_say_which_end_is_bright():
     assert [kind.name for kind in KINDS.values() if kind.states_polarity] == ["dicom", "img"]
+
+
+def test_a_tiff_whose_offset_reads_like_nifti_is_a_tiff():
+    assert identify_content(b"II*\0n+2\0".ljust(352, b"\0")) == "tiff"
