@@ -42,13 +42,13 @@ def _hold(bench: Bench, width: int, size: tuple[int, int]) -> Contest:
     images = shown[torch.arange(min(max(1, round(work / gflop)), _MOST_IMAGES)) % len(shown)]
     with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
         theirs = enter_article(network, images, bench.device, Path(folder))
-        ours = [enter_backend(backend, bench, network, images, gflop, judge) for backend in list_backends(bench)]
+        ours = [enter_backend(backend, bench, network, images, gflop, judge) for backend in list_entrants(bench)]
         found = compete([*products, theirs, *ours], bench.settings.turns, bench.settings.seconds)
     title = f"width {width}, {size[0]} x {size[1]}"
     return Contest("prediction", title, found[len(products) :], products=found[: len(products)])
 
 
-def list_backends(bench: Bench) -> list[Backend]:
+def list_entrants(bench: Bench) -> list[Backend]:
     """Those that the settings name, on the device, in every precision that they know, whether installed or not."""
     return [
         Backend(library, bench.hardware, precision)

@@ -21,7 +21,7 @@ from medseg.tracking.run import Run
 _FIGURES = ("rate", "gflops", "fraction_of_limit", "fraction_of_bf16", "ratio_to_nothing_saved")
 
 
-def describe_run(recipe: BenchmarkRecipe, tracking: TrackingConfig) -> dict[str, Any]:
+def describe_benchmark(recipe: BenchmarkRecipe, tracking: TrackingConfig) -> dict[str, Any]:
     """The arguments of `start_run`."""
     root = recipe.data.root
     return {
@@ -48,15 +48,15 @@ def record_benchmark(
     with open_atomically(folder / "benchmark.png") as file:
         draw_chart(contests, name_machine(machine)).savefig(file, format="png")
     run.log_text(to_yaml(recipe), "config.yaml")
-    run.log_metrics({name: value for contest in contests for name, value in list_metrics(contest).items()}, 0)
+    run.log_metrics({name: value for contest in contests for name, value in name_figures(contest).items()}, 0)
     for name in ("benchmark.json", "benchmark.png"):
         run.log_file(folder / name)
     found = f"figures: {folder / 'benchmark.json'}\nchart: {folder / 'benchmark.png'}"
     return f"{found}\nMLflow run {run.name}; to look at it: {run.ui_command}\n{RESEARCH_USE}"
 
 
-def list_metrics(contest: Contest) -> dict[str, float]:
-    """As `prediction/width-64-512-x-512/openvino-cpu-bf16/ratio`, of whoever was timed."""
+def name_figures(contest: Contest) -> dict[str, float]:
+    """Each figure of a timed row under its name in MLflow: `<part>/<title>/<row>/<figure>`, without spaces."""
     found: dict[str, float | None] = {}
     for row in contest.to_dict()["rows"]:
         if "seconds" in row:

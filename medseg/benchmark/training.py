@@ -53,7 +53,7 @@ def _hold(bench: Bench, width: int, size: tuple[int, int]) -> Contest:
         loop, unsaved = build_loop(), build_loop(saves=False)
         gflop = count_gflop(loop.network, (1, *size), training=True)
         entered = [
-            loop.enter(ARTICLE, gflop, "writes a picture each step, its weights every ten"),
+            loop.enter(ARTICLE, gflop, "saves an image at each step and its weights at every tenth"),
             unsaved.enter(UNSAVED, gflop),
             enter_ours("medseg, reflect padding", bench, article_config(width), cached, gflop),
             enter_ours("medseg, zero padding", bench, article_config(width, "zeros"), cached, gflop),

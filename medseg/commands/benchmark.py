@@ -45,14 +45,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     from medseg.benchmark.bench import Bench
     from medseg.benchmark.machine import describe_machine, name_machine
     from medseg.benchmark.parts import measure_parts
-    from medseg.benchmark.record import describe_run, record_benchmark
+    from medseg.benchmark.record import describe_benchmark, record_benchmark
     from medseg.benchmark.table import format_table
     from medseg.output.folder import claim_folder
     from medseg.tracking.lifecycle import start_run
 
     with claim_folder(config.output.dir) as folder:
         bench = Bench(config, folder)
-        with start_run(**describe_run(config, config.tracking)) as run:
+        with start_run(**describe_benchmark(config, config.tracking)) as run:
             print(name_machine(describe_machine(bench.device)), flush=True)
             contests = []
             for contest in measure_parts(bench):

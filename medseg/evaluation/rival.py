@@ -66,9 +66,10 @@ def evaluate_against(
     *,
     is_named: bool,
 ) -> Evaluation:
-    """The evaluation, compared with `rival`; without it, which is said, where it is a champion that shares too little.
+    """The evaluation, compared with `rival`.
 
-    Raises as `evaluate_model` does, and `IncomparableError` for a rival that a person has named.
+    A champion that has too few cases or classes in common is left out, with a warning. Raises as `evaluate_model` does,
+    and `IncomparableError` for a rival that a person has named.
     """
     try:
         evaluation = evaluate_model(candidate, found, data, config, rival)

@@ -1,6 +1,6 @@
 """The stages of a folder's files, from entries to outcomes, which come out in the order of the entries.
 
-    entries -> Reading -> Network -> Writing -> outcomes
+    entries -> ReadStage -> Network -> WriteStage -> outcomes
 
 The network has the thread that asks for the outcomes for itself. The other stages share a second one, which takes what
 the worker processes have made and gives them new tasks meanwhile, so that neither waits for the other.
@@ -77,7 +77,7 @@ Handed = Outcome | list[Read]
 """What the second thread hands to the first: a step for the network, or an outcome."""
 
 
-class Reading:
+class ReadStage:
     """Files from when a worker is asked to look until the network takes them."""
 
     def __init__(self, job: Job, workers: Workers, records: Records, seconds: Seconds) -> None:
@@ -140,7 +140,7 @@ class Network:
         return [Predicted(read.file, *made) for read, *made in zip(step, found, maps, strict=True)]
 
 
-class Writing:
+class WriteStage:
     """Files at the workers, to be written."""
 
     def __init__(self, job: Job, workers: Workers, records: Records, seconds: Seconds) -> None:
@@ -216,7 +216,7 @@ class FolderPrediction:
     def _serve(self, files: Iterator[File], lane: Lane[Handed], predicted: deque[list[Predicted]]) -> None:
         """All stages but the network: hand on steps and outcomes, and take what it has `predicted`."""
         shared = self.job, self._workers, self._records, self.seconds
-        reading, writing = Reading(*shared), Writing(*shared)
+        reading, writing = ReadStage(*shared), WriteStage(*shared)
         steps: deque[list[Read]] = deque()  # at the network
         order: deque[File] = deque()  # of those whose outcome has not left
         outcomes: dict[File, Outcome] = {}

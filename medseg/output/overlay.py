@@ -23,7 +23,7 @@ _LINE, _HALO = (255, 255, 255), (0, 0, 0)
 _DIMMED = (165, 165, 165)
 
 
-def make_preview(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
+def shrink_preview(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
     """A grey picture of at most `LONGEST` rows and columns from the presentation pixels `(rows, columns)`.
 
     Black to white is the 0.5th to the 99.5th percentile outside `padding`, which is black.

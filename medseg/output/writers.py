@@ -17,7 +17,7 @@ from medseg.errors import RadiographError
 from medseg.metrics.measurements import Measured
 from medseg.output.config import Format
 from medseg.output.images import is_own_nifti, is_own_png, write_mask_nifti, write_mask_png
-from medseg.output.overlay import make_preview, write_overlay
+from medseg.output.overlay import shrink_preview, write_overlay
 
 if TYPE_CHECKING:
     from medseg.output.dicom_seg import Reference
@@ -161,7 +161,7 @@ def _take_preview(source: Source, warnings: list[str]) -> NDArray[np.uint8] | No
         except RadiographError as error:
             warnings.append(f"overlay without the VOI step, through which {error.reason}")
     grey = shown.pixels if shown.pixels.ndim == 2 else shown.pixels.mean(axis=2)
-    return make_preview(grey, shown.padding)
+    return shrink_preview(grey, shown.padding)
 
 
 WRITERS: Mapping[str, Writer] = {

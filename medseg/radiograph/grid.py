@@ -9,7 +9,7 @@ from PIL import Image
 
 from medseg.errors import RadiographError
 from medseg.radiograph.dicom.header import integer, numbers, read_dataset
-from medseg.radiograph.image import check_size
+from medseg.radiograph.image import check_image_size
 from medseg.radiograph.itk import read_itk_geometry
 from medseg.radiograph.kind import identify
 from medseg.radiograph.nifti import read_nifti_geometry
@@ -56,7 +56,7 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
             with refusing(f"is not a readable {kind.upper()} file", Image.DecompressionBombError):
                 size = Image.open(file, formats=[kind.upper()]).size
             directions = np.eye(3)
-        check_size(size[1], size[0])
+        check_image_size(size[1], size[0])
         return Grid(size, directions, np.eye(3)[:, :2])
 
 

@@ -62,7 +62,7 @@ class Radiograph:
     sop_instance_uid: str | None = None
 
 
-def check_size(rows: int, columns: int) -> None:
+def check_image_size(rows: int, columns: int) -> None:
     """Raise `RadiographError` unless a picture of this size exists and can be held. Call before decoding."""
     if rows < 1 or columns < 1:
         raise RadiographError(f"has {rows} rows and {columns} columns; nothing to segment", "size")

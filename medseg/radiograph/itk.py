@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import RadiographError
-from medseg.radiograph.image import MAX_PIXELS, check_size
+from medseg.radiograph.image import MAX_PIXELS, check_image_size
 from medseg.radiograph.orientation import turn_to_picture
 from medseg.radiograph.source import copy_of, refusing
 
@@ -52,7 +52,7 @@ def read_volume(file: BinaryIO, kind: str) -> Volume:
     sitk: Any = import_module("SimpleITK")
     header = read_itk_header(file, kind)
     *others, rows = _sizes(header)
-    check_size(rows, math.prod(others))
+    check_image_size(rows, math.prod(others))
     if kind == "nrrd" and header.get("encoding", "").lower() not in ("raw", *_GZIP):  # ITK may crash on others
         raise RadiographError("has an encoding other than raw and gzip")
     inflated = _inflated_length(file, kind, header)
@@ -101,7 +101,7 @@ def _slice_sizes(header: dict[str, str]) -> tuple[int, int]:
     sizes = _sizes(header)
     if any(size != 1 for size in sizes[2:]):
         raise RadiographError(f"has {' x '.join(map(str, sizes))} pixels; one slice is needed")
-    check_size(sizes[1], sizes[0])
+    check_image_size(sizes[1], sizes[0])
     return sizes[0], sizes[1]
 
 

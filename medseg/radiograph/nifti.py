@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import RadiographError
 from medseg.radiograph.dcm2niix import find_rows
-from medseg.radiograph.image import check_size
+from medseg.radiograph.image import check_image_size
 from medseg.radiograph.orientation import turn_to_picture
 from medseg.radiograph.source import refusing
 
@@ -45,7 +45,7 @@ def read_nifti(
         possible = len(shape) > 2 and math.prod(shape) < _MOST_INFLATED * file.seek(0, os.SEEK_END)
         text = f"has {' x '.join(map(str, shape))} voxels; one slice (w, h) or (w, h, 1) is needed"
         raise RadiographError(text, "frames" if possible else "damaged")
-    check_size(shape[1], shape[0])
+    check_image_size(shape[1], shape[0])
     if image.get_data_dtype().kind not in "iuf":
         raise RadiographError(f"holds values of type {image.header.get_value_label('datatype')}; one number is needed")
     with refusing("the NIfTI data are damaged or cut short"):

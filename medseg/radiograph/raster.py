@@ -21,7 +21,7 @@ from medseg.radiograph.channels import (
 )
 from medseg.radiograph.dicom.codestream import check_jpeg_length, find_jpeg_end
 from medseg.radiograph.exif import read_exif_orientation, turn, turn_back
-from medseg.radiograph.image import MAX_PIXELS, Content, check_size
+from medseg.radiograph.image import MAX_PIXELS, Content, check_image_size
 from medseg.radiograph.kind import identify
 from medseg.radiograph.source import copy_of, open_source, refusing
 
@@ -77,7 +77,7 @@ def _open(file: BinaryIO, kind: str) -> "Image":
     try:
         with refusing(f"is not a readable {kind.upper()} file"):
             picture = Image.open(file, formats=[kind.upper()])
-            check_size(picture.height, picture.width)
+            check_image_size(picture.height, picture.width)
             frames = 1 + getattr(picture, "is_animated", False) if kind == "gif" else getattr(picture, "n_frames", 1)
     except Image.DecompressionBombError:
         raise RadiographError(f"claims more than the {MAX_PIXELS} pixels that are read", "size") from None

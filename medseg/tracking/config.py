@@ -45,7 +45,7 @@ class TrackingConfig(StoreConfig):
     """Name in MLflow's model registry under which the best model is registered. Null: not registered."""
 
     system_metrics: bool = True
-    """Record the use of processor, memory, disk, network and GPU every few seconds."""
+    """Record the usage of CPU, memory, disk, network and GPU every few seconds."""
 
 
 class EvaluateTrackingConfig(StoreConfig):

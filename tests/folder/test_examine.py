@@ -9,6 +9,7 @@ from PIL import Image
 
 from medseg.data.preprocess import build_input
 from medseg.folder.examine import examine_file
+from medseg.folder.walk import fingerprint
 from medseg.output.images import write_mask_nifti, write_mask_png
 from medseg.radiograph import build_nifti, read_radiograph
 from tests.support.dicom_files import phantom, write_dicom, write_uncoded
@@ -242,3 +243,15 @@ def test_a_picture_that_needs_too_much_memory_is_said_to(error, tmp_path, examin
     monkeypatch.setattr("medseg.folder.examine.build_input", fail)
     found = examine("x")
     assert (found.status, found.reason) == ("rejected", "memory: needs more than input.memory_gib")
+
+
+def test_a_file_whose_digest_fails_keeps_its_fingerprint(tmp_path, examine, monkeypatch):
+    write_dicom(tmp_path / "x.dcm")
+
+    def fail(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("medseg.folder.examine._digest", fail)
+    found = examine("x.dcm")
+    assert found.reason == "memory: needs more than input.memory_gib"
+    assert found.stat == fingerprint((tmp_path / "x.dcm").stat())

@@ -54,6 +54,10 @@ def test_a_line_of_the_journal_is_read_and_written_as_it_stands():
     assert json.dumps(Record.from_json(short).as_json()) == json.dumps(short)
 
 
+def test_a_line_of_a_later_version_is_read_without_what_is_unknown():
+    assert Record.from_json({**OLD, "quality": "review"}) == Record.from_json(OLD)
+
+
 def test_a_result_goes_with_content_that_can_no_longer_be_read(made):
     made.records.keep(made.file, examine_file(made.job, b"in.dcm", None, "damaged: cut short"))
     assert not made.mask.exists()

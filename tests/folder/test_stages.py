@@ -10,7 +10,7 @@ from medseg.folder.examine import Examined
 from medseg.folder.journal import Journal
 from medseg.folder.pool import Lost, Workers, start_server
 from medseg.folder.record import File
-from medseg.folder.stages import FolderPrediction, Network, Read, Reading, Seconds
+from medseg.folder.stages import FolderPrediction, Network, Read, ReadStage, Seconds
 from medseg.folder.walk import Entry
 from medseg.inference.config import InputConfig
 from tests.support.dicom_files import phantom, write_dicom
@@ -145,7 +145,7 @@ def test_after_a_stop_what_is_known_is_told_and_nothing_else_begun(build):
 def test_one_step_is_ready_while_another_is_computed_and_no_more(build, workers, monkeypatch):
     """The first step lasts until all files are read, yet by then one more step has been handed on, not two."""
     ended, handed, found, going = [], [], [], threading.Event()
-    wait, take_step = workers.wait, Reading.take_step
+    wait, take_step = workers.wait, ReadStage.take_step
 
     def wait_and_tell():
         if len(ended) == NUMBER + 1:
@@ -165,7 +165,7 @@ def test_one_step_is_ready_while_another_is_computed_and_no_more(build, workers,
         return images.repeat(1, 2, 1, 1)
 
     monkeypatch.setattr(workers, "wait", wait_and_tell)
-    monkeypatch.setattr(Reading, "take_step", take_and_tell)
+    monkeypatch.setattr(ReadStage, "take_step", take_and_tell)
     prediction = build(predict, 1)
     prediction._window = NUMBER + 1
     list(prediction.run(prediction.job.source, never))
@@ -174,7 +174,7 @@ def test_one_step_is_ready_while_another_is_computed_and_no_more(build, workers,
 
 def build_reading(workers):
     keep = SimpleNamespace(keep=lambda file, found: found)
-    return Reading(build_job(workers, workers), workers, keep, Seconds())
+    return ReadStage(build_job(workers, workers), workers, keep, Seconds())
 
 
 def test_a_file_that_is_lost_twice_is_rejected_by_its_name():

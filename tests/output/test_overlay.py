@@ -7,7 +7,7 @@ from PIL import Image
 
 from medseg.metrics.cardiothoracic import measure_ctr
 from medseg.output.drawing import COLOURS
-from medseg.output.overlay import draw_overlay, make_preview, write_overlay
+from medseg.output.overlay import draw_overlay, shrink_preview, write_overlay
 from medseg.output.writers import is_own_result
 from medseg.phantom.chest import draw_phantom
 
@@ -33,26 +33,26 @@ class TestPreview:
         [((2000, 1500), (1024, 768)), ((1500, 3000), (512, 1024)), ((700, 300), (700, 300)), ((5, 20000), (1, 1024))],
     )
     def test_the_longest_side_is_at_most_1024(self, shape: tuple[int, int], expected: tuple[int, int]) -> None:
-        preview = make_preview(np.random.default_rng(0).random(shape, np.float32))
+        preview = shrink_preview(np.random.default_rng(0).random(shape, np.float32))
         assert (preview.shape, preview.dtype) == (expected, np.uint8)
 
     def test_grey_levels_fill_the_range(self) -> None:
         ramp = np.linspace(-1000, 3000, 10_000, dtype=np.float32).reshape(100, 100)
-        preview = make_preview(ramp)
+        preview = shrink_preview(ramp)
         assert (preview[0, 0], preview[-1, -1], preview[50, 0]) == (0, 255, 128)
 
     def test_few_extreme_pixels_do_not_darken_the_picture(self) -> None:
         ramp = np.linspace(0, 1000, 10_000, dtype=np.float32).reshape(100, 100)
         marked = ramp.copy()
         marked[0, :10] = 60_000
-        assert abs(make_preview(marked)[50].astype(int) - make_preview(ramp)[50]).max() <= 1
+        assert abs(shrink_preview(marked)[50].astype(int) - shrink_preview(ramp)[50]).max() <= 1
 
     def test_padding_is_black_and_does_not_set_the_range(self) -> None:
         pixels = np.tile(np.linspace(100, 200, 3000, dtype=np.float32), (1500, 1))
         padding = np.zeros(pixels.shape, bool)
         padding[:, :1000] = True
-        bare = make_preview(np.ascontiguousarray(pixels[:, 1000:]))
-        preview = make_preview(np.where(padding, np.float32(-9e4), pixels), padding)
+        bare = shrink_preview(np.ascontiguousarray(pixels[:, 1000:]))
+        preview = shrink_preview(np.where(padding, np.float32(-9e4), pixels), padding)
         assert not preview[:, :340].any()
         assert preview[:, 345:].min() < 8
         assert preview.max() == bare.max() == 255
@@ -61,14 +61,14 @@ class TestPreview:
     def test_reduced_pixels_are_means(self) -> None:
         checkered = np.indices((2048, 2048)).sum(axis=0) % 2 * np.float32(100)
         checkered[:, :100], checkered[:, -100:] = 0, 100
-        assert np.unique(make_preview(checkered)[:, 60:-60]).tolist() == [128]
+        assert np.unique(shrink_preview(checkered)[:, 60:-60]).tolist() == [128]
 
     @pytest.mark.slow
     def test_a_preview_is_the_picture_pillow_reduces(self) -> None:
         pixels = draw_phantom(np.random.default_rng(1), 1300).pixels.astype(np.float32)
         low, high = np.percentile(pixels, (0.5, 99.5))
         grey = Image.fromarray(((pixels - low) / (high - low) * 255).clip(0, 255).astype(np.uint8))
-        preview = make_preview(pixels)
+        preview = shrink_preview(pixels)
         reference = np.asarray(grey.resize(preview.shape[::-1], Image.Resampling.LANCZOS)).astype(int)
         assert abs(preview - reference).mean() < 3
 

@@ -312,6 +312,20 @@ def test_what_changes_no_result_is_gone_on_with(
     assert (out / "fold1" / "best.pt").exists()
 
 
+@pytest.mark.usefixtures("stopped")
+def test_one_that_was_begun_with_a_section_of_before_is_gone_on_with(begun: tuple[Path, Path, tuple[str, ...]]) -> None:
+    _, out, arguments = begun
+    state = out / "cross_validation.json"
+    before = state.read_text()
+    for name in ("tta", "fill_holes"):
+        before = before.replace(f'"predict.{name}"', f'"inference.{name}"')
+    assert before.count('"inference.') == 2
+    state.write_text(before)
+    with pytest.raises(KeyboardInterrupt):
+        run_here(*arguments)
+    assert (out / "fold1" / "best.pt").exists()
+
+
 def test_a_copy_of_what_a_fold_was_trained_on_is_told_as_seen(begun: tuple[Path, Path, tuple[str, ...]]) -> None:
     data, out, arguments = begun
     tested = {fold: [row["case"] for row in read_table(out) if row["by_fold"] == fold] for fold in "01"}

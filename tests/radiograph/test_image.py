@@ -5,7 +5,7 @@ from medseg.errors import RadiographError
 from medseg.radiograph.image import (
     MAX_PIXELS,
     check_content,
-    check_size,
+    check_image_size,
     clean_term,
     digest_pixels,
 )
@@ -14,7 +14,7 @@ from medseg.radiograph.image import (
 @pytest.mark.parametrize(("rows", "columns"), [(0, 5), (5, 0), (-1, 5), (MAX_PIXELS, 2)])
 def test_impossible_sizes_are_refused(rows, columns):
     with pytest.raises(RadiographError):
-        check_size(rows, columns)
+        check_image_size(rows, columns)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

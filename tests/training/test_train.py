@@ -3,12 +3,14 @@
 import json
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from medseg.data.cases import find_cases
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.splits import split_by_patient
+from medseg.data.synthetic import SYNTHETIC
 from medseg.hardware.device import find_hardware
 from medseg.inference.config import TrainPredictConfig
 from medseg.model.checkpoint import load_checkpoint
@@ -16,11 +18,10 @@ from medseg.model.config import ModelConfig
 from medseg.tracking.config import TrackingConfig
 from medseg.training.config import TrainingConfig
 from medseg.training.recipe import Recipe
-from medseg.training.train import train
-
-pytestmark = pytest.mark.slow
+from medseg.training.train import Trained, train
 
 
+@pytest.mark.slow
 def test_a_hook_ends_a_training_which_is_finished_and_recorded(
     png_folder: Path, tmp_path: Path, tracking: TrackingConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -49,3 +50,12 @@ def test_a_hook_ends_a_training_which_is_finished_and_recorded(
     assert trained.describe().startswith("test Dice: ")
     assert signal.getsignal(signal.SIGTERM) is handler
     assert capsys.readouterr() == ("", "")  # the library logs; only commands print
+
+
+@pytest.mark.parametrize(
+    ("data", "said"), [(SYNTHETIC, f"test Dice ({SYNTHETIC}): "), ("synthetic_pilot", "test Dice: ")]
+)
+def test_only_phantoms_are_called_synthetic(data: str, said: str) -> None:
+    summary = {"data": data, "test": {"dice_a": 0.5, "miou": 0.5}, "model": "best.pt", "research_use": ""}
+    run = SimpleNamespace(name="run", ui_command="mlflow ui")
+    assert Trained(summary, run).describe().startswith(f"{said}a 0.5000; mIoU 0.5000\n")  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 from medseg.errors import RadiographError
 from medseg.radiograph.dicom.fragments import read_pixel_data
-from medseg.radiograph.image import MAX_PIXELS, check_size
+from medseg.radiograph.image import MAX_PIXELS, check_image_size
 from medseg.radiograph.kind import starts_like_dicom
 from medseg.radiograph.source import BROKEN_BYTES, refusing
 
@@ -202,7 +202,7 @@ def read_pixel_format(dataset: Dataset, warnings: list[str], allocations: tuple[
     if missing or not photometric:
         raise RadiographError(f"{', '.join(missing)} missing; nothing is guessed")
     rows, columns, allocated, stored, representation, samples = (value or 0 for value in stated.values())
-    check_size(rows, columns)
+    check_image_size(rows, columns)
     if allocated not in allocations:
         raise RadiographError(f"BitsAllocated is {allocated}; one of {allocations} can be read")
     if not 1 <= stored <= allocated:

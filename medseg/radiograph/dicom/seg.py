@@ -13,7 +13,7 @@ from medseg.errors import RadiographError
 from medseg.radiograph.dicom.decode import decode_frames
 from medseg.radiograph.dicom.header import integer, items, numbers, read_dataset, read_pixel_format, text, uid, values
 from medseg.radiograph.dicom.read import is_segmentation_class
-from medseg.radiograph.image import check_size
+from medseg.radiograph.image import check_image_size
 from medseg.radiograph.kind import identify
 from medseg.radiograph.source import open_source
 
@@ -84,7 +84,7 @@ def _frames(dataset: Dataset) -> NDArray[Any]:
     warnings: list[str] = []
     form = read_pixel_format(dataset, warnings, allocations=(1, 8, 16))
     count = integer(dataset, "NumberOfFrames") or 1
-    check_size(count * form.rows, form.columns)
+    check_image_size(count * form.rows, form.columns)
     return decode_frames(dataset, form, count, warnings)
 
 
