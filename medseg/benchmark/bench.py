@@ -21,7 +21,6 @@ from medseg.data.loaders import CachedCases, cache_cases
 from medseg.data.splits import Splits, split_by_patient
 from medseg.data.synthetic import find_data
 from medseg.errors import ConfigError
-from medseg.hardware.cpu import limit_threads
 from medseg.hardware.device import find_hardware
 from medseg.model.checkpoint import ModelCard, load_model
 from medseg.model.config import ModelConfig
@@ -42,7 +41,6 @@ class Bench:
         self.recipe, self.settings, self.folder = recipe, recipe.benchmark, folder
         self.hardware = find_hardware(recipe.train.device, recipe.train.precision, recipe.train.channels_last)
         self.device = self.hardware.device
-        limit_threads(self.hardware)
         self._cases: dict[tuple[str, tuple[int, int]], CachedCases] = {}
         seed_everything(recipe.seed)
 

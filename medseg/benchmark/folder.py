@@ -23,8 +23,10 @@ from medseg.errors import DataError
 from medseg.folder.job import build_job
 from medseg.folder.journal import JOURNAL_NAME, Journal
 from medseg.folder.pool import Workers, start_server
+from medseg.folder.progress import Tally
 from medseg.folder.report import report_passes
 from medseg.folder.stages import FolderPrediction
+from medseg.folder.system import check_system
 from medseg.inference.choice import build_backend
 from medseg.inference.config import FolderPredictConfig, InputConfig
 from medseg.inference.models import LoadedModel
@@ -47,6 +49,7 @@ _SECONDS = 1.0  # of the network alone, at least, in a turn
 def measure_folder(bench: Bench) -> Iterator[Contest]:
     """One contest for each width: the network alone, and `predict_dicom`'s way from and to files of several kinds."""
     settings = bench.settings
+    check_system()
     start_server({format for _, format in _WAYS.values()})
     with tempfile.TemporaryDirectory(dir=bench.folder) as name:
         folders = {syntax: Path(name) / syntax for syntax, _ in _WAYS.values()}
@@ -132,7 +135,8 @@ class FolderRun:
         job = build_job(self.model, self.predictor.backend, self.predictor.decision, given, output, report)
         with Journal(folder / JOURNAL_NAME) as journal, Workers(None, given, folder) as workers:
             prediction = FolderPrediction(job, self.predictor, workers, journal)
-            (tally,) = report_passes(prediction, folder, given, report, {}, quiet=True)
+            *_, tally = report_passes(prediction, folder, given, report, {}, quiet=True)
+            assert isinstance(tally, Tally)
             seconds = tally.seconds
         if not tally.predicted:
             reasons = dict(sorted(tally.reasons.items()))

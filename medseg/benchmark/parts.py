@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 
 from medseg.benchmark.bench import Bench
 from medseg.benchmark.config import Part
@@ -12,7 +13,8 @@ from medseg.benchmark.limit import measure_limit
 from medseg.benchmark.prediction import measure_prediction
 from medseg.benchmark.time_to_dice import measure_time_to_dice
 from medseg.benchmark.training import measure_training
-from medseg.hardware.cpu import keep_freed_memory
+from medseg.hardware.compiler import compiling
+from medseg.hardware.cpu import freed_memory_kept, threads_limited
 
 _logger = logging.getLogger(__name__)
 _PARTS: Mapping[Part, Callable[[Bench], Iterator[Contest]]] = {
@@ -30,11 +32,12 @@ def measure_parts(bench: Bench) -> Iterator[Contest]:
     Always in one order, training last: it changes how the process takes memory, as `fit_network` does. That is to the
     advantage of the article's training too, which makes ratios a little too small.
     """
-    for part, measure in _PARTS.items():
-        if part not in bench.settings.parts:
-            continue
-        if part in ("training", "time_to_dice") and bench.device.type == "cpu":
-            keep_freed_memory()
-        start = time.monotonic()
-        yield from measure(bench)
-        _logger.info("%s: %.0f s", part, time.monotonic() - start)
+    with threads_limited(bench.hardware), compiling(), ExitStack() as held:
+        for part, measure in _PARTS.items():
+            if part not in bench.settings.parts:
+                continue
+            if part in ("training", "time_to_dice") and bench.device.type == "cpu":
+                held.enter_context(freed_memory_kept())
+            start = time.monotonic()
+            yield from measure(bench)
+            _logger.info("%s: %.0f s", part, time.monotonic() - start)

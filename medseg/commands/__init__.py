@@ -1,1 +1,15 @@
-"""One page a command: its sections and a main that reads as the data flow."""
+"""The commands, a page each: its settings, a `run` that reads as the data flow, and a `main` that prints."""
+
+COMMANDS = {
+    "train": ("train_xray", "train a network on images and masks"),
+    "evaluate": ("evaluate_xray", "measure how good a model is, on images with masks"),
+    "predict": ("predict_dicom", "segment every radiograph in a folder"),
+    "check": ("check_data", "check a data set before training on it"),
+    "cross-validate": ("cross_validate", "train one network per fold, and score each case by an unseen network"),
+    "quantize": ("quantize_xray", "quantize a model to int8, which is faster on many CPUs"),
+    "benchmark": ("benchmark", "measure the speed of this machine"),
+    "demo": ("demo", "try everything on synthetic radiographs, in a few minutes"),
+    "ui": ("ui", "open the MLflow UI on the recorded runs"),
+    "completion": ("completion", "print a script that completes commands and settings in bash or zsh"),
+}
+"""By the word that is typed after `medseg`: the page, and what the command does."""

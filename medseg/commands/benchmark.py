@@ -1,16 +1,19 @@
-"""Measure this machine, and medseg beside the article's loops on it. Research use only. Not for clinical use.
+"""Measure the speed of this machine, and of medseg beside the article's code. Research use only. Not for clinical use.
 
-usage: python -m pipelines.benchmark [FILE.yaml] [benchmark.parts=[limit,prediction]] [section.key=value ...]
+usage: medseg benchmark [RECIPE] [benchmark.parts=[limit,prediction]] [section.key=value ...]
+       In the repository, python -m pipelines.benchmark takes the same arguments.
 
-Who is compared takes turns in one run. Prints a table, and writes benchmark.json (all figures), benchmark.png (a chart)
-and an MLflow run. Ratios hold between machines better than times do; close other programs before.
-FILE.yaml may be one of train_xray: data, model, loss, optim, train and so on are those of the training that runs
-for benchmark.dice, on phantoms unless data.root is given; nothing else depends on model and preprocess.
-The article's training loop, as written, also writes a picture each step and its weights every ten (in "article, nothing
-saved" it does not); ours is the step alone, without validation and saving. A folder's decode and write shares are sums
-over processes, which may exceed 100%. "Dice with fp32" is of a network of benchmark.fit_seconds, unsure of small
-organs; benchmark.model=M takes a trained one.
-A quarter of an hour on two cores. Exit code 0: measured; 1: failed under way; 2: could not start; 130, 143: stopped.
+The programs that are compared take turns in one run. The command prints a table, and writes benchmark.json (all
+figures), benchmark.png (a chart) and an MLflow run. It takes a quarter of an hour on two cores. Close other programs
+first. Ratios carry over to other machines better than times do.
+RECIPE may be a recipe of the train command. Its settings are those of the training that runs for benchmark.dice. That
+training uses phantoms unless data.root is given. The other parts do not depend on model and preprocess.
+The article's training loop, as published, writes an image at each step and its weights at every tenth step. The row
+"article, nothing saved" is the same loop without writing. The rows of medseg are the training step alone, without
+validation and saving.
+The decode and write shares of a folder are sums over processes, and may exceed 100%. "Dice with fp32" belongs to a
+network that was trained for benchmark.fit_seconds; benchmark.model=M takes a trained model.
+Exit code 0: measured; 1: failed; 2: could not start; 130, 143: stopped by a signal.
 """
 
 from collections.abc import Sequence

@@ -1,15 +1,17 @@
-"""Look at a data set before anyone trains on it. Research use only. Not for clinical use.
+"""Check a data set before training on it. Research use only. Not for clinical use.
 
-usage: python -m pipelines.check_data [FILE.yaml] data.root=DIR [section.key=value ...]
+usage: medseg check [RECIPE] data.root=DIR [section.key=value ...]
+       In the repository, python -m pipelines.check_data takes the same arguments.
 
-FILE.yaml may be one of train_xray: what a check has no use for is skipped there.
-Reads every image and mask once, prints what it finds, writes check.json and check.html (with pictures) to output.dir.
-An error is what train_xray refuses; a warning will probably harm a model or its scores; an info is worth a look.
-Exit code 0: no error; 1: an error was found, or it failed under way; 2: could not start; 130, 143: stopped.
+RECIPE may be a recipe of the train command. Its settings that a check does not need are skipped.
+The command reads every image and mask once, prints the findings, and writes check.json and check.html to output.dir.
+Training refuses a data set with an error. A warning probably harms a model or its scores. An info is worth a look.
+Exit code 0: no error; 1: an error was found, or the check failed; 2: could not start; 130, 143: stopped by a signal.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import NonNegativeInt, model_validator
 
@@ -17,6 +19,9 @@ from medseg.config import ExistingPath, Section, parse_args
 from medseg.data.config import DataSetConfig, PreprocessConfig, SplitConfig, share_seed
 from medseg.output.config import OutputConfig
 from medseg.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from medseg.report.check import Checked
 
 
 class CheckedDataConfig(DataSetConfig):
@@ -50,20 +55,24 @@ class CheckDataConfig(Section):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Look at every case once, report what is wrong, and say whether that must be mended before training."""
-    config = parse_args(CheckDataConfig, argv)
+    """Check a data set, print the findings, and return 1 if one of them is an error."""
+    checked = run(parse_args(CheckDataConfig, argv))
+    print(checked.describe())
+    return int(checked.has_errors)
+
+
+def run(config: CheckDataConfig) -> "Checked":
+    """Read every case once, and report what is wrong with the data set. Raises `MedsegError`."""
     from medseg.checks.run import check_cases, describe_set
     from medseg.data.case import as_text
     from medseg.data.cases import list_cases
     from medseg.data.findings import Findings
     from medseg.output.folder import claim_folder
-    from medseg.report.check import describe_check, write_check
+    from medseg.report.check import write_check
 
     findings = Findings(config.data.root)
     found = list_cases(config.data, findings)
     with claim_folder(config.output.dir) as folder:
         surveys, splits = check_cases(found, config.data, config.split, config.preprocess, findings)
         totals = {"data": as_text(config.data.root), **describe_set(found, surveys, splits)}
-        write_check(folder, totals, findings.listed(), surveys, found)
-        print(describe_check(totals, findings.listed(), folder))
-    return int(any(finding.severity == "error" for finding in findings.listed()))
+        return write_check(folder, totals, findings.listed(), surveys, found)

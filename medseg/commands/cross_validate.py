@@ -1,19 +1,22 @@
-"""Train one U-Net a fold and score every case by the one that has not seen it. Research use only. Not for clinical use.
+"""Train one network per fold, and score each case by an unseen network. Research use only. Not for clinical use.
 
-usage: python -m pipelines.cross_validate [FILE.yaml] [split.folds=5] [section.key=value ...]
+usage: medseg cross-validate [RECIPE] [split.folds=5] [section.key=value ...]
+       In the repository, python -m pipelines.cross_validate takes the same arguments.
 
-Everything is as for train_xray, once a fold: fold k is what split.folds=5 split.fold=k trains, and the budgets
-train.minutes and train.epochs are those of each fold. Writes fold<k>/ (best.pt, last.pt, summary.json, ...) and
-summary.json, whose `test` has the scores over all cases with 95 % intervals by patient, to output.dir, which is itself
-a model: `model=DIR` of predict_dicom and evaluate_xray takes all folds as an ensemble.
-Run it again to go on where it was stopped: finished folds stay, an unfinished one goes on from its last.pt. Where
-settings that decide the result have changed it stops and names them; train.resume=false begins anew.
+Each fold is trained as the train command does with split.folds=5 split.fold=k. The budgets train.minutes and
+train.epochs apply to each fold.
+The command writes fold<k>/ (best.pt, last.pt, summary.json and more) and summary.json to output.dir. The object `test`
+of summary.json has the scores over all cases, with 95 % intervals by patient.
+output.dir is itself a model: the predict and evaluate commands take model=DIR as the ensemble of all folds.
+Run the same command again to resume: finished folds stay, and an unfinished fold resumes from its last.pt. If settings
+that affect the result have changed, the command stops and names them. train.resume=false starts again.
+Exit code 0: done; 1: failed while training; 2: bad configuration or data; 130, 143: stopped by a signal.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -23,6 +26,9 @@ from medseg.data.config import SplitConfig
 from medseg.output.config import TrainOutputConfig
 from medseg.training.config import TrainingConfig
 from medseg.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from medseg.report.evaluation import CrossValidated
 
 
 class CrossSplitConfig(SplitConfig):
@@ -76,8 +82,15 @@ class CrossValidateConfig(Recipe):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train one network a fold, score every case by the one that has not seen it, and record all of it."""
-    config = parse_args(CrossValidateConfig, argv)
+    """Train and score all folds, and print the scores of each as soon as it ends."""
+    print(run(parse_args(CrossValidateConfig, argv), say=print).describe())
+
+
+def run(config: CrossValidateConfig, say: Callable[[str], None] = lambda text: None) -> "CrossValidated":
+    """Train one network per fold, score each case by the network that has not seen it, and record everything.
+
+    `say` gets the scores of each fold as soon as it ends. Raises `MedsegError`.
+    """
     from medseg.data.cases import find_cases
     from medseg.data.synthetic import find_data
     from medseg.evaluation.cross_validation import describe_parent, find_begun, pool_folds, record_begin, record_pooled
@@ -85,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from medseg.hardware.device import find_hardware
     from medseg.model.unet import check_size
     from medseg.output.folder import claim_folder
-    from medseg.report.evaluation import describe_cross_validation, write_evaluation
+    from medseg.report.evaluation import CrossValidated, write_evaluation
     from medseg.tracking.lifecycle import start_run
 
     check_size(config.preprocess.size, config.model)
@@ -96,12 +109,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         folds = build_folds(found, config)
         begun = find_begun(config, folder)
         findings = check_folds(folds, found, data, resumed=begun is not None)
-        with start_run(**describe_parent(config, data, begun)) as run:
-            record_begin(run, config, findings, folder, fresh=begun is None)
-            for trained in train_folds(folds, data, hardware, run):
-                print(trained.describe())
+        with start_run(**describe_parent(config, data, begun)) as mlflow_run:
+            record_begin(mlflow_run, config, findings, folder, fresh=begun is None)
+            for trained in train_folds(folds, data, hardware, mlflow_run):
+                say(trained.describe())
             evaluation = pool_folds(config, data, hardware, folds, found)
             write_evaluation(evaluation, folder)
-            summary = record_pooled(run, evaluation, folds, folder)
-            print(describe_cross_validation(evaluation, summary, run))
+            summary = record_pooled(mlflow_run, evaluation, folds, folder)
         write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    return CrossValidated(evaluation, folder, summary, mlflow_run)

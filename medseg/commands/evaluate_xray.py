@@ -1,16 +1,18 @@
-"""Find out how good a model is, and where it fails. Research use only. Not for clinical use.
+"""Measure how good a model is, and where it fails. Research use only. Not for clinical use.
 
-usage: python -m pipelines.evaluate_xray [FILE.yaml] model=M data.root=DIR [output.dir=OUT] [compare=M2] [by=[site]]
+usage: medseg evaluate [FILE.yaml] model=M data.root=DIR [output.dir=OUT] [compare=M2] [by=[site]]
+       In the repository, python -m pipelines.evaluate_xray takes the same arguments.
 
-M is a model file (best.pt), a list of these or a folder of cross_validate (an ensemble), or an MLflow address
-(runs:/<id>/model, models:/name@alias). Writes metrics.json, per_case.csv and report.html, and records them in the run
-that trained the model. Cases that the model was trained or validated on are left out, unless data.subset=all.
-Exit code 0; 1: failed under way; 2: bad configuration, data or model; 130, 143: stopped.
+M is a model file (best.pt), a list of model files (an ensemble), the output folder of a cross-validation (an ensemble),
+or an MLflow address (runs:/<id>/model, models:/name@alias).
+The command writes metrics.json, per_case.csv and report.html to output.dir, and records them in MLflow below the run
+that trained the model. It leaves out cases that the model was trained or validated on, unless data.subset=all.
+Exit code 0: done; 1: failed; 2: bad configuration, data or model; 130, 143: stopped by a signal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import model_validator
 
@@ -20,6 +22,9 @@ from medseg.evaluation.config import EvaluationConfig
 from medseg.inference.config import Addresses, ModelPredictConfig
 from medseg.output.config import OutputConfig
 from medseg.tracking.config import EvaluateTrackingConfig
+
+if TYPE_CHECKING:
+    from medseg.report.evaluation import Evaluated
 
 _DECISION = ("threshold", "tta", "components", "fill_holes")
 """Settings of `predict` that change the masks; a model file has its own, or none."""
@@ -56,22 +61,29 @@ class EvaluateXrayConfig(EvaluationConfig):
         given += ["data.subset=all"] if self.data.subset == "all" else []
         if self.tracking.promote and given:
             raise ValueError(
-                f"tracking.promote=true: leave away {', '.join(given)}; a champion is chosen on cases that it has not "
-                "seen, as its file says that masks are made"
+                f"tracking.promote=true: remove {', '.join(given)}. A champion is chosen on unseen cases, "
+                "with the masks that its model file describes"
             )
         return self
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure a model on the cases it has not seen, and report."""
-    config = parse_args(EvaluateXrayConfig, argv)
+    """Measure a model, and print its scores and where the report is."""
+    run(parse_args(EvaluateXrayConfig, argv), say=print)
+
+
+def run(config: EvaluateXrayConfig, say: Callable[[str], None] = lambda text: None) -> "Evaluated":
+    """Measure a model on the cases it has not seen, report, and record the evaluation.
+
+    `say` gets the scores, and then what was recorded. Raises `MedsegError`.
+    """
     from medseg.data.cases import find_cases
     from medseg.evaluation.candidate import place_model, read_as
     from medseg.evaluation.review import find_training_run, review_evaluation
     from medseg.evaluation.rival import evaluate_against, find_rival
     from medseg.inference.models import load_models
     from medseg.output.folder import claim_folder
-    from medseg.report.evaluation import describe_evaluation, write_evaluation
+    from medseg.report.evaluation import write_evaluation
     from medseg.tracking.store import check_store
 
     model = load_models(config.model, config.tracking, config.predict)
@@ -82,8 +94,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_store(config.tracking)
     with claim_folder(config.output.dir) as folder:
         evaluation = evaluate_against(rival, candidate, found, config.data, config, is_named=bool(config.compare))
-        write_evaluation(evaluation, folder)
-        print(describe_evaluation(evaluation, folder))
+        evaluated = write_evaluation(evaluation, folder)
+        say(evaluated.describe())
         run_id = find_training_run(config.model, model)
-        for said in review_evaluation(evaluation, folder, config.tracking, run_id):
-            print(said)
+        for text in review_evaluation(evaluation, folder, config.tracking, run_id):
+            say(text)
+    return evaluated

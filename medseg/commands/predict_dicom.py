@@ -1,15 +1,18 @@
 """Segment every radiograph in a folder with a trained model. Research use only. Not for clinical use.
 
-usage: python -m pipelines.predict_dicom [FILE.yaml] model=M input.dir=DIR [output.dir=OUT] [output.formats=[seg,png]]
+usage: medseg predict [FILE.yaml] model=M input.dir=DIR [output.dir=OUT] [output.formats=[seg,png]]
+       In the repository, python -m pipelines.predict_dicom takes the same arguments.
 
-M is a model file (best.pt), a list of these or a folder of cross_validate (an ensemble), or an MLflow address
-(runs:/<id>/model, models:/name@alias). Writes report.csv and report.jsonl, one row for each file that was met,
-summary.json, and the masks. Run it again to go on where it was stopped.
-Exit code 0: all done or skipped; 1: some rejected, or failed under way; 2: could not start; 130, 143: stopped.
+M is a model file (best.pt), a list of model files (an ensemble), the output folder of a cross-validation (an ensemble),
+or an MLflow address (runs:/<id>/model, models:/name@alias).
+The command writes the masks, summary.json, and report.csv and report.jsonl, which have one row for each file it met.
+Run the same command again to resume. This command needs Linux.
+Exit code 0: all files done or skipped; 1: some files rejected, or the run failed; 2: could not start; 130, 143: stopped
+by a signal.
 """
 
-from collections.abc import Sequence
-from typing import Self, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Self, get_args
 
 from pydantic import model_validator
 
@@ -17,6 +20,11 @@ from medseg.config import Section, parse_args
 from medseg.inference.config import Addresses, FolderPredictConfig, InputConfig
 from medseg.output.config import Format, PredictOutputConfig, ReportConfig
 from medseg.tracking.config import StoreConfig
+
+if TYPE_CHECKING:
+    from medseg.folder.progress import Tally
+    from medseg.folder.report import Row
+    from medseg.inference.models import LoadedModel
 
 
 class PredictDicomConfig(Section):
@@ -45,33 +53,46 @@ class PredictDicomConfig(Section):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Predict every file of a folder, report on each, and say whether some were rejected."""
+    """Predict every file of a folder, print how it went, and return 1 if some files were rejected."""
     config = parse_args(PredictDicomConfig, argv)
+    rejected = 0
+    for item in run(config):
+        if not isinstance(item, Mapping):
+            print(item.describe(config.output.dir, hashed=config.report.paths == "hashed"), flush=True)
+            rejected = item.rejected
+    return 1 if rejected else 0
+
+
+def run(config: PredictDicomConfig, loaded: "LoadedModel | None" = None) -> "Iterator[Row | Tally]":
+    """Predict every file of a folder: the row of each file, and the tally after all rows of a pass.
+
+    The report is written before the tally comes. `loaded` is the model, if it is in memory already. To be iterated to
+    the end, or closed. Raises `MedsegError`.
+    """
+    from medseg.folder.system import check_system
+
+    check_system()
     from medseg.folder.pool import Workers, start_server
 
-    start_server(config.output.formats)  # which imports what its processes need while this one goes on
+    start_server(config.output.formats)  # it imports what workers need while this process continues
     from medseg.folder.job import build_job
     from medseg.folder.journal import JOURNAL_NAME, Journal
-    from medseg.folder.report import describe_tally, report_passes
+    from medseg.folder.report import report_passes
     from medseg.folder.stages import FolderPrediction
     from medseg.inference.choice import build_backend
-    from medseg.inference.models import load_models
+    from medseg.inference.models import adjust_model, load_models
     from medseg.inference.predictor import build_predictor
     from medseg.output.folder import claim_folder
     from medseg.output.writers import RESULTS
     from medseg.signals import signals_deferred
 
-    rejected = 0
     with claim_folder(config.output.dir, RESULTS) as folder, Journal(folder / JOURNAL_NAME) as journal:
-        model = load_models(config.model, config.tracking, config.predict)
+        model = adjust_model(loaded or load_models(config.model, config.tracking), config.predict)
         backend = build_backend(config.predict, model, journal.backend)
         journal.keep_backend(backend.name)
         predictor = build_predictor(model, backend, config.predict)
         job = build_job(model, backend.name, predictor.decision, config.input, config.output, config.report)
         with Workers(config.predict.workers, config.input, folder) as workers, signals_deferred() as pending:
             prediction, settings = FolderPrediction(job, predictor, workers, journal), config.model_dump(mode="json")
-            for tally in report_passes(prediction, folder, config.input, config.report, settings, pending.came):
-                print(describe_tally(tally, folder, config.report), flush=True)
-                rejected = tally.rejected
+            yield from report_passes(prediction, folder, config.input, config.report, settings, pending.came)
             pending.raise_if_came()
-    return 1 if rejected else 0

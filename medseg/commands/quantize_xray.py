@@ -1,12 +1,15 @@
-"""Make a model faster on processors: its convolutions in int8. Research use only. Not for clinical use.
+"""Quantize a model to int8, which is faster on many CPUs. Research use only. Not for clinical use.
 
-usage: python -m pipelines.quantize_xray model=best.pt data.root=DIR [output.dir=OUT] [quantize.max_dice_loss=0.002]
+usage: medseg quantize [FILE.yaml] model=best.pt data.root=DIR [output.dir=OUT] [quantize.max_dice_loss=0.002]
+       In the repository, python -m pipelines.quantize_xray takes the same arguments.
 
-DIR is the data set of the training. Ranges are measured on training cases, the loss on the others: Dice of each class,
-on average and in the worst case, and the cardiothoracic ratio. Writes quantization.json and, unless the loss is above a
-limit, int8.pt: the model with its network also in int8, which predict_dicom and evaluate_xray run where that is faster.
-Needs the extra: pip install 'medseg[openvino]'.
-Exit code 0; 1: the loss is too great, or failed under way; 2: bad configuration, data or model; 130, 143: stopped.
+DIR is the data set that the model was trained on. The command measures value ranges on training cases. On the other
+cases it measures what int8 loses: Dice of each class, on average and in the worst case, and the cardiothoracic ratio.
+It writes quantization.json and, unless a loss is above its limit, int8.pt: the model, with its network also in int8.
+The predict and evaluate commands run int8.pt in int8 if that is faster.
+This command needs the extra openvino: pip install 'medseg[openvino]'.
+Exit code 0: quantized; 1: the loss is above a limit, or the command failed; 2: bad configuration, data or model;
+130, 143: stopped by a signal.
 """
 
 from collections.abc import Sequence
@@ -34,7 +37,7 @@ class QuantizeOutputConfig(OutputConfig):
 
 
 class QuantizeXrayConfig(Section):
-    """One quantisation."""
+    """One quantization."""
 
     model: str
     """The model: a file, a folder with best.pt, or an MLflow address."""

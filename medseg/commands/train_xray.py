@@ -1,14 +1,22 @@
 """Train a U-Net on radiographs and record the run in MLflow. Research use only. Not for clinical use.
 
-usage: python -m pipelines.train_xray [FILE.yaml] [section.key=value ...]
+usage: medseg train [RECIPE] [section.key=value ...]
+       In the repository, python -m pipelines.train_xray takes the same arguments.
 
-Without data.root it trains on synthetic phantoms. Writes best.pt, last.pt, summary.json and config.yaml to output.dir.
+RECIPE is a YAML file, or the name of a recipe that comes with medseg, such as chest_xray.
+Without data.root, the command trains on synthetic radiographs (phantoms).
+It writes best.pt (the model), last.pt (the checkpoint to resume from), summary.json and config.yaml to output.dir.
+Exit code 0: trained; 1: failed while training; 2: bad configuration or data; 130, 143: stopped by a signal.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from medseg.config import parse_args
 from medseg.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from medseg.training.train import Trained
 
 
 class TrainXrayConfig(Recipe):
@@ -16,8 +24,12 @@ class TrainXrayConfig(Recipe):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Train one network and record the run."""
-    config = parse_args(TrainXrayConfig, argv)
+    """Train one network, and print its scores and where it is."""
+    print(run(parse_args(TrainXrayConfig, argv)).describe())
+
+
+def run(config: TrainXrayConfig) -> "Trained":
+    """Train one network and record the run. Raises `MedsegError`."""
     from medseg.data.cases import find_cases
     from medseg.data.splits import split_by_patient
     from medseg.data.synthetic import find_data
@@ -32,5 +44,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     with claim_folder(config.output.dir, MASKS) as folder:
         data = find_data(config.data, config.phantom, folder)
         splits = split_by_patient(find_cases(data), config.split)
-        trained = train(config, data, splits, hardware, folder)
-        print(trained.describe())
+        return train(config, data, splits, hardware, folder)

@@ -1,8 +1,19 @@
 """The settings of commands: described and constrained sections, and how they are given, shown and written."""
 
-from medseg.config.arguments import parse_args
+from medseg.config.arguments import Given, build_config, parse_args
 from medseg.config.help import format_help
 from medseg.config.section import ExistingPath, Section, expand_home, flatten, leaf_fields
 from medseg.config.text import to_yaml
 
-__all__ = ["ExistingPath", "Section", "expand_home", "flatten", "format_help", "leaf_fields", "parse_args", "to_yaml"]
+__all__ = [
+    "ExistingPath",
+    "Given",
+    "Section",
+    "build_config",
+    "expand_home",
+    "flatten",
+    "format_help",
+    "leaf_fields",
+    "parse_args",
+    "to_yaml",
+]

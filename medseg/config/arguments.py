@@ -1,8 +1,8 @@
-"""The words of a command line, `FILE.yaml` and `section.key=value` -> one validated configuration, or all problems."""
+"""Recipes and settings, from a command line or from Python -> one validated configuration, or all problems at once."""
 
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from medseg.config.help import format_help
+from medseg.config.recipes import list_recipes, suggest_recipe
 from medseg.config.section import Section, leaf_fields, leaf_types
 from medseg.config.text import UNREADABLE, Loader
 from medseg.errors import ConfigError
@@ -20,35 +21,51 @@ from medseg.errors import ConfigError
 S = TypeVar("S", bound=Section)
 
 
-def parse_args(config: type[S], argv: Sequence[str] | None = None) -> S:
-    """The configuration of a command: defaults, then `FILE.yaml`, then each `section.key=value`, validated once.
+Given = str | os.PathLike[str] | Mapping[str, Any]
+"""A recipe by name or path, `section.key=value` as text, or settings by their keys: `{"data.root": folder}`."""
 
-    Text is taken as it stands, `${...}` too: nothing is looked up or executed. Prints help and exits with 0 on `-h` or
-    `--help`. Raises `ConfigError` that lists every problem at once.
+
+def parse_args(config: type[S], argv: Sequence[str] | None = None) -> S:
+    """The configuration of a command line; the words of this process without `argv`.
+
+    Prints help and exits with 0 on `-h` or `--help`. Raises as `build_config` does.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if {"-h", "--help"} & set(arguments):
         with suppress(BrokenPipeError):  # nobody reads on, as behind `| head`
             print(format_help(config), flush=True)
         raise SystemExit(0)
+    return build_config(config, arguments)
+
+
+def build_config(config: type[S], given: Iterable[Given]) -> S:
+    """The defaults, changed by each recipe and setting that is `given`, in order, and validated once.
+
+    Text is taken literally, `${...}` too: nothing is looked up or executed. Raises `ConfigError` that lists every
+    problem at once.
+    """
     own = {key: field for key, field, _ in leaf_fields(config)}
     recipe = config.recipe or config
     foreign = [key for key, *_ in leaf_fields(recipe)]
     problems: list[str] = []
-    given: dict[str, Any] = {}
-    for argument in arguments:
-        for key, value in _read_argument(argument, own, foreign, recipe.earlier, problems).items():
-            both = isinstance(value, dict) and isinstance(given.get(key), dict)
-            given[key] = given[key] | value if both else value
+    settings: dict[str, Any] = {}
+    for word in given:
+        if isinstance(word, Mapping):
+            read = _pick_own(word, own, (), problems)
+        else:
+            read = _read_argument(os.fspath(word), own, foreign, recipe.earlier, problems)
+        for key, value in read.items():
+            both = isinstance(value, dict) and isinstance(settings.get(key), dict)
+            settings[key] = settings[key] | value if both else value
     try:
-        parsed = config.model_validate(_nest(given))
+        built = config.model_validate(_nest(settings))
     except ValidationError as error:
         raise _listed(problems + _describe(error, own)) from error
     except OSError as error:  # a validator that looks at a path no system can have
         raise _listed([*problems, f"{error.filename}: {error.strerror}"]) from error
     if problems:
         raise _listed(problems)
-    return parsed
+    return built
 
 
 def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,20 +142,19 @@ def _read_value(text: str, field: FieldInfo | None) -> Any:
 
 
 def _read_yaml(path: str, problems: list[str]) -> dict[Any, Any]:
-    """The tree of settings in a YAML file; empty, with a problem, where it cannot be read."""
-    usage = "arguments are [FILE.yaml] [section.key=value ...]"
+    """The tree of settings in a YAML file or a recipe; empty, with a problem, if it cannot be read."""
     if path.startswith("-"):
-        problems.append(f"unknown option '{path}'; {usage}")
+        problems.append(f"unknown option '{path}'; arguments are [RECIPE] [section.key=value ...]")
         return {}
     try:
-        with Path(path).open(encoding="utf-8") as file:
+        with _find_file(path).open(encoding="utf-8") as file:
             loaded = yaml.load(file, Loader)
         if isinstance(loaded, dict):
             return loaded
         if loaded is not None:
             problems.append(f"{path}: not a mapping of sections")
     except FileNotFoundError:
-        problems.append(f"{path}: no such file; {usage}")
+        problems.append(f"{path}: no such file and no such recipe; {suggest_recipe(path)}")
     except UnicodeDecodeError as error:
         problems.append(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})")
     except yaml.MarkedYAMLError as error:
@@ -147,6 +163,12 @@ def _read_yaml(path: str, problems: list[str]) -> dict[Any, Any]:
     except (OSError, *UNREADABLE) as error:
         problems.append(f"{path}: {getattr(error, 'strerror', None) or _first_line(error)}")
     return {}
+
+
+def _find_file(path: str) -> Path:
+    """The file at `path`; if there is none, the recipe of that name."""
+    file = Path(path)
+    return file if file.is_file() else list_recipes().get(path, file)
 
 
 def _is_section(key: str, keys: Collection[str]) -> bool:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from medseg.errors import RadiographError, StorageError
 from medseg.radiograph.image import digest_pixels
 
 T = TypeVar("T")
+_ZEROS = 1 << 24  # bytes written at a time
 Look = Callable[[Mapping[str, Any], Tensor, Tensor | None], T]
 """What shall be kept of a case, from its loaded item, the network's input and its masks at that size."""
 
@@ -226,14 +227,23 @@ def _allocate(shape: tuple[int, ...], kind: torch.dtype, path: Path | None) -> T
     count = int(np.prod(shape))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:  # all of it now: a mapping that meets a full disk kills the process
-            os.posix_fallocate(file.fileno(), 0, count * kind.itemsize)
+        with path.open("wb") as file:
+            _reserve(file, count * kind.itemsize)
         return torch.from_file(str(path), shared=True, size=count, dtype=kind).reshape(shape)
     except OSError as error:
         gib = count * kind.itemsize / 2**30
         raise StorageError(f"{path}: no {gib:.1f} GiB for the cache of cases: {error.strerror or error}") from error
     finally:
         path.unlink(missing_ok=True)  # the mapping holds it; the disk is free again however this process ends
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    """Take `size` bytes of the disk now: a mapping that meets a full disk later kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        for start in range(0, size, _ZEROS):
+            file.write(bytes(min(_ZEROS, size - start)))
 
 
 def _loader(cached: CachedCases, sampler: Any) -> DataLoader[dict[str, Any]]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from medseg.errors import CheckpointError, ConfigError
 from medseg.evaluation.result import Comparison, Evaluation
-from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
 from medseg.metrics.statistics import LEVEL, count_needed
 from medseg.tracking.config import StoreConfig
@@ -148,6 +147,6 @@ def _find_version(registry: Registry, run_id: str | None, model: str) -> str:
 
 
 def _read_champion(registry: Registry, config: StoreConfig, version: str) -> Champion:
-    model = load_models((f"models:/{registry.name}/{version}",), config, ModelPredictConfig())
+    model = load_models((f"models:/{registry.name}/{version}",), config)
     seen = frozenset((*model.card.train_digests, *model.card.validation_digests))
     return Champion(version, model.digest, model.card.classes, seen)

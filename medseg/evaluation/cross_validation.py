@@ -21,7 +21,6 @@ from medseg.evaluation.result import Evaluation
 from medseg.evaluation.review import log_evaluation
 from medseg.evaluation.summary import sum_up
 from medseg.hardware.device import Hardware
-from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
 from medseg.model.checkpoint import ANOTHER_RULE
 from medseg.notice import RESEARCH_USE
@@ -112,7 +111,7 @@ def pool_folds(
     """All cases as one evaluation, each scored by the model that has not seen it; its model is their ensemble."""
     measured = measure_folds(folds, found, data, hardware)
     paths = tuple(str(fold.folder / "best.pt") for fold in folds)
-    model = load_models(paths, recipe.tracking, ModelPredictConfig())
+    model = load_models(paths, recipe.tracking)
     classes, threshold = folds[0].splits.classes, recipe.predict.threshold
     evaluation = sum_up(
         measured,

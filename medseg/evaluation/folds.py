@@ -21,7 +21,6 @@ from medseg.evaluation.evaluate import number_patients
 from medseg.evaluation.per_case import CaseMeasurement, measure_case
 from medseg.hardware.device import Hardware
 from medseg.inference.backends import build_training_backend
-from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import load_models
 from medseg.inference.predictor import build_predictor
 from medseg.model.checkpoint import load_checkpoint
@@ -118,7 +117,7 @@ def _measure_fold(
     """The cases that the fold tests; `patients` has the number of each case's."""
     recipe, groups = fold.recipe, {FOLD: str(fold.number)}
     backend = build_training_backend(hardware)
-    model = load_models((str(fold.folder / "best.pt"),), recipe.tracking, ModelPredictConfig())
+    model = load_models((str(fold.folder / "best.pt"),), recipe.tracking)
     candidate = build_candidate(model, build_predictor(model, backend, recipe.predict), data, found)
 
     def measure(read: ReadCase, predicted: Tensor) -> CaseMeasurement:

@@ -38,7 +38,7 @@ def load_single(address: str, tracking: StoreConfig) -> LoadedModel:
     """The model. Raises `ConfigError` for an ensemble, or where the extra is missing; `CheckpointError`."""
     if not (is_installed() and is_installed("nncf")):
         raise ConfigError("quantize_xray needs OpenVINO and NNCF: pip install 'medseg[openvino]'")
-    model = load_models((address,), tracking, ModelPredictConfig())
+    model = load_models((address,), tracking)
     if len(model.networks) != 1:
         raise ConfigError(f"model: {address} holds {len(model.networks)} networks; they are quantised one by one")
     return model

@@ -1,23 +1,17 @@
 """What every file of a run is treated with."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
-from medseg.config import Section
 from medseg.folder.sink import FolderSink
 from medseg.folder.source import FolderSource
 from medseg.inference.config import InputConfig
+from medseg.inference.configuration import digest_settings
 from medseg.inference.decision import Decision
 from medseg.inference.models import LoadedModel
 from medseg.model.checkpoint import Accepts, Range, Reading
 from medseg.output.config import PredictOutputConfig, ReportConfig
 from medseg.radiograph.read import Exif, NiftiRows
-
-_ARITHMETIC = 2
-"""Raised where a backend or the restoring of masks computes otherwise than before under the same name."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +50,7 @@ class Job:
         return self._digest(*(field.name for field in fields(self) if field.name not in ("source", "sink")))
 
     def _digest(self, *names: str) -> str:
-        values = {name: getattr(self, name) for name in names} | {"arithmetic": _ARITHMETIC}
-        text = json.dumps(values, default=_plain, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest_settings({name: getattr(self, name) for name in names})
 
 
 def build_job(
@@ -91,11 +83,3 @@ def build_job(
         burned_in=output.burned_in,
         uids=report.uids,
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Section):
-        return value.model_dump(mode="json")
-    if isinstance(value, Mapping):
-        return dict(value)
-    return {field.name: getattr(value, field.name) for field in fields(value)}

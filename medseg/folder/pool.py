@@ -12,12 +12,13 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from ctypes import CDLL
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Self
 
 from medseg.errors import StorageError, WorkerError
@@ -36,7 +37,22 @@ def start_server(formats: Collection[str]) -> None:
     from multiprocessing import forkserver
 
     _context.set_forkserver_preload(["medseg.folder.write", *list_modules(formats)])
-    forkserver.ensure_running()
+    with _main_hidden():
+        forkserver.ensure_running()
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """The block in which new processes do not run the main module again, which a script without a guard could not bear.
+
+    Workers need nothing of it.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @dataclass(frozen=True)
@@ -60,7 +76,8 @@ class _Worker:
     def __init__(self, memory: int, scratch: Path) -> None:
         self.pipe, theirs = _context.Pipe()
         self.process = _context.Process(target=_serve, args=(theirs, memory, str(scratch)), daemon=True)
-        self.process.start()
+        with _main_hidden():
+            self.process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
         self.ready = False
         self.task: _Task | None = None

@@ -6,9 +6,12 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Self
 
 from tqdm import tqdm
+
+from medseg.notice import RESEARCH_USE
 
 _logger = logging.getLogger(__name__)
 _SECONDS = 10.0  # between two lines
@@ -33,6 +36,17 @@ class Tally:
     def seconds(self) -> float:
         """Time since the start."""
         return time.monotonic() - self.started
+
+    def describe(self, folder: Path, *, hashed: bool) -> str:
+        """How many files were predicted, skipped and rejected, and where in `folder` the report is, for a terminal.
+
+        `hashed` leaves out the path of the folder, which may name a patient.
+        """
+        counts = ", ".join(f"{self.statuses[name]} {name}" for name in ("done", "skipped", "rejected"))
+        lines = [f"{counts}; {self.predicted} predicted now, {self.predicted / self.seconds:.1f} images/s"]
+        lines += [f"  {reason} ({number})" for reason, number in self.reasons.most_common(10)]
+        path = Path("report.csv") if hashed else folder / "report.csv"
+        return "\n".join([*lines, f"report: {path}", RESEARCH_USE])
 
     def add(self, status: str, reason: str) -> None:
         """Count one file."""

@@ -1,16 +1,15 @@
 """What the journal keeps of a file, and which results stand for it."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
 
 from medseg.folder.examine import Examined, identify_file
 from medseg.folder.job import Job
 from medseg.folder.journal import Journal
 from medseg.folder.walk import Entry
-from medseg.output.writers import name_outputs
+from medseg.output.writers import choose_date, name_outputs
 
 _LIMITS = ("timeout", "memory", "crashed")  # reasons that another limit may remove
 _PASSING = ("changing", "unreadable", "killed")  # reasons that may be gone the next time
@@ -90,7 +89,7 @@ class Records:
     def choose_date(self, file: File, found: Examined) -> datetime:
         """The date of the results: the first time these were made, so that making them again changes no byte."""
         earlier = self._find_same(file, found)
-        return datetime.fromisoformat(earlier.date) if earlier is not None and earlier.date else _now()
+        return datetime.fromisoformat(earlier.date) if earlier is not None and earlier.date else choose_date()
 
     def renew(self, file: File, earlier: Record, found: Examined) -> Record:
         """The earlier record, of a file that was touched and has the same content."""
@@ -159,10 +158,3 @@ class Records:
             for name in names:
                 sink.sweep(name)
         return standing
-
-
-def _now() -> datetime:
-    """The present second, or SOURCE_DATE_EPOCH where builds shall be reproducible."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
-    return moment.astimezone().replace(microsecond=0)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from importlib.metadata import version
@@ -22,11 +22,14 @@ from medseg.inference.config import InputConfig
 from medseg.notice import RESEARCH_USE
 from medseg.output.config import ReportConfig
 from medseg.output.folder import set_aside
-from medseg.output.report import Report, encode_path, hash_path, name_columns
+from medseg.output.report import Cell, Report, encode_path, hash_path, name_columns
 
 _ROOT = b"input"  # the path under which the journal keeps which folder was predicted
 _PACKAGES = ("medseg", "torch", "pydicom", "highdicom", "SimpleITK", "nibabel", "numpy")
 _logger = logging.getLogger(__name__)
+
+Row = Mapping[str, Cell]
+"""A row of the report by column, as in `report.jsonl`."""
 
 
 def report_passes(
@@ -38,11 +41,12 @@ def report_passes(
     stopped: Callable[[], bool] = lambda: False,
     *,
     quiet: bool = False,
-) -> Iterator[Tally]:
+) -> Iterator[Row | Tally]:
     """Predict the source and write report and summary; with `input.watch` again whenever there is something new.
 
-    The tally of each walk, unless one that watches met nothing new. `settings` are those that the summary tells;
-    `quiet` shows no progress. Once `stopped`, the files under way are done and reported.
+    The row of each file, and after each pass through the source its tally, unless a pass that watches met nothing new.
+    `settings` are those that the summary shows; `quiet` shows no progress. Once `stopped`, the files that have begun
+    are finished and reported.
     """
     _claim_root(prediction, folder)
     source = prediction.job.source
@@ -51,18 +55,9 @@ def report_passes(
         passes = watch(source, prediction.is_known, input, stopped)
     for entries in passes:
         hashed, hidden = report.paths == "hashed", quiet or input.watch
-        tally = _report_pass(prediction, folder, entries, hashed, settings, stopped, quiet=hidden)
+        tally = yield from _report_pass(prediction, folder, entries, hashed, settings, stopped, quiet=hidden)
         if tally.predicted or not input.watch:
             yield tally
-
-
-def describe_tally(tally: Tally, folder: Path, report: ReportConfig) -> str:
-    """How many files were predicted, skipped and rejected, and where the report is."""
-    counts = ", ".join(f"{tally.statuses[name]} {name}" for name in ("done", "skipped", "rejected"))
-    lines = [f"{counts}; {tally.predicted} predicted now, {tally.predicted / tally.seconds:.1f} images/s"]
-    lines += [f"  {reason} ({number})" for reason, number in tally.reasons.most_common(10)]
-    path = Path("report.csv") if report.paths == "hashed" else folder / "report.csv"
-    return "\n".join([*lines, f"report: {path}", RESEARCH_USE])
 
 
 def _claim_root(prediction: FolderPrediction, folder: Path) -> None:
@@ -84,8 +79,8 @@ def _report_pass(
     stopped: Callable[[], bool],
     *,
     quiet: bool,
-) -> Tally:
-    """One walk through the source; `quiet` without progress and without what an earlier one has told."""
+) -> Generator[Row, None, Tally]:
+    """One pass through the source: its rows, then its tally. `quiet`: no progress, and no old rejections again."""
     job, tally = prediction.job, Tally()
     with (
         Progress(tally, job.source, shown=not quiet) as progress,
@@ -95,13 +90,14 @@ def _report_pass(
     ):
         for outcome in outcomes:
             record = outcome.record
-            report.write(_build_row(outcome, job, firsts, hashed))
+            row = report.write(_build_row(outcome, job, firsts, hashed))
             tally.add(record.status, record.reason)
             tally.predicted += outcome.fresh and record.status == "done"
             if record.status == "rejected" and (outcome.fresh or not quiet):
                 shown = record.id if hashed else encode_path(outcome.entry.path)
                 _logger.warning("rejected %s: %s", shown, record.reason)
             progress.show()
+            yield row
     if report.changed or not _is_complete(folder / "summary.json"):
         summary = _summarize(prediction, tally, settings, hashed)
         write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")

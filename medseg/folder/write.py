@@ -1,7 +1,7 @@
 """The results of one file, made in a process of their own: masks at the original size, measurements, files."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +13,10 @@ from medseg.errors import StorageError
 from medseg.folder.examine import Examined, locate
 from medseg.folder.job import Job
 from medseg.folder.pool import Lost, is_short_of_memory
-from medseg.inference.plausibility import find_empty, find_implausible
-from medseg.metrics.measurements import MEASUREMENTS, Measured, choose_measurements
+from medseg.inference.segment import segment
+from medseg.metrics.measurements import MEASUREMENTS
 from medseg.metrics.shape import measure_areas
-from medseg.output.writers import WRITERS, Results
+from medseg.output.writers import Results, write_formats
 
 
 @dataclass
@@ -47,44 +47,13 @@ def write_results(job: Job, found: Examined, predicted: NDArray[np.float32], dat
 
 def _make_results(job: Job, found: Examined, predicted: NDArray[np.float32], date: datetime) -> Written:
     started = time.perf_counter()
-    probabilities = torch.from_numpy(predicted)
-    masks = job.decision.masks(probabilities, found.size).numpy()
-    classes = job.decision.classes
-    warnings = find_empty(masks, classes)
-    warnings += find_implausible(job.decision.network_masks(probabilities).numpy(), classes, job.ranges)
-    measured = _measure(masks, classes, found.facts.get("view"), warnings)
+    classes, view = job.decision.classes, found.facts.get("view")
+    segmented = segment(job.decision, job.ranges, torch.from_numpy(predicted), found.size, view)
+    masks, measured, warnings = segmented.masks, segmented.measured, list(segmented.warnings)
     numbers = {each.name: measured[each.name].value if each.name in measured else None for each in MEASUREMENTS}
     shown, made_by = tuple(measured.values()), (job.model, job.configuration, found.content, date)
     results = Results(masks, classes, found.spacing_mm, shown, None, *made_by)
-    outputs = _write(job, found, results, warnings)
+    written = write_formats(found.taken, results, found.id, job.sink.path, warnings)
     facts = {**measure_areas(masks, classes, found.spacing_mm), **numbers}
+    outputs = {relative: job.sink.size(relative) for relative in written}
     return Written(facts, warnings, outputs, time.perf_counter() - started)
-
-
-def _measure(
-    masks: NDArray[np.bool_], classes: tuple[str, ...], view: str | None, warnings: list[str]
-) -> dict[str, Measured]:
-    """What masks of an image of that view show, by column of the report."""
-    found: dict[str, Measured] = {}
-    for each in choose_measurements(classes):
-        own = (masks[classes.index(name)] for name in each.classes)
-        doubts = each.views.get(view or "")
-        if doubts is not None and (measured := each.measure(*own)) is not None:
-            warnings += [*measured.warnings, *doubts]
-            found[each.name] = measured
-    return found
-
-
-def _write(job: Job, found: Examined, results: Results, warnings: list[str]) -> dict[str, int]:
-    """Write what the source allows of the formats; sizes in bytes by path below the output folder."""
-    written: dict[str, int] = {}
-    for name, taken in found.taken.items():
-        writer = WRITERS[name]
-        if (refusal := writer.refuse(found.size)) is not None:
-            warnings.append(refusal)
-            continue
-        for relative, part in writer.name_files(results.classes, found.id).items():
-            masks, classes = results.masks[part], results.classes[part]
-            writer.write(job.sink.path(relative), replace(results, masks=masks, classes=classes, taken=taken))
-            written[relative] = job.sink.size(relative)
-    return written

@@ -17,7 +17,13 @@ def count_cores(root: Path = Path("/")) -> int:
 
     A quota of one and a half cores counts as two. `root` is where `proc` and `sys` are found.
     """
-    return min([len(os.sched_getaffinity(0)), *map(math.ceil, _list_quotas(root))])
+    return min([len(_list_cores()), *map(math.ceil, _list_quotas(root))])
+
+
+def _list_cores() -> set[int]:
+    """The numbers of the cores that this process may run on: all, if the system has no affinity."""
+    ask = getattr(os, "sched_getaffinity", None)
+    return set(ask(0)) if ask else set(range(os.cpu_count() or 1))
 
 
 def _list_quotas(root: Path) -> Iterator[float]:
@@ -46,7 +52,7 @@ def read_cpu(root: Path = Path("/")) -> CpuReading | None:
 
     From `proc/stat` (proc_stat(5)): user, nice, system, irq and softirq, of which user holds that of guests.
     """
-    cores = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+    cores = {f"cpu{core}" for core in _list_cores()}
     try:
         rows = [line.split() for line in (root / "proc/stat").read_text().splitlines()]
         ticks = sum(int(row[column]) for row in rows if row and row[0] in cores for column in (1, 2, 3, 6, 7))

@@ -4,6 +4,8 @@ import ctypes
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -11,30 +13,47 @@ from medseg.hardware.cores import name_processor
 from medseg.hardware.device import Hardware
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of glibc's malloc.h
+_DEFAULT_TRIM_THRESHOLD, _DEFAULT_MMAP_MAX = 128 * 1024, 65536  # mallopt(3)
 
 
-def keep_freed_memory() -> bool:
-    """Keep memory that is freed for what comes next, to the end of the process; whether the C library can (glibc).
+@contextmanager
+def freed_memory_kept() -> Iterator[bool]:
+    """Within the block, memory that is freed stays with the process for the next tensor; False if libc cannot do that.
 
-    Otherwise each large tensor is a mapping of its own, which the system fills with zeros page by page, in every step
-    anew: a tenth to a sixth of a training step. The price is a process that stays at its peak, which is up to a fifth
-    higher (mallopt(3)).
+    Otherwise each large tensor is a mapping of its own, which the system fills with zeros page by page: a tenth to a
+    sixth of a training step. The price is a process that stays at its peak memory, which is up to a fifth higher
+    (mallopt(3) of glibc). After the block, glibc has its default settings and the memory goes back to the system.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
-
-
-def limit_threads(hardware: Hardware) -> None:
-    """Let PyTorch run no more threads on a CPU than there are cores, of which a container's quota may leave few.
-
-    A number that `OMP_NUM_THREADS` gives stays, and so do threads that are bound to cores: these see no other core.
-    """
-    if hardware.device.type != "cpu":
+    libc = ctypes.CDLL(None) if os.name == "posix" else None
+    mallopt = getattr(libc, "mallopt", None)
+    if mallopt is None:
+        yield False
         return
+    try:
+        yield bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
+    finally:
+        mallopt(_MMAP_MAX, _DEFAULT_MMAP_MAX)
+        mallopt(_TRIM_THRESHOLD, _DEFAULT_TRIM_THRESHOLD)
+        getattr(libc, "malloc_trim", int)(0)
+
+
+@contextmanager
+def threads_limited(hardware: Hardware) -> Iterator[None]:
+    """Within the block, PyTorch runs no more threads on a CPU than there are cores; a container may have few.
+
+    A number given by `OMP_NUM_THREADS` stays, and so do threads that are bound to cores: these see no other core.
+    """
+    before = torch.get_num_threads()
     said = {"OMP_NUM_THREADS", "GOMP_CPU_AFFINITY"} & os.environ.keys()
     bound = os.environ.get("OMP_PROC_BIND", "false").lower() != "false"
-    if not (said or bound) and hardware.num_cores < torch.get_num_threads():
-        torch.set_num_threads(hardware.num_cores)
+    if hardware.device.type != "cpu" or said or bound or hardware.num_cores >= before:
+        yield
+        return
+    torch.set_num_threads(hardware.num_cores)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def identify_processor() -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from medseg.errors import ConfigError
-from medseg.hardware.compiler import prepare_compiler
-from medseg.hardware.cpu import limit_threads
+from medseg.hardware.compiler import can_compile
+from medseg.hardware.cpu import threads_limited
 from medseg.hardware.device import Hardware, find_hardware
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import LoadedModel
@@ -37,12 +37,14 @@ class Backend:
 
     def load(self, network: UNet, size: tuple[int, int], quantized: QuantizedNetwork | None = None) -> Forward:
         """The forward pass of `network` on pictures of `size`, `(rows, columns)`; int8 wants it quantised."""
-        limit_threads(self.hardware)
         if self.library == "openvino":
             if self.precision == "int8":
                 assert quantized is not None  # as list_backends sees to
-                return OpenVinoRuntime(read_graph(quantized, network, size), self.precision)
-            return OpenVinoRuntime(convert(network, size, self.precision), self.precision)
+                graph = read_graph(quantized, network, size)
+            else:
+                graph = convert(network, size, self.precision)
+            with threads_limited(self.hardware):
+                return OpenVinoRuntime(graph, self.precision)
         return TorchRuntime(network, self.hardware, self.precision, compiled=self.library == "inductor")
 
     def load_all(self, model: LoadedModel) -> list[Forward]:
@@ -72,7 +74,7 @@ def list_backends(config: ModelPredictConfig, model: LoadedModel) -> list[Backen
             raise ConfigError(
                 "predict.precision=int8: the model is not quantised; python -m pipelines.quantize_xray does it"
             )
-    if asked.backend == "inductor" and not prepare_compiler(device):
+    if asked.backend == "inductor" and not can_compile(device):
         asked = asked.model_copy(update={"backend": "torch"})
     libraries = ["torch", *(["openvino"] if has_openvino else [])] if asked.backend == "auto" else [asked.backend]
     usual = [hardware.precision, *(["int8"] if is_quantized else [])]

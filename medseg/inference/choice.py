@@ -14,7 +14,7 @@ import torch
 from medseg.atomic import write_text
 from medseg.errors import ConfigError, StorageError
 from medseg.hardware.cache import cache_folder
-from medseg.hardware.cpu import identify_processor, limit_threads
+from medseg.hardware.cpu import identify_processor, threads_limited
 from medseg.inference.backends import Backend, list_backends
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.models import LoadedModel
@@ -32,8 +32,8 @@ def build_backend(config: ModelPredictConfig, model: LoadedModel, recorded: str 
     """
     candidates = _list_recorded(config, model, recorded) if recorded else []
     candidates = candidates or list_backends(config, model)
-    limit_threads(candidates[0].hardware)  # on whose number the speed depends
-    backend, reason = pick_fastest(candidates, model)
+    with threads_limited(candidates[0].hardware):  # on whose number the speed depends
+        backend, reason = pick_fastest(candidates, model)
     _logger.info("backend %s: %s", backend.name, reason)
     return backend
 

@@ -78,14 +78,8 @@ class FolderPredictConfig(ModelPredictConfig):
     the model, if that is faster; else fp32."""
 
 
-class InputConfig(Section):
-    """Which files are predicted, and how they are read."""
-
-    dir: ExistingPath
-    """The folder, walked with its subfolders; never written to."""
-
-    kinds: tuple[Kind, ...] = ("dicom", "nifti", "png", "jpeg")
-    """Kinds of files, by content, that are predicted; others are skipped. img: the raw images of JSRT."""
+class ReadingInputConfig(Section):
+    """How images are read."""
 
     invert: bool = False
     """Whether images show air bright and bone dark. DICOM and the raw .IMG of JSRT say so themselves."""
@@ -97,6 +91,16 @@ class InputConfig(Section):
     exif: Literal["apply", "ignore"] | None = None
     """The EXIF orientation of images. apply, or null: the image is turned, and its masks lie on the turned image.
     ignore: the image is read as stored."""
+
+
+class InputConfig(ReadingInputConfig):
+    """Which files are predicted, and how they are read."""
+
+    dir: ExistingPath
+    """The folder, walked with its subfolders; never written to."""
+
+    kinds: tuple[Kind, ...] = ("dicom", "nifti", "png", "jpeg")
+    """Kinds of files, by content, that are predicted; others are skipped. img: the raw images of JSRT."""
 
     modalities: tuple[str, ...] | None = None
     """Accepted values of Modality; null takes those of the model file. A file without the tag is accepted."""

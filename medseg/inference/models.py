@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medseg.config import flatten
@@ -36,10 +36,12 @@ class LoadedModel:
     """16 hex digits of the SHA-256 of the model file, or of those of all files of an ensemble."""
 
 
-def load_models(addresses: Sequence[str], tracking: StoreConfig, predict: ModelPredictConfig) -> LoadedModel:
-    """The model at `addresses`, with what `predict` changes of its card; several are an ensemble, whatever their order.
+def load_models(
+    addresses: Sequence[str], tracking: StoreConfig, predict: ModelPredictConfig | None = None
+) -> LoadedModel:
+    """The model at `addresses`, adjusted as by `adjust_model`; several are an ensemble, whatever their order.
 
-    On the CPU, from where a backend takes its copy.
+    Its networks are on the CPU; a backend takes copies of them.
 
     Raises `CheckpointError` for what is missing, damaged, or of other classes, preprocessing or reading than the rest.
     """
@@ -49,7 +51,8 @@ def load_models(addresses: Sequence[str], tracking: StoreConfig, predict: ModelP
     for path, card in zip(paths, cards, strict=True):
         _check_alike(path, card, cards[0])
     digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    return LoadedModel(_adjust(_merge(cards), predict), networks, quantized, digest[:16])
+    model = LoadedModel(_merge(cards), networks, quantized, digest[:16])
+    return model if predict is None else adjust_model(model, predict)
 
 
 def _load(path: Path) -> tuple[ModelCard, UNet, QuantizedNetwork | None]:
@@ -57,14 +60,17 @@ def _load(path: Path) -> tuple[ModelCard, UNet, QuantizedNetwork | None]:
     return card, build_network(path, card, content), read_quantized(path, content)
 
 
-def _adjust(card: ModelCard, predict: ModelPredictConfig) -> ModelCard:
-    """The card with the inference settings that the user gave instead of its own."""
+def adjust_model(model: LoadedModel, predict: ModelPredictConfig) -> LoadedModel:
+    """The model with the settings of `predict` in place of those on its card; null keeps the card's.
+
+    Raises `ConfigError` for a class that the model does not have.
+    """
     given = {
         name: value for name in ("tta", "components", "fill_holes") if (value := getattr(predict, name)) is not None
     }
-    inference = card.inference.model_copy(update=given)
-    check_components(inference, card.classes)
-    return card.model_copy(update={"inference": inference})
+    inference = model.card.inference.model_copy(update=given)
+    check_components(inference, model.card.classes)
+    return replace(model, card=model.card.model_copy(update={"inference": inference}))
 
 
 def _find(addresses: Sequence[str], tracking: StoreConfig) -> list[Path]:

@@ -5,7 +5,7 @@ import importlib.util
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,21 @@ def is_installed(package: str = "openvino") -> bool:
 
 
 def import_openvino() -> Any:
-    """The library, which without this would report its use to its maker over the network, unasked."""
-    for name in ("openvino_telemetry", "openvino_telemetry.backend"):
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # as where it is not installed
-    return import_module("openvino")
+    """OpenVINO, imported without the part that reports its use to its maker over the network."""
+    with _telemetry_hidden():
+        return import_module("openvino")
+
+
+@contextlib.contextmanager
+def _telemetry_hidden() -> Iterator[None]:
+    """The block in which OpenVINO's telemetry cannot be imported, as if it were not installed."""
+    hidden = {"openvino_telemetry", "openvino_telemetry.backend"} - sys.modules.keys()
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
 
 
 class OpenVinoRuntime:
@@ -64,7 +75,7 @@ def convert(network: UNet, size: tuple[int, int], precision: str) -> Any:
     """
     openvino = import_openvino()
     prepared = split_first(fold(network)) if precision == "bf16" else fold(network)
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), _telemetry_hidden():
         warnings.simplefilter("ignore", FutureWarning)  # torch.export's own
         picture = torch.zeros(1, prepared.in_channels, *size)
         try:
@@ -82,11 +93,12 @@ def quantize(network: UNet, images: Sequence[Tensor]) -> QuantizedNetwork:
     would leave 8 bits of a picture, stays float32.
     """
     openvino = import_openvino()
-    nncf: Any = import_module("nncf")
+    with _telemetry_hidden():
+        nncf: Any = import_module("nncf")
     nncf.set_log_level("ERROR")
     model = convert(network, (int(images[0].shape[-2]), int(images[0].shape[-1])), "int8")
     first = next(node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution")
-    with contextlib.redirect_stdout(sys.stderr):  # its progress
+    with _telemetry_hidden(), contextlib.redirect_stdout(sys.stderr):  # its progress
         quantized = nncf.quantize(
             model,
             nncf.Dataset([image[None].numpy() for image in images]),

@@ -45,7 +45,8 @@ def split_first(network: UNet) -> UNet:
         constant[:, :, 1, 1] = bias
     weight = torch.cat([high, high, low, constant], dim=1)
     padding, mode = network.config.padding, network.config.padding_mode
-    layer[0] = nn.Conv2d(weight.shape[1], conv.out_channels, 3, padding=padding, padding_mode=mode, bias=False)
+    shape = weight.shape[1], conv.out_channels, 3
+    layer[0] = nn.utils.skip_init(nn.Conv2d, *shape, padding=padding, padding_mode=mode, bias=False)
     layer[0].weight = nn.Parameter(weight)
     split.in_channels = weight.shape[1]
     return split

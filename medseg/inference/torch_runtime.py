@@ -1,10 +1,13 @@
 """PyTorch as what a network runs on."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
+from medseg.hardware.compiler import compiling
+from medseg.hardware.cpu import threads_limited
 from medseg.hardware.device import Hardware
 from medseg.inference.prepare import fold, split_first, split_images
 from medseg.model.unet import UNet
@@ -19,6 +22,8 @@ class TorchRuntime:
     def __init__(self, network: UNet, hardware: Hardware, precision: str, *, compiled: bool) -> None:
         """`precision` is `fp32` or `bf16`."""
         self.device, self.layout, self.splits = hardware.device, hardware.memory_format, precision == "bf16"
+        self.hardware = hardware
+        self.surroundings: Callable[[], AbstractContextManager[None]] = compiling if compiled else nullcontext
         self.dtype = torch.bfloat16 if self.splits else torch.float32
         prepared = split_first(fold(network)) if self.splits else fold(network)
         prepared = prepared.to(self.device, self.dtype).to(memory_format=self.layout)  # type: ignore[call-overload]
@@ -30,4 +35,5 @@ class TorchRuntime:
     def __call__(self, images: Tensor) -> Tensor:
         """The logits."""
         pictures = split_images(images) if self.splits else images
-        return self.network(pictures.to(self.device, self.dtype, memory_format=self.layout)).float()
+        with threads_limited(self.hardware), self.surroundings():
+            return self.network(pictures.to(self.device, self.dtype, memory_format=self.layout)).float()

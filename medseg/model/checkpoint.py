@@ -177,7 +177,8 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> tuple[ModelCar
 
 def build_network(path: Path, card: ModelCard, content: Mapping[str, Any], device: torch.device | str = "cpu") -> UNet:
     """The network in the content of the file at `path`, in evaluation mode. Raises `CheckpointError`."""
-    network = card.build_network().to(device)
+    with torch.random.fork_rng(devices=[]):  # the first weights are random, and thrown away
+        network = card.build_network().to(device)
     try:
         network.load_state_dict(content["weights"])
     except RuntimeError as error:

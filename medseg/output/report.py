@@ -96,8 +96,8 @@ class Report:
             self._dropping = dropping.pop_all()
         return self
 
-    def write(self, row: Mapping[str, Cell]) -> None:
-        """Add a row; what it does not hold is left empty. Several texts in one cell are joined by `;`.
+    def write(self, row: Mapping[str, Cell]) -> Mapping[str, Cell]:
+        """Add a row, and return it with all columns; what it does not hold is None. Texts in a cell are joined by `;`.
 
         Text becomes one line of ASCII that no spreadsheet takes for a formula; `path` comes encoded or hashed and stays
         as it is. Raises `StorageError`, and `KeyError` for what is no column.
@@ -107,6 +107,7 @@ class Report:
         cells = {name: _normalize(name, row.get(name)) for name in self._columns}
         self._rows.writerow([_format(cell) for cell in cells.values()])
         self._jsonl.write(json.dumps(cells, allow_nan=False, ensure_ascii=False) + "\n")
+        return cells
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

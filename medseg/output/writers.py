@@ -3,9 +3,10 @@
 A command asks for `list_modules` before it imports what is heavy, so that nothing here imports that either.
 """
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -91,6 +92,34 @@ def take_sources(formats: Sequence[str], source: Source, warnings: list[str]) ->
     """What each of `formats` needs of the source, by its name; without those that cannot be written."""
     taken = {name: WRITERS[name].take(source, warnings) for name in formats}
     return {name: part for name, part in taken.items() if part is not None}
+
+
+def write_formats(
+    taken: Mapping[str, Any], results: Results, id: str, place: Callable[[str], Path], warnings: list[str]
+) -> list[str]:
+    """Write the formats of `taken`, which `take_sources` gives; the files by their paths below the output folder.
+
+    `place` leads from such a path to where the file goes. A format that cannot hold the masks adds a warning. Raises
+    `StorageError`.
+    """
+    written: list[str] = []
+    for name, own in taken.items():
+        writer = WRITERS[name]
+        if (refusal := writer.refuse((results.masks.shape[1], results.masks.shape[2]))) is not None:
+            warnings.append(refusal)
+            continue
+        for relative, part in writer.name_files(results.classes, id).items():
+            masks, classes = results.masks[part], results.classes[part]
+            writer.write(place(relative), replace(results, masks=masks, classes=classes, taken=own))
+            written.append(relative)
+    return written
+
+
+def choose_date() -> datetime:
+    """The date of results: this second, or SOURCE_DATE_EPOCH, for results that are equal byte for byte."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
+    return moment.astimezone().replace(microsecond=0)
 
 
 def name_outputs(classes: tuple[str, ...], id: str) -> set[str]:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 import numpy as np
+from pydicom import Dataset
 
 from medseg.errors import RadiographError
+from medseg.radiograph.dicom.dataset import as_file
 from medseg.radiograph.dicom.read import read_dicom
 from medseg.radiograph.image import Content, Radiograph, check_content
 from medseg.radiograph.itk import read_itk
@@ -56,7 +58,7 @@ READERS: Mapping[str, Callable[[BinaryIO, str, How, list[str]], Content]] = {
 
 
 def read_radiograph(
-    source: Source,
+    source: Source | Dataset,
     *,
     presentation: Presentation = "stored",
     presentation_intent: Collection[str] = ("FOR PRESENTATION",),
@@ -65,8 +67,9 @@ def read_radiograph(
     nifti_rows: NiftiRows | None = None,
     exif: Exif | None = None,
 ) -> Radiograph:
-    """The radiograph in one file, by path or open: float32 `(rows, columns)`, modality values, bright is dense.
+    """The radiograph in one file: float32 `(rows, columns)`, modality values, bright is dense.
 
+    `source` is a path, an open file, or a `pydicom.Dataset`, which is read as the file that it would be.
     `presentation="voi"` takes a DICOM image through its VOI LUT or window. `presentation_intent` lists the values of
     PresentationIntentType that are allowed; a file without it always is. `invert` turns dark for bright in files that
     do not state their polarity, that is all but DICOM and the raw images of JSRT: the type's greatest number minus the
@@ -76,7 +79,7 @@ def read_radiograph(
     orientation of an image is applied; None is as `read_nifti` says, and apply. Raises `RadiographError` naming the
     file and the reason.
     """
-    with open_source(source) as file:
+    with open_source(as_file(source) if isinstance(source, Dataset) else source) as file:
         kind = identify(file, file.name)
         if kind == "dicom":
             return read_dicom(file, presentation=presentation, presentation_intent=presentation_intent, color=color)

@@ -1,5 +1,6 @@
 """The file under a path, opened so that a bad one costs a `RadiographError` that names it, and nothing else."""
 
+import io
 import logging
 import os
 import shutil
@@ -90,6 +91,14 @@ def copy_of(file: BinaryIO, suffix: str) -> Iterator[str]:
         with path.open("wb") as copy:
             shutil.copyfileobj(file, copy)
         yield str(path)
+
+
+class InMemory(io.BytesIO):
+    """Bytes with the `name` of the file that they were read from, or would be."""
+
+    def __init__(self, content: bytes = b"", name: str | os.PathLike[str] = "") -> None:
+        super().__init__(content)
+        self.name = os.fspath(name)
 
 
 def printable(path: str | os.PathLike[str]) -> str:

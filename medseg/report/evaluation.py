@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +16,70 @@ from medseg.report.page import write_page
 from medseg.tracking.run import Run
 
 
-def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation whose files are written."""
+
+    evaluation: Evaluation
+    """Everything that was measured: cases, means, intervals, comparison."""
+    folder: Path
+    """Where `metrics.json`, `per_case.csv` and `report.html` are."""
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """The content of `metrics.json`: `dice_<class>`, `dice_<class>_ci95` and so on."""
+        return build_metrics(self.evaluation)
+
+    @property
+    def report(self) -> Path:
+        """The page to read and to send."""
+        return self.folder / REPORT
+
+    def describe(self) -> str:
+        """The means with their intervals for a terminal, and where the report is."""
+        evaluation = self.evaluation
+        return "\n".join(
+            [
+                f"{evaluation.data}: {_describe_cases(evaluation)}; means and 95 % intervals by patient",
+                *_tabulate_means(evaluation),
+                *_describe_comparison(evaluation),
+                f"report: {self.report}",
+                RESEARCH_USE,
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class CrossValidated(Evaluated):
+    """A cross-validation that is over and recorded; each case was scored by the network that has not seen it."""
+
+    summary: dict[str, Any]
+    """The content of `summary.json`."""
+    run: Run
+
+    def describe(self) -> str:
+        """The means with their intervals for a terminal, where the model is, and how to open the MLflow run."""
+        number, evaluation = len(self.summary["folds"]), self.evaluation
+        synthetic = f" ({SYNTHETIC})" if self.summary["data"] == SYNTHETIC else ""
+        return "\n".join(
+            [
+                f"{evaluation.data}{synthetic}: {self.summary['cases']} cases, each scored by the one of "
+                f"{number} models that has not seen it; means and 95 % intervals by patient",
+                *_tabulate_means(evaluation),
+                f"report: {self.report}",
+                f"model: {self.folder} (an ensemble of {number} networks)",
+                f"MLflow run {self.run.name}; to open it: {self.run.ui_command}",
+                RESEARCH_USE,
+            ]
+        )
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path) -> Evaluated:
     """Write `per_case.csv`, `report.html` and, by whose presence all are there, `metrics.json`."""
     write_text(folder / PER_CASE, format_per_case(evaluation))
     write_page(evaluation, folder / REPORT)
     write_text(folder / METRICS, json.dumps(build_metrics(evaluation), indent=2, allow_nan=False) + "\n")
-
-
-def describe_evaluation(evaluation: Evaluation, folder: Path) -> str:
-    """The means with their intervals, and where the report is."""
-    return "\n".join(
-        [
-            f"{evaluation.data}: {_describe_cases(evaluation)}; means and 95 % intervals by patient",
-            *_tabulate_means(evaluation),
-            *_describe_comparison(evaluation),
-            f"report: {folder / REPORT}",
-            RESEARCH_USE,
-        ]
-    )
-
-
-def describe_cross_validation(evaluation: Evaluation, summary: Mapping[str, Any], run: Run) -> str:
-    """The means with their intervals, where the model is, and how to look at the run."""
-    folder, number = Path(summary["model"]), len(summary["folds"])
-    synthetic = f" ({SYNTHETIC})" if summary["data"] == SYNTHETIC else ""
-    return "\n".join(
-        [
-            f"{evaluation.data}{synthetic}: {summary['cases']} cases, each by the one of {number} models that has not "
-            "seen it; means and 95 % intervals by patient",
-            *_tabulate_means(evaluation),
-            f"report: {folder / REPORT}",
-            f"model: {folder} (an ensemble of {number})",
-            f"MLflow run {run.name}; to look at it: {run.ui_command}",
-            RESEARCH_USE,
-        ]
-    )
+    return Evaluated(evaluation, folder)
 
 
 def _tabulate_means(evaluation: Evaluation) -> list[str]:

@@ -26,52 +26,51 @@ class StoreConfig(Section):
 
 
 # `register` is also a method of ABCMeta, which no instance ever sees
-warnings.filterwarnings("ignore", r'Field name "register" in "(Evaluate)?TrackingConfig"', UserWarning)
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", 'Field name "register"', UserWarning)
 
+    class TrackingConfig(StoreConfig):
+        """Where MLflow records the run."""
 
-class TrackingConfig(StoreConfig):
-    """Where MLflow records the run."""
+        experiment: Name = "medseg"
+        """MLflow experiment that the run belongs to; created if new."""
 
-    experiment: Name = "medseg"
-    """MLflow experiment that the run belongs to; created if new."""
+        run_name: Name | None = None
+        """Name of the run. Null: the data set's, the time and four random characters."""
 
-    run_name: Name | None = None
-    """Name of the run. Null: the data set's, the time and four random characters."""
+        description: str | None = None
+        """What this run is for, in Markdown, on top of its page. Null: the command that started it."""
 
-    description: str | None = None
-    """What this run is for, in Markdown, on top of its page. Null: the command that started it."""
+        register: Name | None = None
+        """Name in MLflow's model registry under which the best model is registered. Null: not registered."""
 
-    register: Name | None = None
-    """Name in MLflow's model registry under which the best model is registered. Null: not registered."""
+        system_metrics: bool = True
+        """Record the usage of CPU, memory, disk, network and GPU every few seconds."""
 
-    system_metrics: bool = True
-    """Record the usage of CPU, memory, disk, network and GPU every few seconds."""
+    class EvaluateTrackingConfig(StoreConfig):
+        """Where MLflow records the evaluation."""
 
+        experiment: Name = "medseg"
+        """MLflow experiment of the run, created if new, where the store does not know the run that trained the model;
+        else that run's."""
 
-class EvaluateTrackingConfig(StoreConfig):
-    """Where MLflow records the evaluation."""
+        run_name: Name | None = None
+        """Name of the run. Null: the data set's, after that of the run that trained the model."""
 
-    experiment: Name = "medseg"
-    """MLflow experiment of the run, created if new, where the store does not know the run that trained the model;
-    else that run's."""
+        description: str | None = None
+        """What this evaluation is for, in Markdown, on top of its page. Null: the command that started it."""
 
-    run_name: Name | None = None
-    """Name of the run. Null: the data set's, after that of the run that trained the model."""
+        register: Name | None = None
+        """Name of the registered model that has the evaluated one among its versions; tracking.promote needs it."""
 
-    description: str | None = None
-    """What this evaluation is for, in Markdown, on top of its page. Null: the command that started it."""
+        record: bool = True
+        """Record metrics, report, per-case table and the worst cases in a run below the one that trained the model."""
 
-    register: Name | None = None
-    """Name of the registered model that has the evaluated one among its versions; tracking.promote needs it."""
+        promote: bool = False
+        """Make the model champion of the registered model tracking.register, where it beats the champion there is."""
 
-    record: bool = True
-    """Record metrics, report, per-case table and the worst cases in a run below the one that trained the model."""
-
-    promote: bool = False
-    """Make the model champion of the registered model tracking.register, where it beats the champion there is."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.promote and not (self.register and self.record):
-            raise ValueError("tracking.promote=true needs tracking.register=NAME and tracking.record=true")
-        return self
+        @model_validator(mode="after")
+        def _check(self) -> Self:
+            if self.promote and not (self.register and self.record):
+                raise ValueError("tracking.promote=true needs tracking.register=NAME and tracking.record=true")
+            return self

@@ -2,12 +2,13 @@
 
 import logging
 import os
+import random
 import re
 import shlex
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -50,15 +51,20 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Store:
-    """Where runs are recorded: the address, and the SQLite file where it is one."""
+    """Where runs are recorded: the address, and the file of an SQLite database."""
 
     uri: str
     database: Path | None
 
     @property
+    def is_server(self) -> bool:
+        """Whether a server keeps the runs, which has a UI of its own."""
+        return self.uri.startswith(_SERVERS)
+
+    @property
     def ui_command(self) -> str:
         """The exact line that opens the MLflow UI on this store; for a server its address."""
-        if self.uri.startswith(_SERVERS):
+        if self.is_server:
             return mask_credentials(self.uri)
         beside = Path(sys.executable).with_name("mlflow")
         command = shlex.quote(str(beside)) if beside.exists() else f"{shlex.quote(sys.executable)} -m mlflow"
@@ -93,13 +99,13 @@ def check_store(config: StoreConfig) -> None:
 
 @contextmanager
 def open_store(store: Store) -> Iterator["MlflowClient"]:
-    """A client of the store, which is created where it is new; MLflow's global address is put back afterwards.
+    """A client of the store, which is created if it is new.
 
-    Raises `ConfigError` if no server answers or a database is not MLflow's, `StorageError` if it cannot be created.
+    MLflow's address, variables and loggers are as before after the block. Raises `ConfigError` if no server answers or
+    a database is not MLflow's, `StorageError` if it cannot be created.
     """
-    before = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow = import_mlflow()
-    try:
+    with _quiet(), _address_kept(mlflow):
         with explain_failure(store):
             if store.database is not None:
                 _create_database(store.database)
@@ -108,12 +114,6 @@ def open_store(store: Store) -> Iterator["MlflowClient"]:
             client = mlflow.MlflowClient()
             client.search_experiments(max_results=1)
         yield client
-    finally:
-        mlflow.set_tracking_uri(None)  # so that the environment decides, where an outer block may have set it
-        if before is None:
-            os.environ.pop("MLFLOW_TRACKING_URI", None)
-        else:
-            os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 @contextmanager
@@ -179,15 +179,64 @@ def mask_all(value: Any) -> Any:
 
 @cache
 def import_mlflow() -> ModuleType:
-    """MLflow, told to be quiet and to call nobody before it is imported. A person's own settings win, but telemetry."""
-    for key, value in _ENVIRONMENT.items():
-        os.environ.setdefault(key, value)
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    import mlflow
+    """MLflow, imported without telemetry, and with the level of its logger that it usually has."""
+    if "mlflow" not in sys.modules:
+        with _quiet():
+            import_module("mlflow")
+        logging.getLogger("mlflow").setLevel(os.environ.get("MLFLOW_LOGGING_LEVEL", "INFO").upper())
+    return sys.modules["mlflow"]
 
-    logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    return mlflow
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within the block MLflow prints little and reports nothing to its makers.
+
+    Variables that a person has set stay, except for telemetry. After the block all is as before, also what MLflow
+    changes itself: the root logger (when it imports PyTorch's part) and Python's random numbers (for names of runs).
+    """
+    environment = {**_ENVIRONMENT, **os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    before = {key: os.environ.get(key) for key in _ENVIRONMENT}
+    root, numbers = logging.getLogger(), random.getstate()
+    levels = {"mlflow": environment["MLFLOW_LOGGING_LEVEL"].upper(), "alembic": "WARNING", "root": root.level}
+    earlier = {name: logging.getLogger(name).level for name in levels}
+    handlers = list(root.handlers)
+    _set_variables({key: environment[key] for key in _ENVIRONMENT})
+    try:
+        _set_levels(levels)
+        yield
+    finally:
+        _set_levels(earlier)
+        root.handlers[:] = handlers
+        _set_variables(before)
+        random.setstate(numbers)
+
+
+def _set_levels(levels: Mapping[str, int | str]) -> None:
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def _address_kept(mlflow: ModuleType) -> Iterator[None]:
+    """After the block MLflow has the address that it had before, by its own setting or by the environment."""
+    before, address = os.environ.get("MLFLOW_TRACKING_URI"), mlflow.get_tracking_uri()
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)  # so that the environment decides
+        _set_variables({"MLFLOW_TRACKING_URI": before})
+        if mlflow.get_tracking_uri() != address:  # it was set by a call
+            mlflow.set_tracking_uri(address)
+            _set_variables({"MLFLOW_TRACKING_URI": before})
+
+
+def _set_variables(values: Mapping[str, str | None]) -> None:
+    """Set variables of the environment; None removes one."""
+    for key, value in values.items():
+        if value is None:
+            os.environ.pop(key, None)
+        else:
+            os.environ[key] = value
 
 
 def _create_database(database: Path) -> None:

@@ -1,15 +1,18 @@
 """The one place where MONAI's engines are wired: what a training step and a validation step are."""
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
+import numpy as np
 import torch
 from ignite.engine import Events
 from ignite.handlers import EMAHandler
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.inferers.inferer import Inferer
-from monai.utils import set_determinism
+from monai.utils import get_seed, set_determinism
 from monai.utils.enums import CommonKeys
 from torch import Tensor, nn
 from torch.nn import functional
@@ -143,6 +146,22 @@ def build_optimizer(network: nn.Module, optim: OptimConfig) -> torch.optim.Optim
 def seed_everything(seed: int) -> None:
     """Set every random number generator, as `monai.utils.set_determinism` does."""
     set_determinism(seed)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within the block every random number generator starts from `seed`; after it, each is where it was before."""
+    cudnn, earlier = torch.backends.cudnn, get_seed()
+    python, numbers, flags = random.getstate(), np.random.get_state(), (cudnn.deterministic, cudnn.benchmark)
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        seed_everything(seed)
+        try:
+            yield
+        finally:
+            set_determinism(earlier)
+            random.setstate(python)
+            np.random.set_state(numbers)
+            cudnn.deterministic, cudnn.benchmark = flags
 
 
 def ends_group(trainer: SupervisedTrainer, accumulate: int) -> bool:

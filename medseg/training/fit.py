@@ -14,8 +14,7 @@ from torch import nn
 from medseg.data.augment import Augment
 from medseg.data.loaders import CachedCases, CachedSplits, EpochSampler, build_train_loader, build_validation_loader
 from medseg.errors import CheckpointError
-from medseg.hardware.compiler import prepare_compiler
-from medseg.hardware.cpu import keep_freed_memory, limit_threads
+from medseg.hardware.compiler import can_compile
 from medseg.hardware.device import AutocastInferer, Hardware
 from medseg.model.checkpoint import ModelCard, load_checkpoint, load_training, save_checkpoint
 from medseg.model.unet import smallest_size
@@ -82,9 +81,6 @@ def fit_network(
     `Interrupted`; a loss that is no number raises `TrainingError`; a full disk raises `StorageError`.
     """
     train, device = recipe.train, hardware.device
-    if device.type == "cpu":
-        keep_freed_memory()
-    limit_threads(hardware)
     wired = wire_training(recipe, card, cached.train, hardware, Augment(recipe.augment, recipe.seed, device))
     trainer, budget = wired.trainer, wired.budget
     card = card.model_copy(update={"run_id": run.id})
@@ -151,7 +147,7 @@ def wire_training(
     if min(card.preprocess.size) // 2 < smallest_size(card.model):
         train = train.model_copy(update={"coarse": 0.0})
     network = card.build_network().to(device).to(memory_format=hardware.memory_format)  # type: ignore[call-overload]
-    if train.compile and prepare_compiler(device):
+    if train.compile and can_compile(device):
         network.compile(dynamic=False)
     assert train.batch_size is not None
     loader = build_train_loader(cached, train.batch_size, recipe.seed)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from medseg.data.findings import Findings
 from medseg.data.loaders import CachedSplits, Look, cache_splits
 from medseg.data.splits import Splits
 from medseg.data.synthetic import SYNTHETIC
+from medseg.hardware.compiler import compiling
+from medseg.hardware.cpu import freed_memory_kept, threads_limited
 from medseg.hardware.device import Hardware
 from medseg.inference.backends import build_training_backend
 from medseg.inference.predictor import Predictor
@@ -26,7 +30,7 @@ from medseg.tracking.lifecycle import start_run
 from medseg.tracking.run import Run
 from medseg.training.batch_size import settle_batch_size
 from medseg.training.card import describe_model
-from medseg.training.engines import seed_everything
+from medseg.training.engines import seeded
 from medseg.training.fit import Fitted, find_resumed, fit_network
 from medseg.training.handlers import ValidationHook
 from medseg.training.recipe import Recipe
@@ -40,6 +44,11 @@ class Trained:
     summary: dict[str, Any]
     """The content of `summary.json`."""
     run: Run
+
+    @property
+    def model(self) -> Path:
+        """The model file: `best.pt`."""
+        return Path(self.summary["model"])
 
     def describe(self) -> str:
         """Test Dice, where the model is and how to look at the run, for a terminal."""
@@ -72,25 +81,33 @@ def train(
     done. `hook` is asked after each validation whether to stop. Raises `DataError` for what check_data calls an error,
     and as `find_resumed` and `fit_network` do.
     """
-    seed_everything(recipe.seed)
-    findings, is_fold = Findings(data.root), parent_run_id is not None
-    look: Look[CaseSurvey] | None = None if is_fold else partial(summarize_item, classes=splits.classes)
-    cached, surveys = cache_splits(splits, data, recipe.preprocess, folder, findings, look)
-    if not is_fold:  # whose cases have all been checked
-        check_training(surveys, splits, data, recipe.split, findings)
-    findings.check()
-    card = describe_model(recipe, data, splits, cached)
-    resumed = find_resumed(recipe.train, card, folder)
-    settled = settle_batch_size(recipe.train, card, len(cached.train), hardware, resumed)
-    recipe = recipe.model_copy(update={"train": settled})
-    with start_run(recipe.tracking, **describe_run(recipe, data, resumed), parent_run_id=parent_run_id) as run:
-        record_start(run, recipe, data, cached, folder, fresh=resumed is None)
-        if not is_fold:
-            record_findings(run, findings)
-        fitted = fit_network(recipe, card, cached, hardware, run, folder, resumed, hook)
-        summary = _finish(run, recipe, data, splits, cached, hardware, fitted, folder)
-    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
-    return Trained(summary, run)
+    with seeded(recipe.seed), _tuned(hardware):
+        findings, is_fold = Findings(data.root), parent_run_id is not None
+        look: Look[CaseSurvey] | None = None if is_fold else partial(summarize_item, classes=splits.classes)
+        cached, surveys = cache_splits(splits, data, recipe.preprocess, folder, findings, look)
+        if not is_fold:  # whose cases have all been checked
+            check_training(surveys, splits, data, recipe.split, findings)
+        findings.check()
+        card = describe_model(recipe, data, splits, cached)
+        resumed = find_resumed(recipe.train, card, folder)
+        settled = settle_batch_size(recipe.train, card, len(cached.train), hardware, resumed)
+        recipe = recipe.model_copy(update={"train": settled})
+        with start_run(recipe.tracking, **describe_run(recipe, data, resumed), parent_run_id=parent_run_id) as run:
+            record_start(run, recipe, data, cached, folder, fresh=resumed is None)
+            if not is_fold:
+                record_findings(run, findings)
+            fitted = fit_network(recipe, card, cached, hardware, run, folder, resumed, hook)
+            summary = _finish(run, recipe, data, splits, cached, hardware, fitted, folder)
+        write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+        return Trained(summary, run)
+
+
+@contextmanager
+def _tuned(hardware: Hardware) -> Iterator[None]:
+    """The block in which threads, memory and compiled code are as a training wants them."""
+    memory = freed_memory_kept() if hardware.device.type == "cpu" else nullcontext()
+    with threads_limited(hardware), compiling(), memory:
+        yield
 
 
 def _finish(

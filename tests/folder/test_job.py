@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from medseg.folder import job
 from medseg.folder.sink import FolderSink
 from medseg.folder.source import FolderSource
+from medseg.inference import configuration
 from medseg.model.checkpoint import Accepts
 from tests.support.folder_jobs import build_job
 
@@ -44,6 +44,6 @@ def test_formats_do_not_change_the_configuration_of_the_masks():
 
 def test_other_arithmetic_makes_other_masks(monkeypatch):
     before = JOB.key, JOB.configuration
-    monkeypatch.setattr(job, "_ARITHMETIC", job._ARITHMETIC + 1)
+    monkeypatch.setattr(configuration, "_ARITHMETIC", configuration._ARITHMETIC + 1)
     assert before[0] != JOB.key
     assert before[1] != JOB.configuration

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from medseg.hardware.compiler import prepare_compiler
+from medseg.hardware.compiler import can_compile, compiling
 from medseg.hardware.cpu import identify_processor
 from medseg.model.config import ModelConfig
 from medseg.model.unet import build_unet
@@ -21,14 +21,17 @@ COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ c
 def test_a_compiled_network_learns_the_same_under_the_same_names(tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert prepare_compiler(CPU)
+    assert can_compile(CPU)
     torch.manual_seed(0)
     plain = build_unet(ModelConfig(width=2, depth=1, dropout=0.0), 1, 1)
     compiled = copy.deepcopy(plain)
-    compiled.compile(dynamic=False)
     images = torch.rand(2, 1, 16, 16)
-    for network in (plain, compiled):
-        network(images).square().mean().backward()
+    with compiling():
+        compiled.compile(dynamic=False)
+        for network in (plain, compiled):
+            network(images).square().mean().backward()
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
+    assert not torch._dynamo.config.suppress_errors
     assert compiled.state_dict().keys() == plain.state_dict().keys()
     for ours, theirs in zip(compiled.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5)
@@ -39,16 +42,17 @@ LATER = """
 import torch
 from medseg.model.config import ModelConfig
 from medseg.model.unet import build_unet
-from medseg.hardware.compiler import prepare_compiler
-assert prepare_compiler(torch.device("cpu"))
+from medseg.hardware.compiler import can_compile, compiling
+assert can_compile(torch.device("cpu"))
 from torch._inductor import config
 config.cpp.cxx = ("/bin/false",)
 network = build_unet(ModelConfig(width=2, depth=1, dropout=0.0), 1, 1)
 x = torch.rand(2, 1, 16, 16)
 expected = network(x)
 network.compile(dynamic=False)
-torch.testing.assert_close(network(x), expected)
-network(x).sum().backward()
+with compiling():
+    torch.testing.assert_close(network(x), expected)
+    network(x).sum().backward()
 print(all(parameter.grad is not None for parameter in network.parameters()))
 """
 
@@ -67,11 +71,11 @@ def test_a_network_that_cannot_be_compiled_runs_as_it_is_which_is_said(tmp_path)
 
 @pytest.mark.slow
 def test_without_a_compiler_that_is_said(tmp_path) -> None:
-    lines = "import torch; from medseg.hardware.compiler import prepare_compiler as p; print(p(torch.device('cpu')))"
+    lines = "import torch; from medseg.hardware.compiler import can_compile as p; print(p(torch.device('cpu')))"
     empty = str(tmp_path)
     environment = {"PATH": empty, "CXX": f"{empty}/none", "XDG_CACHE_HOME": empty, "HOME": empty}
     done = subprocess.run(
         [sys.executable, "-c", lines], env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.stdout == "False\n", done.stderr
-    assert "torch.compile does not work here, the network runs uncompiled: " in done.stderr
+    assert "torch.compile does not work here, so the network runs uncompiled: " in done.stderr

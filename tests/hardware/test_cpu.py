@@ -11,16 +11,20 @@ from medseg.hardware.device import find_hardware
 FAULTS = """
 import resource, sys
 import torch
-from medseg.hardware.cpu import keep_freed_memory
-if sys.argv[1] == "keep" and not keep_freed_memory():
-    raise SystemExit("not glibc")
+from contextlib import ExitStack
+from medseg.hardware.cpu import freed_memory_kept
 def use(rounds):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(rounds):
         torch.ones(40, 1 << 18)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-use(50)
-print(use(10))
+with ExitStack() as held:
+    if sys.argv[1] != "leave" and not held.enter_context(freed_memory_kept()):
+        raise SystemExit("not glibc")
+    if sys.argv[1] == "undo":
+        held.close()
+    use(50)
+    print(use(10))
 """
 
 
@@ -36,7 +40,8 @@ def count_faults(how):
 def test_freed_memory_is_taken_again_without_asking_the_system():
     pages = 40 * 2**20 // 4096
     assert count_faults("keep") < pages
-    assert count_faults("leave") >= 10 * pages // 512  # where the system gives 2 MiB at a time
+    for how in ("leave", "undo"):
+        assert count_faults(how) >= 10 * pages // 512  # where the system gives 2 MiB at a time
 
 
 @pytest.fixture
@@ -53,8 +58,9 @@ def test_threads_follow_the_cores_there_are_unless_a_person_says_otherwise(monke
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if given is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", given)
-    cpu.limit_threads(replace(find_hardware("cpu"), num_cores=cores))
-    assert torch.get_num_threads() == expected
+    with cpu.threads_limited(replace(find_hardware("cpu"), num_cores=cores)):
+        assert torch.get_num_threads() == expected
+    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.usefixtures("_threads")
@@ -63,8 +69,14 @@ def test_threads_that_are_bound_to_cores_are_left_alone(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     for bound, expected in (("true", 2), ("spread", 2), ("FALSE", 1)):
         monkeypatch.setenv("OMP_PROC_BIND", bound)
-        cpu.limit_threads(replace(find_hardware("cpu"), num_cores=1))
-        assert torch.get_num_threads() == expected
+        with cpu.threads_limited(replace(find_hardware("cpu"), num_cores=1)):
+            assert torch.get_num_threads() == expected
+
+
+def test_without_a_c_library_memory_is_left_as_it_is(monkeypatch):
+    monkeypatch.setattr(cpu.os, "name", "nt")
+    with cpu.freed_memory_kept() as is_kept:
+        assert not is_kept
 
 
 def test_a_processor_with_other_instructions_is_another(monkeypatch):

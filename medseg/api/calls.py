@@ -1,0 +1,74 @@
+"""The commands as functions: the same recipes and settings in, typed results out.
+
+Each takes recipes by name or path, and settings by their keys, in any number; later ones win.
+"""
+
+from typing import TYPE_CHECKING
+
+from medseg.config import Given, build_config
+
+if TYPE_CHECKING:
+    from medseg.report.check import Checked
+    from medseg.report.evaluation import CrossValidated, Evaluated
+    from medseg.training.train import Trained
+
+
+def train(*given: Given) -> "Trained":
+    """Train a network as `medseg train` does, and record the run in MLflow.
+
+    `summary` of the result is the content of `summary.json`, `model` the path of the model file.
+
+        trained = medseg.train("chest_xray", {"data.root": "DATA", "train.minutes": 10, "output.dir": "OUT"})
+        trained.summary["test"]["dice_lungs"], trained.model
+
+    Raises `ConfigError` for settings that are wrong, `DataError` for a data set with errors, and `TrainingError` if
+    the loss is not a number.
+    """
+    from medseg.commands.train_xray import TrainXrayConfig, run
+
+    return run(build_config(TrainXrayConfig, given))
+
+
+def evaluate(*given: Given) -> "Evaluated":
+    """Measure a model on cases that it has not seen, as `medseg evaluate` does.
+
+    `metrics` of the result is the content of `metrics.json`, `evaluation` holds every case, `report` is the page.
+
+        evaluated = medseg.evaluate({"model": "OUT/best.pt", "data.root": "DATA", "output.dir": "RESULTS"})
+        evaluated.metrics["dice_lungs"], evaluated.metrics["dice_lungs_ci95"], evaluated.report
+
+    Raises `ConfigError`, `CheckpointError` for a model that cannot be loaded, and `DataError`.
+    """
+    from medseg.commands.evaluate_xray import EvaluateXrayConfig, run
+
+    return run(build_config(EvaluateXrayConfig, given))
+
+
+def check_data(*given: Given) -> "Checked":
+    """Check a data set before training on it, as `medseg check` does.
+
+    `findings` of the result are the faults, `has_errors` tells whether training would refuse the data set.
+
+        checked = medseg.check_data({"data.root": "DATA", "output.dir": "CHECK"})
+        [(finding.code, finding.severity, finding.cases) for finding in checked.findings], checked.report
+
+    Raises `ConfigError`.
+    """
+    from medseg.commands.check_data import CheckDataConfig, run
+
+    return run(build_config(CheckDataConfig, given))
+
+
+def cross_validate(*given: Given) -> "CrossValidated":
+    """Train one network per fold, and score each case by the network that has not seen it.
+
+    Does what `medseg cross-validate` does. The folder of the result is itself a model, the ensemble of all folds.
+
+        validated = medseg.cross_validate("chest_xray", {"data.root": "DATA", "split.folds": 5, "output.dir": "OUT"})
+        validated.metrics["dice_lungs_ci95"], validated.folder
+
+    Raises as `train` does.
+    """
+    from medseg.commands.cross_validate import CrossValidateConfig, run
+
+    return run(build_config(CrossValidateConfig, given))

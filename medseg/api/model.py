@@ -1,0 +1,204 @@
+"""A model in memory: one image in, a `Result` out, and folders of images."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import ArrayLike
+from pydicom import Dataset
+
+from medseg.api.result import Origin, Result
+from medseg.config import Given, Section, build_config
+from medseg.data.preprocess import build_input
+from medseg.errors import ConfigError, RadiographError
+from medseg.folder.screen import list_doubts, name_terms, screen
+from medseg.inference.choice import build_backend
+from medseg.inference.config import Addresses, ModelPredictConfig, ReadingInputConfig
+from medseg.inference.configuration import digest_settings
+from medseg.inference.models import LoadedModel, load_models
+from medseg.inference.predictor import Predictor, build_predictor
+from medseg.inference.segment import segment
+from medseg.model.checkpoint import ModelCard
+from medseg.radiograph import Radiograph, read_radiograph
+from medseg.radiograph.array import NAME, build_radiograph, check_spacing
+from medseg.radiograph.dicom.dataset import as_file
+from medseg.radiograph.dicom.description import Description, describe_dicom
+from medseg.radiograph.kind import identify
+from medseg.radiograph.source import InMemory, open_source
+from medseg.tracking.config import StoreConfig
+
+if TYPE_CHECKING:
+    from medseg.folder.report import Row
+
+Address = str | os.PathLike[str]
+Image = str | os.PathLike[str] | Dataset | Radiograph | ArrayLike
+"""A file, a DICOM object in memory, a radiograph that was read, or an array of modality values."""
+
+
+class LoadConfig(Section):
+    """How a model predicts: the keys of the predict command."""
+
+    model: Addresses
+    """The model, or the models of an ensemble: files, folders, MLflow addresses."""
+
+    predict: ModelPredictConfig = ModelPredictConfig()
+    input: ReadingInputConfig = ReadingInputConfig()
+    tracking: StoreConfig = StoreConfig()
+
+
+class Model:
+    """A trained model. `load_model` makes one."""
+
+    def __init__(self, loaded: LoadedModel, config: LoadConfig) -> None:
+        self._loaded, self._config = loaded, config
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model file says of the model: preprocessing, thresholds, accepted images, validation scores."""
+        return self._loaded.card
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the network's outputs."""
+        return self.card.classes
+
+    @property
+    def backend(self) -> str:
+        """What the network runs on, such as `torch/cpu/bf16`."""
+        return self._predictor.backend
+
+    def __repr__(self) -> str:
+        return f"<medseg.Model {self._loaded.digest}: {', '.join(self.classes)}>"
+
+    def predict(
+        self, image: Image, *, spacing_mm: tuple[float, float] | None = None, view: str | None = None
+    ) -> Result:
+        """Segment one image.
+
+        `image` is the path of a file of any supported format, a `pydicom.Dataset`, what `medseg.read_radiograph`
+        returns, or an array `(rows, columns)` of modality values in which dense tissue is bright. `spacing_mm`, the
+        size of a pixel `(row, column)` in millimeters, and `view`, such as `"PA"`, are for images that do not state
+        them.
+
+            result = medseg.load_model("OUT/best.pt").predict("image.dcm")
+            result.masks["lungs"], result.areas_mm2, result.warnings
+
+        Raises `RadiographError` for an image that cannot be read, and `ConfigError` for a spacing or a view that
+        contradicts the image.
+        """
+        origin, described = self._read(image)
+        radiograph = _complete(origin.radiograph, spacing_mm, view)
+        card, decision = self.card, self._predictor.decision
+        found = build_input(radiograph.pixels, radiograph.padding, card.preprocess)
+        predicted = self._predictor.predict(found[None])[0]
+        size, terms = radiograph.pixels.shape[:2], vars(radiograph)
+        warnings = list(radiograph.warnings)
+        if described is not None:
+            terms = name_terms(described, card.accepts) | ({"view": view} if view else {})
+            warnings += [reason] if (reason := screen(described, card.accepts)) else []
+        warnings += list_doubts(radiograph, terms, card.orientations)
+        segmented = segment(decision, card.ranges, predicted, size, terms["view"])
+        return Result(
+            segmented,
+            replace(origin, radiograph=radiograph, model=self._loaded.digest, configuration=self._configuration),
+            self.classes,
+            (*warnings, *segmented.warnings),
+            lambda: self._predictor.probabilities(predicted, size).numpy(),
+        )
+
+    def predict_folder(self, folder: Address, output_folder: Address, *given: Given) -> "Iterator[Row]":
+        """Segment every radiograph in a folder as `medseg predict` does: the rows of the report, as they are made.
+
+        Masks, report and journal go to `output_folder`; called again, it resumes. `given` are more settings of
+        `medseg predict`, such as `{"output.formats": ["seg", "png"]}`. Iterate to the end: the report is written then.
+
+            for row in model.predict_folder("INPUT", "MASKS"):
+                print(row["path"], row["status"], row["reason"])
+
+        Needs Linux. Raises `ConfigError`, and `StorageError` if a result cannot be written.
+        """
+        from medseg.commands.predict_dicom import PredictDicomConfig, run
+        from medseg.folder.progress import Tally
+
+        own = self._config.model_dump(exclude_unset=True)
+        folders = {"input.dir": folder, "output.dir": output_folder}
+        config = build_config(PredictDicomConfig, [own, folders, *given])
+        return (item for item in run(config, self._loaded) if not isinstance(item, Tally))
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        predict = self._config.predict
+        return build_predictor(self._loaded, build_backend(predict, self._loaded), predict)
+
+    @cached_property
+    def _configuration(self) -> str:
+        """The name that a folder's results have under the same settings."""
+        card, settings = self.card, {"model": self._loaded.digest, "backend": self.backend}
+        own = {"decision": self._predictor.decision, "tta": tuple(sorted(card.inference.tta)), "reading": card.reading}
+        return digest_settings(settings | own | self._config.input.model_dump())
+
+    def _read(self, image: Image) -> tuple[Origin, Description | None]:
+        """The radiograph and the bytes it comes from, and what a DICOM header says. Raises `RadiographError`."""
+        reading = self.card.reading.model_dump()
+        if isinstance(image, Dataset):
+            file = as_file(image)
+        elif isinstance(image, str | os.PathLike):
+            with open_source(image) as opened:
+                file = InMemory(opened.read(), image)
+        else:
+            radiograph = image if isinstance(image, Radiograph) else build_radiograph(image)
+            return Origin(_as_channels(radiograph, reading["color"]), InMemory(name=NAME), reading), None
+        with open_source(file):
+            kind = identify(file, file.name)
+            described = describe_dicom(file) if kind == "dicom" else None
+            reason = screen(described, self.card.accepts) if described is not None else None
+            code, _, text = (reason or "").partition(": ")
+            if code in ("object", "enhanced"):
+                raise RadiographError(text, code)
+        radiograph = read_radiograph(file, **reading, **self._config.input.model_dump())
+        return Origin(radiograph, file, reading), described
+
+
+def load_model(address: Address | Sequence[Address], *given: Given) -> Model:
+    """Load a model, or an ensemble of several.
+
+    `address` is a model file (`best.pt`), a list of model files, the output folder of a cross-validation, or an MLflow
+    address (`runs:/<id>/model`, `models:/name@alias`). `given` are settings of `medseg predict` in the sections
+    predict, input and tracking.
+
+        model = medseg.load_model("OUT/best.pt", {"predict.threshold": "best"})
+        model.classes, model.card.metrics
+
+    Raises `CheckpointError` if there is no such model or it is damaged, and `ConfigError` for settings that are wrong.
+    """
+    addresses = [address] if isinstance(address, str | os.PathLike) else list(address)
+    if not addresses:
+        raise ConfigError("address: an empty list; at least one model is needed")
+    settings: dict[str, Any] = {"model": [os.fspath(one) for one in addresses]}
+    config = build_config(LoadConfig, [settings, *given])
+    return Model(load_models(config.model, config.tracking, config.predict), config)
+
+
+def _complete(radiograph: Radiograph, spacing_mm: tuple[float, float] | None, view: str | None) -> Radiograph:
+    """The radiograph with the spacing and the view that it does not state."""
+    if spacing_mm is not None:
+        if radiograph.spacing_mm is not None:
+            raise ConfigError(f"spacing_mm: the image states {radiograph.spacing_mm} mm itself; leave spacing_mm out")
+        radiograph = replace(radiograph, spacing_mm=check_spacing(spacing_mm), spacing_source="unspecified")
+    if view is not None:
+        if radiograph.view not in (None, view):
+            raise ConfigError(f"view: the image states {radiograph.view} itself; leave view out")
+        radiograph = replace(radiograph, view=view)
+    return radiograph
+
+
+def _as_channels(radiograph: Radiograph, color: str) -> Radiograph:
+    """A radiograph in memory as the model takes it: without a file, and with three channels if it reads RGB."""
+    pixels = radiograph.pixels
+    if color != "rgb" and pixels.ndim == 3:
+        raise RadiographError("has three channels, but the model reads gray images", "color", NAME)
+    if color == "rgb" and pixels.ndim == 2:
+        pixels = pixels[:, :, None].repeat(3, axis=2)
+    return replace(radiograph, pixels=pixels, kind=NAME)

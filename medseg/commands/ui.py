@@ -1,0 +1,58 @@
+"""Open the MLflow UI on the recorded runs. Research use only. Not for clinical use.
+
+usage: medseg ui [tracking.uri=sqlite:///FILE] [ui.port=5000]
+
+The command serves mlruns/mlflow.db of the working folder until it is stopped with Ctrl-C. Open the address that it
+prints in a browser. MLflow has no passwords: on 127.0.0.1, the default, only this machine can open the address.
+Exit code 0: stopped; 2: there is no such store, or MLflow could not start; 130, 143: stopped by a signal.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from medseg.config import Section, parse_args
+from medseg.errors import ConfigError
+from medseg.tracking.config import StoreConfig
+
+
+class AddressConfig(Section):
+    """Where the UI is served."""
+
+    host: str = "127.0.0.1"
+    """Network address to serve on. 127.0.0.1: this machine alone."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 5000
+    """Port to serve on. Choose another one if it is taken."""
+
+
+class UiConfig(Section):
+    """One look at the runs."""
+
+    tracking: StoreConfig = StoreConfig()
+    ui: AddressConfig = AddressConfig()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve the MLflow UI until it is stopped; the exit code of MLflow."""
+    config = parse_args(UiConfig, argv)
+    from medseg.tracking.store import find_store
+
+    store = find_store(config.tracking)
+    if store.is_server:
+        print(f"The store is a server. Open {store.ui_command} in a browser.")
+        return 0
+    if store.database is not None and not store.database.exists():
+        raise ConfigError(
+            f"{store.database}: there is no MLflow store. Train a model first, or name a store with tracking.uri"
+        )
+    print(f"Open http://{config.ui.host}:{config.ui.port} in a browser. Stop with Ctrl-C.", flush=True)
+    address = ["--host", config.ui.host, "--port", str(config.ui.port)]
+    arguments = ["-m", "mlflow", "ui", "--backend-store-uri", store.uri, *address]
+    return subprocess.run(
+        [sys.executable, *arguments], env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}, check=False
+    ).returncode

@@ -1,0 +1,26 @@
+"""One name for all settings that decide masks: results with the same name are the same."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from medseg.config import Section
+
+_ARITHMETIC = 2
+"""Raised whenever a backend or the restoring of masks computes differently than before under the same name."""
+
+
+def digest_settings(values: Mapping[str, Any]) -> str:
+    """16 hex digits over settings by their names: sections, mappings, dataclasses and plain values."""
+    text = json.dumps({**values, "arithmetic": _ARITHMETIC}, default=_plain, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Section):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return dict(value)
+    return {field.name: getattr(value, field.name) for field in fields(value)}

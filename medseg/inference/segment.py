@@ -1,0 +1,45 @@
+"""What a network has predicted of one image -> masks at the original size, what they measure, what is doubtful."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medseg.inference.decision import Decision
+from medseg.inference.plausibility import find_empty, find_implausible
+from medseg.metrics.measurements import Measured, choose_measurements
+from medseg.model.checkpoint import Range
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """The masks of one image."""
+
+    masks: NDArray[np.bool_] = field(repr=False)
+    """`(class, rows, columns)` at the original size."""
+    measured: Mapping[str, Measured]
+    """By column of the report: `ctr`."""
+    warnings: tuple[str, ...]
+
+
+def segment(
+    decision: Decision, ranges: Mapping[str, Range], predicted: Tensor, size: tuple[int, int], view: str | None
+) -> Segmented:
+    """Masks of `size` `(rows, columns)` from the network's probabilities `(class, rows, columns)`, and their measures.
+
+    `ranges` are those of the training masks. `view` is the ViewPosition of the image, on which it depends what can be
+    measured.
+    """
+    masks, classes = decision.masks(predicted, size).numpy(), decision.classes
+    warnings = find_empty(masks, classes)
+    warnings += find_implausible(decision.network_masks(predicted).numpy(), classes, ranges)
+    measured: dict[str, Measured] = {}
+    for each in choose_measurements(classes):
+        own = (masks[classes.index(name)] for name in each.classes)
+        doubts = each.views.get(view or "")
+        if doubts is not None and (found := each.measure(*own)) is not None:
+            warnings += [*found.warnings, *doubts]
+            measured[each.name] = found
+    return Segmented(masks, measured, tuple(warnings))
