@@ -20,10 +20,10 @@ from medseg.training.recipe import Recipe
 
 
 class CheckedDataConfig(DataSetConfig):
-    """Which radiographs and masks, and how they are read."""
+    """Which radiographs and masks are checked, and how they are read."""
 
     root: ExistingPath
-    """A folder (images/, masks/), a CSV manifest or a dataset.json."""
+    """Data set: a folder (images/, masks/), a CSV manifest or a dataset.json."""
 
 
 class CheckOutputConfig(OutputConfig):
@@ -34,12 +34,12 @@ class CheckOutputConfig(OutputConfig):
 
 
 class CheckDataConfig(Section):
-    """One check of a data set, with the settings of the training that is to come."""
+    """One check of a data set, with the settings of the later training."""
 
     recipe = Recipe
 
     seed: NonNegativeInt = 0
-    """Decides the split, unless split.seed is given."""
+    """Seed of the split, unless split.seed is given."""
 
     data: CheckedDataConfig
     split: SplitConfig = SplitConfig()

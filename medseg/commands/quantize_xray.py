@@ -20,10 +20,10 @@ from medseg.tracking.config import StoreConfig
 
 
 class QuantizeDataConfig(CasesConfig):
-    """Which radiographs and masks."""
+    """Radiographs and masks of the training."""
 
     root: ExistingPath
-    """The data set of the training: a folder (images/, masks/), a CSV manifest or a dataset.json."""
+    """Data set of the training: a folder (images/, masks/), a CSV manifest or a dataset.json."""
 
 
 class QuantizeOutputConfig(OutputConfig):
@@ -34,10 +34,10 @@ class QuantizeOutputConfig(OutputConfig):
 
 
 class QuantizeXrayConfig(Section):
-    """One quantisation."""
+    """One quantization."""
 
     model: str
-    """The model: a file, a folder with best.pt, or an MLflow address."""
+    """Model: a file, a folder with best.pt or an MLflow address."""
 
     data: QuantizeDataConfig
     quantize: QuantizationConfig = QuantizationConfig()
