@@ -55,7 +55,7 @@ class Bench:
         self._data = find_data(self.recipe.data, self.recipe.phantom, self.folder)
         found, of_class = find_cases(self._data), self.settings.of_class
         if of_class not in (None, MEAN, *found.classes):
-            raise ConfigError(f"benchmark.of_class: {of_class} is none of {', '.join(found.classes)}")
+            raise ConfigError(f"benchmark.of_class: {of_class} is not a class of the data ({', '.join(found.classes)})")
         return split_by_patient(found, self.recipe.split)
 
     @property
@@ -108,7 +108,7 @@ class Bench:
         own = self.model[0].model.width
         unfit = [width for width in settings.widths or () if width % own]
         if unfit:
-            raise ConfigError(f"benchmark.widths: {unfit[0]} is no multiple of {own}, the width of {settings.model}")
+            raise ConfigError(f"benchmark.widths: {unfit[0]} is not a multiple of {own}, the width of {settings.model}")
         return settings.widths or (own,)
 
     @property
@@ -138,7 +138,7 @@ class Bench:
         train = self.recipe.train.model_copy(update={"minutes": seconds / 60, "epochs": None, "coarse": 0.7})
         card = self.describe(article_config(width), (size, size))
         session = Session(self.recipe, card, train, self.cases("train", (size, size)), self.hardware)
-        _logger.info("training a network to predict with: %g s", seconds)
+        _logger.info("training a network for the prediction part: %g s", seconds)
         while not session.is_over:
             session.step()
         network = card.build_network()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _REFERENCE, _OURS, _LIMIT = "#9c9c9c", "#0072b2", "#d55e00"
 _SHARES = dict(zip(SHARES, ("#e69f00", "#f0e442", "#56b4e9", "#0072b2", "#cc79a7", "#c8c8c8"), strict=True))
-_RATE, _SHARE = "GFLOP/s", "share of the time of a step"  # axes that have more than bars
+_RATE, _SHARE = "GFLOP/s", "share of the step's time"  # axes that have more than bars
 _AROUND, _LEGEND = 3.6, 0.8  # lines that title and axis take, and a legend below the title
 _SMALL, _NORMAL = 8.5, 9.5
 _INCH_A_LINE, _INCH_A_COLUMN = 0.265, 8.0
@@ -31,7 +31,7 @@ _COLUMNS: tuple[tuple[tuple[Part, str, str], ...], ...] = (
         ("training", "Training", _RATE),
         ("training", "A training step", _SHARE),
         ("folder", "A folder of files to masks on disk", "share of the network's own rate"),
-        ("time_to_dice", "Time to a Dice", "seconds of training"),
+        ("time_to_dice", "Time to a validation Dice", "seconds of training"),
     ),
 )
 
@@ -140,7 +140,7 @@ def _say(contest: Contest, who: Contestant) -> str:
     if ratio is None or who.name == contest.reference:
         return said
     if is_race:
-        return f"{said}, {'more than ' if contest.is_bound else ''}{ratio:.1f} times sooner"
+        return f"{said}, {'more than ' if contest.is_bound else ''}{ratio:.1f} times as fast"
     return f"{ratio:.0%}, {said}" if contest.part == "folder" else f"{ratio:.2f} times, {said}"
 
 

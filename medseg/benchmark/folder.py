@@ -136,7 +136,7 @@ class FolderRun:
             seconds = tally.seconds
         if not tally.predicted:
             reasons = dict(sorted(tally.reasons.items()))
-            raise DataError(f"predict_dicom predicted none of the files of benchmark.num_files: {reasons}")
+            raise DataError(f"predict_dicom predicted none of the benchmark's DICOM files: {reasons}")
         self.details = describe(tally.predicted, seconds, asdict(prediction.seconds))
         return seconds / tally.predicted
 

@@ -138,7 +138,7 @@ def _why_not(backend: Backend) -> str:
     if missing:
         return f"{' and '.join(missing)} not installed: pip install 'medseg[openvino]'"
     if backend.precision == "bf16" and not backend.hardware.has_bf16:
-        return "not measured: no bfloat16 in this hardware"
+        return "not measured: this hardware has no bfloat16"
     if backend.library == "inductor" and not _can_compile(backend.hardware.device):
         return "not measured: torch.compile does not work here"
     return ""

@@ -5,7 +5,7 @@ from medseg.benchmark.contest import UNSAVED, Contest, Contestant, find_quartile
 _HEADINGS = {
     "limit": "The limit",
     "prediction": "Prediction: the network alone",
-    "training": "Training: a step, ours without validation and saving",
+    "training": "Training: one step, for medseg without validation and saving",
     "folder": "End to end: a folder of files to masks on disk",
     "time_to_dice": "Time to a validation Dice",
 }
@@ -14,7 +14,7 @@ _DETAILS = {
     "dice": "Dice with fp32: {}",
     "loop_seconds": "whole loop {:.4g} s",
     "backend": "{}",
-    "steady_images_per_second": "{:.4g}/s after its start",
+    "steady_images_per_second": "{:.4g} images/s after its start",
     "shares": "{}",
     "ratio_to_nothing_saved": f"{{:.2f}} times {UNSAVED}",
     "best_dice": "best Dice {:.3f}",

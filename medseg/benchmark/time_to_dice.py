@@ -63,7 +63,7 @@ class Racer:
             return Contestant(self.name, turns=(reached,), details=details)
         note = f"not reached in {self.seconds / 60:.3g} minutes"
         if self.diverged:
-            note += f": its probabilities were no numbers after {self.steps} steps"
+            note += f": its probabilities became NaN after {self.steps} steps"
         return Contestant(self.name, note=note, at_least=self.seconds, details=details)
 
 

@@ -173,7 +173,7 @@ class Candidate:
     def _judge(self, image: MetaTensor) -> list[str]:
         """What the radiograph's tags say that the model is not for."""
         return [
-            f"{tag} is none that the model is for ({', '.join(accepted)})"
+            f"{tag}: the model only accepts {', '.join(accepted)}"
             for name, tag in _TAGS.items()
             if (accepted := getattr(self.card.accepts, name)) and image.meta[tag] not in (None, *accepted)
         ]
@@ -193,8 +193,8 @@ def build_candidate(model: LoadedModel, predictor: Predictor, data: DataSetConfi
     classes = tuple(name for name in model.card.classes if name in known)
     if not classes:
         raise DataError(
-            f"{data.root}: has masks of {', '.join(found.classes)}, the model of {', '.join(model.card.classes)}: "
-            "no class in common; data.classes names the classes of label maps"
+            f"{data.root}: has masks of {', '.join(found.classes)}, but the model segments "
+            f"{', '.join(model.card.classes)}: no class in common. For label maps, name the classes with data.classes"
         )
     return Candidate(model.digest, predictor, data, classes)
 

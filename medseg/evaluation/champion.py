@@ -56,7 +56,7 @@ def promote_model(evaluation: Evaluation, run_id: str | None, config: StoreConfi
     with open_registry(config, name) as registry:
         version, present = _find_version(registry, run_id, evaluation.model), registry.find_champion()
         if present == version:
-            return f"version {version} of '{name}' is the champion already"
+            return f"version {version} of '{name}' is already the champion"
         try:
             champion = None if present is None else _read_champion(registry, config, present)
         except CheckpointError as error:
@@ -71,7 +71,7 @@ def promote_model(evaluation: Evaluation, run_id: str | None, config: StoreConfi
         if verdict.tested:
             number = registry.count_decision(evaluation.test_set, words)
             times = "once" if number == 1 else f"{number} times"
-            words += f"; cases of this data set have decided {times}, and each time a p-value means less"
+            words += f". This test set has now decided {times}; reusing one test set weakens its p-values"
         if verdict.promoted:
             registry.set_champion(version)
         return words
@@ -88,7 +88,7 @@ def decide(evaluation: Evaluation, champion: Champion | None) -> Verdict:
     if obstacle is not None:
         return Verdict(False, obstacle)
     if champion is None or evaluation.comparison is None:
-        return Verdict(True, "there was none")
+        return Verdict(True, "there was no champion before")
     comparison, names = evaluation.comparison, [f"dice_{name}" for name in evaluation.classes]
     significant = [name for name in names if comparison.adjusted[name] < LEVEL]
     worse, better = (
@@ -101,7 +101,7 @@ def decide(evaluation: Evaluation, champion: Champion | None) -> Verdict:
         return Verdict(False, f"not significantly better {than} ({_list(comparison, names)})", True)
     if not comparison.differences["dice"].difference <= 0:
         return Verdict(False, f"better {than} in {_list(comparison, better)}, but worse on average over classes", True)
-    return Verdict(True, f"better {than} in {_list(comparison, better)}, significantly worse in no class", True)
+    return Verdict(True, f"better {than} in {_list(comparison, better)}, not significantly worse in any class", True)
 
 
 def _find_obstacle(evaluation: Evaluation, champion: Champion | None) -> str | None:
@@ -112,20 +112,20 @@ def _find_obstacle(evaluation: Evaluation, champion: Champion | None) -> str | N
     seen = {case.digest for case in evaluation.cases} & {digest[:16] for digest in champion.seen}
     if seen:
         of = f"{len(seen)} of the {len(evaluation.cases)} cases"
-        return f"{who}, was trained or validated on {of}; only cases that neither has seen can decide"
+        return f"{who}, was trained or validated on {of}; only cases that neither model has seen can decide"
     if comparison is None or comparison.other != champion.model:
         return f"it was not compared with {who}"
     names = [f"dice_{name}" for name in evaluation.classes]
     lacking = [name.removeprefix("dice_") for name in names if name not in comparison.adjusted]
     if lacking:
-        return f"{who}, has no {', '.join(lacking)}"
+        return f"{who}, does not segment {', '.join(lacking)}"
     tested = [name for name in evaluation.classes if math.isfinite(comparison.adjusted[f"dice_{name}"])]
     untested = [name for name in champion.classes if name not in tested]
     if untested:
-        return f"the champion's {', '.join(untested)} was not tested"
+        return f"the champion also segments {', '.join(untested)}, which was not tested"
     needed = count_needed(len(tested))
     if comparison.patients < needed:
-        return f"the test set is too small to decide: {comparison.patients} patients, of whom the test needs {needed}"
+        return f"the test set is too small to decide: {comparison.patients} patients, the test needs at least {needed}"
     return None
 
 
@@ -141,8 +141,8 @@ def _find_version(registry: Registry, run_id: str | None, model: str) -> str:
     version = None if run_id is None else registry.find_version(run_id, model)
     if version is None:
         raise ConfigError(
-            f"tracking.promote=true: the evaluated model is no version of '{registry.name}'; "
-            f"train_xray tracking.register={registry.name} registers what it trains"
+            f"tracking.promote=true: the evaluated model is not a version of '{registry.name}'. "
+            f"Register a model by training it with train_xray tracking.register={registry.name}"
         )
     return version
 

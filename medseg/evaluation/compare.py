@@ -1,4 +1,4 @@
-"""Two models on the same cases: paired differences, and the cases that moved most."""
+"""Two models on the same cases: paired differences, and the cases that changed most."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from medseg.evaluation.summary import list_counts
 from medseg.metrics.statistics import LEVEL, Paired, adjust_holm, compare_paired, count_needed, divide
 
 _MOVED = 12
-"""Cases listed that moved most."""
+"""Cases listed that changed most."""
 
 Values = NDArray[np.float64]
 Pairs = Sequence[tuple[CaseResult, CaseResult]]
@@ -30,11 +30,10 @@ def pair_cases(
     named = [(case, by_case[case.case]) for case in ours if case.case in by_case]
     same = [(a, b) for a, b in named if same_files or not (a.digest and b.digest) or a.digest == b.digest]
     pairs = [(a, b) for a, b in same if subset == "all" or not b.seen]
-    kept = "yet they are" if subset == "all" else "so they are not"
+    kept = "compared" if subset == "all" else "not compared"
     counts = {
-        f"{other} has other pixels under the same name, or read them otherwise, so they are not compared": len(named)
-        - len(same),
-        f"{other} was trained or validated on them, {kept} compared": sum(bool(b.seen) for _, b in same),
+        f"not compared: {other} has different pixels under the same case name": len(named) - len(same),
+        f"{kept}: {other} was trained or validated on these": sum(bool(b.seen) for _, b in same),
     }
     return pairs, list_counts(counts)
 
@@ -73,8 +72,8 @@ def warn_of_few(comparison: Comparison) -> list[str]:
         return []
     classes = "1 class" if num_tests == 1 else f"{num_tests} classes"
     return [
-        f"{comparison.patients} patients are too few for the comparison: whatever the difference, no p-value over "
-        f"{classes} is below {LEVEL:g} with less than {needed}"
+        f"{comparison.patients} patients are too few for the comparison: with fewer than {needed}, no p-value over "
+        f"{classes} can fall below {LEVEL:g}"
     ]
 
 

@@ -49,7 +49,7 @@ _ANY = (
     "train.resume",
 )
 """Settings that may change between two parts of one cross-validation: they say where, how fast and what is shown."""
-_ANEW = "train.resume=false begins anew (what is there goes to earlier/)"
+_ANEW = "Start a new one with train.resume=false; the old results move to earlier/"
 _logger = logging.getLogger(__name__)
 
 
@@ -65,16 +65,16 @@ def find_begun(recipe: Recipe, folder: Path) -> str | None:
         begun = json.loads((folder / STATE).read_text())
         run_id, before = str(begun["run_id"]), dict(begun["config"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder / STATE}: damaged, so that its folds cannot be gone on with; {_ANEW}") from error
+        raise ConfigError(f"{folder / STATE}: damaged; this cross-validation cannot be resumed. {_ANEW}") from error
     if begun.get("split") != RULE:
         raise ConfigError(
-            f"{folder}: the folds of this cross-validation were drawn by an earlier rule ({ANOTHER_RULE}); {_ANEW}"
+            f"{folder}: the folds of this cross-validation were drawn by an earlier rule ({ANOTHER_RULE}). {_ANEW}"
         )
     before = {key.replace("inference.", "predict."): value for key, value in before.items()}  # as it once was
     now = _describe_settings(recipe)
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if changed:
-        raise ConfigError(f"{folder}: holds a cross-validation with other {', '.join(changed)}; {_ANEW}")
+        raise ConfigError(f"{folder}: holds a cross-validation with different {', '.join(changed)}. {_ANEW}")
     return run_id
 
 
@@ -98,7 +98,7 @@ def record_begin(run: Run, recipe: Recipe, findings: Findings, folder: Path, *, 
     if fresh:
         earlier = set_aside(folder, (*_RESULTS, *(path.name for path in sorted(folder.glob("fold*")))))
         if earlier is not None:
-            _logger.info("results of an earlier cross-validation are now in %s", earlier)
+            _logger.info("moved the results of an earlier cross-validation to %s", earlier)
     state = {"run_id": run.id, "split": RULE, "config": _describe_settings(recipe)}
     write_text(folder / STATE, json.dumps(state, indent=2) + "\n")
     write_text(folder / "config.yaml", to_yaml(recipe))
@@ -122,7 +122,7 @@ def pool_folds(
         data=name_data(recipe, data),
         subset="unseen",
     )
-    note = f"each case is scored by the one of the {len(folds)} models that has not seen it, not by their ensemble"
+    note = f"each case is scored by the one of {len(folds)} models that was not trained on it, not by their ensemble"
     return replace(
         evaluation,
         warnings=[note, *evaluation.warnings],

@@ -93,10 +93,10 @@ def check_request(found: CaseSet, data: EvaluateDataConfig, config: EvaluationCo
     columns = sorted({column for case in found.cases for column in _read_columns(case)})
     unknown = [column for column in config.by if column not in columns]
     if unknown:
-        there = ", ".join(columns) or "none (a manifest may have them)"
-        raise ConfigError(f"by: no column {', '.join(unknown)} in {data.root}; there are {there}")
+        there = ", ".join(columns) or "none (only a manifest can have columns)"
+        raise ConfigError(f"by: no column {', '.join(unknown)} in {data.root}; its columns are: {there}")
     if config.stress and candidate.data.color == "rgb":
-        raise ConfigError("stress=true needs a model of grey radiographs; this model reads color images")
+        raise ConfigError("stress=true needs a model of grayscale radiographs, but this model reads color images")
 
 
 def measure_cases(
@@ -134,7 +134,7 @@ def measure_cases(
         kind = DataError if all(left_out) else IncomparableError
         raise kind(
             f"{data.root}: {'the model was' if other is None else 'the models were'} trained or validated on all "
-            f"{len(left_out)} cases; data.subset=all evaluates on them nevertheless"
+            f"{len(left_out)} cases. Evaluate on them nevertheless with data.subset=all"
         )
     return Pass(cases, len(left_out), digest_cases(digests), findings)
 
@@ -202,14 +202,14 @@ def _list_warnings(candidate: Candidate, found: CaseSet, evaluation: Evaluation)
         warnings.append("no intervals: all cases are of one patient")
     nameless = _find_nameless(found.cases)
     counts = {
-        "an empty or placeholder PatientID is shared: each image counts as a patient of its own, which makes intervals "
-        "too narrow where a patient has several": sum(case.case in nameless for case in cases),
-        "without a mask of a class that is scored": len(found.cases) - len(_find_scored(candidate, found)),
-        f"surface distances not in {evaluation.unit}, left out of their means": sum(
+        "several images share an empty or placeholder PatientID: each image counts as its own patient, so intervals "
+        "are too narrow if a patient has several": sum(case.case in nameless for case in cases),
+        "not scored: no mask of any scored class": len(found.cases) - len(_find_scored(candidate, found)),
+        f"surface distances not in {evaluation.unit}, left out of the means": sum(
             case.unit != evaluation.unit for case in cases
         ),
         **{
-            f"no surface distances of {name}, since one of its masks is empty": sum(
+            f"no surface distances of {name}: its reference or its prediction is empty": sum(
                 math.isfinite(case.scores[f"dice_{name}"]) and math.isnan(case.scores[f"hd95_{name}"]) for case in cases
             )
             for name in candidate.classes

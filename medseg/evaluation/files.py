@@ -21,7 +21,7 @@ METRICS = "metrics.json"
 REPORT = "report.html"
 
 _UNITS = {
-    "area_error": "share of the reference's area; + is too large",
+    "area_error": "relative to the reference's area; + means too large",
     "ctr_error": "prediction minus reference",
     "ci95": "95 % interval, resampled by patient",
 }
@@ -72,7 +72,7 @@ def read_per_case(path: Path) -> list[CaseResult]:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error, AttributeError, KeyError, ValueError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise DataError(f"{path}: no {PER_CASE} of evaluate_xray ({reason})") from error
+        raise DataError(f"{path}: not a {PER_CASE} written by evaluate_xray ({reason})") from error
 
 
 def build_metrics(evaluation: Evaluation) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def build_folds(found: CaseSet, recipe: Recipe) -> list[Fold]:
     """Every fold. Raises `DataError` where a split of one is empty, `ConfigError` without a number of folds."""
     folds = []
     if recipe.split.folds is None:
-        raise ConfigError("split.folds: a cross-validation needs the number of folds")
+        raise ConfigError("split.folds: null; a cross-validation needs the number of folds, such as split.folds=5")
     for number in range(recipe.split.folds):
         split = recipe.split.model_copy(update={"fold": number})
         output = recipe.output.model_copy(update={"dir": recipe.output.dir / f"fold{number}"})
@@ -94,9 +94,9 @@ def check_folds(folds: list[Fold], found: CaseSet, data: DataConfig, resumed: bo
 def train_folds(folds: Sequence[Fold], data: DataConfig, hardware: Hardware, parent: Run) -> Iterator[Trained]:
     """Each fold trained as `train_xray` does, or the rest of it; those that were finished before are only named."""
     for fold in folds:
-        _logger.info("fold %d (0 to %d)", fold.number, len(folds) - 1)
+        _logger.info("fold %d of 0 to %d", fold.number, len(folds) - 1)
         if fold.is_finished:
-            _logger.info("finished before: %s", fold.folder)
+            _logger.info("already finished: %s", fold.folder)
             continue
         with claim_folder(fold.folder, MASKS) as folder:
             resumed = fold.recipe.train.model_copy(update={"resume": (folder / "last.pt").exists()})
@@ -136,6 +136,6 @@ def _check_finished(fold: Fold, digests: dict[str, str]) -> None:
     for name, cases in fold.splits.items():
         if name in known and {digests[case.id] for case in cases} != set(known[name]):
             raise CheckpointError(
-                f"{fold.folder}: was trained on other {name} cases than the data and the split give now; "
-                "train.resume=false begins anew"
+                f"{fold.folder}: was trained on other {name} cases than the data and the split give now. "
+                "Start a new cross-validation with train.resume=false"
             )

@@ -97,7 +97,7 @@ def measure_case(
         ),
         _measure_thresholds(candidate, read, predicted, size, dice[0]),
         read.image.meta["spacing_source"],
-        (*read.warnings, *([] if shown else ["burned-in annotation: no picture in the report"])),
+        (*read.warnings, *([] if shown else ["burned-in annotation: no image in the report"])),
         make_preview(read.view.mean(dim=0).numpy(), np.concatenate([reference, prediction]), PREVIEW)
         if shown
         else None,

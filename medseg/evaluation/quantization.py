@@ -40,7 +40,7 @@ def load_single(address: str, tracking: StoreConfig) -> LoadedModel:
         raise ConfigError("quantize_xray needs OpenVINO and NNCF: pip install 'medseg[openvino]'")
     model = load_models((address,), tracking, ModelPredictConfig())
     if len(model.networks) != 1:
-        raise ConfigError(f"model: {address} holds {len(model.networks)} networks; they are quantised one by one")
+        raise ConfigError(f"model: {address} holds {len(model.networks)} networks. Quantize each model file separately")
     return model
 
 
@@ -71,8 +71,8 @@ def gather_images(candidate: Candidate, cases: Sequence[Case], config: Quantizat
             images.append(read.input)
     if not images:
         raise DataError(
-            f"{candidate.data.root}: holds none of the radiographs that the model was trained on; int8 takes its "
-            "ranges from them, data.root is the data set of the training"
+            f"{candidate.data.root}: holds none of the radiographs that the model was trained on, and int8 is "
+            "calibrated with them. Set data.root to the data set of the training"
         )
     return images
 
@@ -98,7 +98,8 @@ def measure_loss(
     for name, known in zip(candidate.classes, (~dice.isnan()).any(dim=0).tolist(), strict=True):
         if not known:
             raise DataError(
-                f"{candidate.data.root}: every case with {name} was trained on; the loss is measured on others"
+                f"{candidate.data.root}: the model was trained on every case with {name}; the loss of int8 is measured "
+                "on other cases. Add cases that the model was not trained on"
             )
     return QuantizationLoss(
         images=num_images,
@@ -131,7 +132,7 @@ def check_loss(loss: QuantizationLoss, config: QuantizationConfig) -> None:
     if loss.ctr is not None and loss.ctr > config.max_ctr_difference:
         found.append(f"cardiothoracic ratio: mean difference {loss.ctr:.4f}, limit {config.max_ctr_difference:g}")
     if found:
-        raise QuantizationError(f"int8 is refused, {loss.cases} cases: {'; '.join(found)}")
+        raise QuantizationError(f"int8 loses too much on {loss.cases} cases: {'; '.join(found)}")
 
 
 def write_loss(loss: QuantizationLoss, model: LoadedModel, limits: QuantizationConfig, folder: Path) -> None:
@@ -142,7 +143,7 @@ def write_loss(loss: QuantizationLoss, model: LoadedModel, limits: QuantizationC
 
 def describe_loss(loss: QuantizationLoss) -> str:
     """A line on each class, and on the cardiothoracic ratio if there is one."""
-    lines = [f"int8 against float32, ranges from {loss.images} training cases, {loss.cases} others:"]
+    lines = [f"int8 compared with float32 on {loss.cases} cases, calibrated on {loss.images} training cases:"]
     lines += [
         f"  {name}: Dice lower by {mean:.4f} on average, by {loss.worst[name]:.4f} in the worst case"
         for name, mean in loss.dice.items()

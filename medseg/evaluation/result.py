@@ -69,7 +69,7 @@ class Comparison:
     differences: Mapping[str, Paired]
     adjusted: Mapping[str, float]
     moved: Sequence[tuple[str, str, float, float]]
-    """Case, metric, this model's and the other's value, of the cases that moved most."""
+    """Case, metric, this model's and the other's value, of the cases that changed most."""
     cases: int = 0
     """How many were compared."""
     patients: int = 0

@@ -37,8 +37,8 @@ def find_rival(
         other = load_models(addresses, tracking, predict)
         if (other.card.reading.color == "rgb") != (model.card.reading.color == "rgb"):
             raise CheckpointError(
-                f"{addresses[0]}: one of the models reads color images, the other grey images. "
-                "Compare models of one kind"
+                f"{addresses[0]}: one of the models reads color images, the other grayscale images. "
+                "Compare two models of the same kind"
             )
         return place_model(other, found, data, predict)
 

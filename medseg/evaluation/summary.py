@@ -37,7 +37,7 @@ def sum_up(
     shown = {*moved, *(case.case for case in choose_cases(results, classes, config.shown))}
     agreement = bland_altman([case.scores.get("ctr_error", math.nan) for case in results])
     warnings = {
-        "the model was trained or validated on them, yet they count": sum(bool(case.seen) for case in results),
+        "scored although the model was trained or validated on these": sum(bool(case.seen) for case in results),
         **dict(Counter(warning for case in cases for warning in case.warnings).most_common()),
     }
     return Evaluation(

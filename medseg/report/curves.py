@@ -59,9 +59,9 @@ def draw_stress(curve: StressCurve, classes: Sequence[str], low: float) -> Chart
     levels = sorted(float(level) for level in curve.levels)
     x, y = Scale(levels[0], levels[-1], _LEFT, 320 - _RIGHT), Scale(low, 1, 180, _TOP)
     drop = measure_drop(curve)
-    note = f"{write_number(-drop, 2, '+').text} at worst" if drop > 0 else "no fall"
+    note = f"{write_number(-drop, 2, '+').text} at worst" if drop > 0 else "no drop"
     if math.isnan(drop):
-        note = "not known"
+        note = "unknown"
     return Chart(
         curve.name.capitalize(),
         f"Mean Dice of {', '.join(curve.dice)} under {curve.name} ({curve.unit}): {note}.",
@@ -171,7 +171,7 @@ def _find_point(case: CaseResult) -> tuple[float, float] | None:
 
 def _name_abscissa(cases: Sequence[CaseResult]) -> str:
     known = any(not math.isnan(find_ctr(case)[0]) for case in cases)
-    return "mean of prediction and reference" if known else "the ratios themselves are not recorded"
+    return "mean of prediction and reference" if known else "ratios were not recorded, only their differences"
 
 
 def _is_beyond(error: float, agreement: Agreement) -> bool:

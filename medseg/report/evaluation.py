@@ -41,8 +41,8 @@ def describe_cross_validation(evaluation: Evaluation, summary: Mapping[str, Any]
     synthetic = f" ({SYNTHETIC})" if summary["data"] == SYNTHETIC else ""
     return "\n".join(
         [
-            f"{evaluation.data}{synthetic}: {summary['cases']} cases, each by the one of {number} models that has not "
-            "seen it; means and 95 % intervals by patient",
+            f"{evaluation.data}{synthetic}: {summary['cases']} cases, each scored by the one of {number} models that "
+            "was not trained on it; means and 95 % intervals by patient",
             *_tabulate_means(evaluation),
             f"report: {folder / REPORT}",
             f"model: {folder} (an ensemble of {number})",
@@ -70,7 +70,7 @@ def _describe_cases(evaluation: Evaluation) -> str:
     if evaluation.subset == "all":
         seen = sum(bool(case.seen) for case in evaluation.cases)
         return f"all {number} cases, {seen} of which the model was trained or validated on (data.subset=all)"
-    return f"{number} cases, {evaluation.left_out} left out that the model was trained or validated on"
+    return f"{number} cases, without {evaluation.left_out} that the model was trained or validated on"
 
 
 def _describe_comparison(evaluation: Evaluation) -> list[str]:
@@ -79,7 +79,8 @@ def _describe_comparison(evaluation: Evaluation) -> list[str]:
     for name in evaluation.classes if found is not None else ():
         if found is not None and (paired := found.differences.get(f"dice_{name}")) is not None:
             shown = f"{paired.difference:+.4f} [{paired.low:+.4f}, {paired.high:+.4f}]"
-            lines.append(f"{found.other} minus this, Dice of {name}: {shown}, p {found.adjusted[f'dice_{name}']:.3g}")
+            p_value = found.adjusted[f"dice_{name}"]
+            lines.append(f"{found.other} minus this model, Dice of {name}: {shown}, p {p_value:.3g}")
     return lines
 
 

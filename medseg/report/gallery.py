@@ -40,7 +40,7 @@ class Place:
     """Where a case stands among all."""
 
     group: str
-    """`worst`, `median`, `best`; `moved most` where only that brought it here."""
+    """`worst`, `median`, `best`; `changed most` where only that brought it here."""
     rank: int
     """From 1, the worst."""
     score: Figure
@@ -92,7 +92,7 @@ def _place_cases(evaluation: Evaluation) -> list[tuple[CaseResult, Place]]:
     placed = []
     for at, (score, case) in enumerate(ranked):
         far = {"worst": at, "median": abs(at - (len(ranked) - 1) / 2), "best": len(ranked) - 1 - at}
-        group = "moved most" if case.case in moved - extreme else min(far, key=far.__getitem__)
+        group = "changed most" if case.case in moved - extreme else min(far, key=far.__getitem__)
         placed.append((case, Place(group, at + 1, dice.write(score), case.case in moved)))
     return placed
 

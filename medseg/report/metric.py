@@ -28,7 +28,7 @@ class MetricKind:
 _KINDS = {
     "dice": MetricKind("Dice", "overlap of the masks; 1 is perfect", "higher"),
     "iou": MetricKind("IoU", "intersection over union; 1 is perfect", "higher"),
-    "miou": MetricKind("mIoU", "intersection over union, background included, over all pixels of the set", "higher"),
+    "miou": MetricKind("mIoU", "intersection over union of all pixels together, background included", "higher"),
     "hd95": MetricKind(
         "HD95", "95th-percentile Hausdorff distance, {unit}; 0 is perfect", "lower", 2, is_distance=True
     ),
@@ -37,12 +37,12 @@ _KINDS = {
     ),
     "nsd": MetricKind("NSD", "share of the contours within 2 {unit}; 1 is perfect", "higher"),
     "area_error": MetricKind(
-        "Area error", "share of the reference's area; + is too large", "nearer zero", is_signed=True
+        "Area error", "relative to the reference's area; + means too large", "nearer zero", is_signed=True
     ),
     "ctr_reference": MetricKind("CTR, reference", "cardiothoracic ratio of the reference"),
     "ctr_prediction": MetricKind("CTR, prediction", "cardiothoracic ratio of the prediction"),
     "ctr_error": MetricKind(
-        "CTR error", "cardiothoracic ratio, prediction less reference; 0 is perfect", "nearer zero", is_signed=True
+        "CTR error", "cardiothoracic ratio, prediction minus reference; 0 is perfect", "nearer zero", is_signed=True
     ),
 }
 

@@ -128,7 +128,7 @@ def build_comparison(evaluation: Evaluation) -> list[Block]:
 
 
 def build_moves(evaluation: Evaluation) -> list[Move]:
-    """The cases that moved most, in the order given."""
+    """The cases that changed most, in the order given."""
     moves = []
     for case, name, this, other in evaluation.comparison.moved if evaluation.comparison else ():
         metric = parse_metric(name, evaluation.classes)

@@ -20,7 +20,7 @@ def download_file(address: str, config: StoreConfig) -> Path:
     """
     store = find_store(config)
     if store.database is not None and not store.database.exists():
-        raise ConfigError(f"{address}: there is no MLflow store at {store.database}; tracking.uri names another")
+        raise ConfigError(f"{address}: there is no MLflow store at {store.database}. Give its address in tracking.uri")
     mlflow = import_mlflow()
     from mlflow.exceptions import MlflowException
 

@@ -130,7 +130,8 @@ def _reopen(client: "MlflowClient", run: "MlflowRun", tags: Mapping[str, str]) -
     from mlflow.entities import RunTag
 
     if run.info.status == "RUNNING" and is_alive(run.data.tags):
-        raise OutputBusyError(f"MLflow run {run.info.run_id} is being written by process {run.data.tags[PID]}")
+        pid = run.data.tags[PID]
+        raise OutputBusyError(f"MLflow run {run.info.run_id} is in use by process {pid}. Wait for it, or stop it")
     resumed = int(run.data.tags.get("medseg.resumed", "0")) + 1
     new = describe_commit() | dict(tags) | describe_process() | {"medseg.resumed": str(resumed)}
     client.log_batch(run.info.run_id, tags=[RunTag(key, mask_credentials(value)) for key, value in new.items()])

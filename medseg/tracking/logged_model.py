@@ -68,7 +68,8 @@ def download_model_checkpoint(address: str, config: StoreConfig) -> Path:
     """
     store = find_store(config)
     if store.database is not None and not store.database.exists():
-        raise CheckpointError(f"{address}: there is no MLflow store at {store.database}; tracking.uri names another")
+        where = f"there is no MLflow store at {store.database}"
+        raise CheckpointError(f"{address}: {where}. Give its address in tracking.uri")
     mlflow = import_mlflow()
     from mlflow.exceptions import MlflowException
 

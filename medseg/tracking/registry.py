@@ -89,7 +89,7 @@ def open_registry(config: StoreConfig, name: str) -> Iterator[Registry]:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
                 raise ConfigError(
-                    f"tracking.register: {mask_credentials(store.uri)} has no registered model '{name}'; "
-                    f"train_xray tracking.register={name} makes one"
+                    f"tracking.register: {mask_credentials(store.uri)} has no registered model '{name}'. "
+                    f"Create it with train_xray tracking.register={name}"
                 ) from error
         yield Registry(client, config, name)

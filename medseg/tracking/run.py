@@ -68,7 +68,7 @@ class Run:
         The UI opens a series at step 0 and shows nothing if it begins later: the first picture stands there too.
         Its card puts all parameters above the picture: the newest one is also the artifact `<key>.png`.
         """
-        with survive(f"picture {key}"):
+        with survive(f"image {key}"):
             if step != 0 and self._is_new(key):
                 self._client.log_image(self.id, image, key=key, step=0)
             self._client.log_image(self.id, image, key=key, step=step)

@@ -21,12 +21,12 @@ def read_address(uri: str) -> tuple[Path, str]:
     """
     name, mark, query = uri.partition(":///")[2].partition("?")
     if not name or name.startswith(":memory:"):
-        raise ConfigError(f"tracking.uri: '{uri}' names no file; sqlite:///FILE is expected")
+        raise ConfigError(f"tracking.uri: '{uri}' names no file. Give sqlite:///FILE")
     settings = parse_qsl(query, keep_blank_values=True)
     if mark and not (settings and {key for key, _ in settings} <= _SETTINGS):
         raise ConfigError(
-            f"tracking.uri: '{uri}': '{query}' after the ? is no setting of SQLite. A ? in a name is written %3F, "
-            "a % %25."
+            f"tracking.uri: '{uri}': '{query}' after the ? is not a setting of SQLite. In a file name, write ? as %3F "
+            "and % as %25."
         )
     return Path(unquote(name)).absolute(), mark + query
 
@@ -44,8 +44,8 @@ def build_address(database: Path) -> str:
     address = f"sqlite+pysqlite:///{quote(name, errors='replace')}" if special else f"sqlite:///{name}"
     if not _is_unicode(name) or make_url(address).database != name:
         raise ConfigError(
-            f"tracking.uri: MLflow cannot keep its store at {name!r}: no address can name it. Rename the folder, or "
-            "set tracking.uri=sqlite:///FILE to another one."
+            f"tracking.uri: MLflow cannot keep its store at {name!r}: no address can name this file. Rename the "
+            "folder, or choose another one with tracking.uri=sqlite:///FILE."
         )
     return address
 

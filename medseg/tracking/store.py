@@ -76,8 +76,8 @@ def find_store(config: StoreConfig) -> Store:
     scheme = re.match(r"[a-z]+(?=[+:]|$)", uri)
     if scheme is None or scheme[0] not in (*_SERVERS, *_DATABASES):
         raise ConfigError(
-            f"tracking.uri: '{mask_credentials(uri)}' is no MLflow store; sqlite:///FILE or http(s)://SERVER is "
-            "expected (MLflow 3 no longer writes plain folders)"
+            f"tracking.uri: '{mask_credentials(uri)}' is not an MLflow store. Give sqlite:///FILE or "
+            "http(s)://SERVER (MLflow 3 no longer writes plain folders)"
         )
     if scheme[0] != "sqlite":
         return Store(uri, None)
@@ -127,7 +127,7 @@ def explain_failure(store: Store) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError) as error:
         reason = mask_credentials(str(error).strip().splitlines()[0])
-        what = "no MLflow server answers there" if store.uri.startswith(_SERVERS) else "not usable as an MLflow store"
+        what = "no MLflow server answers" if store.uri.startswith(_SERVERS) else "not usable as an MLflow store"
         raise ConfigError(f"tracking.uri: {mask_credentials(store.uri)}: {what}: {reason}") from error
 
 
@@ -152,7 +152,7 @@ def find_experiment(client: "MlflowClient", store: Store, name: str) -> str:
                 raise
     if experiment.lifecycle_stage == "deleted":
         raise ConfigError(
-            f"tracking.experiment: '{name}' lies in MLflow's trash; bring it back with `mlflow experiments restore "
+            f"tracking.experiment: '{name}' is in MLflow's trash. Restore it with `mlflow experiments restore "
             f"--experiment-id {experiment.experiment_id}`, or choose another name"
         )
     if artifacts is not None:
@@ -219,6 +219,6 @@ def _check_artifacts(experiment: "Experiment", artifacts: Path) -> None:
     stored = Path(url2pathname(urlsplit(experiment.artifact_location).path))
     if stored.parts[-2:] == artifacts.parts[-2:] and stored.resolve() != artifacts.resolve():
         raise ConfigError(
-            f"tracking.experiment: the files of '{experiment.name}' belong to {stored}, so the store has been moved or "
-            f"copied to {artifacts.parents[1]}; put it back, link the old place to the new one, or choose another name"
+            f"tracking.experiment: the files of '{experiment.name}' belong in {stored}, but the store is now in "
+            f"{artifacts.parents[1]}. Move it back, link the old place to the new one, or choose another experiment"
         )
