@@ -1,4 +1,4 @@
-"""Which version of a registered model is the champion: decided by a paired test on cases that neither has seen."""
+"""Chooses the champion among the versions of a registered model, by a paired test on cases that neither has seen."""
 
 import math
 from collections.abc import Sequence
@@ -19,27 +19,27 @@ class Champion:
 
     version: str
     model: str
-    """16 hex digits, as `Evaluation.model`."""
+    """16 hex digits, as in `Evaluation.model`."""
     classes: tuple[str, ...]
     seen: frozenset[str]
-    """Digests of the cases that it was trained or validated on."""
+    """Digests of the cases that this model was trained or validated on."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the evaluated model is to be the champion, and why."""
+    """Whether the evaluated model becomes the champion, and why."""
 
     promoted: bool
     reason: str
     tested: bool = False
-    """Whether the paired test on these cases decided."""
+    """Whether the decision comes from the paired test."""
 
 
 def find_champion_address(config: StoreConfig, name: str, run_id: str | None, model: str) -> str | None:
-    """What an evaluation must be compared with before `promote_model`; None where there is no champion yet.
+    """MLflow address of the champion, with which an evaluation must be compared; None if there is no champion yet.
 
-    Raises `ConfigError` where the store has no registered model of that name, or `model`, 16 hex digits, trained in
-    `run_id`, is no version of it.
+    Raises `ConfigError` if the store has no registered model of that name, or if `model` (16 hex digits, trained in the
+    run `run_id`) is not a version of it.
     """
     with open_registry(config, name) as registry:
         _find_version(registry, run_id, model)
@@ -47,11 +47,11 @@ def find_champion_address(config: StoreConfig, name: str, run_id: str | None, mo
 
 
 def promote_model(evaluation: Evaluation, run_id: str | None, config: StoreConfig, name: str) -> str:
-    """Make the evaluated model, trained in `run_id`, the champion of the registered model `name` if it deserves it.
+    """Make the evaluated model, trained in `run_id`, the champion of the registered model `name` if it wins the test.
 
-    Counts how often cases of this data set have decided, whichever of them were left out. A sentence on what was done
-    and why. Raises `ConfigError` where the store has no such registered model or version. Of two promotions at once on
-    a server the later one wins.
+    Returns a sentence on the decision and its reason, with the number of decisions that this test set has made. Cases
+    that were left out count as part of the test set. If two promotions run at once on a server, the later one wins.
+    Raises `ConfigError` if the store has no such registered model or version.
     """
     with open_registry(config, name) as registry:
         version, present = _find_version(registry, run_id, evaluation.model), registry.find_champion()
@@ -78,11 +78,11 @@ def promote_model(evaluation: Evaluation, run_id: str | None, config: StoreConfi
 
 
 def decide(evaluation: Evaluation, champion: Champion | None) -> Verdict:
-    """Whether the evaluated model is to replace `champion`.
+    """Decide whether the evaluated model replaces `champion`.
 
-    It is where there is none yet, or where on cases that neither has been trained or validated on the mean Dice of one
-    class is significantly better, that over all classes is not worse, and no class is significantly worse. Every class
-    of the champion must have been tested.
+    It does if there is no champion yet. Else three conditions must hold on cases that neither model was trained or
+    validated on: the mean Dice of at least one class is significantly better, the mean over all classes is not worse,
+    and no class is significantly worse. Every class of the champion must have been tested.
     """
     obstacle = _find_obstacle(evaluation, champion)
     if obstacle is not None:
@@ -105,7 +105,7 @@ def decide(evaluation: Evaluation, champion: Champion | None) -> Verdict:
 
 
 def _find_obstacle(evaluation: Evaluation, champion: Champion | None) -> str | None:
-    """Why these cases cannot decide."""
+    """The reason why these cases cannot decide; None if they can."""
     if champion is None:
         return None
     comparison, who = evaluation.comparison, f"version {champion.version}, the champion"

@@ -1,4 +1,4 @@
-"""An evaluation as files for programs: `per_case.csv`, which can be read again, and `metrics.json`."""
+"""An evaluation as files for programs: `per_case.csv`, which medseg can read again, and `metrics.json`."""
 
 import csv
 import io
@@ -28,9 +28,9 @@ _UNITS = {
 
 
 def build_rows(evaluation: Evaluation) -> list[dict[str, str]]:
-    """The rows of `per_case.csv`, sorted by case; what is missing is empty.
+    """The rows of `per_case.csv`, sorted by case; missing values are empty.
 
-    `case` and the values of `by` are percent-encoded as the paths of `report.csv`: a spreadsheet sees no formula.
+    `case` and the values of `by` are percent-encoded like the paths in `report.csv`: no spreadsheet sees a formula.
     """
     rows = []
     for case in sorted(evaluation.cases, key=lambda case: case.case):
@@ -53,7 +53,7 @@ def format_per_case(evaluation: Evaluation) -> str:
 
 
 def read_per_case(path: Path) -> list[CaseResult]:
-    """The results that a `per_case.csv` holds. Raises `DataError` where it is none."""
+    """The results in a `per_case.csv`. Raises `DataError` if the file cannot be read as one."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -76,7 +76,7 @@ def read_per_case(path: Path) -> list[CaseResult]:
 
 
 def build_metrics(evaluation: Evaluation) -> dict[str, Any]:
-    """The content of `metrics.json`; numbers that are not known are None."""
+    """The content of `metrics.json`; unknown numbers are None."""
     metrics: dict[str, Any] = {
         "model": evaluation.model,
         "backend": evaluation.backend,
@@ -150,7 +150,7 @@ def _describe_comparison(comparison: Comparison) -> dict[str, Any]:
 
 
 def _clean(value: Any) -> Any:
-    """The value with None for each number that is not finite: JSON knows none."""
+    """The value with every non-finite number replaced by None, since JSON has no NaN."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):

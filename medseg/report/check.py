@@ -1,4 +1,4 @@
-"""What a check leaves for people: check.json, check.html and words on a terminal."""
+"""The results of a data check: check.json, check.html and the text on the terminal."""
 
 import json
 import textwrap
@@ -20,7 +20,7 @@ _WIDTH = 120
 def write_check(
     folder: Path, totals: Mapping[str, Any], findings: Sequence[Finding], surveys: Sequence[CaseSurvey], found: CaseSet
 ) -> None:
-    """Write `check.json` and `check.html`; `totals` as by `describe_set`."""
+    """Write `check.json` and `check.html`; `totals` comes from `describe_set`."""
     write_text(folder / "check.json", json.dumps(_build_report(totals, findings), indent=2) + "\n")
     write_check_page(folder / "check.html", totals, findings, surveys, found.classes)
 
@@ -40,7 +40,7 @@ def _count(findings: Sequence[Finding]) -> dict[str, int]:
 
 
 def describe_check(totals: Mapping[str, Any], findings: Sequence[Finding], folder: Path) -> str:
-    """The findings as a table, and where the page is."""
+    """The findings as a table, and the path of the page."""
     splits = ", ".join(f"{name} {count}" for name, count in totals["splits"].items())
     lines = [f"{totals['data']}: {totals['read']} of {totals['cases']} cases read ({splits})"]
     if findings:

@@ -1,4 +1,4 @@
-"""What an evaluation leaves for people: tables, a page, and words on a terminal."""
+"""The results of an evaluation: its files, and the text on the terminal."""
 
 import json
 import math
@@ -16,14 +16,14 @@ from medseg.tracking.run import Run
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Write `per_case.csv`, `report.html` and, by whose presence all are there, `metrics.json`."""
+    """Write `per_case.csv`, `report.html` and, last, `metrics.json`: if that is there, all three are."""
     write_text(folder / PER_CASE, format_per_case(evaluation))
     write_page(evaluation, folder / REPORT)
     write_text(folder / METRICS, json.dumps(build_metrics(evaluation), indent=2, allow_nan=False) + "\n")
 
 
 def describe_evaluation(evaluation: Evaluation, folder: Path) -> str:
-    """The means with their intervals, and where the report is."""
+    """The means with their intervals, and the path of the report."""
     return "\n".join(
         [
             f"{evaluation.data}: {_describe_cases(evaluation)}; means and 95 % intervals by patient",
@@ -36,7 +36,7 @@ def describe_evaluation(evaluation: Evaluation, folder: Path) -> str:
 
 
 def describe_cross_validation(evaluation: Evaluation, summary: Mapping[str, Any], run: Run) -> str:
-    """The means with their intervals, where the model is, and how to look at the run."""
+    """The means with their intervals, the path of the model, and the command that shows the run."""
     folder, number = Path(summary["model"]), len(summary["folds"])
     synthetic = f" ({SYNTHETIC})" if summary["data"] == SYNTHETIC else ""
     return "\n".join(
@@ -53,7 +53,7 @@ def describe_cross_validation(evaluation: Evaluation, summary: Mapping[str, Any]
 
 
 def _tabulate_means(evaluation: Evaluation) -> list[str]:
-    """A line on each class, on their mean and on the mIoU: means with their intervals."""
+    """A table of means with their intervals: a line per class, one for their mean and one for the mIoU."""
     unit = evaluation.unit
     by_name = {summary.name: summary for summary in evaluation.summaries}
     columns = {"dice": "Dice", "iou": "IoU", "hd95": f"HD95 {unit}", "assd": f"ASSD {unit}", "nsd": "NSD"}
@@ -74,7 +74,7 @@ def _describe_cases(evaluation: Evaluation) -> str:
 
 
 def _describe_comparison(evaluation: Evaluation) -> list[str]:
-    """A line on each class: the other model's Dice minus this one's."""
+    """A line per class: Dice of the other model minus Dice of this one."""
     found, lines = evaluation.comparison, []
     for name in evaluation.classes if found is not None else ():
         if found is not None and (paired := found.differences.get(f"dice_{name}")) is not None:

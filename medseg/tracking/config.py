@@ -25,7 +25,7 @@ class StoreConfig(Section):
         return f"{scheme}{mark}{expand_home(name)}" if mark else uri
 
 
-# `register` is also a method of ABCMeta, which no instance ever sees
+# pydantic warns that `register` shadows a method of ABCMeta; instances never have that method
 warnings.filterwarnings("ignore", r'Field name "register" in "(Evaluate)?TrackingConfig"', UserWarning)
 
 

@@ -1,4 +1,4 @@
-"""The MLflow store: where it is, how it is opened, the line that shows it in a browser."""
+"""The MLflow store: its address, how it is opened, and the command that shows it in a browser."""
 
 import logging
 import os
@@ -50,14 +50,14 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Store:
-    """Where runs are recorded: the address, and the SQLite file where it is one."""
+    """The store in which runs are recorded: its address, and its SQLite file if it has one."""
 
     uri: str
     database: Path | None
 
     @property
     def ui_command(self) -> str:
-        """The exact line that opens the MLflow UI on this store; for a server its address."""
+        """The command that opens the MLflow UI on this store, or the address of a server."""
         if self.uri.startswith(_SERVERS):
             return mask_credentials(self.uri)
         beside = Path(sys.executable).with_name("mlflow")
@@ -68,7 +68,7 @@ class Store:
 
 
 def find_store(config: StoreConfig) -> Store:
-    """The store that the configuration, else the environment, names; else `mlruns/mlflow.db` in the working folder.
+    """The store named by the configuration, else by the environment, else `mlruns/mlflow.db` in the working folder.
 
     A relative SQLite path becomes absolute. Raises `ConfigError` for an address that MLflow cannot write to.
     """
@@ -86,16 +86,16 @@ def find_store(config: StoreConfig) -> Store:
 
 
 def check_store(config: StoreConfig) -> None:
-    """Raise `ConfigError` or `StorageError` where MLflow could record nothing, before there is anything to record."""
+    """Raise `ConfigError` or `StorageError` if MLflow cannot use the store, before there is anything to record."""
     with open_store(find_store(config)):
         pass
 
 
 @contextmanager
 def open_store(store: Store) -> Iterator["MlflowClient"]:
-    """A client of the store, which is created where it is new; MLflow's global address is put back afterwards.
+    """A client of the store, which is created if it is new; MLflow's global address is restored afterwards.
 
-    Raises `ConfigError` if no server answers or a database is not MLflow's, `StorageError` if it cannot be created.
+    Raises `ConfigError` if no server answers or the database is not MLflow's, `StorageError` if creation fails.
     """
     before = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow = import_mlflow()
@@ -109,7 +109,7 @@ def open_store(store: Store) -> Iterator["MlflowClient"]:
             client.search_experiments(max_results=1)
         yield client
     finally:
-        mlflow.set_tracking_uri(None)  # so that the environment decides, where an outer block may have set it
+        mlflow.set_tracking_uri(None)  # lets the environment variable decide, which an outer block may have set
         if before is None:
             os.environ.pop("MLFLOW_TRACKING_URI", None)
         else:
@@ -118,7 +118,7 @@ def open_store(store: Store) -> Iterator["MlflowClient"]:
 
 @contextmanager
 def explain_failure(store: Store) -> Iterator[None]:
-    """A block in which a store that cannot be used raises `ConfigError` with MLflow's reason, without credentials."""
+    """Turn errors of an unusable store in the block into `ConfigError` with MLflow's reason, without credentials."""
     from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -132,9 +132,9 @@ def explain_failure(store: Store) -> Iterator[None]:
 
 
 def find_experiment(client: "MlflowClient", store: Store, name: str) -> str:
-    """The id of the experiment, created if new, with artifacts in an absolute folder beside the database.
+    """The id of the experiment, created if new; artifacts are in an absolute folder beside the database.
 
-    Raises `ConfigError` if it lies in MLflow's trash, or its artifacts belong elsewhere since the store was moved.
+    Raises `ConfigError` if it is in MLflow's trash, or if its artifacts are elsewhere since the store was moved.
     """
     from mlflow.exceptions import MlflowException
 
@@ -161,13 +161,13 @@ def find_experiment(client: "MlflowClient", store: Store, name: str) -> str:
 
 
 def mask_credentials(text: str) -> str:
-    """The text with user and password of every URI, and secrets in its query, replaced by `***`."""
+    """The text with `***` for the user and password of every URI and for secrets in its query."""
     text = re.sub(r"(\w[\w+.-]*://)[^\s/?#'\"]*@", r"\1***@", text)
     return re.sub(r"(?i)([?&](?:\w*(?:password|passwd|secret|token|key|sig|signature))=)[^&\s'\"]+", r"\1***", text)
 
 
 def mask_all(value: Any) -> Any:
-    """The same nested mappings and lists with credentials masked in every text."""
+    """A copy of nested mappings and lists with credentials masked in every string."""
     if isinstance(value, str):
         return mask_credentials(value)
     if isinstance(value, dict):
@@ -179,7 +179,7 @@ def mask_all(value: Any) -> Any:
 
 @cache
 def import_mlflow() -> ModuleType:
-    """MLflow, told to be quiet and to call nobody before it is imported. A person's own settings win, but telemetry."""
+    """Import MLflow, quiet and without telemetry. Other environment variables of the user take precedence."""
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -191,7 +191,7 @@ def import_mlflow() -> ModuleType:
 
 
 def _create_database(database: Path) -> None:
-    """Make the database where there is none, whole or not at all, once: MLflow takes seconds to, and two spoil it."""
+    """Create a missing database atomically, under a lock: it takes seconds, and two processes would corrupt it."""
     if database.exists():
         return
     stores = import_module("mlflow.store.tracking.sqlalchemy_store")
@@ -201,7 +201,7 @@ def _create_database(database: Path) -> None:
             if database.exists():  # another process was faster
                 return
             folder = database.with_name(f".{database.name}.new")
-            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+            shutil.rmtree(folder, ignore_errors=True)  # left by a process that was killed
             folder.mkdir()
             try:
                 stores.SqlAlchemyStore(build_address(folder / database.name), (database.parent / _ARTIFACTS).as_uri())
@@ -213,7 +213,7 @@ def _create_database(database: Path) -> None:
 
 
 def _check_artifacts(experiment: "Experiment", artifacts: Path) -> None:
-    """Refuse an experiment whose stored, absolute folder of artifacts tells that the store was moved or copied."""
+    """Raise `ConfigError` if the stored, absolute artifact folder shows that the store was moved or copied."""
     if not experiment.artifact_location.startswith("file:"):
         return
     stored = Path(url2pathname(urlsplit(experiment.artifact_location).path))
