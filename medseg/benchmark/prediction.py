@@ -90,7 +90,7 @@ def enter_article(own: UNet, images: Tensor, device: torch.device, folder: Path)
 
 
 class Judge:
-    """Compares masks with those of PyTorch in fp32, only at the size of the model: masks at other sizes mean nothing."""
+    """Compares masks with those of PyTorch in fp32, at the size of the model: at other sizes, masks mean nothing."""
 
     def __init__(self, bench: Bench, network: UNet, size: tuple[int, int]) -> None:
         self.bench, self.network, self.size, (self.card, _) = bench, network, size, bench.model
