@@ -20,10 +20,10 @@ from medseg.training.recipe import Recipe
 
 
 class CheckedDataConfig(DataSetConfig):
-    """Which radiographs and masks are checked, and how they are read."""
+    """Radiographs, their masks, and how they are read."""
 
     root: ExistingPath
-    """Data set: a folder (images/, masks/), a CSV manifest or a dataset.json."""
+    """Data set: a folder with images/ and masks/, a CSV manifest, or a dataset.json."""
 
 
 class CheckOutputConfig(OutputConfig):

@@ -26,25 +26,24 @@ from medseg.training.recipe import Recipe
 
 
 class CrossSplitConfig(SplitConfig):
-    """How patients are divided into folds."""
+    """Patients for training, validation and test."""
 
     folds: Annotated[int, Field(ge=2, le=100)] = 5
-    """Number of folds. Patients are ordered by a hash of seed and patient and cut into folds; each is tested once."""
+    """Number of folds. Patients are ordered by a hash of seed and patient, then cut into folds; each is tested once."""
 
     fold: Annotated[int, Field(ge=0, le=0)] = 0
     """Always 0: each fold is the test set in turn."""
 
 
 class CrossTrainingConfig(TrainingConfig):
-    """How each fold is trained: budget, device, checkpoints."""
+    """Length of the training of each fold, hardware, validation and checkpoints."""
 
     epochs: PositiveInt | None = None
-    """Budget of each fold in epochs, passes over its training set. null: only train.minutes counts, or 30 if neither is
-    given."""
+    """Training budget of each fold in epochs. null: no limit if train.minutes is given, else 30."""
 
     minutes: PositiveFloat | None = None
-    """Budget of each fold in minutes, counted from its first step, validation included. If train.epochs is also given,
-    training ends at whichever is reached first."""
+    """Training budget of each fold in minutes from its first step, validation included. null: no limit. If train.epochs
+    is given too, training ends at the first of the two limits."""
 
     batch_size: PositiveInt = 4
     """Batch size, the same in every fold."""
@@ -61,8 +60,8 @@ class CrossOutputConfig(TrainOutputConfig):
     """The folder of this command's results; one process at a time writes into it."""
 
     masks: bool = True
-    """Write the masks of each case, predicted by the model that was not trained on it, to
-    fold<k>/masks/<class>/<case>.png with values 0 and 255."""
+    """Write the masks of each case, predicted by the model not trained on it, to fold<k>/masks/<class>/<case>.png: PNG
+    files with the values 0 and 255."""
 
 
 class CrossValidateConfig(Recipe):

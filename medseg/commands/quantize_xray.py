@@ -20,10 +20,10 @@ from medseg.tracking.config import StoreConfig
 
 
 class QuantizeDataConfig(CasesConfig):
-    """Radiographs and masks of the training."""
+    """Radiographs and their masks."""
 
     root: ExistingPath
-    """Data set of the training: a folder (images/, masks/), a CSV manifest or a dataset.json."""
+    """Data set of the training: a folder with images/ and masks/, a CSV manifest, or a dataset.json."""
 
 
 class QuantizeOutputConfig(OutputConfig):

@@ -370,5 +370,5 @@ def test_help_says_that_budgets_are_those_of_a_fold(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         parse_args(CrossValidateConfig, ["--help"])
     told = capsys.readouterr().out
-    assert "Budget of each fold in minutes" in told
+    assert "Training budget of each fold in minutes" in told
     assert "split.folds (int" in told
