@@ -1,21 +1,21 @@
-"""The errors a user can cause, each with the exit code of the command that meets it.
+"""Errors that a user can cause, each with the exit code of the command that stops on it.
 
 MedsegError
 ├── ConfigError        2   a key, a value or a configuration file is wrong
-├── DataError          2   a data set cannot be trained on as it stands
-│   ├── RadiographError    one file cannot be read; the message names it and the reason
+├── DataError          2   a data set cannot be used as it is
+│   ├── RadiographError    a file cannot be read; the message names the file and the reason
 │   └── IncomparableError  two models share no case or no class
 ├── CheckpointError    2   a model file is damaged or does not fit
-├── OutputBusyError    2   another process writes into the same output folder
+├── OutputBusyError    2   another process writes into the same output folder or MLflow run
 ├── StorageError       1   a file could not be written (disk full, no permission)
 ├── WorkerError        1   the processes that read files cannot be started
-├── TrainingError      1   training failed under way (a loss that is not a number)
-└── QuantizationError  1   a network loses too much in int8
+├── TrainingError      1   training failed after it had started (the loss became NaN)
+└── QuantizationError  1   a network loses too much accuracy in int8
 """
 
 
 class MedsegError(Exception):
-    """What a user can mend; the message says what, where, the value found and the remedy if one is known."""
+    """An error that a user can fix. The message says what, where, the value found and, if known, the remedy."""
 
     exit_code = 2
 
@@ -25,13 +25,13 @@ class ConfigError(MedsegError):
 
 
 class DataError(MedsegError):
-    """A data set cannot be trained on as it stands."""
+    """A data set cannot be used as it is."""
 
 
 class RadiographError(DataError):
     """One file cannot be read as a radiograph or mask.
 
-    `reason` says why without the file's name; `code` is one word for it, as reports of many files group them.
+    `reason` is the reason without the file's name; `code` is one word for it, by which reports group files.
     """
 
     def __init__(self, reason: str, code: str = "damaged", path: str | None = None) -> None:
@@ -49,7 +49,7 @@ class CheckpointError(MedsegError):
 
 
 class OutputBusyError(MedsegError):
-    """Another process writes into the same output folder."""
+    """Another process writes into the same output folder or MLflow run."""
 
 
 class StorageError(MedsegError):
@@ -65,12 +65,12 @@ class WorkerError(MedsegError):
 
 
 class TrainingError(MedsegError):
-    """Training failed under way."""
+    """Training failed after it had started."""
 
     exit_code = 1
 
 
 class QuantizationError(MedsegError):
-    """A network loses too much in int8."""
+    """A network loses too much accuracy in int8."""
 
     exit_code = 1

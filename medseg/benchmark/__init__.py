@@ -1,1 +1,1 @@
-"""How fast this machine is, and how near each part comes to that, beside the article's loops."""
+"""Benchmark: the speed of this machine, and of medseg and the article's loops on it."""

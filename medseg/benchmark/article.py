@@ -1,18 +1,18 @@
-"""The article's network and its two loops, as published: what this project is measured against.
+"""The article's network and its two loops as published, the reference of the benchmark.
 
 http://baikelwang.github.io/2025/07/04/Unet神经网络图像分割研究与应用/, section 3.1 (network), 3.2 (training), 4 (test).
-Departures, all of them:
-  The class UNet is not printed there. Assembled as its blocks demand: c1 d1 c2 d2 c3 d3 c4 d4 c5 u1 c6 u2 c7 u3 c8 u4
-    c9 out, channels 64 to 1024, a 3x3 convolution and, since nn.BCELoss wants it, a sigmoid at the end.
-  `width`, `size` (with `columns` where they are not as many) and the number of steps can be chosen; the article has
+All differences from the article:
+  The article does not print the class UNet. Here it is assembled from its blocks: c1 d1 c2 d2 c3 d3 c4 d4 c5 u1 c6 u2
+    c7 u3 c8 u4 c9 out, channels 64 to 1024, a 3x3 convolution, and a sigmoid at the end, as nn.BCELoss requires.
+  `width`, `size` (with `columns` if the image is not square) and the number of steps can be chosen; the article has
     64, 512 and 689 epochs.
-  `train` is a generator, so that whoever runs it can stop after any step; its lines go to a file, not to the terminal.
-    It loads no weights at the start. Given no folder, it saves neither weights nor strips.
-  Label and output are cut to the picture's channels for the strip: of several classes it shows the first.
-  `predict` has no progress bar and is given the network.
-  The data set class is not printed either; any loader of (picture, label) will do.
-  Pillow does what cv2 and torchvision do there: neither is needed for anything else. Its BILINEAR, unlike cv2's
-    INTER_LINEAR, averages over more pixels where it shrinks; its grey weighs red, green and blue as RGB.
+  `train` is a generator, so that a caller can stop after any step; it prints to a file, not to the terminal.
+    It loads no weights at the start. Without a folder, it saves neither weights nor strips.
+  For the strip, label and output are cut to the image's number of channels: of several classes it shows the first.
+  `predict` has no progress bar and receives the network as an argument.
+  The article does not print the data set class either; any loader of (image, label) works.
+  Pillow replaces cv2 and torchvision, which nothing else here needs. Unlike cv2's INTER_LINEAR, its BILINEAR averages
+    over more pixels when it shrinks an image; its conversion to grayscale assumes RGB.
 """
 
 import os
@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn, optim
 
-_GAP = 2  # black pixels around each picture of `save_image`, as in torchvision
+_GAP = 2  # black pixels around each image of `save_image`, as in torchvision
 
 
 class Conv_Block(nn.Module):  # noqa: N801
@@ -82,7 +82,7 @@ class UpSample(nn.Module):
 
 
 class UNet(nn.Module):
-    """Probabilities `(batch, n_classes, rows, columns)` of pictures `(batch, n_channels, rows, columns)`."""
+    """Probabilities `(batch, n_classes, rows, columns)` of images `(batch, n_channels, rows, columns)`."""
 
     def __init__(self, n_channels: int = 1, n_classes: int = 1, width: int = 64) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class UNet(nn.Module):
         self.Th = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Probabilities."""
+        """Probabilities of a batch of images."""
         block, kept = self.get_submodule, []
         for number in range(1, 5):
             kept.append(block(f"c{number}")(x))
@@ -114,7 +114,7 @@ def train(
     folder: Path | None,
     log: TextIO,
 ) -> Iterator[int]:
-    """The loop of section 3.2; after each step the number of steps so far. Weights and strips go to `folder`."""
+    """The loop of section 3.2. Yields the number of steps after each step. Weights and strips go to `folder`."""
     opt = optim.Adam(net.parameters())
     loss_fun = nn.BCELoss()
     epoch, steps = 1, 0
@@ -156,7 +156,7 @@ def predict(
     size: int = 512,
     columns: int | None = None,
 ) -> None:
-    """The loop of section 4 over the JPEG files of `test_dir`; `net` is in test mode. A PNG each in `pred_dir`."""
+    """The loop of section 4: one PNG in `pred_dir` for each JPEG file of `test_dir`; `net` is in evaluation mode."""
     if not os.path.exists(pred_dir):  # noqa: PTH110
         os.makedirs(pred_dir)  # noqa: PTH103
     img_names = os.listdir(test_dir)  # noqa: PTH208
@@ -180,7 +180,7 @@ def predict(
 
 
 def save_image(pictures: Tensor, path: Path) -> None:
-    """What torchvision's `save_image` writes of `(picture, channel, rows, columns)`, up to eight beside each other."""
+    """Save up to eight images `(image, channel, rows, columns)` side by side, as torchvision's `save_image` does."""
     gaps = F.pad(pictures.detach().cpu().expand(-1, 3, -1, -1), (_GAP, 0, _GAP, _GAP))
     grid = F.pad(torch.cat(list(gaps), dim=-1), (0, _GAP))
     bytes_ = grid.mul(255).add_(0.5).clamp_(0, 255).permute(1, 2, 0).to(torch.uint8)

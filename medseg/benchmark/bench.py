@@ -1,4 +1,4 @@
-"""What is measured: the images, and networks that know something of them."""
+"""The images and networks of a benchmark."""
 
 import logging
 from collections.abc import Iterable
@@ -28,16 +28,16 @@ from medseg.model.unet import UNet
 from medseg.training.engines import seed_everything
 
 MEAN = "mean"
-"""In place of a class: the mean over all of them."""
+"""Value of `benchmark.of_class` for the mean over all classes."""
 _WIDTHS, _SIZES = (16, 64), (256, 512)
 _logger = logging.getLogger(__name__)
 
 
 class Bench:
-    """Images and networks, each made when it is first asked for."""
+    """Images and networks of a benchmark, each created on first use."""
 
     def __init__(self, recipe: BenchmarkRecipe, folder: Path) -> None:
-        """Generated files go to `folder`. Raises `ConfigError` for a device that is not there."""
+        """Generated files go to `folder`. Raises `ConfigError` for a missing device."""
         self.recipe, self.settings, self.folder = recipe, recipe.benchmark, folder
         self.hardware = find_hardware(recipe.train.device, recipe.train.precision, recipe.train.channels_last)
         self.device = self.hardware.device
@@ -46,28 +46,28 @@ class Bench:
 
     @cached_property
     def splits(self) -> Splits:
-        """The cases; those of synthetic phantoms where no data set is given.
+        """The split cases, of synthetic phantoms if no data set is given.
 
-        Raises `ConfigError` where `benchmark.of_class` is none of their classes.
+        Raises `ConfigError` if `benchmark.of_class` is not one of their classes.
         """
         self._data = find_data(self.recipe.data, self.recipe.phantom, self.folder)
         found, of_class = find_cases(self._data), self.settings.of_class
         if of_class not in (None, MEAN, *found.classes):
-            raise ConfigError(f"benchmark.of_class: {of_class} is none of {', '.join(found.classes)}")
+            raise ConfigError(f"benchmark.of_class: {of_class} is not a class of the data ({', '.join(found.classes)})")
         return split_by_patient(found, self.recipe.split)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """In channel order."""
+        """The classes in channel order."""
         return self.splits.classes
 
     @property
     def judged(self) -> str:
-        """The class whose Dice is to be reached, or `MEAN`."""
+        """The class whose Dice must be reached, or `MEAN`."""
         return self.settings.of_class or ("lungs" if "lungs" in self.classes else MEAN)
 
     def cases(self, split: str, size: tuple[int, int]) -> CachedCases:
-        """The cases of a split as a network of `size`, `(rows, columns)`, sees them; `benchmark.model` says how."""
+        """The preprocessed cases of a split at `size`, `(rows, columns)`, read as `benchmark.model` (if any) needs."""
         if (split, size) not in self._cases:
             preprocess, presentation = self.recipe.preprocess, None
             if self.settings.model is not None:
@@ -76,11 +76,11 @@ class Bench:
         return self._cases[split, size]
 
     def images(self, split: str, size: tuple[int, int]) -> Tensor:
-        """The images of a split, `(case, channel, *size)`; a grey image is repeated for each channel of the model."""
+        """The images of a split, `(case, channel, *size)`; a grayscale image is repeated for each input channel."""
         return self.cases(split, size).images.expand(-1, self.model[1].in_channels, -1, -1)
 
     def cache(self, split: str, preprocess: PreprocessConfig, presentation: str | None = None) -> CachedCases:
-        """The cases of a split, read as the recipe says but for `presentation`, and preprocessed."""
+        """The preprocessed cases of a split, read with the recipe's settings and `presentation`, if given."""
         cases = dict(self.splits.items())[split]
         data = self._data.model_copy(update={"presentation": presentation} if presentation else {})
         findings = Findings(data.root)
@@ -92,31 +92,31 @@ class Bench:
 
     @cached_property
     def model(self) -> tuple[ModelCard, UNet]:
-        """What is predicted with, on the CPU: `benchmark.model`, or the article's network trained a little."""
+        """The model to predict with, on the CPU: `benchmark.model`, or a briefly trained network of the article."""
         if self.settings.model is not None:
             return load_model(self.settings.model)
         return self._fit(gcd(*self.widths), max(side for size in self.sizes for side in size))
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
-        """Those of the networks that are predicted with. Raises `ConfigError` for one that the model cannot have."""
+        """Widths of the networks to predict with. Raises `ConfigError` for a width that the model cannot have."""
         settings = self.settings
         if settings.model is None:
             return self.training_widths
         own = self.model[0].model.width
         unfit = [width for width in settings.widths or () if width % own]
         if unfit:
-            raise ConfigError(f"benchmark.widths: {unfit[0]} is no multiple of {own}, the width of {settings.model}")
+            raise ConfigError(f"benchmark.widths: {unfit[0]} is not a multiple of {own}, the width of {settings.model}")
         return settings.widths or (own,)
 
     @property
     def training_widths(self) -> tuple[int, ...]:
-        """Those of the networks that are trained, to which a given model makes no difference."""
+        """Widths of the networks to train, which do not depend on `benchmark.model`."""
         return self.settings.widths or _WIDTHS
 
     @cached_property
     def sizes(self) -> tuple[tuple[int, int], ...]:
-        """Rows and columns of the images that are predicted."""
+        """Rows and columns of the predicted images."""
         if self.settings.sizes is None and self.settings.model is not None:
             return (self.model[0].preprocess.size,)
         return tuple((side, side) for side in self.settings.sizes or _SIZES)
@@ -127,7 +127,7 @@ class Bench:
         return ModelCard(classes=self.classes, model=model, preprocess=preprocess)
 
     def network(self, width: int) -> UNet:
-        """The model's network in that width, on the CPU, in evaluation mode."""
+        """The model's network at that width, on the CPU, in evaluation mode."""
         network = self.model[1]
         return widen(network, width // network.config.width)
 
@@ -136,7 +136,7 @@ class Bench:
         train = self.recipe.train.model_copy(update={"minutes": seconds / 60, "epochs": None, "coarse": 0.7})
         card = self.describe(article_config(width), (size, size))
         session = Session(self.recipe, card, train, self.cases("train", (size, size)), self.hardware)
-        _logger.info("training a network to predict with: %g s", seconds)
+        _logger.info("training a network for the prediction part: %g s", seconds)
         while not session.is_over:
             session.step()
         network = card.build_network()
@@ -145,7 +145,7 @@ class Bench:
 
 
 def load_pairs(cached: CachedCases) -> Iterable[tuple[Tensor, Tensor]]:
-    """The article's data loader: an image and its masks, float32. They come from memory, which favors it."""
+    """The article's data loader: an image and its masks, float32, from memory, which favors the article's loop."""
 
     def collate(indices: list[int]) -> tuple[Tensor, Tensor]:
         return cached.images[indices], cached.labels[indices].float()

@@ -1,6 +1,6 @@
-"""All contests on one image: panels of horizontal bars, a heading above the bars of each contest.
+"""A chart of all contests: panels of horizontal bars, with a heading above the bars of each contest.
 
-Colors are those of Okabe and Ito (2008), which color-blind people tell apart.
+Colors are from Okabe and Ito (2008), which color-blind people can distinguish.
 """
 
 import textwrap
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 _REFERENCE, _OURS, _LIMIT = "#9c9c9c", "#0072b2", "#d55e00"
 _SHARES = dict(zip(SHARES, ("#e69f00", "#f0e442", "#56b4e9", "#0072b2", "#cc79a7", "#c8c8c8"), strict=True))
-_RATE, _SHARE = "GFLOP/s", "share of the time of a step"  # axes that have more than bars
-_AROUND, _LEGEND = 3.6, 0.8  # lines that title and axis take, and a legend below the title
+_RATE, _SHARE = "GFLOP/s", "share of the step's time"  # axes with more than bars
+_AROUND, _LEGEND = 3.6, 0.8  # heights, in lines, of title with axis, and of a legend below the title
 _SMALL, _NORMAL = 8.5, 9.5
 _INCH_A_LINE, _INCH_A_COLUMN = 0.265, 8.0
-_CHARACTERS_A_COLUMN = 95  # of the line on top
+_CHARACTERS_A_COLUMN = 95  # in the line on top
 
 
 _COLUMNS: tuple[tuple[tuple[Part, str, str], ...], ...] = (
@@ -31,13 +31,13 @@ _COLUMNS: tuple[tuple[tuple[Part, str, str], ...], ...] = (
         ("training", "Training", _RATE),
         ("training", "A training step", _SHARE),
         ("folder", "A folder of files to masks on disk", "share of the network's own rate"),
-        ("time_to_dice", "Time to a Dice", "seconds of training"),
+        ("time_to_dice", "Time to a validation Dice", "seconds of training"),
     ),
 )
 
 
 class Panel(NamedTuple):
-    """A bar for each contestant of the contests of a part."""
+    """A panel with a bar for each contestant of one part's contests."""
 
     part: Part
     title: str
@@ -46,17 +46,17 @@ class Panel(NamedTuple):
 
     @property
     def lines(self) -> list[tuple[Contest, Contestant | None]]:
-        """What stands below each other; None: the heading of a contest."""
+        """Contest and contestant of each line, top to bottom; a contestant of None is the heading of the contest."""
         return [(contest, who) for contest in self.contests for who in (None, *contest.contestants)]
 
     @property
     def height(self) -> float:
-        """In lines."""
+        """Height in lines."""
         return _AROUND + len(self.lines) + (_LEGEND if self.axis == _SHARE else 0)
 
 
 def draw_chart(contests: Sequence[Contest], machine: str) -> "Figure":
-    """Prediction in one column, everything else in another; a part that was not measured is left out."""
+    """The chart: limit and prediction in one column, other parts in another; parts not measured are left out."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -70,7 +70,7 @@ def draw_chart(contests: Sequence[Contest], machine: str) -> "Figure":
     figure.suptitle(named, x=0.008, ha="left", fontsize=10, color="#4d4d4d")
     grid = figure.add_gridspec(1, len(columns))
     for number, (column, used) in enumerate(zip(columns, heights, strict=True)):
-        ratios = [*(panel.height for panel in column), max(heights) - used + 1e-3]  # the last is left empty
+        ratios = [*(panel.height for panel in column), max(heights) - used + 1e-3]  # the last row stays empty
         below = grid[number].subgridspec(len(ratios), 1, height_ratios=ratios)
         for index, panel in enumerate(column):
             _draw(panel, figure.add_subplot(below[index]))
@@ -78,7 +78,7 @@ def draw_chart(contests: Sequence[Contest], machine: str) -> "Figure":
 
 
 def _choose(contests: Sequence[Contest], part: Part, _: str, axis: str) -> list[Contest]:
-    """Those of a part; where shares are shown, with those contestants alone that know them."""
+    """The contests of a part; for an axis of shares, only with contestants that have shares."""
     chosen = [contest for contest in contests if contest.part == part]
     if axis != _SHARE:
         return chosen
@@ -103,7 +103,7 @@ def _draw(panel: Panel, axes: "Axes") -> None:
 
 
 def _measure(panel: Panel, contest: Contest, who: Contestant) -> Mapping[str, float]:
-    """The lengths of a bar, by what they stand for where there are several."""
+    """The lengths of a bar's segments by name; a bar without segments has one unnamed length."""
     if panel.axis == _SHARE:
         return who.details["shares"]
     if contest.part == "time_to_dice":
@@ -129,7 +129,7 @@ def _draw_bar(
 
 
 def _say(contest: Contest, who: Contestant) -> str:
-    """What stands at the end of a bar."""
+    """The text at the end of a bar."""
     ratio, is_race = contest.ratio(who), contest.part == "time_to_dice"
     if who.seconds is None:
         return who.note
@@ -140,7 +140,7 @@ def _say(contest: Contest, who: Contestant) -> str:
     if ratio is None or who.name == contest.reference:
         return said
     if is_race:
-        return f"{said}, {'more than ' if contest.is_bound else ''}{ratio:.1f} times sooner"
+        return f"{said}, {'more than ' if contest.is_bound else ''}{ratio:.1f} times as fast"
     return f"{ratio:.0%}, {said}" if contest.part == "folder" else f"{ratio:.2f} times, {said}"
 
 
@@ -156,7 +156,7 @@ def _dress(panel: Panel, axes: "Axes") -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
-    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # each name once
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # keeps each label once
     if handles:
         close = {"borderaxespad": 0.2, "handlelength": 1.0, "handletextpad": 0.4, "columnspacing": 1.2}
         place = {"loc": "lower right", "bbox_to_anchor": (1.0, 0.995), "ncols": len(handles)}

@@ -8,14 +8,15 @@ from medseg.config import ExistingPath, Section
 
 Part = Literal["limit", "prediction", "training", "folder", "time_to_dice"]
 Side = Annotated[int, Field(ge=32, le=8192, multiple_of=16)]
-"""That of a picture which the article's network takes: it is halved four times, and what is left must reflect."""
+"""Rows and columns that the article's network accepts: four downsampling steps, then reflect padding of the rest."""
 Width = Annotated[int, Field(ge=8, le=512)]
-"""Where all channels of a layer may be dropped at once, the article's gradients overflow: each normalisation of a
-constant multiplies them by 300. With 2 channels that took a dozen steps; with 16 it is 4e-9 a layer."""
+"""At least 8 channels: dropout may drop all channels of a narrow layer at once, and the article's gradients overflow,
+since each normalization of a constant multiplies them by 300. With 2 channels this took a dozen steps; with 16 its
+probability is 4e-9 per layer."""
 
 
 class BenchmarkSettings(Section):
-    """What is measured, and for how long."""
+    """Measured parts, and for how long."""
 
     parts: Annotated[tuple[Part, ...], Field(min_length=1)] = (
         "limit",
@@ -24,64 +25,68 @@ class BenchmarkSettings(Section):
         "training",
         "time_to_dice",
     )
-    """Matrix products; the network alone; a folder of DICOM files; a training step; the time to a validation Dice."""
+    """Measured parts. limit: matrix products. prediction: the network alone. folder: a folder of DICOM files. training:
+    a training step. time_to_dice: the time to a validation Dice."""
 
     widths: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
-    """Channels of the first level of the networks that are measured (article: 64). null: 16 and 64; in prediction the
-    width of benchmark.model if that is given."""
+    """Widths of the measured networks: channels of the first level (article: 64). null: 16 and 64; for prediction, the
+    width of benchmark.model if given."""
 
     sizes: Annotated[tuple[Side, ...], Field(min_length=1)] | None = None
-    """Rows, and columns, of the images that are predicted (article: 512). null: 256 and 512, or the size that
-    benchmark.model was trained at."""
+    """Sizes of the predicted images: rows, equal to columns (article: 512). null: 256 and 512, or the training size of
+    benchmark.model if given."""
 
     backends: tuple[Literal["torch", "inductor", "openvino"], ...] = ("torch", "openvino")
-    """Libraries that run the network, each in every precision it knows; inductor compiles for a minute at first."""
+    """Libraries that run the network, each in every precision it supports. inductor first compiles for a minute."""
 
     model: ExistingPath | None = None
-    """A model file whose network is predicted with, widened where a width is a multiple of its own. null: one is
-    trained. The article's network has the same weights if the model is of its form; else the table says what it is."""
+    """Model file to predict with; benchmark.widths must be multiples of its width. null: a network is trained briefly.
+    The article's network gets the same weights if its architecture is the same; else the table names the difference."""
 
     fit_seconds: PositiveFloat = 40.0
-    """How long that one is trained, so that masks look like masks."""
+    """Training time of the network if benchmark.model is null, in seconds: enough for plausible masks."""
 
     cases: PositiveInt = 6
-    """Validation cases whose masks on each backend are compared with fp32's; training cases that int8 is made with."""
+    """Number of validation cases whose masks are compared between each backend and fp32, and of training cases that
+    calibrate int8."""
 
     turns: PositiveInt = 3
-    """Least number of turns that each contestant takes, beside one that does not count."""
+    """Least number of timed turns of each contestant, after one turn of warm-up."""
 
     seconds: NonNegativeFloat = 8.0
-    """Turns go on until that much time is over, in each comparison."""
+    """Least duration of each comparison, in seconds: turns are repeated until then."""
 
     product_seconds: PositiveFloat = 0.2
-    """About what one matrix product may take."""
+    """Approximate duration of one matrix product, in seconds."""
 
     training_size: Side = 256
-    """Rows, and columns, of the pictures of a training step."""
+    """Size of the images of a training step: rows, equal to columns."""
 
     batch_size: PositiveInt = 8
-    """Pictures in a training step of this project; the article takes one."""
+    """Batch size of this project's training step (article: 1)."""
 
     num_files: PositiveInt = 40
-    """DICOM files in the folder."""
+    """Number of DICOM files in the folder."""
 
     file_size: Annotated[int, Field(ge=64, le=4096)] = 2000
-    """Rows of each."""
+    """Rows of each DICOM file."""
 
     folder_turns: PositiveInt = 1
-    """How often the folder is predicted in each way."""
+    """Number of times that the folder is predicted in each way."""
 
     dice: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    """The validation Dice to be reached."""
+    """Validation Dice to be reached."""
 
     of_class: str | None = None
-    """The class whose Dice that is, or mean; null takes lungs where the data have them, else the mean over classes."""
+    """Class whose Dice must reach benchmark.dice, or mean: the mean over classes. null: lungs if the data have that
+    class, else mean."""
 
     article_width: Width = 64
-    """Width of the article's network on the way to that Dice."""
+    """Width of the article's network in the time_to_dice part."""
 
     minutes: PositiveFloat = 1.5
-    """Minutes that the article's loop may take for it; this project's may take train.minutes, at most as many."""
+    """Time limit of the article's training in the time_to_dice part, in minutes. This project's training has
+    train.minutes, at most this limit."""
 
     validate_seconds: PositiveFloat = 5.0
-    """Seconds of training between two looks at the validation cases, which do not count."""
+    """Seconds of training between two validations. The time of a validation does not count."""

@@ -1,4 +1,4 @@
-"""Times that can be compared: who is measured takes turns, A B C A B C, so that all meet the same disturbances."""
+"""Comparable times: contestants take turns, A B C A B C, so that disturbances affect all of them alike."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,51 +12,51 @@ import torch
 from medseg.benchmark.config import Part
 
 ARTICLE = "article"
-"""The name of the article's loop in every contest."""
+"""Name of the article's loop in every contest."""
 UNSAVED = f"{ARTICLE}, nothing saved"
-"""That of its training loop without its images and weights, as ours is measured."""
+"""Name of the article's training loop without saving images and weights, comparable to medseg's step."""
 Turn = Callable[[], float]
-"""Does its work once and returns the seconds that count."""
+"""Does its work once and returns the timed seconds."""
 
 
 class Details(TypedDict, total=False):
-    """What is known of a contestant beside its time."""
+    """Details of a contestant other than its time."""
 
     size: int  # rows of a matrix product
-    loop_seconds: float  # of the article's whole loop for an image, reading and writing included
-    dice: dict[str, float]  # by class, of its masks with those of PyTorch's plain fp32; the mean over `cases`
+    loop_seconds: float  # of the article's whole loop per image, reading and writing included
+    dice: dict[str, float]  # by class, of its masks against those of PyTorch in fp32; the mean over `cases`
     worst_dice: float
     cases: int
     batch_size: int
     ratio_to_nothing_saved: float
-    shares: Mapping[str, float]  # of its time
+    shares: Mapping[str, float]  # by part of its work, share of its time
     backend: str
-    steady_images_per_second: float  # its start left out
+    steady_images_per_second: float  # without start-up
     best_dice: float
     steps: int
-    curve: list[tuple[float, float]]  # seconds of training, and the Dice then
+    curve: list[tuple[float, float]]  # seconds of training, and the Dice at that time
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """Who takes turns, and what came of it."""
+    """A contestant that takes turns, and its results."""
 
     name: str
     gflop: float | None = None
-    """Work of a turn, 1e9 operations, a multiplication and an addition being two; None where it has no such measure."""
+    """Work per `unit` in 1e9 operations, counting a multiplication and an addition as two; None if not defined."""
     note: str = ""
-    """Why it was not measured, or what else is to be said."""
+    """Reason why it was not measured, or another remark."""
     turns: tuple[float, ...] = ()
-    """Seconds an image (a matrix product, a training to its goal), one figure a turn; empty if nothing was timed."""
+    """Seconds per image (or per matrix product, or per training), one value per turn; empty if nothing was timed."""
     at_least: float | None = None
-    """Seconds that were spent in vain, where a goal was not reached."""
+    """Seconds spent without reaching the goal; None if it was reached, or there is no goal."""
     details: Details = field(default_factory=Details)
     turn: Turn | None = None
-    """None if this machine cannot do it, or no turns are needed."""
+    """None if this machine cannot run it, or no turns are needed."""
     warm_up: Callable[[], object] | None = None
-    """What goes before the turns and does not count: it compiles, allocates, fills caches. None: a turn."""
+    """Untimed work before the turns: compiles, allocates, fills caches. None: one turn."""
     tell: Callable[[Mapping[str, float]], Details] = lambda medians: {}
-    """The details, after the last turn, given the median seconds of all."""
+    """Gives the details after the last turn, from the median seconds of all contestants by name."""
 
     @property
     def seconds(self) -> float | None:
@@ -65,27 +65,27 @@ class Contestant:
 
     @property
     def gflops(self) -> float | None:
-        """1e9 operations a second."""
+        """1e9 operations per second."""
         return None if self.seconds is None or self.gflop is None else self.gflop / self.seconds
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Those who took turns."""
+    """Contestants that took turns with each other."""
 
     part: Part
     title: str
     contestants: Sequence[Contestant]
     reference: str = ARTICLE
-    """The one that ratios are taken to."""
+    """Name of the contestant that ratios refer to."""
     products: Sequence[Contestant] = ()
-    """The matrix products that took turns with them, each named after its precision."""
+    """Matrix products that took turns with the contestants; each name begins with the precision."""
     unit: str = "image"
-    """What a time is the time of."""
+    """Unit of work that times refer to."""
 
     @property
     def limit(self) -> Contestant | None:
-        """The fastest of the matrix products: in bf16 where the machine has it, else in fp32."""
+        """The fastest of the matrix products: in bf16 if the machine supports it, else in fp32."""
         return max(self.products, key=lambda product: product.gflops or 0.0, default=None)
 
     @property
@@ -99,22 +99,22 @@ class Contest:
 
     @property
     def is_bound(self) -> bool:
-        """Whether the reference did not reach its goal, so that ratios are at least what they say."""
+        """Whether the reference did not reach its goal, so that ratios are lower bounds."""
         return self._referred.at_least is not None
 
     def ratio(self, who: Contestant) -> float | None:
-        """How often as fast as the reference: the quotient of the medians; at least that, where `is_bound`."""
+        """Speed relative to the reference, as quotient of the median times; a lower bound if `is_bound`."""
         seconds = self._referred.seconds or self._referred.at_least
         return None if seconds is None or who.seconds is None else seconds / who.seconds
 
     def fraction(self, who: Contestant, precision: str | None = None) -> float | None:
-        """The share of the rate of the limit, or of the product in `precision`, which may be far below the limit."""
+        """Rate relative to the limit, or to the product in `precision`, which may be much slower than the limit."""
         named = [product for product in self.products if product.name.split()[0] == precision]
         product = self.limit if precision is None else named[0] if named else None
         return None if product is None or not product.gflops or who.gflops is None else who.gflops / product.gflops
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, all that is known."""
+        """All results as plain values for JSON."""
         return {
             "part": self.part,
             "title": self.title,
@@ -146,9 +146,9 @@ class Contest:
 
 
 def compete(contestants: Sequence[Contestant], least_turns: int, seconds: float) -> list[Contestant]:
-    """The same with their times: at least `least_turns`, until `seconds` are over.
+    """The contestants with their times, after at least `least_turns` turns and at least `seconds`.
 
-    They no longer hold what took the turns, networks and images, which may go.
+    The returned contestants hold no networks and images, so that this memory can be freed.
     """
     able = {who.name: who.turn for who in contestants if who.turn is not None}
     for who in contestants:
@@ -170,13 +170,13 @@ def compete(contestants: Sequence[Contestant], least_turns: int, seconds: float)
 
 
 def find_quartiles(values: Sequence[float]) -> tuple[float, float]:
-    """The first and the third quartile, linear between values; a single value is both."""
+    """The first and third quartiles, interpolated linearly; a single value is both."""
     low, high = np.quantile(values, [0.25, 0.75]).tolist()
     return low, high
 
 
 def timed(work: Callable[[], object], device: torch.device) -> Turn:
-    """The turn that does `work`, on a GPU to its end."""
+    """A turn that does `work` and, on a GPU, waits for its end."""
 
     def turn() -> float:
         start = time.perf_counter()
@@ -188,6 +188,6 @@ def timed(work: Callable[[], object], device: torch.device) -> Turn:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until `device` has done what it was given."""
+    """Wait until a GPU has finished its work; does nothing on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,9 +1,9 @@
-"""End to end: a folder of DICOM files to masks on disk, beside the network's own rate.
+"""End to end: from a folder of DICOM files to masks on disk, compared with the rate of the network alone.
 
-A turn begins when model, network and libraries are there and the worker processes have been asked for, and ends when
-the report stands. Within: the start of the workers, the walk, reading, the network, writing, journal and report.
-Not within, as in the rate that `predict_dicom` says: the start of a process, imports, loading, the choice of a backend;
-nor, which a command of its own has, the network's first image, which is slower: it has warmed up, as the network alone.
+A turn begins once the model is loaded and the worker processes are requested, and ends once the report is written.
+It includes the start of the workers, the walk through the folder, reading, network, writing, journal and report.
+It excludes process start, imports, loading and the choice of a backend, as does the rate that `predict_dicom` prints.
+Unlike a command of its own, it also excludes the slower first image, since the network has warmed up, as it has alone.
 """
 
 import tempfile
@@ -42,12 +42,12 @@ _WAYS: dict[str, tuple[UID, Format]] = {
     "JPEG 2000 to PNG": (JPEG2000Lossless, "png"),
     "DICOM to SEG": (ExplicitVRLittleEndian, "seg"),
 }
-_DRAWN = 4  # different images; a 2000 x 2000 one takes seconds to draw
-_SECONDS = 1.0  # of the network alone, at least, in a turn
+_DRAWN = 4  # different images; drawing one of 2000 x 2000 takes seconds
+_SECONDS = 1.0  # shortest turn of the network alone
 
 
 def measure_folder(bench: Bench) -> Iterator[Contest]:
-    """One contest for each width: the network alone, and `predict_dicom`'s way from and to files of several kinds."""
+    """One contest for each width: the network alone, and `predict_dicom` with several input and output formats."""
     settings = bench.settings
     check_system()
     start_server({format for _, format in _WAYS.values()})
@@ -62,9 +62,9 @@ def measure_folder(bench: Bench) -> Iterator[Contest]:
 
 
 def write_files(folders: Mapping[UID, Path], number: int, size: int, seed: int) -> None:
-    """`number` phantoms of `size` rows in each folder, in the transfer syntax it stands for. Synthetic, not clinical.
+    """Write `number` phantoms of `size` rows into each folder, in its transfer syntax. Synthetic, not clinical.
 
-    Few different images by turns, each file an object of its own.
+    A few different images are repeated; each file is a separate DICOM object.
     """
     for folder in folders.values():
         folder.mkdir(parents=True)
@@ -83,10 +83,10 @@ def write_files(folders: Mapping[UID, Path], number: int, size: int, seed: int) 
 
 
 def _enter(bench: Bench, width: int, folders: Mapping[UID, Path], scratch: Path) -> list[Contestant]:
-    """The network of that width on the backend that `predict_dicom` would choose, alone and with its folders."""
+    """The network at that width, on the backend that `predict_dicom` would choose, alone and with each folder."""
     network, (card, _) = bench.network(width), bench.model
     reading = card.reading.model_copy(update={"presentation_intent": ("FOR PRESENTATION",)})
-    accepts = Accepts(modalities=(), body_parts=(), views=())  # these files, whatever the model is for
+    accepts = Accepts(modalities=(), body_parts=(), views=())  # accepts the phantoms with any model
     card = card.model_copy(update={"model": network.config, "accepts": accepts, "reading": reading})
     model = LoadedModel(card, (network,), (None,), "benchmark")
     config = FolderPredictConfig(device=bench.recipe.train.device)
@@ -103,7 +103,7 @@ def _enter(bench: Bench, width: int, folders: Mapping[UID, Path], scratch: Path)
 
 
 def _repeat(turn: Turn) -> float:
-    """Mean seconds of a turn, over at least a second."""
+    """Mean seconds of a turn, repeated for at least a second."""
     seconds = [turn()]
     while sum(seconds) < _SECONDS:
         seconds.append(turn())
@@ -112,7 +112,7 @@ def _repeat(turn: Turn) -> float:
 
 @dataclass
 class FolderRun:
-    """Files that are predicted as `predict_dicom` predicts them, each time into a new folder below `output`."""
+    """Predicts files as `predict_dicom` does, each time into a new folder below `output`."""
 
     model: LoadedModel
     predictor: Predictor
@@ -120,14 +120,14 @@ class FolderRun:
     output: Path
     format: Format
     details: Details = field(default_factory=Details)
-    """Of the last turn: where its time went, and the rate once the first image was ready."""
+    """Details of the last turn: shares of its time, and the rate without start-up."""
 
     def enter(self, name: str, gflop: float) -> Contestant:
-        """Without a turn that does not count: it is long."""
+        """A contestant without a warm-up turn, since a turn is long."""
         return Contestant(name, gflop, turn=self.turn, warm_up=lambda: None, tell=lambda _: self.details)
 
     def turn(self) -> float:
-        """Seconds an image. Raises `DataError` if none of the files is predicted."""
+        """Seconds per image. Raises `DataError` if none of the files is predicted."""
         self.output.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self.output))
         given, report = InputConfig(dir=self.files), ReportConfig()
@@ -140,12 +140,12 @@ class FolderRun:
             seconds = tally.seconds
         if not tally.predicted:
             reasons = dict(sorted(tally.reasons.items()))
-            raise DataError(f"predict_dicom predicted none of the files of benchmark.num_files: {reasons}")
+            raise DataError(f"predict_dicom predicted none of the benchmark's DICOM files: {reasons}")
         self.details = describe(tally.predicted, seconds, asdict(prediction.seconds))
         return seconds / tally.predicted
 
 
 def describe(predicted: int, seconds: float, spent: Mapping[str, float]) -> Details:
-    """Where the time of a folder went, given the seconds of each station, and the rate after its start."""
+    """The share of each stage in a folder's time, from the seconds `spent` on each, and the rate without start-up."""
     shares = {name: round(own / seconds, 3) for name, own in spent.items()}
     return {"shares": shares, "steady_images_per_second": predicted / (seconds - spent["start"])}

@@ -1,4 +1,4 @@
-"""The machine and the libraries that figures belong to."""
+"""Describes the machine and the libraries of a measurement."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -14,7 +14,7 @@ _PACKAGES = ("medseg", "torch", "monai", "openvino", "nncf", "numpy", "pydicom")
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
-    """CPU, cores, instruction sets, memory, and the GPU where `device` is one."""
+    """CPU, cores, instruction sets, memory, and the GPU if `device` is one."""
     capabilities = torch.cpu.get_capabilities()
     gpu = torch.cuda.get_device_properties(device) if device.type == "cuda" else None
     return {
@@ -39,7 +39,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
 
 
 def name_machine(machine: dict[str, Any]) -> str:
-    """The same in a line."""
+    """The description of a machine in one line."""
     cores, gpu, versions = machine["cores"], machine["gpu"], describe_versions()
     parts = [machine["processor"], f"{cores['usable']} of {cores['logical']} cores"]
     parts += [", ".join(machine["instructions"]), f"{machine['memory_gib']:g} GiB"]
@@ -49,7 +49,7 @@ def name_machine(machine: dict[str, Any]) -> str:
 
 
 def describe_versions() -> dict[str, str | None]:
-    """The version of Python and of each library that matters; None where it is not installed."""
+    """The versions of Python and of the main libraries; None for a library that is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

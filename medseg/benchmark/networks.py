@@ -1,4 +1,4 @@
-"""The article's network and this project's: what tells them apart, weights from one to the other, their work."""
+"""The article's network and this project's: their differences, conversion of weights, and number of operations."""
 
 import copy
 from typing import Any
@@ -13,10 +13,10 @@ from medseg.model.unet import UNet, build_unet
 
 
 def stand_beside(own: UNet, size: tuple[int, int]) -> tuple[article.UNet, tuple[int, int], str]:
-    """The article's network as wide as `own`, on the CPU, in evaluation mode; the size of its images; a note.
+    """The article's network at the width of `own` (on the CPU, in evaluation mode), the size of its images, and a note.
 
-    It has the weights of `own` where it takes them. The note says in what they differ, empty where both compute the
-    same.
+    The network has the weights of `own` if both have the same architecture. The note lists differences; it is empty if
+    both networks compute the same.
     """
     fitting, departures = fit_article(size), list_departures(own)
     notes = [] if fitting == size else [f"on {fitting[0]} x {fitting[1]} pixels"]
@@ -27,25 +27,25 @@ def stand_beside(own: UNet, size: tuple[int, int]) -> tuple[article.UNet, tuple[
 
 
 def article_config(width: int, padding_mode: str = "reflect") -> ModelConfig:
-    """The article's network in this project's words."""
+    """The article's network as settings of this project."""
     return ModelConfig.model_validate({"width": width, "depth": 4, "padding_mode": padding_mode, "dropout": 0.3})
 
 
 def list_departures(network: UNet) -> list[str]:
-    """In which settings a network of this project is not the article's; dropout, which prediction has not, is none."""
+    """The settings in which a network differs from the article's, without dropout, which prediction does not use."""
     found, wanted = network.config.model_dump(), article_config(network.config.width).model_dump()
     departures = [f"model.{k}={found[k]}" for k in wanted if k != "dropout" and found[k] != wanted[k]]
     return departures + ([f"{network.in_channels} channels"] if network.in_channels != 1 else [])
 
 
 def fit_article(size: tuple[int, int]) -> tuple[int, int]:
-    """The smallest rows and columns, at least `size`, that the article's network takes: it halves them four times."""
+    """The smallest size, at least `size`, that the article's network accepts with its four downsampling steps."""
     rows, columns = (max(-(-side // 16) * 16, 32) for side in size)
     return rows, columns
 
 
 def build_article(network: UNet) -> article.UNet:
-    """The article's network with the weights of this project's, of the same blocks; on the CPU."""
+    """The article's network with the weights of `network`, which must have the same blocks; on the CPU."""
     found = article.UNet(network.in_channels, network.out_channels, network.config.width)
     blocks = [*network.encoder, network.bottom, *network.decoder]
     others = {f"c{level}": block for level, block in enumerate(blocks, 1)} | {"out": network.out}
@@ -57,7 +57,7 @@ def build_article(network: UNet) -> article.UNet:
 
 
 def widen(network: UNet, factor: int) -> UNet:
-    """A network `factor` times as wide that computes the same: each channel stands there that often (Net2Net).
+    """A network `factor` times as wide that computes the same: each channel is repeated `factor` times.
 
     Chen, Goodfellow, Shlens: Net2Net, arXiv:1511.05641, section 2.3.
     """
@@ -75,7 +75,7 @@ def widen(network: UNet, factor: int) -> UNet:
 
 
 def count_gflop(network: nn.Module, shape: tuple[int, int, int], *, training: bool = False) -> float:
-    """The work of a network on one image `(channel, rows, columns)`, 1e9 operations; `training` adds the way back."""
+    """The work of a network on an image `(channel, rows, columns)`, 1e9 operations; `training` adds backpropagation."""
     network = copy.deepcopy(network).to("meta")
     with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(training):
         found = network(torch.empty(1, *shape, device="meta"))

@@ -1,4 +1,4 @@
-"""The parts of a benchmark, one after the other."""
+"""Runs the parts of a benchmark one after the other."""
 
 import logging
 import time
@@ -27,10 +27,10 @@ _PARTS: Mapping[Part, Callable[[Bench], Iterator[Contest]]] = {
 
 
 def measure_parts(bench: Bench) -> Iterator[Contest]:
-    """What `benchmark.parts` names, each contest as soon as it is over; how long each part took is logged.
+    """The contests of `benchmark.parts`, each as soon as it is over; the duration of each part is logged.
 
-    Always in one order, training last: it changes how the process takes memory, as `fit_network` does. That is to the
-    advantage of the article's training too, which makes ratios a little too small.
+    The order is fixed, with training last, since training changes the process's memory allocation, as `fit_network`
+    does. This speeds up the article's training too, so that ratios are slightly too small.
     """
     with threads_limited(bench.hardware), compiling(), ExitStack() as held:
         for part, measure in _PARTS.items():

@@ -1,4 +1,4 @@
-"""Prediction: the time that the network takes for an image, in the article's loop and on each backend."""
+"""Prediction: the network's time per image, in the article's loop and on each backend."""
 
 import copy
 import itertools
@@ -26,7 +26,7 @@ from medseg.metrics.overlap import measure_overlap
 from medseg.model.unet import UNet
 
 _MOST_IMAGES = 64  # in a turn
-_can_compile = cache(can_compile)  # which says why not, once
+_can_compile = cache(can_compile)  # cached, so that the reason of a failure is logged once
 
 
 def measure_prediction(bench: Bench) -> Iterator[Contest]:
@@ -38,7 +38,7 @@ def measure_prediction(bench: Bench) -> Iterator[Contest]:
 def _hold(bench: Bench, width: int, size: tuple[int, int]) -> Contest:
     network, products, shown = bench.network(width), enter_products(bench), bench.images("validation", size)
     gflop, judge = count_gflop(network, (network.in_channels, *size)), Judge(bench, network, size)
-    work = max(product.gflop or 0.0 for product in products)  # as much in a turn as a product is
+    work = max(product.gflop or 0.0 for product in products)  # a turn does as much work as a product
     images = shown[torch.arange(min(max(1, round(work / gflop)), _MOST_IMAGES)) % len(shown)]
     with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
         theirs = enter_article(network, images, bench.device, Path(folder))
@@ -49,7 +49,7 @@ def _hold(bench: Bench, width: int, size: tuple[int, int]) -> Contest:
 
 
 def list_entrants(bench: Bench) -> list[Backend]:
-    """Those that the settings name, on the device, in every precision that they know, whether installed or not."""
+    """The backends of the settings on the device, in every precision they support, whether installed or not."""
     return [
         Backend(library, bench.hardware, precision)
         for library in bench.settings.backends
@@ -60,9 +60,9 @@ def list_entrants(bench: Bench) -> list[Backend]:
 
 
 def enter_article(own: UNet, images: Tensor, device: torch.device, folder: Path) -> Contestant:
-    """The article's test loop over JPEG files of `images`: its time is that of its network, which stands beside `own`.
+    """The article's test loop over JPEG files of `images`; its time is that of the network alone (see `stand_beside`).
 
-    That of the whole loop, reading and writing included, is told.
+    The time of the whole loop, reading and writing included, is reported as a detail.
     """
     rows, columns = images.shape[-2:]
     network, size, note = stand_beside(own, (rows, columns))
@@ -90,13 +90,13 @@ def enter_article(own: UNet, images: Tensor, device: torch.device, folder: Path)
 
 
 class Judge:
-    """Compares masks with those of PyTorch's plain fp32, at the size of the model: at others they say nothing."""
+    """Compares masks with those of PyTorch in fp32, at the size of the model: at other sizes, masks mean nothing."""
 
     def __init__(self, bench: Bench, network: UNet, size: tuple[int, int]) -> None:
         self.bench, self.network, self.size, (self.card, _) = bench, network, size, bench.model
 
     def measure(self, forward: Forward) -> Details:
-        """The Dice, by class the mean over cases, and the worst."""
+        """The mean Dice over cases by class, and the worst Dice; empty if masks are not compared."""
         if self.size != self.card.preprocess.size or self.card.reading.color == "rgb":
             return {}
         masks = self._find_masks(forward)
@@ -118,12 +118,12 @@ class Judge:
 def enter_backend(
     backend: Backend, bench: Bench, network: UNet, images: Tensor, gflop: float, judge: Judge
 ) -> Contestant:
-    """A turn over all images, as seconds an image: one by one on a CPU, in batches on a GPU."""
+    """A contestant that predicts all images per turn, one by one on a CPU and in batches on a GPU."""
     if reason := _why_not(backend):
         return Contestant(backend.name, gflop, reason)
     (rows, columns), quantized = images.shape[-2:], None
     if backend.precision == "int8":
-        number = bench.settings.cases if (rows, columns) == judge.card.preprocess.size else 1  # only its speed counts
+        number = bench.settings.cases if (rows, columns) == judge.card.preprocess.size else 1  # 1: only speed matters
         quantized = quantize(network, list(bench.images("train", (rows, columns))[:number]))
     forward = backend.load(network, (rows, columns), quantized)
     batches = torch.split(images, 1 if bench.device.type == "cpu" else bench.settings.batch_size)
@@ -132,13 +132,13 @@ def enter_backend(
 
 
 def _why_not(backend: Backend) -> str:
-    """Why this machine cannot run it; empty where it can."""
+    """The reason why this machine cannot run the backend; empty if it can."""
     packages = {"openvino": ["openvino", *(["nncf"] if backend.precision == "int8" else [])]}
     missing = [package for package in packages.get(backend.library, []) if not is_installed(package)]
     if missing:
         return f"{' and '.join(missing)} not installed: pip install 'medseg[openvino]'"
     if backend.precision == "bf16" and not backend.hardware.has_bf16:
-        return "not measured: no bfloat16 in this hardware"
+        return "not measured: this hardware has no bfloat16"
     if backend.library == "inductor" and not _can_compile(backend.hardware.device):
         return "not measured: torch.compile does not work here"
     return ""

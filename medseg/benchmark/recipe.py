@@ -1,4 +1,4 @@
-"""What a benchmark is made of: its own settings, and those of the training that runs in it."""
+"""All settings of a benchmark: its own, and those of the training that it runs."""
 
 from typing import Self
 
@@ -10,14 +10,15 @@ from medseg.training.recipe import FitRecipe
 
 
 class BenchmarkTrainingConfig(TrainingConfig):
-    """How this project trains for benchmark.dice."""
+    """How this project trains to reach benchmark.dice."""
 
     minutes: PositiveFloat | None = 1.5
-    """Budget in minutes from the first step, over which the learning rate falls; at most benchmark.minutes."""
+    """Training budget in minutes from the first step, validation excluded. null, or more than benchmark.minutes: the
+    value of benchmark.minutes. The learning rate falls over this time."""
 
 
 class BenchmarkRecipe(FitRecipe):
-    """What decides all that is measured."""
+    """All settings that decide the figures."""
 
     benchmark: BenchmarkSettings = BenchmarkSettings()
     train: BenchmarkTrainingConfig = BenchmarkTrainingConfig()
@@ -25,7 +26,10 @@ class BenchmarkRecipe(FitRecipe):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.data.color == "rgb":
-            raise ValueError("data.color=rgb: the benchmark needs grey radiographs and masks")
+            raise ValueError("data.color=rgb: the benchmark needs grayscale radiographs and masks; remove data.color")
         if "time_to_dice" in self.benchmark.parts and any(side % 16 or side < 32 for side in self.preprocess.size):
-            raise ValueError("preprocess.size: the article's network takes multiples of 16, from 32")
+            raise ValueError(
+                "preprocess.size: the article's network needs multiples of 16, at least 32; choose such a size or "
+                "remove time_to_dice from benchmark.parts"
+            )
         return self

@@ -1,4 +1,4 @@
-"""What a benchmark leaves: benchmark.json, benchmark.png, an MLflow run."""
+"""Results of a benchmark: benchmark.json, benchmark.png and an MLflow run."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def describe_benchmark(recipe: BenchmarkRecipe, tracking: TrackingConfig) -> dic
 def record_benchmark(
     run: Run, recipe: BenchmarkRecipe, device: torch.device, contests: Sequence[Contest], folder: Path
 ) -> str:
-    """Write and record all figures; where they are, for a terminal."""
+    """Write and record all figures; returns a text for the terminal with their location."""
     machine = describe_machine(device)
     report = {
         "hardware": machine,
@@ -56,7 +56,7 @@ def record_benchmark(
 
 
 def name_figures(contest: Contest) -> dict[str, float]:
-    """Each figure of a timed row under its name in MLflow: `<part>/<title>/<row>/<figure>`, without spaces."""
+    """The figures of all timed rows by their name in MLflow: `<part>/<title>/<row>/<figure>`, without spaces."""
     found: dict[str, float | None] = {}
     for row in contest.to_dict()["rows"]:
         if "seconds" in row:
@@ -71,5 +71,5 @@ def name_figures(contest: Contest) -> dict[str, float]:
 
 
 def slug(text: str) -> str:
-    """`text` with a hyphen for whatever no file name or metric should hold."""
+    """`text` with hyphens in place of characters unsuitable for file names or metrics."""
     return re.sub(r"[^\w.]+", "-", text).strip("-")

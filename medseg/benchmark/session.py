@@ -1,4 +1,4 @@
-"""A training of this project as it is, without the files and records that a run of `train_xray` leaves."""
+"""A training of this project as in `train_xray`, but without files and records."""
 
 import time
 from collections.abc import Callable
@@ -17,12 +17,12 @@ from medseg.training.fit import wire_training
 
 
 class MarkedAugment(Augment):
-    """Augmentation that says when what was before it, `data`, and when it is over."""
+    """Augmentation that calls `mark("data")` when it begins and `mark("augmentation")` when it ends."""
 
     mark: Callable[[str], None] = staticmethod(lambda name: None)
 
     def __call__(self, images: Tensor, targets: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
-        """As `Augment`."""
+        """Augment as `Augment` does."""
         self.mark("data")
         changed = super().__call__(images, targets, iteration)
         self.mark("augmentation")
@@ -30,7 +30,7 @@ class MarkedAugment(Augment):
 
 
 class Session:
-    """A training wired as `fit_network` wires it, that goes on step by step; in between its budget stands still."""
+    """A training set up as in `fit_network` that advances step by step; its budget is paused between steps."""
 
     def __init__(
         self, recipe: BenchmarkRecipe, card: ModelCard, train: TrainingConfig, cached: CachedCases, hardware: Hardware
@@ -48,7 +48,7 @@ class Session:
         """Whether the budget is spent."""
 
     def step(self) -> None:
-        """One step more."""
+        """Train one more step."""
         if self._paused_at is not None:
             self.budget.seconds_before -= time.monotonic() - self._paused_at
         self.trainer.run()

@@ -1,11 +1,11 @@
-"""Contests as lines of text, aligned."""
+"""Contests as aligned text tables."""
 
 from medseg.benchmark.contest import UNSAVED, Contest, Contestant, find_quartiles
 
 _HEADINGS = {
     "limit": "The limit",
     "prediction": "Prediction: the network alone",
-    "training": "Training: a step, ours without validation and saving",
+    "training": "Training: one step, for medseg without validation and saving",
     "folder": "End to end: a folder of files to masks on disk",
     "time_to_dice": "Time to a validation Dice",
 }
@@ -14,7 +14,7 @@ _DETAILS = {
     "dice": "Dice with fp32: {}",
     "loop_seconds": "whole loop {:.4g} s",
     "backend": "{}",
-    "steady_images_per_second": "{:.4g}/s after its start",
+    "steady_images_per_second": "{:.4g} images/s after its start",
     "shares": "{}",
     "ratio_to_nothing_saved": f"{{:.2f}} times {UNSAVED}",
     "best_dice": "best Dice {:.3f}",
@@ -22,9 +22,9 @@ _DETAILS = {
 
 
 def format_table(contest: Contest) -> str:
-    """A heading and a line a contestant: time with its quartiles, rate, share of the limit, ratio, what else is known.
+    """A heading, and a line per contestant: time with quartiles, rate, share of the limit, ratio, details.
 
-    Columns of equal width, but for the last: the first to the left, the rest to the right; empty ones go.
+    The first column is left-aligned, the others are right-aligned, except the details; empty columns are left out.
     """
     unit, share = contest.unit, f"of {contest.limit_precision}"
     names = ("", f"s/{unit}", "quartiles", f"{unit}s/s", "GFLOP/s", share, "ratio", "")
@@ -55,7 +55,7 @@ def _format(contest: Contest, who: Contestant) -> tuple[str, ...]:
 
 
 def _describe(who: Contestant) -> str:
-    """What else is known, as far as a line has room for it."""
+    """The note and the details that fit on a line."""
     details, said = who.details, dict(who.details)
     said["dice"] = " ".join(f"{name} {value:.4f}" for name, value in details.get("dice", {}).items())
     shares = details.get("shares", {}).items()

@@ -1,4 +1,4 @@
-"""Time to a given validation Dice: this project's training against the article's loop with its own network."""
+"""Time to a given validation Dice: this project's training compared with the article's network and loop."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,22 +18,22 @@ from medseg.training.engines import build_evaluator
 
 @dataclass
 class Racer:
-    """A training on its way to the Dice; only its own steps count."""
+    """A training on its way to the Dice; only its own steps are timed."""
 
     name: str
     step: Turn
     score: Callable[[], float]
     minutes: float
     is_over: Callable[[], bool] = lambda: False
-    """Whether it has come to an end of its own before these minutes are over."""
+    """Whether the training has ended by itself before `minutes` are over."""
     seconds: float = 0.0
     steps: int = 0
     curve: list[tuple[float, float]] = field(default_factory=list)
-    """Seconds of training, and the Dice then."""
+    """Seconds of training, and the Dice at that time."""
     diverged: bool = False
 
     def may_reach(self, dice: float) -> bool:
-        """Whether it may still reach the Dice."""
+        """Whether the training can still reach the Dice."""
         return not self._has_ended and self.reached(dice) is None
 
     @property
@@ -41,7 +41,7 @@ class Racer:
         return self.diverged or self.is_over() or self.seconds >= 60 * self.minutes
 
     def advance(self, seconds: float) -> None:
-        """Train for about so long, at least a step, and look at the validation cases."""
+        """Train for about `seconds`, at least one step, then validate."""
         end = self.seconds + seconds
         while self.seconds < end and not self._has_ended:
             try:
@@ -52,25 +52,25 @@ class Racer:
         self.curve.append((self.seconds, self.score()))
 
     def reached(self, dice: float) -> float | None:
-        """The seconds at which the Dice was seen, None where it was not."""
+        """The seconds of training until a validation reached the Dice; None if none did."""
         return next((seconds for seconds, found in self.curve if found >= dice), None)
 
     def describe(self, dice: float) -> Contestant:
-        """The time at which it had the Dice, or how long it tried in vain."""
+        """The result: the time until the Dice was reached, or the time spent without reaching it."""
         reached, best = self.reached(dice), max(found for _, found in self.curve)
         details: Details = {"best_dice": best, "steps": self.steps, "curve": self.curve}
         if reached is not None:
             return Contestant(self.name, turns=(reached,), details=details)
         note = f"not reached in {self.seconds / 60:.3g} minutes"
         if self.diverged:
-            note += f": its probabilities were no numbers after {self.steps} steps"
+            note += f": its probabilities became NaN after {self.steps} steps"
         return Contestant(self.name, note=note, at_least=self.seconds, details=details)
 
 
 def measure_time_to_dice(bench: Bench) -> Iterator[Contest]:
-    """Both trainings, by turns, each until it has the Dice or its minutes are over.
+    """Both trainings in turns, each until it reaches the Dice or its time limit.
 
-    The article's loop has images of the size that ours has: it is slower still on its own 512 x 512.
+    The article's loop gets images of medseg's size; it would be even slower at its own 512 x 512.
     """
     recipe, settings, device = bench.recipe, bench.settings, bench.device
     train, validation = (bench.cache(split, recipe.preprocess) for split in ("train", "validation"))
@@ -92,12 +92,12 @@ def measure_time_to_dice(bench: Bench) -> Iterator[Contest]:
 
 
 def cap_minutes(train: TrainingConfig, minutes: float) -> TrainingConfig:
-    """`train` with a budget of at most `minutes`, so that its learning rate falls over what it gets."""
+    """`train` with a budget of at most `minutes`, so that the learning rate falls over the time actually available."""
     return train.model_copy(update={"minutes": min(train.minutes or minutes, minutes)})
 
 
 class Logit(nn.Module):
-    """Logits of probabilities."""
+    """Converts probabilities to logits."""
 
     def forward(self, x: Tensor) -> Tensor:
         """The inverse of the sigmoid."""
@@ -105,7 +105,7 @@ class Logit(nn.Module):
 
 
 def _build_score(bench: Bench, network: nn.Module, validation: CachedCases) -> Callable[[], float]:
-    """What scores `network`, which gives logits, on the validation cases."""
+    """A function that gives the validation Dice of `network`, whose output is logits."""
     name = "dice" if bench.judged == MEAN else f"dice_{bench.judged}"
     loader = build_validation_loader(validation, bench.settings.batch_size)
     evaluator = build_evaluator(network, loader, bench.classes, bench.hardware)

@@ -1,4 +1,4 @@
-"""Training: the time that a step takes for an image, in the article's loop and in this project's, and on what."""
+"""Training: the time of a step per image in the article's loop and in this project's, and its parts."""
 
 import copy
 import tempfile
@@ -23,8 +23,8 @@ from medseg.data.loaders import CachedCases
 from medseg.model.config import ModelConfig
 
 SHARES = ("data", "augmentation", "forward", "backward", "optimiser", "other")
-_ARTICLE_STEPS = 10  # in a turn: it saves its weights every ten
-_UNSAVED_STEPS = 5  # in a turn: it prints every five
+_ARTICLE_STEPS = 10  # in a turn, since the article saves its weights every ten steps
+_UNSAVED_STEPS = 5  # in a turn, since the article prints every five steps
 _SHARE_STEPS = 2
 _ENDS = (
     (Events.GET_BATCH_STARTED, "other"),
@@ -38,9 +38,9 @@ _ENDS = (
 
 
 def measure_training(bench: Bench) -> Iterator[Contest]:
-    """One contest for each width: the article's loop, saving or not, ours with its reflect padding or with zeros.
+    """One contest for each width: the article's loop with and without saving, and medseg with reflect and zero padding.
 
-    Ours is the step alone, without validation and saving.
+    For medseg only the step is timed, without validation and saving.
     """
     for width in bench.training_widths:
         yield _hold(bench, width, (bench.settings.training_size, bench.settings.training_size))
@@ -64,7 +64,7 @@ def _hold(bench: Bench, width: int, size: tuple[int, int]) -> Contest:
 
 
 def enter_ours(name: str, bench: Bench, model: ModelConfig, cached: CachedCases, gflop: float) -> Contestant:
-    """A step of ours a turn, as seconds an image."""
+    """A contestant that takes one step of medseg per turn; its times are seconds per image."""
     changes = {"batch_size": bench.settings.batch_size, "coarse": 0.0, "epochs": 10**6, "minutes": None}
     rows, columns = cached.images.shape[-2:]
     card, train = bench.describe(model, (rows, columns)), bench.recipe.train.model_copy(update=changes)
@@ -79,16 +79,16 @@ def enter_ours(name: str, bench: Bench, model: ModelConfig, cached: CachedCases,
 
 
 class Diverged(Exception):  # noqa: N818
-    """The article's BCELoss met probabilities that are no numbers."""
+    """The article's training diverged: its BCELoss received NaN."""
 
 
 class ArticleTraining:
-    """The article's training loop, some steps at a time."""
+    """The article's training loop, run a few steps at a time."""
 
     def __init__(
         self, width: int, cached: CachedCases, device: torch.device, folder: Path, stack: ExitStack, saves: bool = True
     ) -> None:
-        """Its files lie in a temporary folder below `folder`, which goes with `stack`."""
+        """Files go to a temporary folder below `folder`, which is deleted when `stack` closes."""
         self._steps = _ARTICLE_STEPS if saves else _UNSAVED_STEPS
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
         log = stack.enter_context((scratch / "log.txt").open("w"))
@@ -99,11 +99,11 @@ class ArticleTraining:
         self._timed = timed(lambda: next(self._running), device)
 
     def enter(self, name: str, gflop: float, note: str = "") -> Contestant:
-        """Some steps a turn, as seconds an image; after the step that does not count, one of ten will save."""
+        """A contestant that takes a few steps per turn. After one warm-up step, each turn of ten saves weights once."""
         return Contestant(name, gflop, note, turn=self.turn, warm_up=self.step, tell=lambda _: {"batch_size": 1})
 
     def turn(self) -> float:
-        """Seconds an image. A training that diverges begins anew: its steps take as long."""
+        """Seconds per image. A training that diverges starts again, which does not change the time of a step."""
         seconds: list[float] = []
         while len(seconds) < self._steps:
             try:
@@ -114,21 +114,21 @@ class ArticleTraining:
         return sum(seconds) / self._steps
 
     def step(self) -> float:
-        """Seconds of a step. Raises `Diverged`."""
+        """Take one step and return its seconds. Raises `Diverged`."""
         try:
             return self._timed()
         except RuntimeError as error:
-            if "between 0 and 1" not in str(error):  # what BCELoss says, on a CPU, of NaN
+            if "between 0 and 1" not in str(error):  # the message of BCELoss for NaN on a CPU
                 raise
             raise Diverged from error
 
 
 def measure_shares(session: Session, device: torch.device) -> dict[str, float]:
-    """The share of a step's time that goes into each of `SHARES`; the sum is 1.
+    """The share of each of `SHARES` in a step's time; the sum is 1.
 
-    Follows the events of the trainer: each stretch of time has the name of what ends it. `data`: the batch, and its way
-    to the device; `optimiser`: clipping, update, moving average; `other`: the engine's own work. On a GPU each stretch
-    is waited for, so that such steps are slower than others.
+    Measured between events of the trainer: each interval is named after the event that ends it. `data`: loading the
+    batch and moving it to the device; `optimiser`: clipping, update, moving average; `other`: the engine's own work.
+    On a GPU each interval waits for the device, so that these steps are slower than others.
     """
     seconds, at = dict.fromkeys(SHARES, 0.0), time.perf_counter()
 
@@ -140,7 +140,7 @@ def measure_shares(session: Session, device: torch.device) -> dict[str, float]:
         at = now
 
     session.augment.mark = mark
-    last: Any = next(session.trainer.network.parameters())  # to get its gradient
+    last: Any = next(session.trainer.network.parameters())  # the last parameter to get its gradient
     last.register_post_accumulate_grad_hook(lambda _: mark("backward"))
     for event, name in _ENDS:
         session.trainer.add_event_handler(event, mark, name)

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class CheckedDataConfig(DataSetConfig):
-    """Which radiographs and masks, and how they are read."""
+    """Radiographs, their masks, and how they are read."""
 
     root: ExistingPath
-    """A folder (images/, masks/), a CSV manifest or a dataset.json."""
+    """Data set: a folder with images/ and masks/, a CSV manifest, or a dataset.json."""
 
 
 class CheckOutputConfig(OutputConfig):
@@ -39,12 +39,12 @@ class CheckOutputConfig(OutputConfig):
 
 
 class CheckDataConfig(Section):
-    """One check of a data set, with the settings of the training that is to come."""
+    """One check of a data set, with the settings of the later training."""
 
     recipe = Recipe
 
     seed: NonNegativeInt = 0
-    """Decides the split, unless split.seed is given."""
+    """Seed of the split, unless split.seed is given."""
 
     data: CheckedDataConfig
     split: SplitConfig = SplitConfig()

@@ -32,29 +32,31 @@ if TYPE_CHECKING:
 
 
 class CrossSplitConfig(SplitConfig):
-    """Which patients train, validate and test."""
+    """Patients for training, validation and test."""
 
     folds: Annotated[int, Field(ge=2, le=100)] = 5
-    """Number of folds: blocks of the patients, ordered by a hash of seed and patient. Each fold is tested once."""
+    """Number of folds. Patients are ordered by a hash of seed and patient, then cut into folds; each is tested once."""
 
     fold: Annotated[int, Field(ge=0, le=0)] = 0
-    """Each fold is the test set in turn; nothing to choose."""
+    """Always 0: each fold is the test set in turn."""
 
 
 class CrossTrainingConfig(TrainingConfig):
-    """How long each fold is trained, on what, and what is saved on the way."""
+    """Length of the training of each fold, hardware, validation and checkpoints."""
 
     epochs: PositiveInt | None = None
-    """Budget of each fold in passes over its training set; null for train.minutes alone, or 30 if neither is given."""
+    """Training budget of each fold in epochs. null: no limit if train.minutes is given, else 30."""
 
     minutes: PositiveFloat | None = None
-    """Budget of each fold in minutes from its first step, validation included; whichever of the two ends first."""
+    """Training budget of each fold in minutes from its first step, validation included. null: no limit. If train.epochs
+    is given too, training ends at the first of the two limits."""
 
     batch_size: PositiveInt = 4
-    """Pictures in a step of the network, the same in every fold."""
+    """Batch size, the same in every fold."""
 
     resume: bool = True
-    """Go on with what these settings began in output.dir; false begins anew, what is there goes to earlier/."""
+    """Resume the cross-validation in output.dir if it has the same settings. false: start a new one and move the old
+    results to earlier/."""
 
 
 class CrossOutputConfig(TrainOutputConfig):
@@ -64,7 +66,8 @@ class CrossOutputConfig(TrainOutputConfig):
     """The folder of this command's results; one process at a time writes into it."""
 
     masks: bool = True
-    """Write each case's masks, by the model that has not seen it, to fold<k>/masks/<class>/<case>.png, 0 and 255."""
+    """Write the masks of each case, predicted by the model not trained on it, to fold<k>/masks/<class>/<case>.png: PNG
+    files with the values 0 and 255."""
 
 
 class CrossValidateConfig(Recipe):

@@ -41,11 +41,11 @@ class EvaluateXrayConfig(EvaluationConfig):
     """One evaluation."""
 
     model: Addresses
-    """The model, or the models of an ensemble: files, folders, MLflow addresses."""
+    """Model, or list of models for an ensemble: files, folders or MLflow addresses."""
 
     compare: Addresses = ()
-    """Another model, as `model` names one, or another evaluation: its folder, its per_case.csv, the id of its MLflow
-    run, or runs:/<id>/per_case.csv there. Paired by case."""
+    """Another model (file, folder or MLflow address), or another evaluation: its folder, its per_case.csv, its MLflow
+    run id or runs:/<id>/per_case.csv. Results are paired by case."""
 
     data: EvaluateDataConfig
     predict: ModelPredictConfig = ModelPredictConfig()

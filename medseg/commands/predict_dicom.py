@@ -31,7 +31,7 @@ class PredictDicomConfig(Section):
     """One prediction of a folder."""
 
     model: Addresses
-    """The model, or the models of an ensemble: files, folders, MLflow addresses."""
+    """Model, or list of models for an ensemble: files, folders or MLflow addresses."""
 
     input: InputConfig
     predict: FolderPredictConfig = FolderPredictConfig()

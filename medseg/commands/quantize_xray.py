@@ -23,10 +23,10 @@ from medseg.tracking.config import StoreConfig
 
 
 class QuantizeDataConfig(CasesConfig):
-    """Which radiographs and masks."""
+    """Radiographs and their masks."""
 
     root: ExistingPath
-    """The data set of the training: a folder (images/, masks/), a CSV manifest or a dataset.json."""
+    """Data set of the training: a folder with images/ and masks/, a CSV manifest, or a dataset.json."""
 
 
 class QuantizeOutputConfig(OutputConfig):
@@ -40,7 +40,7 @@ class QuantizeXrayConfig(Section):
     """One quantization."""
 
     model: str
-    """The model: a file, a folder with best.pt, or an MLflow address."""
+    """Model: a file, a folder with best.pt or an MLflow address."""
 
     data: QuantizeDataConfig
     quantize: QuantizationConfig = QuantizationConfig()

@@ -1,1 +1,1 @@
-"""How good masks are, how sure one can be of it, and what breaks them."""
+"""Evaluation of models: the quality of masks, its uncertainty, and the conditions under which masks fail."""

@@ -1,4 +1,4 @@
-"""One model on one data set: how cases are read for it, what it predicts, and which of them it has seen."""
+"""One model on one data set: reads cases for the model, predicts them, and knows which cases the model has seen."""
 
 import sys
 from collections.abc import Callable, Hashable, Sequence
@@ -46,34 +46,34 @@ _TAGS = {"modalities": "modality", "body_parts": "body_part", "views": "view"}
 
 @dataclass(frozen=True, eq=False)
 class ReadCase:
-    """One case in memory: read once for the network, the scores and the preview."""
+    """One case in memory, read once for the network, the scores and the preview."""
 
     case: Case
     image: MetaTensor = field(repr=False)
-    """Modality values, `(channel, rows, columns)`, with what the file says of them in `meta`."""
+    """Modality values `(channel, rows, columns)`; `meta` has the metadata of the file."""
     view: Tensor = field(repr=False)
-    """What the network sees, `(channel, rows, columns)` in [0, 1], at the radiograph's size."""
+    """The scaled image `(channel, rows, columns)` in [0, 1], at the radiograph's size."""
     input: Tensor = field(repr=False)
     """The network's input, `(channel, *size)`."""
     reference: Tensor = field(repr=False)
-    """Bool `(class, rows, columns)`, at its own size."""
+    """Reference masks, bool `(class, rows, columns)`, at their own size."""
     present: Tensor
-    """Bool `(class,)`: which classes are known."""
+    """Bool `(class,)`: True for each class with a reference."""
     digest: str
     negative: str
-    """The digest of the radiograph with dark and bright exchanged; empty where the file states its polarity."""
+    """The digest of the radiograph with dark and bright exchanged; empty if the file states its polarity."""
     warnings: tuple[str, ...]
     ignored: Tensor | None = field(default=None, repr=False)
-    """Bool like `reference`, which is background there: the pixels that count for nothing. None without any."""
+    """Ignored pixels, bool and shaped like `reference`, which is background there. None if no pixel is ignored."""
     survey: CaseSurvey | None = field(default=None, repr=False)
 
     def hide(self, masks: Tensor) -> Tensor:
-        """Masks like `reference`, background where pixels count for nothing."""
+        """Masks shaped like `reference`, with ignored pixels set to background."""
         return masks if self.ignored is None else masks & ~self.ignored
 
     @property
     def spacing_mm(self) -> tuple[float, float] | None:
-        """Of the reference's pixels, `(row, column)`; None where the radiograph does not say."""
+        """Spacing of the reference's pixels, `(row, column)`; None if the radiograph does not state it."""
         known = self.image.meta["spacing_mm"]
         if known is None:
             return None
@@ -83,23 +83,23 @@ class ReadCase:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A model, and how a data set is read for it."""
+    """A model, and the settings with which a data set is read for it."""
 
     digest: str
-    """16 hex digits of the model."""
+    """16 hex digits that identify the model."""
     predictor: Predictor
     data: DataSetConfig
     classes: tuple[str, ...]
-    """Those that are scored: the model's that the data set has, in the model's order."""
+    """Scored classes: the model's classes that the data set has, in the model's order."""
 
     @property
     def card(self) -> ModelCard:
-        """What the model says of itself."""
+        """The model card stored in the model file."""
         return self.predictor.card
 
     @cached_property
     def channels(self) -> list[int]:
-        """Where the model's maps hold `classes`."""
+        """Channels of the model's output that belong to `classes`."""
         return [self.card.classes.index(name) for name in self.classes]
 
     @cached_property
@@ -109,13 +109,13 @@ class Candidate:
         )
 
     def tell_seen(self, read: ReadCase) -> str:
-        """`training` or `validation` where the model has seen the radiograph, in either polarity, else empty."""
+        """`training` or `validation` if the model has seen the radiograph in either polarity, else empty."""
         return self._seen.get(read.digest) or self._seen.get(read.negative, "")
 
     def read(self, case: Case, *, look: bool = False) -> ReadCase:
-        """The case, read as in training, with its reference at its own size; with `look`, also what the checks need.
+        """The case, read as in training, with its reference at its own size.
 
-        Raises `RadiographError`.
+        With `look`, the result also has the survey that the checks need. Raises `RadiographError`.
         """
         masks = {name: source for name, source in case.masks.items() if name in self.classes}
         item = apply_transforms(self._load, as_item(replace(case, masks=masks)))
@@ -135,14 +135,14 @@ class Candidate:
         return ReadCase(case, image, view, fitted, reference, present, digest, negative, warnings, ignored, survey)
 
     def prepare(self, image: MetaTensor) -> tuple[Tensor, Tensor]:
-        """What the network sees of a radiograph, in [0, 1] at its size, and the network's input."""
+        """The radiograph scaled to [0, 1] at its own size, and the network's input."""
         loaded: dict[Hashable, Any] = {"image": image}
         scaled = ScaleRadiographd(["image"], self.card.preprocess)(loaded)
         fitted = Fitd(["image"], self.card.preprocess, binary=False)(scaled)
         return scaled["image"].as_tensor(), fitted["image"].as_tensor()
 
     def predict(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Probabilities `(case, model's class, *size)` of network inputs, by `predict.batch_size`."""
+        """Probabilities `(case, model's class, *size)` of network inputs, in batches of `predict.batch_size`."""
         batches = [
             self.predictor.predict(torch.stack(list(inputs[first : first + self.predictor.batch_size])))
             for first in range(0, len(inputs), self.predictor.batch_size)
@@ -154,7 +154,7 @@ class Candidate:
         return build_loading(self.data, self.classes)
 
     def _look(self, item: dict[str, Any], fitted: Tensor) -> CaseSurvey:
-        """What the checks need of a loaded item, given the network's input."""
+        """The survey of a loaded item for the checks, given the network's input."""
         masks = None
         if self.data.color != "rgb":
             loaded: dict[Hashable, Any] = {"mask": item["mask"]}
@@ -162,7 +162,7 @@ class Candidate:
         return summarize_item(item, fitted, masks, self.classes)
 
     def _digest_negative(self, case: Case, image: MetaTensor) -> str:
-        """What the digest of `image` would be had `data.invert` been another one, as perhaps in training."""
+        """The digest of `image` read with the opposite `data.invert`, which training may have used."""
         if KINDS[image.meta["kind"]].states_polarity:
             return ""
         exif = "apply" if image.meta["exif_orientation"] else "ignore"
@@ -171,36 +171,36 @@ class Candidate:
         return digest_pixels(negative.as_tensor().numpy())
 
     def _judge(self, image: MetaTensor) -> list[str]:
-        """What the radiograph's tags say that the model is not for."""
+        """Warnings about tags of the radiograph that the model does not accept."""
         return [
-            f"{tag} is none that the model is for ({', '.join(accepted)})"
+            f"{tag}: the model only accepts {', '.join(accepted)}"
             for name, tag in _TAGS.items()
             if (accepted := getattr(self.card.accepts, name)) and image.meta[tag] not in (None, *accepted)
         ]
 
 
 def read_as(card: ModelCard, data: CasesConfig) -> DataSetConfig:
-    """The settings of the data set, with radiographs read as the model was trained."""
+    """The settings of the data set, with radiographs read as in the model's training."""
     given = {name: getattr(data, name) for name in CasesConfig.model_fields}
     return DataSetConfig(**given, **card.reading.model_dump())
 
 
 def build_candidate(model: LoadedModel, predictor: Predictor, data: DataSetConfig, found: CaseSet) -> Candidate:
-    """The model on the cases `found`; `data` as by `read_as`. Raises `DataError` where they share no class."""
+    """The model on the cases `found`; `data` comes from `read_as`. Raises `DataError` if they share no class."""
     known = set(found.classes)
     if data.color != "rgb":
         known &= {name for case in found.cases for name in case.masks}
     classes = tuple(name for name in model.card.classes if name in known)
     if not classes:
         raise DataError(
-            f"{data.root}: has masks of {', '.join(found.classes)}, the model of {', '.join(model.card.classes)}: "
-            "no class in common; data.classes names the classes of label maps"
+            f"{data.root}: has masks of {', '.join(found.classes)}, but the model segments "
+            f"{', '.join(model.card.classes)}: no class in common. For label maps, name the classes with data.classes"
         )
     return Candidate(model.digest, predictor, data, classes)
 
 
 def place_model(model: LoadedModel, found: CaseSet, data: CasesConfig, predict: ModelPredictConfig) -> Candidate:
-    """The model on the cases `found`, on the backend that `predict` asks for. Raises as `build_candidate` does."""
+    """The model on the cases `found`, on the backend that `predict` selects. Raises as `build_candidate` does."""
     predictor = build_predictor(model, build_backend(predict, model), predict)
     return build_candidate(model, predictor, read_as(model.card, data), found)
 
@@ -212,11 +212,11 @@ def map_cases(
     wanted: Callable[[ReadCase], bool] = lambda read: True,
     checked: Findings | None = None,
 ) -> list[T]:
-    """`work` on each case that is `wanted` and its probabilities `(class, *size)`, in the order of `cases`.
+    """The results of `work` on each `wanted` case and its probabilities `(class, *size)`, in the order of `cases`.
 
-    At most 16 cases, or a batch, are in memory at a time: files are read in threads, the network runs in batches. All
-    checks of a data set run on what was read if there is `checked` to note their findings in. Raises `DataError` that
-    lists every case which cannot be read, and every other error.
+    Files are read in threads, the network runs in batches; at most 16 cases, or one batch, are in memory at a time. If
+    `checked` is given, all checks of a data set run on the cases and add their findings to it. Raises `DataError` with
+    every case that cannot be read and every other error found.
     """
     findings = Findings(candidate.data.root) if checked is None else checked
     results, surveys, failed = list[T](), list[CaseSurvey](), False

@@ -1,4 +1,4 @@
-"""Two models on the same cases: paired differences, and the cases that moved most."""
+"""Comparison of two models on the same cases: paired differences, and the cases that changed most."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from medseg.evaluation.summary import list_counts
 from medseg.metrics.statistics import LEVEL, Paired, adjust_holm, compare_paired, count_needed, divide
 
 _MOVED = 12
-"""Cases listed that moved most."""
+"""Largest number of changed cases that are listed."""
 
 Values = NDArray[np.float64]
 Pairs = Sequence[tuple[CaseResult, CaseResult]]
@@ -21,29 +21,28 @@ Pairs = Sequence[tuple[CaseResult, CaseResult]]
 def pair_cases(
     ours: Sequence[CaseResult], theirs: Sequence[CaseResult], other: str, subset: str, *, same_files: bool
 ) -> tuple[Pairs, list[str]]:
-    """Each case that can be compared with that of the same name among `theirs`, and what is to be said of the rest.
+    """Pairs of results of the same case, and warnings about cases that are not compared.
 
-    Not compared are, unless they are of the `same_files`, cases of other pixels, where both digests are known; and,
-    unless `subset` is all, cases that the model `other` has seen.
+    Cases are paired by name. A pair is left out if both digests are known and differ, unless both come from the
+    `same_files`. A case that the model `other` has seen is left out unless `subset` is `all`.
     """
     by_case = {case.case: case for case in theirs}
     named = [(case, by_case[case.case]) for case in ours if case.case in by_case]
     same = [(a, b) for a, b in named if same_files or not (a.digest and b.digest) or a.digest == b.digest]
     pairs = [(a, b) for a, b in same if subset == "all" or not b.seen]
-    kept = "yet they are" if subset == "all" else "so they are not"
+    kept = "compared" if subset == "all" else "not compared"
     counts = {
-        f"{other} has other pixels under the same name, or read them otherwise, so they are not compared": len(named)
-        - len(same),
-        f"{other} was trained or validated on them, {kept} compared": sum(bool(b.seen) for _, b in same),
+        f"not compared: {other} has different pixels under the same case name": len(named) - len(same),
+        f"{kept}: {other} was trained or validated on these": sum(bool(b.seen) for _, b in same),
     }
     return pairs, list_counts(counts)
 
 
 def compare_cases(pairs: Pairs, classes: Sequence[str], unit: str, other: str, seed: int) -> Comparison:
-    """The results of the model `other`, second of each pair, minus those of this one.
+    """The results of the model `other` (second of each pair) minus those of this model.
 
-    For each metric and class, with p-values corrected by Holm over the classes of a metric, and for `dice` and `iou`,
-    the mean over classes of each case. Surface distances count where both are in `unit`.
+    Differences are per metric and class, with p-values Holm-corrected over the classes of a metric. `dice` and `iou`
+    compare the mean over classes of each case. Surface distances only count if both are in `unit`.
     """
     first, second = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     patients = [case.patient for case in first]
@@ -66,20 +65,20 @@ def compare_cases(pairs: Pairs, classes: Sequence[str], unit: str, other: str, s
 
 
 def warn_of_few(comparison: Comparison) -> list[str]:
-    """A sentence where the patients are so few that no class could have differed significantly."""
+    """A warning if there are too few patients for any class to differ significantly, else an empty list."""
     num_tests = sum(name.startswith("dice_") and math.isfinite(p) for name, p in comparison.adjusted.items())
     needed = count_needed(num_tests)
     if comparison.patients >= needed:
         return []
     classes = "1 class" if num_tests == 1 else f"{num_tests} classes"
     return [
-        f"{comparison.patients} patients are too few for the comparison: whatever the difference, no p-value over "
-        f"{classes} is below {LEVEL:g} with less than {needed}"
+        f"{comparison.patients} patients are too few for the comparison: with fewer than {needed}, no p-value over "
+        f"{classes} can fall below {LEVEL:g}"
     ]
 
 
 def _find_moved(cases: Pairs, classes: Sequence[str]) -> list[tuple[str, str, float, float]]:
-    """Case, metric and both values where the Dice of one class changed most, each case once."""
+    """Case, metric and both values of the largest changes of Dice; each case once, with its class that changed most."""
     moved = []
     for ours, theirs in cases:
         pairs = [(name, ours.scores.get(name), theirs.scores.get(name)) for name in (f"dice_{c}" for c in classes)]
@@ -95,7 +94,7 @@ def _gather(cases: Sequence[CaseResult], names: Sequence[str]) -> Values:
 
 
 def _average(values: Values) -> Values:
-    """The mean over the classes that each case knows, `(cases, 1)`."""
+    """The mean over the known classes of each case, `(cases, 1)`."""
     known = np.isfinite(values)
     sums, numbers = np.where(known, values, 0).sum(axis=1, keepdims=True), known.sum(axis=1, keepdims=True)
     return divide(sums, numbers)

@@ -8,23 +8,22 @@ from medseg.config import Section
 
 
 class EvaluationConfig(Section):
-    """What is found out about a model."""
+    """What is measured about a model."""
 
     seed: NonNegativeInt = 0
-    """Decides the resamples of the intervals and of the test of a comparison."""
+    """Seed of the random resampling behind intervals and p-values."""
 
     by: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    """Columns of the manifest whose values are also evaluated one by one: `by=[site,view]`."""
+    """Manifest columns, such as `by=[site,view]`. The scores are also given for each value of these columns."""
 
     stress: bool = False
-    """Measure how the Dice falls when the radiographs are turned, shifted, blurred, darkened, ...; takes minutes."""
+    """Measure how the Dice falls if the radiographs are turned, shifted, blurred, darkened, ... Takes minutes."""
 
     stress_cases: PositiveInt = 30
-    """Number of cases under stress; a hash of their pixels chooses them."""
+    """Number of cases in the stress test, chosen by a hash of their pixels."""
 
     shown: NonNegativeInt = 6
-    """Number of pictures of the worst, of median and of the best cases in the report, each; MLflow shows up to 6 of the
-    worst."""
+    """Number of worst, of median and of best cases shown as images in the report. MLflow shows up to 6 of the worst."""
 
     @field_validator("by", mode="before")
     @classmethod
@@ -33,16 +32,16 @@ class EvaluationConfig(Section):
 
 
 class QuantizationConfig(Section):
-    """What int8 is measured on, and what it may lose."""
+    """How int8 is calibrated, and how much accuracy it may lose."""
 
     num_images: PositiveInt = 100
-    """Training images that the ranges of activations are measured on, at most."""
+    """Largest number of training images used to measure the ranges of activations."""
 
     max_dice_loss: NonNegativeFloat = 0.002
-    """Largest mean loss of Dice of a class, against the references."""
+    """Limit for the mean loss of Dice of each class. The Dice is measured against the references."""
 
     max_case_loss: NonNegativeFloat = 0.03
-    """Largest loss of Dice of a class in one case."""
+    """Limit for the loss of Dice of each class in a single case."""
 
     max_ctr_difference: NonNegativeFloat = 0.01
-    """Largest mean absolute difference of the cardiothoracic ratio; one that is lost counts 1."""
+    """Limit for the mean absolute difference of the cardiothoracic ratio. A ratio that int8 loses or adds counts 1."""

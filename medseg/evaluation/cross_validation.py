@@ -1,4 +1,4 @@
-"""A cross-validation beside its folds: what it was begun with, and the scores over all cases."""
+"""A cross-validation as a whole: the record of its settings, and the scores over all cases."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ from medseg.training.recipe import Recipe
 from medseg.training.record import name_data, record_findings
 
 STATE = "cross_validation.json"
-"""The parent run, the rule that drew the folds and the configuration of the folds that stand beside it."""
+"""File with the parent run, the split rule and the configuration of the folds in the same folder."""
 
 _RESULTS = (STATE, "summary.json", "config.yaml", METRICS, PER_CASE, REPORT)
 _ANY = (
@@ -47,16 +47,15 @@ _ANY = (
     "train.save_seconds",
     "train.resume",
 )
-"""Settings that may change between two parts of one cross-validation: they say where, how fast and what is shown."""
-_ANEW = "train.resume=false begins anew (what is there goes to earlier/)"
+"""Settings that may change on resume: they affect locations, speed and displays, but not the result."""
+_ANEW = "Start a new one with train.resume=false; the old results move to earlier/"
 _logger = logging.getLogger(__name__)
 
 
 def find_begun(recipe: Recipe, folder: Path) -> str | None:
-    """The MLflow run of the cross-validation that was begun in `folder`; None for a new one.
+    """The MLflow run id of the cross-validation to resume in `folder`; None for a new one.
 
-    Raises `ConfigError` where it was begun with other settings that decide what the folds come to, or its folds were
-    drawn by another rule.
+    Raises `ConfigError` if settings that affect the result have changed, or if the folds were drawn by another rule.
     """
     if not recipe.train.resume or not (folder / STATE).is_file():
         return None
@@ -64,21 +63,21 @@ def find_begun(recipe: Recipe, folder: Path) -> str | None:
         begun = json.loads((folder / STATE).read_text())
         run_id, before = str(begun["run_id"]), dict(begun["config"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder / STATE}: damaged, so that its folds cannot be gone on with; {_ANEW}") from error
+        raise ConfigError(f"{folder / STATE}: damaged; this cross-validation cannot be resumed. {_ANEW}") from error
     if begun.get("split") != RULE:
         raise ConfigError(
-            f"{folder}: the folds of this cross-validation were drawn by an earlier rule ({ANOTHER_RULE}); {_ANEW}"
+            f"{folder}: the folds of this cross-validation were drawn by an earlier rule ({ANOTHER_RULE}). {_ANEW}"
         )
-    before = {key.replace("inference.", "predict."): value for key, value in before.items()}  # as it once was
+    before = {key.replace("inference.", "predict."): value for key, value in before.items()}  # the section's old name
     now = _describe_settings(recipe)
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if changed:
-        raise ConfigError(f"{folder}: holds a cross-validation with other {', '.join(changed)}; {_ANEW}")
+        raise ConfigError(f"{folder}: holds a cross-validation with different {', '.join(changed)}. {_ANEW}")
     return run_id
 
 
 def describe_parent(recipe: Recipe, data: DataConfig, begun: str | None) -> dict[str, Any]:
-    """The arguments of `start_run` for the run above those of the folds."""
+    """The arguments of `start_run` for the parent run of the folds."""
     name = name_data(recipe, data)
     return {
         "config": recipe.tracking.model_copy(update={"system_metrics": False}),
@@ -93,11 +92,11 @@ def describe_parent(recipe: Recipe, data: DataConfig, begun: str | None) -> dict
 
 
 def record_begin(run: Run, recipe: Recipe, findings: Findings, folder: Path, *, fresh: bool) -> None:
-    """Write and record the configuration and `findings`; what an earlier cross-validation left is set aside first."""
+    """Write and record the configuration and `findings`; if `fresh`, first move earlier results away."""
     if fresh:
         earlier = set_aside(folder, (*_RESULTS, *(path.name for path in sorted(folder.glob("fold*")))))
         if earlier is not None:
-            _logger.info("results of an earlier cross-validation are now in %s", earlier)
+            _logger.info("moved the results of an earlier cross-validation to %s", earlier)
     state = {"run_id": run.id, "split": RULE, "config": _describe_settings(recipe)}
     write_text(folder / STATE, json.dumps(state, indent=2) + "\n")
     write_text(folder / "config.yaml", to_yaml(recipe))
@@ -108,7 +107,7 @@ def record_begin(run: Run, recipe: Recipe, findings: Findings, folder: Path, *, 
 def pool_folds(
     recipe: Recipe, data: DataConfig, hardware: Hardware, folds: Sequence[Fold], found: CaseSet
 ) -> Evaluation:
-    """All cases as one evaluation, each scored by the model that has not seen it; its model is their ensemble."""
+    """One evaluation of all cases, each scored by the model not trained on it; `model` is the ensemble's digest."""
     measured = measure_folds(folds, found, data, hardware)
     paths = tuple(str(fold.folder / "best.pt") for fold in folds)
     model = load_models(paths, recipe.tracking)
@@ -121,7 +120,7 @@ def pool_folds(
         data=name_data(recipe, data),
         subset="unseen",
     )
-    note = f"each case is scored by the one of the {len(folds)} models that has not seen it, not by their ensemble"
+    note = f"each case is scored by the one of {len(folds)} models that was not trained on it, not by their ensemble"
     return replace(
         evaluation,
         warnings=[note, *evaluation.warnings],
@@ -130,7 +129,7 @@ def pool_folds(
 
 
 def record_pooled(run: Run, evaluation: Evaluation, folds: Sequence[Fold], folder: Path) -> dict[str, Any]:
-    """The content of `summary.json`: the scores over all cases. With the files of `folder` it is recorded."""
+    """Record the evaluation and the files in `folder`; returns the content of `summary.json`, scores over all cases."""
     metrics = build_metrics(evaluation)
     names = [name for s in evaluation.summaries for name in (s.name, f"{s.name}_ci95")]
     each = [{FOLD: fold.number, **json.loads((fold.folder / "summary.json").read_text())} for fold in folds]
@@ -153,7 +152,7 @@ def record_pooled(run: Run, evaluation: Evaluation, folds: Sequence[Fold], folde
 
 
 def _describe_settings(recipe: Recipe) -> dict[str, Any]:
-    """The settings that decide what the folds come to."""
+    """The settings that decide the result of the folds."""
     root = recipe.data.root
     settings = flatten(recipe) | {"data.root": None if root is None else str(root.resolve())}
     return {key: value for key, value in settings.items() if not key.startswith(_ANY)}

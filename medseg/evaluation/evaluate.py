@@ -1,4 +1,4 @@
-"""The whole evaluation of one model: measure every case once, then sum up."""
+"""The whole evaluation of one model: measures every case once, then summarizes."""
 
 import math
 import time
@@ -27,11 +27,11 @@ class Pass:
 
     cases: tuple[CaseMeasurement, ...]
     left_out: int
-    """Cases that are not among them because a model has seen them."""
+    """Number of cases left out because a model has seen them."""
     test_set: str
-    """As `Evaluation.test_set`."""
+    """As in `Evaluation.test_set`."""
     findings: Findings
-    """What the checks of a data set found in the cases that were read."""
+    """Findings of the data set checks on the cases read."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ def evaluate_model(
     config: EvaluationConfig,
     other: Candidate | Earlier | None = None,
 ) -> Evaluation:
-    """All that `config` asks for, of the cases in `data.subset`.
+    """The evaluation that `config` asks for, of the cases in `data.subset`, compared with `other` if given.
 
-    Raises `ConfigError` for a column or a stress that the data do not allow, `DataError` where no case is left or one
-    cannot be read.
+    Raises `ConfigError` for an unknown column or a stress test that the data do not allow, and `DataError` if no case
+    is left or a case cannot be read.
     """
     started = time.monotonic()
     check_request(found, data, config, candidate)
@@ -89,14 +89,14 @@ def evaluate_model(
 
 
 def check_request(found: CaseSet, data: EvaluateDataConfig, config: EvaluationConfig, candidate: Candidate) -> None:
-    """Raise `ConfigError` for a column that the manifest has not, or stress of color images."""
+    """Raise `ConfigError` for a column missing from the manifest, or for a stress test of color images."""
     columns = sorted({column for case in found.cases for column in _read_columns(case)})
     unknown = [column for column in config.by if column not in columns]
     if unknown:
-        there = ", ".join(columns) or "none (a manifest may have them)"
-        raise ConfigError(f"by: no column {', '.join(unknown)} in {data.root}; there are {there}")
+        there = ", ".join(columns) or "none (only a manifest can have columns)"
+        raise ConfigError(f"by: no column {', '.join(unknown)} in {data.root}; its columns are: {there}")
     if config.stress and candidate.data.color == "rgb":
-        raise ConfigError("stress=true needs a model of grey radiographs; this model reads color images")
+        raise ConfigError("stress=true needs a model of grayscale radiographs, but this model reads color images")
 
 
 def measure_cases(
@@ -106,10 +106,10 @@ def measure_cases(
     by: Sequence[str] = (),
     other: Candidate | None = None,
 ) -> Pass:
-    """Every case with one of the candidate's classes measured, in the order of `found`.
+    """Measure every case that has one of the candidate's classes, in the order of `found`.
 
-    Of `unseen` ones those that the candidate or `other` has seen are left out. Raises `DataError` where none is left,
-    `IncomparableError` where that is because of `other`.
+    Unless `data.subset` is `all`, cases that the candidate or `other` has seen are left out. Raises `DataError` if no
+    case is left, or `IncomparableError` if that is because of `other`.
     """
     scored = _find_scored(candidate, found)
     patients = number_patients(found.cases)
@@ -134,23 +134,26 @@ def measure_cases(
         kind = DataError if all(left_out) else IncomparableError
         raise kind(
             f"{data.root}: {'the model was' if other is None else 'the models were'} trained or validated on all "
-            f"{len(left_out)} cases; data.subset=all evaluates on them nevertheless"
+            f"{len(left_out)} cases. Evaluate on them nevertheless with data.subset=all"
         )
     return Pass(cases, len(left_out), digest_cases(digests), findings)
 
 
 def _find_scored(candidate: Candidate, found: CaseSet) -> list[Case]:
-    """The cases with a reference for at least one class that is scored."""
+    """The cases with a reference for at least one scored class."""
     return [case for case in found.cases if case.target or set(case.masks) & set(candidate.classes)]
 
 
 def _read_columns(case: Case) -> dict[str, str]:
-    """What the manifest says of a case that is no file and no patient."""
+    """The manifest columns of a case other than files and patient."""
     return {**case.metadata, **({"split": case.split} if case.split else {})}
 
 
 def number_patients(cases: Sequence[Case]) -> dict[str, str]:
-    """A number such as `p001` for the patient of each case, in their order; who shares a placeholder is one alone."""
+    """A pseudonym such as `p001` for the patient of each case, in order of appearance.
+
+    Cases that share a placeholder PatientID each get a pseudonym of their own.
+    """
     nameless = _find_nameless(cases)
     patients = {case.id: f"\0{case.id}" if case.id in nameless else case.patient for case in cases}
     numbers = {patient: f"p{number:03d}" for number, patient in enumerate(dict.fromkeys(patients.values()), 1)}
@@ -167,9 +170,9 @@ def _find_nameless(cases: Sequence[Case]) -> set[str]:
 def _compare(
     candidate: Candidate, done: Pass, found: CaseSet, data: EvaluateDataConfig, other: Candidate | Earlier, seed: int
 ) -> tuple[Comparison, list[str]]:
-    """The other model on the cases that neither has seen, and what a reader of that should know.
+    """The comparison with the other model on cases that neither has seen, and warnings about it.
 
-    Raises `IncomparableError` where there is none, or one cannot be read for the other model.
+    Raises `IncomparableError` if there are no such cases, or if the other model cannot read one of them.
     """
     if isinstance(other, Earlier):
         name, theirs = other.name, other.cases
@@ -194,7 +197,7 @@ def _measure_other(other: Candidate, found: CaseSet, data: EvaluateDataConfig) -
 
 
 def _list_warnings(candidate: Candidate, found: CaseSet, evaluation: Evaluation) -> list[str]:
-    """What a reader of the numbers should know beside what the files themselves warn of."""
+    """Warnings about the evaluation as a whole; warnings about single files come from the cases."""
     ours, theirs, cases = candidate.card.classes, found.classes, evaluation.cases
     warnings = [f"class {name} of the model is not in the data" for name in ours if name not in candidate.classes]
     warnings += [f"class {name} of the data is not in the model" for name in theirs if name not in ours]
@@ -202,14 +205,14 @@ def _list_warnings(candidate: Candidate, found: CaseSet, evaluation: Evaluation)
         warnings.append("no intervals: all cases are of one patient")
     nameless = _find_nameless(found.cases)
     counts = {
-        "an empty or placeholder PatientID is shared: each image counts as a patient of its own, which makes intervals "
-        "too narrow where a patient has several": sum(case.case in nameless for case in cases),
-        "without a mask of a class that is scored": len(found.cases) - len(_find_scored(candidate, found)),
-        f"surface distances not in {evaluation.unit}, left out of their means": sum(
+        "several images share an empty or placeholder PatientID: each image counts as its own patient, so intervals "
+        "are too narrow if a patient has several": sum(case.case in nameless for case in cases),
+        "not scored: no mask of any scored class": len(found.cases) - len(_find_scored(candidate, found)),
+        f"surface distances not in {evaluation.unit}, left out of the means": sum(
             case.unit != evaluation.unit for case in cases
         ),
         **{
-            f"no surface distances of {name}, since one of its masks is empty": sum(
+            f"no surface distances of {name}: its reference or its prediction is empty": sum(
                 math.isfinite(case.scores[f"dice_{name}"]) and math.isnan(case.scores[f"hd95_{name}"]) for case in cases
             )
             for name in candidate.classes

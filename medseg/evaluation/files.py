@@ -1,4 +1,4 @@
-"""An evaluation as files for programs: `per_case.csv`, which can be read again, and `metrics.json`."""
+"""An evaluation as files for programs: `per_case.csv`, which medseg can read again, and `metrics.json`."""
 
 import csv
 import io
@@ -21,16 +21,16 @@ METRICS = "metrics.json"
 REPORT = "report.html"
 
 _UNITS = {
-    "area_error": "share of the reference's area; + is too large",
+    "area_error": "relative to the reference's area; + means too large",
     "ctr_error": "prediction minus reference",
     "ci95": "95 % interval, resampled by patient",
 }
 
 
 def build_rows(evaluation: Evaluation) -> list[dict[str, str]]:
-    """The rows of `per_case.csv`, sorted by case; what is missing is empty.
+    """The rows of `per_case.csv`, sorted by case; missing values are empty.
 
-    `case` and the values of `by` are percent-encoded as the paths of `report.csv`: a spreadsheet sees no formula.
+    `case` and the values of `by` are percent-encoded like the paths in `report.csv`: no spreadsheet sees a formula.
     """
     rows = []
     for case in sorted(evaluation.cases, key=lambda case: case.case):
@@ -53,7 +53,7 @@ def format_per_case(evaluation: Evaluation) -> str:
 
 
 def read_per_case(path: Path) -> list[CaseResult]:
-    """The results that a `per_case.csv` holds. Raises `DataError` where it is none."""
+    """The results in a `per_case.csv`. Raises `DataError` if the file cannot be read as one."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -72,11 +72,11 @@ def read_per_case(path: Path) -> list[CaseResult]:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error, AttributeError, KeyError, ValueError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise DataError(f"{path}: no {PER_CASE} of evaluate_xray ({reason})") from error
+        raise DataError(f"{path}: not a {PER_CASE} written by evaluate_xray ({reason})") from error
 
 
 def build_metrics(evaluation: Evaluation) -> dict[str, Any]:
-    """The content of `metrics.json`; numbers that are not known are None."""
+    """The content of `metrics.json`; unknown numbers are None."""
     metrics: dict[str, Any] = {
         "model": evaluation.model,
         "backend": evaluation.backend,
@@ -150,7 +150,7 @@ def _describe_comparison(comparison: Comparison) -> dict[str, Any]:
 
 
 def _clean(value: Any) -> Any:
-    """The value with None for each number that is not finite: JSON knows none."""
+    """The value with every non-finite number replaced by None, since JSON has no NaN."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The folds of a cross-validation: one training each, and every case scored by the model that has not seen it."""
+"""The folds of a cross-validation: one training per fold; each case is scored by the model not trained on it."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ from medseg.training.record import MASKS
 from medseg.training.train import Trained, train
 
 FOLD = "fold"
-"""The column of the tables that says by which fold's model a case was scored."""
+"""Column of the tables: the fold whose model scored the case."""
 
 _logger = logging.getLogger(__name__)
 
@@ -42,25 +42,25 @@ class Fold:
 
     number: int
     recipe: Recipe
-    """That of the training: `split.fold` is its number, `output.dir` its folder."""
+    """Recipe of this training: `split.fold` is the fold's number, `output.dir` its folder."""
     splits: Splits
 
     @property
     def folder(self) -> Path:
-        """Where its results are."""
+        """Folder of the fold's results."""
         return self.recipe.output.dir
 
     @property
     def is_finished(self) -> bool:
-        """Whether it has been trained and scored."""
+        """Whether the fold has been trained and scored."""
         return (self.folder / "summary.json").is_file() and (self.folder / "best.pt").is_file()
 
 
 def build_folds(found: CaseSet, recipe: Recipe) -> list[Fold]:
-    """Every fold. Raises `DataError` where a split of one is empty, `ConfigError` without a number of folds."""
+    """All folds. Raises `DataError` if a fold has an empty split, `ConfigError` without a number of folds."""
     folds = []
     if recipe.split.folds is None:
-        raise ConfigError("split.folds: a cross-validation needs the number of folds")
+        raise ConfigError("split.folds: null; a cross-validation needs the number of folds, such as split.folds=5")
     for number in range(recipe.split.folds):
         split = recipe.split.model_copy(update={"fold": number})
         output = recipe.output.model_copy(update={"dir": recipe.output.dir / f"fold{number}"})
@@ -70,10 +70,10 @@ def build_folds(found: CaseSet, recipe: Recipe) -> list[Fold]:
 
 
 def check_folds(folds: list[Fold], found: CaseSet, data: DataConfig, resumed: bool) -> Findings:
-    """What is wrong with the data, found by reading every case once before the first fold is trained.
+    """Findings about the data, from reading every case once before the first fold is trained.
 
-    Raises `DataError` where `train_xray` would of one of the folds; `CheckpointError` where finished folds, that are
-    `resumed`, were trained on other cases than now.
+    Raises `DataError` if `train_xray` would for any fold. If `resumed`, raises `CheckpointError` if a finished fold was
+    trained on other cases than the present ones.
     """
     recipe, findings = folds[0].recipe, Findings(data.root)
     folder = folds[0].folder.parent
@@ -91,11 +91,11 @@ def check_folds(folds: list[Fold], found: CaseSet, data: DataConfig, resumed: bo
 
 
 def train_folds(folds: Sequence[Fold], data: DataConfig, hardware: Hardware, parent: Run) -> Iterator[Trained]:
-    """Each fold trained as `train_xray` does, or the rest of it; those that were finished before are only named."""
+    """Train each unfinished fold as `train_xray` does, or resume it; finished folds are only logged."""
     for fold in folds:
-        _logger.info("fold %d (0 to %d)", fold.number, len(folds) - 1)
+        _logger.info("fold %d of 0 to %d", fold.number, len(folds) - 1)
         if fold.is_finished:
-            _logger.info("finished before: %s", fold.folder)
+            _logger.info("already finished: %s", fold.folder)
             continue
         with claim_folder(fold.folder, MASKS) as folder:
             resumed = fold.recipe.train.model_copy(update={"resume": (folder / "last.pt").exists()})
@@ -105,7 +105,7 @@ def train_folds(folds: Sequence[Fold], data: DataConfig, hardware: Hardware, par
 
 
 def measure_folds(folds: Sequence[Fold], found: CaseSet, data: DataConfig, hardware: Hardware) -> list[CaseMeasurement]:
-    """Every case, in the order of `found`, measured by the model that has not seen it; `fold` says which that is."""
+    """Measurements of every case by the model not trained on it, sorted by case; the group `fold` names the fold."""
     patients = number_patients(name_patients(found.cases, folds[0].recipe.split))
     measured = [case for fold in folds for case in _measure_fold(fold, found, data, hardware, patients)]
     return sorted(measured, key=lambda case: case.result.case)
@@ -114,7 +114,7 @@ def measure_folds(folds: Sequence[Fold], found: CaseSet, data: DataConfig, hardw
 def _measure_fold(
     fold: Fold, found: CaseSet, data: DataConfig, hardware: Hardware, patients: dict[str, str]
 ) -> list[CaseMeasurement]:
-    """The cases that the fold tests; `patients` has the number of each case's."""
+    """Measurements of the fold's test cases; `patients` maps each case to its patient's pseudonym."""
     recipe, groups = fold.recipe, {FOLD: str(fold.number)}
     backend = build_training_backend(hardware)
     model = load_models((str(fold.folder / "best.pt"),), recipe.tracking)
@@ -127,7 +127,7 @@ def _measure_fold(
 
 
 def _check_finished(fold: Fold, digests: dict[str, str]) -> None:
-    """Raise `CheckpointError` where the fold is finished and was trained on other radiographs than now."""
+    """Raise `CheckpointError` if a finished fold was trained on other radiographs than its present splits hold."""
     if not fold.is_finished:
         return
     card, _ = load_checkpoint(fold.folder / "best.pt")
@@ -135,6 +135,6 @@ def _check_finished(fold: Fold, digests: dict[str, str]) -> None:
     for name, cases in fold.splits.items():
         if name in known and {digests[case.id] for case in cases} != set(known[name]):
             raise CheckpointError(
-                f"{fold.folder}: was trained on other {name} cases than the data and the split give now; "
-                "train.resume=false begins anew"
+                f"{fold.folder}: was trained on other {name} cases than the data and the split give now. "
+                "Start a new cross-validation with train.resume=false"
             )

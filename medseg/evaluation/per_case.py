@@ -1,4 +1,4 @@
-"""What is measured of one case."""
+"""All measurements of one case."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,30 +21,30 @@ OVERLAP = ("dice", "iou")
 SURFACE = ("hd95", "assd", "nsd")
 AGREEMENT = ("reference", "prediction", "error")
 PREVIEW = 512
-"""The greatest number of rows or columns of a case's picture in the report."""
+"""Largest number of rows or columns of a case's image in the report."""
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class CaseMeasurement:
-    """A case's result, and what only makes sense added up over cases."""
+    """A case's result, and values that are only meaningful as sums over cases."""
 
     result: CaseResult
-    """Without its pictures."""
+    """The scores, without image and masks."""
     counts: NDArray[np.float64]
-    """What `mean_iou` wants, `(class, 3)`."""
+    """Pixel counts for `mean_iou`, `(class, 3)`."""
     calibration: tuple[CalibrationCurve, ...]
-    """One a class."""
+    """One curve per class."""
     thresholds: NDArray[np.float64]
-    """Dice at the model's stored best thresholds and at 0.5, `(2, class)`; NaN where it has none, or no reference."""
+    """Dice at the model's stored best thresholds and at 0.5, `(2, class)`; NaN without a threshold or a reference."""
     spacing_source: str
     warnings: tuple[str, ...]
     preview: Preview | None = field(default=None, repr=False)
-    """The picture with reference and prediction; None where BurnedInAnnotation is YES."""
+    """The image with reference and prediction; None if BurnedInAnnotation is YES."""
 
     def show(self) -> CaseResult:
-        """The result with its pictures."""
+        """The result with image and masks."""
         if self.preview is None:
             return self.result
         reference, prediction = np.split(self.preview.masks(), 2)
@@ -52,21 +52,21 @@ class CaseMeasurement:
 
 
 def name_scores(classes: Sequence[str]) -> list[str]:
-    """The scores of a case, as columns."""
+    """The names of a case's scores, which are also columns of the tables."""
     names = [f"{metric}_{name}" for name in classes for metric in (*OVERLAP, *SURFACE)]
     names += [f"area_error_{name}" for name in classes]
     return names + [f"{each.name}_{part}" for each in choose_measurements(classes) for part in AGREEMENT]
 
 
 def write_score(value: float) -> str:
-    """A score as text; what is measured has no more digits, so that it is the same when the text is read again."""
+    """A score as text. Scores are rounded to these 8 digits, so that reading the text gives the same score."""
     return f"{value:.8g}"
 
 
 def measure_case(
     candidate: Candidate, read: ReadCase, predicted: Tensor, patient: str, groups: Mapping[str, str]
 ) -> CaseMeasurement:
-    """Everything that is measured of one case, given the network's probabilities `(model's class, *size)`."""
+    """Measure one case, given the network's probabilities `(model's class, *size)`."""
     size = (int(read.reference.shape[-2]), int(read.reference.shape[-1]))
     masks = read.hide(candidate.predictor.masks(predicted, size)[candidate.channels])
     dice, iou, counts = measure_overlap(masks[None], read.reference[None], read.present[None])
@@ -97,7 +97,7 @@ def measure_case(
         ),
         _measure_thresholds(candidate, read, predicted, size, dice[0]),
         read.image.meta["spacing_source"],
-        (*read.warnings, *([] if shown else ["burned-in annotation: no picture in the report"])),
+        (*read.warnings, *([] if shown else ["burned-in annotation: no image in the report"])),
         make_preview(read.view.mean(dim=0).numpy(), np.concatenate([reference, prediction]), PREVIEW)
         if shown
         else None,
@@ -107,7 +107,7 @@ def measure_case(
 def _measure_shapes(
     classes: Sequence[str], prediction: Mask, reference: Mask, ignored: Sequence[Mask | None], read: ReadCase
 ) -> dict[str, float]:
-    """Surface distances, area errors and the errors of measurements; NaN where there is none."""
+    """Surface distances, area errors and errors of measurements; NaN for unknown values."""
     scores: dict[str, float] = {}
     present = dict(zip(classes, read.present.tolist(), strict=True))
     pairs = dict(zip(classes, zip(prediction, reference, strict=True), strict=True))
@@ -132,7 +132,7 @@ def _measure_shapes(
 def _measure_thresholds(
     candidate: Candidate, read: ReadCase, predicted: Tensor, size: tuple[int, int], scored: Tensor
 ) -> NDArray[np.float64]:
-    """Dice at the stored best thresholds and at 0.5, `(2, class)`; `scored` is that of the masks `(class,)`."""
+    """Dice at the stored best thresholds and at 0.5, `(2, class)`; `scored` is the Dice of the masks, `(class,)`."""
     best = tuple(candidate.card.thresholds.get(name, math.nan) for name in candidate.card.classes)
     stored = torch.tensor([not math.isnan(best[channel]) for channel in candidate.channels])
     rows = []

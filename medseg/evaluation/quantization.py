@@ -1,4 +1,4 @@
-"""A network in int8: its ranges measured on training cases, its loss on others, and refused where that is too much."""
+"""Quantization to int8: calibrates on training cases, measures the loss on other cases, refuses too large a loss."""
 
 import json
 import random
@@ -31,35 +31,35 @@ from medseg.tracking.config import StoreConfig
 MODEL = "int8.pt"
 LOSS = "quantization.json"
 RESULTS = (MODEL, LOSS)
-"""What a quantization leaves in its folder."""
+"""Files that a quantization writes into its folder."""
 
 
 def load_single(address: str, tracking: StoreConfig) -> LoadedModel:
-    """The model. Raises `ConfigError` for an ensemble, or where the extra is missing; `CheckpointError`."""
+    """The model at `address`. Raises `ConfigError` for an ensemble or a missing extra, else as `load_models` does."""
     if not (is_installed() and is_installed("nncf")):
         raise ConfigError("quantize_xray needs OpenVINO and NNCF: pip install 'medseg[openvino]'")
     model = load_models((address,), tracking)
     if len(model.networks) != 1:
-        raise ConfigError(f"model: {address} holds {len(model.networks)} networks; they are quantised one by one")
+        raise ConfigError(f"model: {address} holds {len(model.networks)} networks. Quantize each model file separately")
     return model
 
 
 def place_float32(model: LoadedModel, found: CaseSet, data: CasesConfig) -> Candidate:
-    """The model in float32 on the cases. Raises `DataError` where they have no class in common."""
+    """The model in float32 on the cases. Raises `DataError` if they have no class in common."""
     predictor = build_predictor(model, Backend("torch", find_hardware("cpu"), "fp32"), ModelPredictConfig())
     return build_candidate(model, predictor, read_as(model.card, data), found)
 
 
 def place_int8(model: LoadedModel, quantized: QuantizedNetwork) -> Predictor:
-    """The model in int8."""
+    """A predictor that runs the model in int8."""
     backend = Backend("openvino", find_hardware("cpu"), "int8")
     return build_predictor(replace(model, quantized=(quantized,)), backend, ModelPredictConfig())
 
 
 def gather_images(candidate: Candidate, cases: Sequence[Case], config: QuantizationConfig) -> list[Tensor]:
-    """The network's inputs, `(channel, rows, columns)`, of some cases that the model was trained on.
+    """The network's inputs, `(channel, rows, columns)`, of cases that the model was trained on.
 
-    The same ones each time. Raises `DataError` where there are none.
+    Always chooses the same cases. Raises `DataError` if there are none.
     """
     shuffled = random.Random(0).sample(list(cases), len(cases))
     images: list[Tensor] = []
@@ -71,8 +71,8 @@ def gather_images(candidate: Candidate, cases: Sequence[Case], config: Quantizat
             images.append(read.input)
     if not images:
         raise DataError(
-            f"{candidate.data.root}: holds none of the radiographs that the model was trained on; int8 takes its "
-            "ranges from them, data.root is the data set of the training"
+            f"{candidate.data.root}: holds none of the radiographs that the model was trained on, and int8 is "
+            "calibrated with them. Set data.root to the data set of the training"
         )
     return images
 
@@ -80,13 +80,13 @@ def gather_images(candidate: Candidate, cases: Sequence[Case], config: Quantizat
 def measure_loss(
     candidate: Candidate, quantized: Predictor, cases: Sequence[Case], num_images: int
 ) -> QuantizationLoss:
-    """What the masks of `quantized` lose against those of `candidate`, at the references' size.
+    """The loss of the masks of `quantized` compared with the masks of `candidate`, at the references' size.
 
-    Over all cases that the model was not trained on. Raises `DataError` where a class is known of none of them.
+    Uses all cases that the model was not trained on. Raises `DataError` if none of them has a reference for a class.
     """
 
     def measure(read: ReadCase, predicted: Tensor) -> Tensor:
-        """Dice of either, then cardiothoracic ratio of either: `(2, class + 1)`."""
+        """One row per predictor, `(2, class + 1)`: Dice of each class, then the cardiothoracic ratio."""
         size = (int(read.reference.shape[-2]), int(read.reference.shape[-1]))
         maps = (predicted, quantized.predict(read.input[None])[0])
         return torch.stack([_measure(candidate, read, candidate.predictor.masks(one, size)) for one in maps])
@@ -98,7 +98,8 @@ def measure_loss(
     for name, known in zip(candidate.classes, (~dice.isnan()).any(dim=0).tolist(), strict=True):
         if not known:
             raise DataError(
-                f"{candidate.data.root}: every case with {name} was trained on; the loss is measured on others"
+                f"{candidate.data.root}: the model was trained on every case with {name}; the loss of int8 is measured "
+                "on other cases. Add cases that the model was not trained on"
             )
     return QuantizationLoss(
         images=num_images,
@@ -110,9 +111,10 @@ def measure_loss(
 
 
 def average_difference(found: Sequence[Tensor]) -> float | None:
-    """The mean difference of cardiothoracic ratios, which end the columns of each case's `(2, ...)`.
+    """The mean absolute difference of cardiothoracic ratios, the last column of each case's `(2, ...)`.
 
-    Over cases where either network has one, None without such; where only one of them has, the difference counts 1.
+    Averages over cases with a ratio from at least one network; a case with only one ratio counts 1. None if no case has
+    a ratio.
     """
     pairs = torch.stack([case[:, -1] for case in found]) if found else torch.empty(0, 2)
     pairs = pairs[~pairs.isnan().all(dim=1)]
@@ -120,7 +122,7 @@ def average_difference(found: Sequence[Tensor]) -> float | None:
 
 
 def check_loss(loss: QuantizationLoss, config: QuantizationConfig) -> None:
-    """Raise `QuantizationError`, with all that is above the limits."""
+    """Raise `QuantizationError` that lists every loss above its limit."""
     limits = (("mean", loss.dice, config.max_dice_loss), ("worst", loss.worst, config.max_case_loss))
     found = [
         f"{name}: {which} loss of Dice {value:.4f}, limit {limit:g}"
@@ -131,18 +133,18 @@ def check_loss(loss: QuantizationLoss, config: QuantizationConfig) -> None:
     if loss.ctr is not None and loss.ctr > config.max_ctr_difference:
         found.append(f"cardiothoracic ratio: mean difference {loss.ctr:.4f}, limit {config.max_ctr_difference:g}")
     if found:
-        raise QuantizationError(f"int8 is refused, {loss.cases} cases: {'; '.join(found)}")
+        raise QuantizationError(f"int8 loses too much on {loss.cases} cases: {'; '.join(found)}")
 
 
 def write_loss(loss: QuantizationLoss, model: LoadedModel, limits: QuantizationConfig, folder: Path) -> None:
-    """Write `quantization.json`: the loss beside its limits."""
+    """Write `quantization.json`: the loss and its limits."""
     content = {"model": model.digest, **loss.model_dump(), "limits": limits.model_dump(), "research_use": RESEARCH_USE}
     write_text(folder / LOSS, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def describe_loss(loss: QuantizationLoss) -> str:
-    """A line on each class, and on the cardiothoracic ratio if there is one."""
-    lines = [f"int8 against float32, ranges from {loss.images} training cases, {loss.cases} others:"]
+    """The loss as text: a line per class, and one for the cardiothoracic ratio if known."""
+    lines = [f"int8 compared with float32 on {loss.cases} cases, calibrated on {loss.images} training cases:"]
     lines += [
         f"  {name}: Dice lower by {mean:.4f} on average, by {loss.worst[name]:.4f} in the worst case"
         for name, mean in loss.dice.items()
@@ -153,7 +155,7 @@ def describe_loss(loss: QuantizationLoss) -> str:
 
 
 def save_quantized(loss: QuantizationLoss, model: LoadedModel, quantized: QuantizedNetwork, folder: Path) -> Path:
-    """Write `int8.pt`, the model with its network in both precisions; its path. Raises `StorageError`."""
+    """Write `int8.pt`, the model with its network in both precisions, and return its path. Raises `StorageError`."""
     card = model.card.model_copy(update={"quantization": loss})
     save_checkpoint(folder / MODEL, card, model.networks[0].state_dict(), quantized=quantized)
     return folder / MODEL

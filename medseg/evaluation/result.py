@@ -1,4 +1,4 @@
-"""What an evaluation finds: the nouns that the command, the page and MLflow share."""
+"""The results of an evaluation, as the command, the report page and MLflow use them."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,24 +14,24 @@ from medseg.metrics.statistics import Agreement, Interval, Paired
 
 @dataclass(frozen=True)
 class CaseResult:
-    """One case: its scores by column of the per-case table (`dice_lungs`, `hd95_lungs`, ...), NaN where missing."""
+    """The scores of one case by column of the per-case table (`dice_lungs`, `hd95_lungs`, ...); NaN if missing."""
 
     case: str
     patient: str
-    """A number such as `p012` that stands for the patient, never a PatientID."""
+    """Pseudonym of the patient such as `p012`, never a PatientID."""
     unit: str
-    """Of surface distances: `mm` or `px`."""
+    """Unit of surface distances: `mm` or `px`."""
     scores: Mapping[str, float]
     groups: Mapping[str, str] = field(default_factory=dict)
-    """Values of the manifest's columns that `by` asks for."""
+    """Values of the manifest columns named in `by`."""
     digest: str = ""
     """16 hex digits of the SHA-256 of the radiograph's pixels."""
     seen: str = ""
-    """`training` or `validation` where the model has seen the case (in `subset` all alone), else empty."""
+    """`training` or `validation` if the model has seen the case (only with `subset` `all`), else empty."""
     picture: NDArray[np.uint8] | None = field(default=None, repr=False)
-    """`(rows, columns)` grey preview, longest side at most 512; kept for the cases that are shown alone."""
+    """Grayscale preview `(rows, columns)`, longest side at most 512; only for cases that are shown."""
     reference: NDArray[np.bool_] | None = field(default=None, repr=False)
-    """`(class, rows, columns)` at the preview's size."""
+    """Masks `(class, rows, columns)` at the preview's size."""
     prediction: NDArray[np.bool_] | None = field(default=None, repr=False)
 
 
@@ -40,25 +40,25 @@ class Summary:
     """One metric over the cases."""
 
     name: str
-    """As in `metrics.json`: `dice_lungs`, `miou`, ..."""
+    """Name as in `metrics.json`: `dice_lungs`, `miou`, ..."""
     mean: float
     interval: Interval
     count: int
-    """Cases that have a value."""
+    """Number of cases with a value."""
     missing: int
 
 
 @dataclass(frozen=True)
 class StressCurve:
-    """How the mean Dice of each class falls as one disturbance grows; the first level is none."""
+    """Mean Dice of each class at growing levels of one disturbance; the first level is the undisturbed image."""
 
     name: str
     unit: str
     levels: Sequence[float]
     dice: Mapping[str, Sequence[float]]
-    """By class, one value a level."""
+    """Class -> one value per level."""
     cases: int = 0
-    """How many were spoilt."""
+    """Number of cases in the stress test."""
 
 
 @dataclass(frozen=True)
@@ -69,25 +69,25 @@ class Comparison:
     differences: Mapping[str, Paired]
     adjusted: Mapping[str, float]
     moved: Sequence[tuple[str, str, float, float]]
-    """Case, metric, this model's and the other's value, of the cases that moved most."""
+    """Case, metric, value of this model and value of the other, for the cases that changed most."""
     cases: int = 0
-    """How many were compared."""
+    """Number of compared cases."""
     patients: int = 0
-    """Whose they are."""
+    """Number of patients of these cases."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that an evaluation found."""
+    """All results of an evaluation."""
 
     model: str
-    """16 hex digits of the model."""
+    """16 hex digits that identify the model."""
     data: str
-    """What the data set is called."""
+    """Name of the data set."""
     subset: str
-    """`unseen` or `all`, as every table must say."""
+    """`unseen` or `all`; every table must state it."""
     left_out: int
-    """Cases that the model, or the one it is compared with, was trained or validated on: left out for that."""
+    """Number of cases left out because this model, or the compared model, was trained or validated on them."""
     classes: Sequence[str]
     cases: Sequence[CaseResult]
     summaries: Sequence[Summary]
@@ -102,27 +102,27 @@ class Evaluation:
     comparison: Comparison | None = None
     warnings: Sequence[str] = ()
     findings: Sequence[Finding] | None = None
-    """What the checks of a data set found; None where they were run and recorded apart."""
+    """Findings of the data set checks; None if they were run and recorded elsewhere."""
     seconds: float = 0.0
     unit: str = "px"
-    """Of the surface distances in `summaries`: that of most cases; those of the others are missing there."""
+    """Unit of the surface distances in `summaries`, used by most cases; distances in the other unit are missing."""
     cut: Mapping[str, float] = field(default_factory=dict)
-    """Class -> the threshold that the masks were cut at."""
+    """Class -> threshold of the masks."""
     spacing: Mapping[str, int] = field(default_factory=dict)
-    """Where the spacing of the radiographs came from (`detector`, ..., `none`) -> how many."""
+    """Source of the pixel spacing (`detector`, ..., `none`) -> number of radiographs."""
     backend: str = ""
-    """What the network ran on, as `openvino/cpu/bf16`; empty where several did."""
+    """Backend of the network, such as `openvino/cpu/bf16`; empty if there were several."""
     shown: int = 6
-    """How many pictures of the worst, of median and of the best cases were asked for, each."""
+    """Requested number of worst, of median and of best cases with images."""
     test_set: str = ""
-    """As `digest`, of all radiographs that could have been scored, those left out included: the same for any model."""
+    """Like `digest`, but over all radiographs that could be scored, left-out ones included: the same for any model."""
 
     @property
     def digest(self) -> str:
-        """32 hex digits that stand for the radiographs which were evaluated, in whatever order."""
+        """32 hex digits that identify the evaluated radiographs, in any order."""
         return digest_cases(case.digest for case in self.cases)
 
 
 def digest_cases(digests: Iterable[str]) -> str:
-    """32 hex digits that stand for radiographs of these digests, in whatever order."""
+    """32 hex digits that identify radiographs with these digests, in any order."""
     return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()[:32]

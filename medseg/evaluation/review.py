@@ -1,4 +1,4 @@
-"""An evaluation in MLflow, where people review it: numbers, curves, the table of cases, the worst of them."""
+"""Records an evaluation in MLflow for review: metrics, curves, the table of cases, images of the worst cases."""
 
 import json
 import math
@@ -24,13 +24,13 @@ from medseg.tracking.run import Run
 from medseg.tracking.store import find_store
 
 NUM_WORST = 6
-"""Cases whose pictures are recorded, where they were kept: `shown` says of how many."""
+"""Number of cases with recorded images; limited by `shown`, the number of images that were kept."""
 
 
 def review_evaluation(
     evaluation: Evaluation, folder: Path, tracking: EvaluateTrackingConfig, run_id: str | None
 ) -> list[str]:
-    """Record an evaluation and promote its model, each if `tracking` asks for it; a sentence on either.
+    """Record an evaluation and promote its model, each if `tracking` asks for it; returns a sentence about each.
 
     Raises as `record_evaluation` and `promote_model` do.
     """
@@ -44,10 +44,10 @@ def review_evaluation(
 
 
 def find_training_run(addresses: tuple[str, ...], model: LoadedModel) -> str | None:
-    """The MLflow run that trained the model, or the folds of a cross-validation's folder; None where none is known."""
+    """The MLflow run that trained the model, or the parent run of a cross-validation's folder; None if unknown."""
     summary = Path(addresses[0]) / "summary.json"
     if len(addresses) == 1 and len(model.networks) > 1 and summary.is_file():
-        with suppress(ValueError, KeyError, TypeError):  # a damaged file knows of none
+        with suppress(ValueError, KeyError, TypeError):  # a damaged summary names no run
             return str(json.loads(summary.read_bytes())["run_id"])
     return model.card.run_id
 
@@ -55,11 +55,11 @@ def find_training_run(addresses: tuple[str, ...], model: LoadedModel) -> str | N
 def record_evaluation(
     evaluation: Evaluation, folder: Path, tracking: EvaluateTrackingConfig, run_id: str | None
 ) -> str:
-    """Record an evaluation, whose files stand in `folder`, as an MLflow run; the run's id.
+    """Record an evaluation and its files in `folder` as an MLflow run; returns the run's id.
 
-    It is nested under the run `run_id` that trained the model where the store knows that, and bears its name; else it
-    stands alone. Its metrics have the same names for any model and any data, so that evaluations compare side by side.
-    Raises `ConfigError` where the store cannot be used.
+    If the store has the training run `run_id`, the new run is nested under it and named after it; else it is a
+    top-level run. Metric names are the same for any model and data, so that evaluations can be compared side by side.
+    Raises `ConfigError` if the store cannot be used.
     """
     config = TrackingConfig(
         uri=tracking.uri,
@@ -72,14 +72,14 @@ def record_evaluation(
     tags = {f"medseg.{key}": value for key, value in facts.items()} | {"medseg.kind": "evaluation"}
     if run_id is not None:
         tags["medseg.trained_in"] = run_id
-    # no parameters: the UI would write them over the pictures
+    # no parameters: the UI would show them above the images
     with start_run(config, parameters={}, tags=tags, parent_run_id=run_id) as run:
         log_evaluation(run, evaluation, folder, "evaluation")
     return run.id
 
 
 def log_evaluation(run: Run, evaluation: Evaluation, folder: Path, prefix: str) -> None:
-    """Record all of an evaluation in `run`: metrics as `<prefix>/<name>`, the data set, files, table, worst cases."""
+    """Record an evaluation in `run`: metrics as `<prefix>/<name>`, data set, files, table, worst cases."""
     run.log_metrics(list_metrics(evaluation, prefix), step=0)
     _log_stress(run, evaluation.stress)
     run.log_input(evaluation.data, "evaluation", evaluation.digest, evaluation.data, len(evaluation.cases))
@@ -93,11 +93,11 @@ def log_evaluation(run: Run, evaluation: Evaluation, folder: Path, prefix: str) 
 
 
 def list_metrics(evaluation: Evaluation, prefix: str) -> dict[str, float]:
-    """All single numbers of an evaluation under their names in MLflow; NaN where there is none.
+    """All single numbers of an evaluation under their names in MLflow; NaN if unknown.
 
-    Means are `<prefix>/<name>`, the bounds of their intervals `<prefix>_low/<name>` and `<prefix>_high/<name>`, so that
-    the UI shows them apart; differences that another model makes are `other_minus_this/<name>` and so on, their
-    p-values, adjusted, `other_minus_this_p/<name>`.
+    Means are `<prefix>/<name>`, the bounds of their intervals `<prefix>_low/<name>` and `<prefix>_high/<name>`, which
+    the UI shows in separate sections. Differences to another model are `other_minus_this/<name>`, with bounds likewise;
+    their adjusted p-values are `other_minus_this_p/<name>`.
     """
     metrics: dict[str, float] = {}
     for summary in evaluation.summaries:
@@ -120,7 +120,7 @@ def _name_bounds(prefix: str, name: str, value: float, low: float, high: float) 
 
 
 def _log_stress(run: Run, curves: Sequence[StressCurve]) -> None:
-    """Curves from the least level to the greatest, whose step is its place; the levels stand in `stress.json`."""
+    """Record stress curves by ascending level: the metric's step is the level's index in `stress.json`."""
     steps: dict[int, dict[str, float]] = {}
     listed: dict[str, dict[str, Any]] = {}
     for curve in curves:
@@ -136,7 +136,7 @@ def _log_stress(run: Run, curves: Sequence[StressCurve]) -> None:
 
 
 def _build_table(evaluation: Evaluation) -> dict[str, list[Any]]:
-    """The columns of `per_case.csv`, scores as numbers."""
+    """The columns of `per_case.csv`, with scores as numbers."""
     rows, scores = build_rows(evaluation), set(name_scores(evaluation.classes))
     return {
         column: [float(row[column] or math.nan) if column in scores else row[column] for row in rows]
@@ -145,9 +145,9 @@ def _build_table(evaluation: Evaluation) -> dict[str, list[Any]]:
 
 
 def _log_worst(run: Run, evaluation: Evaluation) -> None:
-    """The worst cases as `cases/worst_1`, ...: image, reference, prediction; which they are as a file.
+    """Record the worst cases as images `cases/worst_1`, ... (image, reference, prediction) and in `cases/worst.json`.
 
-    A case without a picture leaves out its number. Under a name that comes first in the UI, above the charts.
+    The rank of a case without an image is skipped. The name `cases` places them first in the UI, above the charts.
     """
     ranked = rank_cases(evaluation.cases, evaluation.classes)[:NUM_WORST]
     worst = {rank: case for rank, (_, case) in enumerate(ranked, 1) if case.picture is not None}
@@ -159,7 +159,7 @@ def _log_worst(run: Run, evaluation: Evaluation) -> None:
 
 
 def _draw_case(case: CaseResult, classes: Sequence[str]) -> NDArray[np.uint8]:
-    """The article's strip with each class and its Dice below; no name."""
+    """The strip of image, reference and prediction, with each class and its Dice below; without the case's name."""
     if case.picture is None or case.reference is None or case.prediction is None:
         raise ValueError(f"{case.case}: no picture was kept")
     strip = draw_strip(case.picture.astype(np.float32), case.reference, case.prediction)

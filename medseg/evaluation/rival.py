@@ -1,4 +1,4 @@
-"""What a model is compared with: another model, an earlier evaluation, or the champion that it is to beat."""
+"""The rival that a model is compared with: another model, an earlier evaluation, or the present champion."""
 
 import logging
 from pathlib import Path
@@ -28,17 +28,17 @@ def find_rival(
     predict: ModelPredictConfig,
     tracking: EvaluateTrackingConfig,
 ) -> Candidate | Earlier | None:
-    """What is `named`: another model on the same data, or an earlier evaluation; else the champion to beat.
+    """The rival that `named` addresses, a model on the same data or an earlier evaluation; else the champion to beat.
 
-    None where neither is there, or the champion cannot be compared, which is said.
+    None if there is neither, or, with a warning, if the champion cannot be compared.
     """
 
     def place(addresses: tuple[str, ...]) -> Candidate:
         other = load_models(addresses, tracking, predict)
         if (other.card.reading.color == "rgb") != (model.card.reading.color == "rgb"):
             raise CheckpointError(
-                f"{addresses[0]}: one of the models reads color images, the other grey images. "
-                "Compare models of one kind"
+                f"{addresses[0]}: one of the models reads color images, the other grayscale images. "
+                "Compare two models of the same kind"
             )
         return place_model(other, found, data, predict)
 
@@ -68,8 +68,8 @@ def evaluate_against(
 ) -> Evaluation:
     """The evaluation, compared with `rival`.
 
-    A champion that has too few cases or classes in common is left out, with a warning. Raises as `evaluate_model` does,
-    and `IncomparableError` for a rival that a person has named.
+    A champion without common cases or classes is not compared, with a warning. Raises as `evaluate_model` does, and
+    `IncomparableError` for such a rival if the user named it.
     """
     try:
         evaluation = evaluate_model(candidate, found, data, config, rival)
@@ -84,7 +84,7 @@ def evaluate_against(
 
 
 def _find_table(named: tuple[str, ...], tracking: StoreConfig) -> Earlier | None:
-    """The evaluation that is `named`, from a folder, a file or MLflow; None where models are."""
+    """The evaluation that `named` addresses in a folder, a file or MLflow; None if `named` addresses models."""
     address = named[0]
     if len(named) > 1:
         return None

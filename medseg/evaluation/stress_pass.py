@@ -1,4 +1,4 @@
-"""A model under stress: how its Dice falls as radiographs are spoilt."""
+"""Stress test of a model: its Dice on radiographs that are more and more disturbed."""
 
 import hashlib
 import sys
@@ -24,9 +24,9 @@ from medseg.metrics.overlap import measure_overlap
 def measure_stress(
     candidate: Candidate, cases: Sequence[Case], measured: Sequence[CaseMeasurement], number: int
 ) -> list[StressCurve]:
-    """The curves over `number` of the cases that were `measured`, those with the least digests.
+    """The stress curves over `number` of the `measured` cases, those with the smallest digests.
 
-    Level 0 is what was measured. Every level of a case has the same side, direction or noise pattern.
+    The values at level 0 come from `measured`. All levels of a case share the same side, direction or noise pattern.
     """
     chosen = sorted(measured, key=lambda case: case.result.digest)[:number]
     by_id = {case.id: case for case in cases}
@@ -64,9 +64,9 @@ def _measure_levels(candidate: Candidate, read: ReadCase) -> Tensor:
 
 
 def _spoil(read: ReadCase, stress: Stress, level: float) -> tuple[MetaTensor, Tensor, Tensor]:
-    """The radiograph under one level of a stress, its reference, and the pixels that count for nothing.
+    """The radiograph at one level of a stress, with its reference and its ignored pixels.
 
-    All that is drawn on the picture moves with it, padding too.
+    Masks, ignored pixels and padding move with the image.
     """
     pixels, padding = read.image.as_tensor()[0].numpy(), read.image.meta["padding"]
     reference = read.reference.numpy()
@@ -87,6 +87,6 @@ def _spoil(read: ReadCase, stress: Stress, level: float) -> tuple[MetaTensor, Te
 
 
 def _sample(masks: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Masks `(class, rows, columns)` at another size, each pixel that of the nearest place."""
+    """Masks `(class, rows, columns)` resampled to another size by nearest neighbor."""
     rows, columns = (np.arange(n) * m // n for n, m in zip(size, masks.shape[1:], strict=True))
     return masks[:, rows[:, None], columns]

@@ -1,4 +1,4 @@
-"""Measurements of cases, summed up: means with their intervals, and what is made of all cases together."""
+"""Summaries over cases: means with their intervals, and results that need all cases together."""
 
 import math
 from collections import Counter
@@ -31,13 +31,13 @@ def sum_up(
     subset: str,
     moved: Collection[str] = (),
 ) -> Evaluation:
-    """The measurements of `cases` as one evaluation, with pictures of those that `config.shown` and `moved` name."""
+    """One evaluation of `cases`, with images of the cases that `config.shown` selects and of those in `moved`."""
     unit, seed = find_unit(cases), config.seed
     results = [case.result for case in cases]
     shown = {*moved, *(case.case for case in choose_cases(results, classes, config.shown))}
     agreement = bland_altman([case.scores.get("ctr_error", math.nan) for case in results])
     warnings = {
-        "the model was trained or validated on them, yet they count": sum(bool(case.seen) for case in results),
+        "scored although the model was trained or validated on these": sum(bool(case.seen) for case in results),
         **dict(Counter(warning for case in cases for warning in case.warnings).most_common()),
     }
     return Evaluation(
@@ -59,7 +59,7 @@ def sum_up(
 
 
 def list_counts(warnings: Mapping[str, int]) -> list[str]:
-    """Each warning with the number of cases that it is about; without those that are about none."""
+    """Each warning followed by its number of cases; warnings that concern no case are left out."""
     return [f"{text} ({count} case{'s' if count > 1 else ''})" for text, count in warnings.items() if count]
 
 
@@ -70,7 +70,7 @@ def find_unit(cases: Sequence[CaseMeasurement]) -> str:
 
 
 def gather_scores(cases: Sequence[CaseMeasurement], names: Sequence[str], unit: str) -> Values:
-    """The scores `(case, name)`, NaN where missing; surface distances in another unit than `unit` are missing."""
+    """The scores `(case, name)`; NaN if missing, or for surface distances in another unit than `unit`."""
     return np.array(
         [
             [
@@ -84,7 +84,7 @@ def gather_scores(cases: Sequence[CaseMeasurement], names: Sequence[str], unit: 
 
 
 def summarize(cases: Sequence[CaseMeasurement], classes: Sequence[str], unit: str, seed: int) -> list[Summary]:
-    """`dice`, `iou`, `miou` and every score of `name_scores` over cases, with 95 % intervals by patient."""
+    """Means over cases of `dice`, `iou`, `miou` and every score of `name_scores`, with 95 % intervals by patient."""
     names, patients = name_scores(classes), [case.result.patient for case in cases]
     values = gather_scores(cases, names, unit)
     means = torch.from_numpy(values).nanmean(dim=0).tolist()
@@ -107,7 +107,7 @@ def summarize(cases: Sequence[CaseMeasurement], classes: Sequence[str], unit: st
 def summarize_by(
     cases: Sequence[CaseMeasurement], columns: Sequence[str], classes: Sequence[str], unit: str, seed: int
 ) -> dict[str, dict[str, list[Summary]]]:
-    """The summaries of the cases of each value of each column."""
+    """Summaries by column and by value of the column."""
     found: dict[str, dict[str, list[Summary]]] = {}
     for column in columns:
         found[column] = {
@@ -125,7 +125,7 @@ def sum_calibration(cases: Sequence[CaseMeasurement], classes: Sequence[str]) ->
 def compare_thresholds(
     cases: Sequence[CaseMeasurement], classes: Sequence[str], stored: Mapping[str, float]
 ) -> dict[str, tuple[float, float, float]]:
-    """The stored best threshold of each class that has one, the mean Dice at it, and the mean Dice at 0.5."""
+    """By class: the stored best threshold, the mean Dice at this threshold, and the mean Dice at 0.5."""
     means = torch.from_numpy(np.stack([case.thresholds for case in cases])).nanmean(dim=0)
     return {
         name: (stored[name], float(means[0, index]), float(means[1, index]))
@@ -135,7 +135,7 @@ def compare_thresholds(
 
 
 def _find_overall(weights: Values, overlap: Values, counts: Values, num_classes: int) -> Values:
-    """Dice, IoU and mIoU `(resamples, 3)` of cases that count as `weights` `(resamples, cases)` say."""
+    """Dice, IoU and mIoU `(resamples, 3)` of cases with the `weights` `(resamples, cases)`."""
     known = np.isfinite(overlap).astype(np.float64)
     sums, numbers = weights @ np.nan_to_num(overlap), weights @ known
     over_classes = torch.from_numpy(divide(sums, numbers).reshape(-1, len(OVERLAP), num_classes)).nanmean(dim=2)

@@ -46,7 +46,8 @@ def split_first(network: UNet) -> UNet:
     weight = torch.cat([high, high, low, constant], dim=1)
     padding, mode = network.config.padding, network.config.padding_mode
     shape = weight.shape[1], conv.out_channels, 3
-    layer[0] = nn.utils.skip_init(nn.Conv2d, *shape, padding=padding, padding_mode=mode, bias=False)
+    with torch.random.fork_rng(devices=[]):  # the first weights are random, and thrown away
+        layer[0] = nn.Conv2d(*shape, padding=padding, padding_mode=mode, bias=False)
     layer[0].weight = nn.Parameter(weight)
     split.in_channels = weight.shape[1]
     return split

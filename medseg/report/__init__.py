@@ -1,1 +1,1 @@
-"""HTML pages of an evaluation and of a check."""
+"""HTML pages and terminal texts of an evaluation and of a data check."""

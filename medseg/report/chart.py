@@ -1,4 +1,4 @@
-"""A chart as an inline SVG shows it: where its axes, lines, dots, bars and words stand."""
+"""Layout of a chart for an inline SVG: the positions of axes, lines, dots, bars and words."""
 
 import math
 import textwrap
@@ -14,12 +14,12 @@ MARKERS = (
 )
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2")
 _CHARACTERS = 44
-"""Of an axis label that fit under a chart."""
+"""Number of characters of an axis label that fit on one line."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Values from `low` to `high` onto the line from `start` to `end`."""
+    """Maps values from `low` to `high` linearly to positions from `start` to `end`."""
 
     low: float
     high: float
@@ -27,14 +27,14 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
-        """Where a value stands."""
+        """The position of a value."""
         share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return round(self.start + share * (self.end - self.start), 1)
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A value that an axis names."""
+    """A labeled value on an axis."""
 
     at: float
     label: str
@@ -42,7 +42,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Dot:
-    """A marker, and what it says when pointed at."""
+    """A marker with a tooltip."""
 
     path: str
     title: str
@@ -51,7 +51,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Line:
-    """A curve in the colour of class `index`, or in the colour of words."""
+    """A curve in the color of class `index`, or in the text color if that is None."""
 
     path: str
     index: int | None = None
@@ -61,7 +61,7 @@ class Line:
 
     @property
     def dash(self) -> str:
-        """Its dashes, as SVG writes them."""
+        """The dash pattern as an SVG `stroke-dasharray`."""
         return "" if self.index is None else DASHES[self.index % len(DASHES)]
 
 
@@ -77,7 +77,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Words:
-    """A line of text beside what it names."""
+    """A line of text at a position in the chart."""
 
     x: float
     y: float
@@ -86,11 +86,11 @@ class Words:
 
 @dataclass(frozen=True)
 class Chart:
-    """Axes and what is drawn between them, in units of the SVG's own `width` and `height`."""
+    """Axes and the drawing between them, in units of the SVG's own `width` and `height`."""
 
     title: str
     description: str
-    """What a reader who cannot see the chart is told."""
+    """Text alternative for readers who cannot see the chart."""
     x: Scale
     y: Scale
     x_label: str
@@ -103,7 +103,7 @@ class Chart:
     bars: Sequence[Bar] = ()
     words: Sequence[Words] = ()
     note: str = ""
-    """Said beside the title."""
+    """Short text beside the title."""
     x_label_lines: Sequence[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,7 +111,7 @@ class Chart:
 
 
 def draw_line(x: Scale, y: Scale, points: Iterable[tuple[float, float]]) -> str:
-    """The path through the points, broken where one is not finite."""
+    """The path through the points, interrupted at points that are not finite."""
     steps, pen_is_down = [], False
     for point in points:
         if not all(map(math.isfinite, point)):
@@ -147,7 +147,7 @@ def round_outward(low: float, high: float) -> tuple[float, float]:
 
 
 def label_ticks(scale: Scale, values: Iterable[float], apart: float = 0) -> list[Tick]:
-    """Ticks, all with as many decimals as one needs, at least `apart` from the one before."""
+    """Ticks with equally many decimals. A tick less than `apart` from the one before is left out."""
     values = list(values)
     decimals = max((len(f"{value:.6g}".partition(".")[2]) for value in values), default=0)
     ticks: list[Tick] = []

@@ -1,4 +1,4 @@
-"""What a check leaves for people: check.json, check.html and words on a terminal."""
+"""The results of a data check: check.json, check.html and the text on the terminal."""
 
 import json
 import textwrap

@@ -1,4 +1,4 @@
-"""check.html: what a check found, with pictures of the suspicious cases beside a typical one."""
+"""check.html: the findings of a check, with images of the suspicious cases beside a typical case."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ from medseg.output.drawing import COLOURS
 from medseg.report.pages import render_page, to_data_uri
 
 _PICTURES = 11
-"""Suspicious cases shown of each finding; with a typical one they fill rows of 2, 3, 4 and 6."""
+"""Largest number of suspicious cases with an image per finding; with a typical one they fill rows of 2, 3, 4 or 6."""
 _LISTED = 200
-"""Further cases that are listed; check.json has all."""
+"""Largest number of further cases that are listed; check.json lists all."""
 _WITHOUT_PICTURES = (
     "layout",
     "manifest",
@@ -38,7 +38,7 @@ _WITHOUT_PICTURES = (
 
 @dataclass(frozen=True)
 class _Picture:
-    """One case as the page shows it."""
+    """One case on the page; images are data URIs."""
 
     case: str
     image: str
@@ -53,7 +53,7 @@ def write_check_page(
     surveys: Sequence[CaseSurvey],
     classes: Sequence[str],
 ) -> None:
-    """Write one HTML file that needs no other: nothing of a patient but what file names say. Raises `StorageError`."""
+    """Write one self-contained HTML file; it names patients only as file names do. Raises `StorageError`."""
     previews = {survey.id: survey.preview for survey in surveys if survey.preview}
     typical = _choose_typical(surveys, findings)
     sections = [_build_section(finding, previews, typical) for finding in findings]
@@ -78,7 +78,7 @@ def _build_section(finding: Finding, previews: Mapping[str, Preview], typical: s
 
 
 def _choose_typical(surveys: Sequence[CaseSurvey], findings: Sequence[Finding]) -> str | None:
-    """The id of the case that is most like the average of those with a picture of which nothing is said; or None."""
+    """The id of the most average case among those with an image and without errors or warnings; None without any."""
     suspicious = {case for finding in findings for case in finding.cases if finding.severity != "info"}
     calm = [
         (len(survey.masks), float(fit), survey.id)
@@ -89,7 +89,7 @@ def _choose_typical(surveys: Sequence[CaseSurvey], findings: Sequence[Finding]) 
 
 
 def _draw_finding(finding: Finding, previews: Mapping[str, Preview], typical: str | None) -> list[_Picture]:
-    """A typical case, then the first cases of the finding; pairs stand together. Empty where there are none."""
+    """A typical case, then the first cases of the finding, with pairs side by side. Empty if no case has an image."""
     if finding.code in _WITHOUT_PICTURES:
         return []
     ordered = list(finding.cases)
@@ -107,7 +107,7 @@ def _draw(case: str, preview: Preview, *, typical: bool = False) -> _Picture:
 
 
 def _draw_contours(masks: NDArray[np.bool_]) -> bytes:
-    """A PNG at twice the size of the masks `(class, rows, columns)`: their outlines in their colours, else nothing."""
+    """A transparent PNG with colored outlines of the masks `(class, rows, columns)`, at twice their size."""
     doubled = masks.repeat(2, axis=1).repeat(2, axis=2)
     places = np.zeros(doubled.shape[1:], np.uint8)
     for index, mask in enumerate(doubled):

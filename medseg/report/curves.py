@@ -1,4 +1,4 @@
-"""The charts of an evaluation: reliability, stress, agreement of the cardiothoracic ratio."""
+"""The charts of an evaluation: reliability, stress, and agreement of the cardiothoracic ratio."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ _APART = 15
 
 
 def draw_reliability(name: str, index: int, curve: CalibrationCurve) -> Chart:
-    """The share of foreground by predicted probability, over bars that say where the pixels are."""
+    """Reliability curve: the share of foreground by predicted probability, with bars for the share of pixels."""
     x, y = Scale(0, 1, _LEFT, 320 - _RIGHT), Scale(0, 1, 260, _TOP)
     total = max(int(curve.pixels.sum()), 1)
     points = list(zip(curve.predicted.tolist(), curve.observed.tolist(), strict=True))
@@ -55,13 +55,13 @@ def draw_reliability(name: str, index: int, curve: CalibrationCurve) -> Chart:
 
 
 def draw_stress(curve: StressCurve, classes: Sequence[str], low: float) -> Chart:
-    """Mean Dice of each class by level, the Dice axis from `low` to 1; the undisturbed level has hollow markers."""
+    """Mean Dice of each class by level, on an axis from `low` to 1, with hollow markers at the undisturbed level."""
     levels = sorted(float(level) for level in curve.levels)
     x, y = Scale(levels[0], levels[-1], _LEFT, 320 - _RIGHT), Scale(low, 1, 180, _TOP)
     drop = measure_drop(curve)
-    note = f"{write_number(-drop, 2, '+').text} at worst" if drop > 0 else "no fall"
+    note = f"{write_number(-drop, 2, '+').text} at worst" if drop > 0 else "no drop"
     if math.isnan(drop):
-        note = "not known"
+        note = "unknown"
     return Chart(
         curve.name.capitalize(),
         f"Mean Dice of {', '.join(curve.dice)} under {curve.name} ({curve.unit}): {note}.",
@@ -79,20 +79,20 @@ def draw_stress(curve: StressCurve, classes: Sequence[str], low: float) -> Chart
 
 
 def measure_drop(curve: StressCurve) -> float:
-    """How far the mean over classes falls below the undisturbed one at the worst level; NaN where none is known."""
+    """Drop of the mean Dice over classes from the undisturbed to the worst level; NaN if unknown."""
     known = [values for values in curve.dice.values() if all(map(math.isfinite, values))]
     means = [sum(level) / len(known) for level in zip(*known, strict=True)]
     return means[0] - min(means) if means else math.nan
 
 
 def find_floor(curves: Sequence[StressCurve]) -> float:
-    """The low end of a Dice axis that all curves share."""
+    """The low end of a Dice axis that fits all curves, at most 0.9."""
     known = [value for curve in curves for values in curve.dice.values() for value in values if math.isfinite(value)]
     return min(0.9, max(0.0, math.floor(min(known, default=0) * 10) / 10))
 
 
 def draw_agreement(cases: Sequence[CaseResult], agreement: Agreement) -> Chart | None:
-    """Bland and Altman's plot of the cardiothoracic ratio; None where no case tells its error."""
+    """Bland-Altman plot of the cardiothoracic ratio; None if no case has an error."""
     points = [(*point, case.case) for case in cases if (point := _find_point(case)) is not None]
     if not points:
         return None
@@ -127,7 +127,7 @@ def draw_agreement(cases: Sequence[CaseResult], agreement: Agreement) -> Chart |
 
 
 def find_ctr(case: CaseResult) -> tuple[float, float, float]:
-    """Reference, prediction and error of a case's cardiothoracic ratio, each from the others; NaN where unknown."""
+    """Reference, prediction and error of a case's cardiothoracic ratio, completed from each other; NaN if unknown."""
     reference, prediction, error = (
         case.scores.get(f"ctr_{name}", math.nan) for name in ("reference", "prediction", "error")
     )
@@ -141,7 +141,7 @@ def find_ctr(case: CaseResult) -> tuple[float, float, float]:
 
 
 def _draw_class(curve: StressCurve, index: int, name: str, x: Scale, y: Scale) -> Line:
-    """One class's curve in the order of levels, hollow where nothing was disturbed."""
+    """The curve of one class by ascending level, with a hollow marker at the undisturbed level."""
     points = sorted(zip(map(float, curve.levels), map(float, curve.dice[name]), strict=True))
     dots = [
         draw_dot(x, y, point, index, f"{name} at {point[0]:g}: Dice {point[1]:.3f}", hollow=point[0] == curve.levels[0])
@@ -152,7 +152,7 @@ def _draw_class(curve: StressCurve, index: int, name: str, x: Scale, y: Scale) -
 
 
 def _stack_bars(x: Scale, y: Scale, shares: Sequence[float]) -> list[Bar]:
-    """One bar a bin; one that held all pixels would be three tenths of the chart high."""
+    """One bar per bin. A bin with all pixels would take three tenths of the chart's height."""
     width = (x.end - x.start) / len(shares)
     heights = [round(0.3 * (y.start - y.end) * share, 1) for share in shares]
     return [
@@ -162,7 +162,7 @@ def _stack_bars(x: Scale, y: Scale, shares: Sequence[float]) -> list[Bar]:
 
 
 def _find_point(case: CaseResult) -> tuple[float, float] | None:
-    """Mean of the two ratios (or 0 where only their difference is known) and difference."""
+    """Mean and difference of the two ratios; the mean is 0 if only the difference is known."""
     reference, prediction, error = find_ctr(case)
     if math.isnan(error):
         return None
@@ -171,7 +171,7 @@ def _find_point(case: CaseResult) -> tuple[float, float] | None:
 
 def _name_abscissa(cases: Sequence[CaseResult]) -> str:
     known = any(not math.isnan(find_ctr(case)[0]) for case in cases)
-    return "mean of prediction and reference" if known else "the ratios themselves are not recorded"
+    return "mean of prediction and reference" if known else "ratios were not recorded, only their differences"
 
 
 def _is_beyond(error: float, agreement: Agreement) -> bool:
@@ -179,6 +179,6 @@ def _is_beyond(error: float, agreement: Agreement) -> bool:
 
 
 def _draw_rules(x: Scale, y: Scale, named: Mapping[str, float]) -> list[Line]:
-    """Horizontal lines at zero and at each of `named`, the bias solid."""
+    """Horizontal lines at zero and at each value of `named`; the bias is solid."""
     styles = [(0.0, "faint"), *((value, "solid" if name == "bias" else "limit") for name, value in named.items())]
     return [Line(draw_line(x, y, [(x.low, value), (x.high, value)]), style=style) for value, style in styles]

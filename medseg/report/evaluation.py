@@ -1,4 +1,4 @@
-"""What an evaluation leaves for people: tables, a page, and words on a terminal."""
+"""The results of an evaluation: its files, and the text on the terminal."""
 
 import json
 import math
@@ -83,7 +83,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> Evaluated:
 
 
 def _tabulate_means(evaluation: Evaluation) -> list[str]:
-    """A line on each class, on their mean and on the mIoU: means with their intervals."""
+    """A table of means with their intervals: a line per class, one for their mean and one for the mIoU."""
     unit = evaluation.unit
     by_name = {summary.name: summary for summary in evaluation.summaries}
     columns = {"dice": "Dice", "iou": "IoU", "hd95": f"HD95 {unit}", "assd": f"ASSD {unit}", "nsd": "NSD"}
@@ -100,16 +100,17 @@ def _describe_cases(evaluation: Evaluation) -> str:
     if evaluation.subset == "all":
         seen = sum(bool(case.seen) for case in evaluation.cases)
         return f"all {number} cases, {seen} of which the model was trained or validated on (data.subset=all)"
-    return f"{number} cases, {evaluation.left_out} left out that the model was trained or validated on"
+    return f"{number} cases, without {evaluation.left_out} that the model was trained or validated on"
 
 
 def _describe_comparison(evaluation: Evaluation) -> list[str]:
-    """A line on each class: the other model's Dice minus this one's."""
+    """A line per class: Dice of the other model minus Dice of this one."""
     found, lines = evaluation.comparison, []
     for name in evaluation.classes if found is not None else ():
         if found is not None and (paired := found.differences.get(f"dice_{name}")) is not None:
             shown = f"{paired.difference:+.4f} [{paired.low:+.4f}, {paired.high:+.4f}]"
-            lines.append(f"{found.other} minus this, Dice of {name}: {shown}, p {found.adjusted[f'dice_{name}']:.3g}")
+            p_value = found.adjusted[f"dice_{name}"]
+            lines.append(f"{found.other} minus this model, Dice of {name}: {shown}, p {p_value:.3g}")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""The cases that an evaluation shows: worst, median and best, with the contours of reference and prediction."""
+"""The gallery of an evaluation: worst, median and best cases with the contours of reference and prediction."""
 
 import io
 import math
@@ -16,18 +16,18 @@ from medseg.report.metric import Figure, Metric, group_by_kind, parse_metric
 from medseg.report.pages import to_data_uri
 
 _BYTES = 3_000_000
-"""Of all pictures together, before base64 makes them a third larger."""
+"""Largest size of all images together, before base64 makes them a third larger."""
 _SIDES = (512, 448, 384, 320, 256, 192, 128)
 _THUMBNAIL = 96
 _TOLERANCE = 0.6
-"""How far, in pixels of the preview, a drawn contour may run from the mask's border: the height of a stair."""
+"""Largest distance between a drawn contour and the mask's border, in preview pixels: hides the staircase of pixels."""
 
 Points = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Outline:
-    """One class's contours as paths of an SVG; empty where the mask is."""
+    """The contours of one class as SVG paths; an empty mask has an empty path."""
 
     index: int
     name: str
@@ -37,15 +37,16 @@ class Outline:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a case stands among all."""
+    """The rank of a case among all cases."""
 
     group: str
-    """`worst`, `median`, `best`; `moved most` where only that brought it here."""
+    """`worst`, `median` or `best`; `changed most` if the case is shown for that reason only."""
     rank: int
-    """From 1, the worst."""
+    """Rank by Dice; 1 is the worst."""
     score: Figure
-    """Its mean Dice over classes."""
+    """Mean Dice over classes."""
     moved: bool
+    """Whether the case is among those that changed most."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,13 @@ class Shown:
     thumbnail: str
     outlines: Sequence[Outline]
     scores: Sequence[tuple[str, Sequence[Figure]]]
-    """What is measured and its figures, one a class."""
+    """Label of a metric, and one figure per class."""
     others: Sequence[tuple[str, Figure]]
-    """What is not of one class."""
+    """Labels and figures of metrics that belong to no single class."""
 
 
 def build_gallery(evaluation: Evaluation) -> list[Shown]:
-    """The cases that have a picture, worst first."""
+    """The cases that have an image, worst first."""
     places = _place_cases(evaluation)
     shown = [(case, place) for case, place in places if case.picture is not None]
     pictures = _pack([case.picture for case, _ in shown if case.picture is not None])
@@ -77,14 +78,14 @@ def build_gallery(evaluation: Evaluation) -> list[Shown]:
 
 
 def trace_contours(mask: NDArray[np.bool_]) -> str:
-    """The border of a mask `(rows, columns)` as the path of an SVG whose units are pixels, (0, 0) a corner."""
+    """The border of a mask `(rows, columns)` as an SVG path in pixels; (0, 0) is the image's corner."""
     padded = np.pad(mask, 1).astype(np.float64)
     lines = contour_generator(z=padded, name="serial", line_type=LineType.Separate).lines(0.5)
     return "".join(_write_path(_simplify(np.asarray(line) - 0.5)) for line in lines)
 
 
 def _place_cases(evaluation: Evaluation) -> list[tuple[CaseResult, Place]]:
-    """Every case that has a Dice and where it stands, worst first."""
+    """Every case with a Dice, and its place, worst first."""
     ranked = rank_cases(evaluation.cases, evaluation.classes)
     moved = {case for case, *_ in evaluation.comparison.moved} if evaluation.comparison else set()
     extreme = {case.case for case in choose_cases(evaluation.cases, evaluation.classes, evaluation.shown)}
@@ -92,7 +93,7 @@ def _place_cases(evaluation: Evaluation) -> list[tuple[CaseResult, Place]]:
     placed = []
     for at, (score, case) in enumerate(ranked):
         far = {"worst": at, "median": abs(at - (len(ranked) - 1) / 2), "best": len(ranked) - 1 - at}
-        group = "moved most" if case.case in moved - extreme else min(far, key=far.__getitem__)
+        group = "changed most" if case.case in moved - extreme else min(far, key=far.__getitem__)
         placed.append((case, Place(group, at + 1, dice.write(score), case.case in moved)))
     return placed
 
@@ -127,7 +128,7 @@ def _trace(case: CaseResult, index: int, name: str) -> Outline:
 
 
 def _pack(pictures: Sequence[NDArray[np.uint8]]) -> list[str]:
-    """The pictures as PNG in data URIs, at the largest size at which all of them fit into `_BYTES`."""
+    """The images as data URIs of PNG, at the largest of `_SIDES` at which all of them fit into `_BYTES`."""
     for side in _SIDES:
         encoded = [_encode(_fit(picture, side)) for picture in pictures]
         if sum(map(len, encoded)) <= _BYTES:
@@ -148,9 +149,9 @@ def _encode(image: Image.Image) -> bytes:
 
 
 def _simplify(line: Points) -> Points:
-    """The line with the fewest of its points from which none of the others is further than `_TOLERANCE`.
+    """A simplified line that is nowhere further than `_TOLERANCE` from the points it leaves out.
 
-    Douglas and Peucker's way (Cartographica 1973), both halves of a ring apart.
+    Douglas-Peucker algorithm (Cartographica 1973), applied to each half of a ring.
     """
     middle = len(line) // 2
     keep = np.zeros(len(line), np.bool_)
@@ -172,7 +173,7 @@ def _simplify(line: Points) -> Points:
 
 
 def _write_path(line: Points) -> str:
-    """A closed path in steps of half a pixel, which is where borders run."""
+    """A closed SVG path with relative steps."""
     x, y = line[0]
     steps = np.diff(line[:-1], axis=0)
     return f"M{x:g} {y:g}l" + " ".join(f"{dx:g} {dy:g}" for dx, dy in steps) + "z" if len(steps) else ""

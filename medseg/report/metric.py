@@ -1,4 +1,4 @@
-"""What a metric is called, which way it is better, and how its values are written."""
+"""Metrics on a page: their names, the better direction, and the format of their values."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ Better = Literal["higher", "lower", "nearer zero", "unknown"]
 
 @dataclass(frozen=True)
 class MetricKind:
-    """A metric whatever class it is of."""
+    """A kind of metric, such as Dice, independent of the class."""
 
     label: str
     meaning: str = ""
@@ -21,14 +21,14 @@ class MetricKind:
     is_signed: bool = False
 
     def describe(self, unit: str) -> str:
-        """What the metric means, distances in `unit`."""
+        """The meaning of the metric, with distances in `unit`."""
         return self.meaning.replace("{unit}", unit)
 
 
 _KINDS = {
     "dice": MetricKind("Dice", "overlap of the masks; 1 is perfect", "higher"),
     "iou": MetricKind("IoU", "intersection over union; 1 is perfect", "higher"),
-    "miou": MetricKind("mIoU", "intersection over union, background included, over all pixels of the set", "higher"),
+    "miou": MetricKind("mIoU", "intersection over union of all pixels together, background included", "higher"),
     "hd95": MetricKind(
         "HD95", "95th-percentile Hausdorff distance, {unit}; 0 is perfect", "lower", 2, is_distance=True
     ),
@@ -37,19 +37,19 @@ _KINDS = {
     ),
     "nsd": MetricKind("NSD", "share of the contours within 2 {unit}; 1 is perfect", "higher"),
     "area_error": MetricKind(
-        "Area error", "share of the reference's area; + is too large", "nearer zero", is_signed=True
+        "Area error", "relative to the reference's area; + means too large", "nearer zero", is_signed=True
     ),
     "ctr_reference": MetricKind("CTR, reference", "cardiothoracic ratio of the reference"),
     "ctr_prediction": MetricKind("CTR, prediction", "cardiothoracic ratio of the prediction"),
     "ctr_error": MetricKind(
-        "CTR error", "cardiothoracic ratio, prediction less reference; 0 is perfect", "nearer zero", is_signed=True
+        "CTR error", "cardiothoracic ratio, prediction minus reference; 0 is perfect", "nearer zero", is_signed=True
     ),
 }
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A number as the page writes it."""
+    """A number and its text on the page."""
 
     value: float
     text: str
@@ -68,16 +68,16 @@ class Metric:
     kind_name: str
     class_name: str | None
     index: int | None
-    """Of the class, which chooses its colour."""
+    """Index of the class, which selects its color."""
     kind: MetricKind = field(repr=False)
 
     def write(self, value: float, *, signed: bool = False) -> Figure:
-        """A value with the decimals of its kind, and a true minus."""
+        """A value with the decimals of its kind and a typographic minus sign."""
         return write_number(value, self.kind.decimals, "+" if signed or self.kind.is_signed else "-")
 
 
 def parse_metric(name: str, classes: Sequence[str]) -> Metric:
-    """The metric of a column; the longest class whose name ends it is its class."""
+    """The metric of a column. Its class is the longest class name that ends the column's name."""
     found = max((c for c in classes if name.endswith(f"_{c}")), key=len, default=None)
     kind_name = name.removesuffix(f"_{found}") if found else name
     kind = _KINDS.get(kind_name) or MetricKind(kind_name.replace("_", " "))
@@ -85,7 +85,7 @@ def parse_metric(name: str, classes: Sequence[str]) -> Metric:
 
 
 def group_by_kind(metrics: Iterable[Metric]) -> list[list[Metric]]:
-    """Metrics of one kind together, kinds in the order in which they first come, that over all classes first."""
+    """Metrics grouped by kind, kinds in order of first appearance; in each, the metric over all classes comes first."""
     metrics = list(metrics)
     order = {name: place for place, name in enumerate(dict.fromkeys(metric.kind_name for metric in metrics))}
     metrics.sort(key=lambda metric: (order[metric.kind_name], metric.index if metric.index is not None else -1))
@@ -93,7 +93,7 @@ def group_by_kind(metrics: Iterable[Metric]) -> list[list[Metric]]:
 
 
 def write_number(value: float, decimals: int, sign: Literal["+", "-"] = "-") -> Figure:
-    """A number with a fixed count of decimals; not a finite one has no text."""
+    """A number with a fixed number of decimals; a non-finite number has no text."""
     if not math.isfinite(value):
         return Figure(value, "")
     rounded = round(value, decimals) + 0.0  # no "-0.000"
@@ -101,7 +101,7 @@ def write_number(value: float, decimals: int, sign: Literal["+", "-"] = "-") -> 
 
 
 def write_p_value(value: float) -> Figure:
-    """A p-value as journals print it."""
+    """A p-value in the style of journals, such as `<0.001`."""
     if math.isfinite(value) and value < 0.001:
         return Figure(value, "<\N{NARROW NO-BREAK SPACE}0.001")
     return write_number(value, 3 if value < 0.1 else 2)

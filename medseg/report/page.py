@@ -1,4 +1,4 @@
-"""report.html: one file, made to be read, that shows all that an evaluation found."""
+"""report.html: one self-contained page with all results of an evaluation."""
 
 import math
 from collections.abc import Sequence
@@ -23,16 +23,16 @@ from medseg.report.page_tables import (
 from medseg.report.pages import render_page
 
 _CONTRAST = 3.2
-"""Of a line against a light page; WCAG 2.2 asks for 3."""
+"""Contrast of a line against the light page; WCAG 2.2 requires 3."""
 _WHITE = 0.955
-"""The relative luminance of the light page."""
+"""Relative luminance of the light page."""
 _INCLUDED = "includes cases the model was trained on"
 
 
 def write_page(evaluation: Evaluation, path: Path) -> None:
-    """Write one HTML file that needs no other and no network. Raises `StorageError`.
+    """Write one HTML file that needs no other file and no network. Raises `StorageError`.
 
-    Its text is that of `evaluation`, escaped; pictures are those of its cases, 4 MB at most.
+    All text from `evaluation` is escaped. The images of its cases take 4 MB at most.
     """
     kinds = find_metrics(evaluation)
     metrics = [metric for kind in kinds for metric in kind]
@@ -65,7 +65,7 @@ def write_page(evaluation: Evaluation, path: Path) -> None:
 
 
 def make_legible(colour: tuple[int, int, int]) -> tuple[int, int, int]:
-    """The colour, as far towards black as a line on a light page needs to be seen."""
+    """The color, darkened until a line has enough contrast on a light page."""
     for percent in range(100, 0, -2):
         darker = colour[0] * percent // 100, colour[1] * percent // 100, colour[2] * percent // 100
         if (_WHITE + 0.05) / (_measure_luminance(darker) + 0.05) >= _CONTRAST:
@@ -82,7 +82,7 @@ def _draw_reliability(evaluation: Evaluation) -> list[Chart]:
 
 
 def _draw_stress(evaluation: Evaluation) -> list[Chart]:
-    """The curves, those that fall furthest first."""
+    """The stress charts, largest drop first."""
     low = find_floor(evaluation.stress)
     drops = {curve.name: measure_drop(curve) for curve in evaluation.stress}
     curves = sorted(evaluation.stress, key=lambda c: math.inf if math.isnan(drops[c.name]) else -drops[c.name])
@@ -90,7 +90,7 @@ def _draw_stress(evaluation: Evaluation) -> list[Chart]:
 
 
 def _list_thresholds(evaluation: Evaluation) -> list[tuple[str, int, Sequence[Figure]]]:
-    """Class, its place, and: stored threshold, mean Dice at it and at 0.5, their difference."""
+    """Per class: name, index, and figures: stored threshold, mean Dice at it, mean Dice at 0.5, difference."""
     return [
         (
             name,
@@ -115,7 +115,7 @@ def _list_agreement(evaluation: Evaluation) -> list[tuple[str, Figure]]:
 
 
 def _measure_luminance(colour: tuple[int, int, int]) -> float:
-    """WCAG's relative luminance, 0 to 1."""
+    """Relative luminance as defined by WCAG, 0 to 1."""
     shares = (level / 255 for level in colour)
     linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,4 +1,4 @@
-"""The tables of an evaluation as the page shows them: numbers as text, intervals as small bars."""
+"""The tables of an evaluation page: numbers as text, intervals as small bars."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,14 @@ from medseg.report.chart import Scale, find_ticks, label_ticks, round_outward
 from medseg.report.metric import Figure, Metric, MetricKind, group_by_kind, parse_metric, write_p_value
 
 _WIDTH = 160
-"""Of the axis that intervals share, in units of its SVG."""
+"""Width of the axis that intervals share, in units of its SVG."""
 _TINTED = 0.1
-"""The share of a column that is tinted, being its worst."""
+"""Share of a column's values, the worst ones, that is tinted."""
 
 
 @dataclass(frozen=True)
 class Whisker:
-    """A mean and its interval on the axis of its table; None where there is nothing to draw."""
+    """Positions of a mean and its interval on the axis of its table; None if unknown."""
 
     middle: float | None
     low: float | None
@@ -38,34 +38,34 @@ class Row:
     p_value: Figure | None = None
     adjusted: Figure | None = None
     verdict: str = ""
-    """`other better`, `this better`, or empty where neither is shown."""
+    """`other better`, `this better`, or empty without a significant difference."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """The rows of one kind and the axis that their intervals share."""
+    """The rows of one kind of metric, and the axis that their intervals share."""
 
     kind: MetricKind
     ticks: Sequence[tuple[float, str]]
     rows: Sequence[Row]
     zero: float | None = None
-    """Where no difference lies on the axis."""
+    """Position of zero difference on the axis."""
 
 
 @dataclass(frozen=True)
 class GroupTable:
-    """The means of one kind by the values of a column."""
+    """The means of one kind of metric by the values of a column."""
 
     kind: MetricKind
     ticks: Sequence[tuple[float, str]]
     metrics: Sequence[Metric]
     rows: Sequence[tuple[str, Sequence[Row | None]]]
-    """A value, and one cell a metric."""
+    """A value of the column, and one cell per metric."""
 
 
 @dataclass(frozen=True)
 class Move:
-    """A case that the other model sees quite differently."""
+    """A case for which the two models differ most."""
 
     case: str
     metric: Metric
@@ -83,7 +83,7 @@ class CaseFigure:
 
 
 def build_summary(evaluation: Evaluation) -> list[Block]:
-    """One block a kind of metric, one row a class."""
+    """One block per kind of metric, one row per class."""
     by_name = {summary.name: summary for summary in evaluation.summaries}
     blocks = []
     for group in group_by_kind(parse_metric(name, evaluation.classes) for name in by_name):
@@ -94,12 +94,12 @@ def build_summary(evaluation: Evaluation) -> list[Block]:
 
 
 def build_groups(evaluation: Evaluation) -> dict[str, list[GroupTable]]:
-    """By column of the manifest, one table a kind of metric."""
+    """For each column of the manifest, one table per kind of metric."""
     return {column: _build_group(values, evaluation.classes) for column, values in evaluation.by.items()}
 
 
 def build_comparison(evaluation: Evaluation) -> list[Block]:
-    """The differences that another model makes, one block a kind; none without another model."""
+    """The differences to another model, one block per kind of metric; empty without another model."""
     comparison = evaluation.comparison
     if comparison is None:
         return []
@@ -128,7 +128,7 @@ def build_comparison(evaluation: Evaluation) -> list[Block]:
 
 
 def build_moves(evaluation: Evaluation) -> list[Move]:
-    """The cases that moved most, in the order given."""
+    """The cases that changed most, in the order of `evaluation.comparison.moved`."""
     moves = []
     for case, name, this, other in evaluation.comparison.moved if evaluation.comparison else ():
         metric = parse_metric(name, evaluation.classes)
@@ -138,13 +138,13 @@ def build_moves(evaluation: Evaluation) -> list[Move]:
 
 
 def find_metrics(evaluation: Evaluation) -> list[list[Metric]]:
-    """The columns of the per-case table, those of a kind together."""
+    """The columns of the per-case table, grouped by kind of metric."""
     names = dict.fromkeys(name for case in evaluation.cases for name in case.scores)
     return group_by_kind(parse_metric(name, evaluation.classes) for name in names)
 
 
 def build_cells(cases: Sequence[CaseResult], metrics: Sequence[Metric]) -> list[list[CaseFigure]]:
-    """One row a case, one cell a metric; the worst tenth of a column is tinted."""
+    """One row per case, one cell per metric; the worst tenth of each column is tinted."""
     columns = []
     for metric in metrics:
         values = [case.scores.get(metric.name, math.nan) for case in cases]
@@ -179,7 +179,7 @@ def _build_row(metric: Metric, summary: Summary, axis: Scale) -> Row:
 
 
 def _choose_axis(kind: MetricKind, summaries: Sequence[Summary]) -> Scale:
-    """The axis of a kind: it ends at what is perfect and holds every interval."""
+    """The axis of a kind of metric: it includes the perfect value and every interval."""
     known = [v for s in summaries for v in (s.mean, s.interval.low, s.interval.high) if math.isfinite(v)]
     known += {"higher": [1.0], "lower": [0.0], "nearer zero": [0.0], "unknown": []}[kind.better]
     low, high = round_outward(min(known, default=0), max(known, default=1))
@@ -196,7 +196,7 @@ def _place(axis: Scale, middle: float, low: float, high: float) -> Whisker:
 
 
 def _measure_badness(kind: MetricKind, value: float) -> float:
-    """Greater is worse; NaN where nobody knows."""
+    """How bad a value is: greater is worse; NaN for a metric without a better direction."""
     return {"higher": -value, "lower": value, "nearer zero": abs(value), "unknown": math.nan}[kind.better]
 
 

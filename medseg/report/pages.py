@@ -1,4 +1,4 @@
-"""Pages that need no other file and no network: all that they show is written into them."""
+"""Renders self-contained HTML pages, which need no other file and no network."""
 
 import base64
 import hashlib
@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 
 def render_page(template: Path, **values: object) -> str:
-    """The page that `template` makes of `values`, each escaped.
+    """The page rendered from `template` with `values`, which are escaped.
 
-    Beside what Jinja2 knows, a template may call `read_part(name)`, the text of a file beside it, as it is, and
-    `digest(text)`, by which a Content-Security-Policy admits that one script.
+    A template can also call `read_part(name)`, the unescaped text of a file in its folder, and `digest(text)`, the hash
+    with which a Content-Security-Policy allows this one script.
     """
     environment = Environment(
         loader=FileSystemLoader(template.parent),
@@ -29,5 +29,5 @@ def render_page(template: Path, **values: object) -> str:
 
 
 def to_data_uri(content: bytes, kind: str) -> str:
-    """An address that is itself the file: `kind` such as `image/png`."""
+    """A data URI that holds the content; `kind` is its media type, such as `image/png`."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

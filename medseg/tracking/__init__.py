@@ -1,4 +1,4 @@
-"""The record of trainings and evaluations in MLflow, which nothing outside this package knows."""
+"""Records trainings and evaluations in MLflow. No code outside this package uses MLflow."""
 
 from medseg.tracking.config import TrackingConfig
 from medseg.tracking.lifecycle import start_run

@@ -1,4 +1,4 @@
-"""Files that runs have recorded."""
+"""Access to files recorded in MLflow runs."""
 
 import re
 from pathlib import Path
@@ -9,18 +9,18 @@ from medseg.tracking.store import find_store, import_mlflow, mask_credentials, o
 
 
 def is_run(address: str) -> bool:
-    """Whether it is the id of a run."""
+    """Whether the address is the id of an MLflow run."""
     return re.fullmatch(r"[0-9a-f]{32}", address) is not None
 
 
 def download_file(address: str, config: StoreConfig) -> Path:
-    """The file at `runs:/<id>/<name>`: in the store itself where that is on this machine, else a temporary copy.
+    """The path of the file at `runs:/<id>/<name>`, in the store itself if it is on this machine, else a temporary copy.
 
-    Raises `ConfigError` if there is none.
+    Raises `ConfigError` if there is no such file.
     """
     store = find_store(config)
     if store.database is not None and not store.database.exists():
-        raise ConfigError(f"{address}: there is no MLflow store at {store.database}; tracking.uri names another")
+        raise ConfigError(f"{address}: there is no MLflow store at {store.database}. Give its address in tracking.uri")
     mlflow = import_mlflow()
     from mlflow.exceptions import MlflowException
 

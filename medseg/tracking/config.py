@@ -1,4 +1,4 @@
-"""Where a run is recorded and what it is called."""
+"""The settings of MLflow tracking."""
 
 import warnings
 from typing import Annotated, Self
@@ -11,63 +11,63 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 
 
 class StoreConfig(Section):
-    """Where MLflow's store is."""
+    """Location of the MLflow store."""
 
     uri: Name | None = None
-    """MLflow store: `sqlite:///FILE`, in which `%` is written `%25` and `?` `%3F`, or the `http(s)://` address of a
-    server. Null: what the environment's MLFLOW_TRACKING_URI says, else `mlruns/mlflow.db` in the working folder."""
+    """MLflow store: `sqlite:///FILE` or the `http(s)://` address of a server. In FILE, write `%` as `%25` and `?` as
+    `%3F`. null: environment variable MLFLOW_TRACKING_URI, else `mlruns/mlflow.db` in the working folder."""
 
     @field_validator("uri")
     @classmethod
     def _expand_home_of_file(cls, uri: str | None) -> str | None:
-        """`sqlite:///~/FILE` with the folder of the user."""
+        """`sqlite:///~/FILE` with `~` replaced by the user's home folder."""
         scheme, mark, name = (uri or "").partition(":///")
         return f"{scheme}{mark}{expand_home(name)}" if mark else uri
 
 
-# `register` is also a method of ABCMeta, which no instance ever sees
+# pydantic warns that `register` shadows a method of ABCMeta; instances never have that method
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", 'Field name "register"', UserWarning)
 
     class TrackingConfig(StoreConfig):
-        """Where MLflow records the run."""
+        """How MLflow records the run."""
 
         experiment: Name = "medseg"
-        """MLflow experiment that the run belongs to; created if new."""
+        """MLflow experiment of the run, created if new."""
 
         run_name: Name | None = None
-        """Name of the run. Null: the data set's, the time and four random characters."""
+        """Name of the run. null: name of the data set, time, four random characters."""
 
         description: str | None = None
-        """What this run is for, in Markdown, on top of its page. Null: the command that started it."""
+        """Purpose of this run, in Markdown, shown on its MLflow page. null: the command that started it."""
 
         register: Name | None = None
-        """Name in MLflow's model registry under which the best model is registered. Null: not registered."""
+        """Name under which the best model is registered in the MLflow model registry. null: not registered."""
 
         system_metrics: bool = True
         """Record the usage of CPU, memory, disk, network and GPU every few seconds."""
 
     class EvaluateTrackingConfig(StoreConfig):
-        """Where MLflow records the evaluation."""
+        """How MLflow records the evaluation."""
 
         experiment: Name = "medseg"
-        """MLflow experiment of the run, created if new, where the store does not know the run that trained the model;
-        else that run's."""
+        """MLflow experiment of the run, created if new. Used only if the store lacks the model's training run; else the
+        evaluation joins the experiment of that run."""
 
         run_name: Name | None = None
-        """Name of the run. Null: the data set's, after that of the run that trained the model."""
+        """Name of the run. null: name of the training run, then name of the data set."""
 
         description: str | None = None
-        """What this evaluation is for, in Markdown, on top of its page. Null: the command that started it."""
+        """Purpose of this evaluation, in Markdown, shown on its MLflow page. null: the command that started it."""
 
         register: Name | None = None
-        """Name of the registered model that has the evaluated one among its versions; tracking.promote needs it."""
+        """Name of the registered model of which the evaluated model is a version. Required by tracking.promote."""
 
         record: bool = True
-        """Record metrics, report, per-case table and the worst cases in a run below the one that trained the model."""
+        """Record metrics, report, per-case table and the worst cases in a run nested under the model's training run."""
 
         promote: bool = False
-        """Make the model champion of the registered model tracking.register, where it beats the champion there is."""
+        """Make this model the champion of the registered model tracking.register, if it beats the present champion."""
 
         @model_validator(mode="after")
         def _check(self) -> Self:

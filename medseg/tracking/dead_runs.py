@@ -1,4 +1,4 @@
-"""Runs whose process is gone: who writes a run, whether it still lives, KILLED where it does not."""
+"""Finds runs whose process has ended without closing them, and marks them KILLED."""
 
 import hashlib
 import os
@@ -17,15 +17,15 @@ HOST, PID, PROCESS_START = "medseg.host", "medseg.pid", "medseg.process_start"
 
 
 def describe_process() -> dict[str, str]:
-    """The tags that say which process on which machine writes a run."""
+    """The tags that identify the process and the machine that write a run."""
     pid = os.getpid()
     return {HOST: hash_host(), PID: str(pid), PROCESS_START: find_process_start(pid) or ""}
 
 
 def hash_host() -> str:
-    """16 characters that stand for this machine, the same after a reboot, without telling its name.
+    """16 characters that identify this machine without revealing its name, the same after a reboot.
 
-    Process numbers mean something only within one PID namespace, so that a container is a machine of its own.
+    A container counts as a separate machine, since process ids are only unique within one PID namespace.
     """
     parts = [platform.node()]
     for file in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
@@ -39,10 +39,10 @@ def hash_host() -> str:
 
 
 def find_process_start(pid: int) -> str | None:
-    """When the process started, as text that no other process of this machine shares; None where it is gone.
+    """The start time of a process, as text that is unique on this machine; None if the process has ended.
 
-    On Linux boot id and clock ticks since boot, which do not move when the clock is set; elsewhere psutil's
-    `create_time`. A zombie is gone. Empty where the process lives but may not be looked at.
+    On Linux: boot id and clock ticks since boot, which do not change if the clock is set. Elsewhere: psutil's
+    `create_time`. A zombie counts as ended. Empty if the process is alive but access to it is denied.
     """
     if not psutil.pid_exists(pid):
         return None
@@ -60,7 +60,7 @@ def find_process_start(pid: int) -> str | None:
 
 
 def is_dead(tags: Mapping[str, str]) -> bool:
-    """Whether the tags name a process of this machine that is gone; False where that cannot be known."""
+    """Whether the tags name a process of this machine that has ended; False if unknown."""
     if tags.get(HOST) != hash_host() or not tags.get(PID, "").isdecimal() or not tags.get(PROCESS_START):
         return False
     start = find_process_start(int(tags[PID]))
@@ -68,16 +68,16 @@ def is_dead(tags: Mapping[str, str]) -> bool:
 
 
 def is_alive(tags: Mapping[str, str]) -> bool:
-    """Whether the tags name another process of this machine that still runs."""
+    """Whether the tags name another process of this machine that is still running."""
     if tags.get(HOST) != hash_host() or tags.get(PID) == str(os.getpid()):
         return False
     return tags.get(PID, "").isdecimal() and not is_dead(tags)
 
 
 def mark_dead_runs(client: "MlflowClient") -> list[str]:
-    """The ids of this machine's runs, in all experiments, that were RUNNING without a process and now are KILLED.
+    """Mark this machine's RUNNING runs without a process, in all experiments, as KILLED, and return their ids.
 
-    Such a run ends at the last metric that it logged.
+    The end time of such a run is the time of its last metric.
     """
     dead = [run for run in _find_running(client) if is_dead(run.data.tags)]
     for run in dead:
@@ -101,7 +101,7 @@ def _find_running(client: "MlflowClient") -> Iterator["Run"]:
 
 
 def _find_last_sign(client: "MlflowClient", run: "Run") -> int:
-    """Milliseconds since 1970 of the last metric, system metrics aside; of the start where there is none."""
+    """Time of the last metric other than system metrics, else of the run's start, in milliseconds since 1970."""
     keys = [key for key in run.data.metrics if not key.startswith("system/")]
     times = [metric.timestamp for key in keys for metric in client.get_metric_history(run.info.run_id, key)[-1:]]
     return int(max(times, default=run.info.start_time))

@@ -1,4 +1,4 @@
-"""One MLflow run from its start to FINISHED, FAILED or KILLED."""
+"""The lifecycle of an MLflow run, from its start to FINISHED, FAILED or KILLED."""
 
 import json
 import logging
@@ -46,10 +46,10 @@ def start_run(
 ) -> Iterator[Run]:
     """The MLflow run of this process: FINISHED after the block, FAILED on an error, KILLED on a signal or exit.
 
-    Within the block others may be started and ended. With `resume_run_id` that run goes on; where the store no longer
-    knows it, a new run starts with a warning, for the checkpoint is worth more than its record. A new run is nested
-    under `parent_run_id`, in its experiment, where the store knows that. Runs that a dead process of this machine left
-    RUNNING are marked KILLED. A run without a name has that of its parent, if any, and the tag `medseg.data` in it.
+    Other runs may be started and ended within the block. `resume_run_id` resumes that run; if the store no longer has
+    it, a new run starts with a warning, since the checkpoint is worth more than its record. If the store has
+    `parent_run_id`, a new run is nested under it, in the same experiment. A run without a name is named after its
+    parent, if any, and the tag `medseg.data`. Runs left RUNNING by a dead process of this machine are marked KILLED.
     Raises `ConfigError` if the store cannot be used, `OutputBusyError` if another live process writes the run.
     """
     store = find_store(config)
@@ -126,11 +126,12 @@ def _create(
 
 
 def _reopen(client: "MlflowClient", run: "MlflowRun", tags: Mapping[str, str]) -> "MlflowRun":
-    """The run, now this process's. Its tags change before its status does, lest another start takes it for dead."""
+    """Resume the run in this process. Tags change before the status, or another start would take the run for dead."""
     from mlflow.entities import RunTag
 
     if run.info.status == "RUNNING" and is_alive(run.data.tags):
-        raise OutputBusyError(f"MLflow run {run.info.run_id} is being written by process {run.data.tags[PID]}")
+        pid = run.data.tags[PID]
+        raise OutputBusyError(f"MLflow run {run.info.run_id} is in use by process {pid}. Wait for it, or stop it")
     resumed = int(run.data.tags.get("medseg.resumed", "0")) + 1
     new = describe_commit() | dict(tags) | describe_process() | {"medseg.resumed": str(resumed)}
     client.log_batch(run.info.run_id, tags=[RunTag(key, mask_credentials(value)) for key, value in new.items()])
@@ -138,7 +139,7 @@ def _reopen(client: "MlflowClient", run: "MlflowRun", tags: Mapping[str, str]) -
 
 
 def _log_parameters(run: Run, client: "MlflowClient", parameters: Mapping[str, Any], found: "MlflowRun") -> None:
-    """Record parameters; those that differ from an earlier part of the run, which MLflow keeps, go to an artifact."""
+    """Record parameters. MLflow keeps the values of a resumed run; changed ones are recorded in an artifact."""
     from mlflow.entities import Param
 
     recorded = found.data.params
@@ -155,5 +156,5 @@ def _log_parameters(run: Run, client: "MlflowClient", parameters: Mapping[str, A
 
 
 def _show(value: Any) -> str:
-    """The value as YAML would have it, credentials masked."""
+    """The value as JSON, or a string as it is, with credentials masked."""
     return mask_credentials(value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""The best network as an MLflow model that runs without this project, its checkpoint inside."""
+"""The best network as an MLflow model, which runs without this project and includes the checkpoint."""
 
 import copy
 import io
@@ -29,10 +29,10 @@ def log_model(
 ) -> None:
     """Record the network in the active run as the model `model`, and register it under `register`.
 
-    It takes preprocessed float32 `(any, channels, rows, columns)` of the size of `example`, a batch of two, and gives
-    probabilities `(any, classes, rows, columns)`. What is stored is a `torch.export` program in evaluation mode: it
-    needs none of this project's code and no unpickling. Of `example` only the shape is used: the stored one is zeros,
-    lest a model that is given away shows a patient. Raises `StorageError` if it cannot be written.
+    Its input is preprocessed float32 `(any, channels, rows, columns)` of the size of `example`, a batch of two; its
+    output is probabilities `(any, classes, rows, columns)`. It is stored as a `torch.export` program in evaluation
+    mode, which needs no code of this project and no unpickling. Only the shape of `example` is used: zeros are stored,
+    since a shared model must not show a patient. Raises `StorageError` if the model cannot be written.
     """
     import numpy as np
     from mlflow.exceptions import MlflowException
@@ -54,21 +54,22 @@ def log_model(
             serialization_format="pt2",
         )
         if register is not None:
-            with redirect_stderr(io.StringIO()):  # MLflow prints what it does
+            with redirect_stderr(io.StringIO()):  # MLflow prints its progress
                 mlflow.register_model(logged.model_uri, register, tags={"medseg.use": RESEARCH_USE})
     except (MlflowException, OSError) as error:
         raise StorageError(f"MLflow could not store the model: {mask_credentials(str(error))}") from error
 
 
 def download_model_checkpoint(address: str, config: StoreConfig) -> Path:
-    """The checkpoint within the MLflow model at `runs:/<id>/model`, `models:/name@alias` or `models:/name/version`.
+    """The checkpoint in the MLflow model at `runs:/<id>/model`, `models:/name@alias` or `models:/name/version`.
 
-    A file in the store itself where that is on this machine, else a copy in a temporary folder.
-    Raises `CheckpointError` if there is no such model or no checkpoint in it.
+    Returns the file in the store itself if the store is on this machine, else a copy in a temporary folder.
+    Raises `CheckpointError` if there is no such model, or no checkpoint in it.
     """
     store = find_store(config)
     if store.database is not None and not store.database.exists():
-        raise CheckpointError(f"{address}: there is no MLflow store at {store.database}; tracking.uri names another")
+        where = f"there is no MLflow store at {store.database}"
+        raise CheckpointError(f"{address}: {where}. Give its address in tracking.uri")
     mlflow = import_mlflow()
     from mlflow.exceptions import MlflowException
 
@@ -88,10 +89,10 @@ def download_model_checkpoint(address: str, config: StoreConfig) -> Path:
 
 
 def _with_sigmoid(network: "torch.nn.Module") -> "torch.nn.Module":
-    """A copy of the network in evaluation mode on the CPU, contiguous, in float32, whose output is probabilities."""
+    """A copy of the network that gives probabilities: in evaluation mode, on the CPU, contiguous, in float32."""
     import torch
 
-    plain = copy.deepcopy(getattr(network, "_orig_mod", network))  # what `torch.compile` wrapped
+    plain = copy.deepcopy(getattr(network, "_orig_mod", network))  # without the wrapper of `torch.compile`
     whole = torch.nn.Sequential(plain, torch.nn.Sigmoid()).to("cpu", torch.float32).eval()
     for tensor in (*whole.parameters(), *whole.buffers()):
         tensor.data = tensor.data.contiguous()  # `torch.export` warns of channels-last weights
@@ -99,13 +100,13 @@ def _with_sigmoid(network: "torch.nn.Module") -> "torch.nn.Module":
 
 
 def _count_models(run_id: str) -> int:
-    """How many models the run has; as the step of the next one it makes `runs:/<id>/model` mean the newest."""
+    """Number of models in the run. Used as step of the next model, it makes `runs:/<id>/model` the newest one."""
     outputs = import_mlflow().get_run(run_id).outputs
     return len(outputs.model_outputs) if outputs else 0
 
 
 def _describe_tensors(module: "torch.nn.Module", batch: "NDArray[np.float32]") -> "ModelSignature":
-    """The shapes and types that the module takes and gives, for any number of images."""
+    """The shapes and types of the module's input and output, for any batch size."""
     import torch
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec

@@ -1,4 +1,4 @@
-"""What made a run: the command, the commit, the machine, the packages."""
+"""Origin of a run: command, commit, machine, packages."""
 
 import os
 import platform
@@ -15,17 +15,17 @@ from medseg.hardware.cores import count_cores, name_processor
 
 
 def describe_command() -> str:
-    """The command line of this process, as one would type it."""
+    """The command line of this process, as typed in a shell."""
     return shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]])
 
 
 def describe_commit(folder: Path | None = None) -> dict[str, str]:
-    """MLflow's tags of the git commit checked out in `folder` (this code's), and whether files differ from it.
+    """MLflow's tags of the git commit checked out in `folder` (default: this code's), and whether files were changed.
 
-    Empty outside a checkout, before its first commit, and where git is missing or declines.
+    Empty outside a checkout, before its first commit, or if git is missing or fails.
     """
     folder = Path(__file__).parent if folder is None else folder
-    if _ask_git(folder, "check-ignore", str(folder)) is not None:  # a virtual environment within some checkout
+    if _ask_git(folder, "check-ignore", str(folder)) is not None:  # a virtual environment within another checkout
         return {}
     commit = _ask_git(folder, "rev-parse", "--verify", "HEAD")
     if commit is None:
@@ -39,7 +39,7 @@ def describe_commit(folder: Path | None = None) -> dict[str, str]:
 
 
 def describe_environment() -> dict[str, Any]:
-    """Python, system, processor, memory and every installed package with its version."""
+    """Python, system, CPU, memory, GPUs, and the version of every installed package."""
     packages = {found.metadata["Name"]: found.version for found in distributions() if found.metadata["Name"]}
     return {
         "python": platform.python_version(),
@@ -65,7 +65,7 @@ def _ask_git(folder: Path, *arguments: str) -> str | None:
 
 
 def _find_gpus() -> list[str]:
-    """The names of the GPUs that torch sees, if torch is imported already."""
+    """The names of the GPUs that torch finds; empty if torch is not imported yet."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return []

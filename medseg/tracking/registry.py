@@ -1,4 +1,4 @@
-"""The versions of one registered model, which of them is the champion, and how often a test set decided that."""
+"""Access to a registered model: its versions, its champion, and the number of decisions made with a test set."""
 
 import hashlib
 import secrets
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION = "champion"
-"""The alias: `models:/<name>@champion` is the model."""
+"""Alias of the champion: its address is `models:/<name>@champion`."""
 _DECISIONS = "medseg.decisions."
 
 
@@ -32,21 +32,21 @@ class Registry:
         self._store = find_store(config)
 
     def find_version(self, run_id: str, digest: str) -> str | None:
-        """The newest version from that run whose model file has a SHA-256 that begins with `digest`."""
+        """The newest version from run `run_id` whose model file has a SHA-256 that begins with `digest`."""
         with explain_failure(self._store):
             found = self._client.search_model_versions(f"run_id='{run_id}'")
         versions = sorted((int(version.version) for version in found if version.name == self.name), reverse=True)
         for version in map(str, versions):
             try:
                 path = self.find_checkpoint(version)
-            except CheckpointError:  # a version whose files are gone is not the one
+            except CheckpointError:  # the files of this version are gone
                 continue
             if hashlib.sha256(path.read_bytes()).hexdigest().startswith(digest):
                 return version
         return None
 
     def find_champion(self) -> str | None:
-        """The version that is the champion."""
+        """The version that is the champion; None if there is none."""
         with explain_failure(self._store):
             version = self._client.get_registered_model(self.name).aliases.get(CHAMPION)
         return None if version is None else str(version)
@@ -61,9 +61,10 @@ class Registry:
             self._client.set_registered_model_alias(self.name, CHAMPION, version)
 
     def count_decision(self, digest: str, words: str) -> int:
-        """How often the test set of 32 hex digits `digest` has decided, this time, which `words` describe, included.
+        """Record a decision, described by `words`, and return the number of decisions with the test set `digest`.
 
-        Each decision is a tag of its own, so that two commands on a server at once lose none.
+        `digest` has 32 hex digits. Each decision is a separate tag, so that two simultaneous commands on a server lose
+        none.
         """
         prefix = f"{_DECISIONS}{digest}."
         with explain_failure(self._store):
@@ -73,9 +74,9 @@ class Registry:
 
 @contextmanager
 def open_registry(config: StoreConfig, name: str) -> Iterator[Registry]:
-    """The registered model `name`; in a store on this machine nobody else's until the block ends.
+    """The registered model `name`; a store on this machine is locked until the block ends.
 
-    Raises `ConfigError` where the store has none of that name or cannot be used.
+    Raises `ConfigError` if the store has no model of that name or cannot be used.
     """
     from mlflow.exceptions import MlflowException
 
@@ -89,7 +90,7 @@ def open_registry(config: StoreConfig, name: str) -> Iterator[Registry]:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
                 raise ConfigError(
-                    f"tracking.register: {mask_credentials(store.uri)} has no registered model '{name}'; "
-                    f"train_xray tracking.register={name} makes one"
+                    f"tracking.register: {mask_credentials(store.uri)} has no registered model '{name}'. "
+                    f"Create it with train_xray tracking.register={name}"
                 ) from error
         yield Registry(client, config, name)

@@ -1,4 +1,4 @@
-"""What is recorded in one MLflow run."""
+"""Records data in one MLflow run."""
 
 import json
 import logging
@@ -25,12 +25,12 @@ _logger = logging.getLogger(__name__)
 
 
 class Run:
-    """What a command records. A record that MLflow refuses or cannot store is a warning; the command goes on."""
+    """The MLflow run of a command. If MLflow cannot record something, a warning is logged and the command continues."""
 
     id: str
     name: str
     ui_command: str
-    """The exact line that opens the MLflow UI on the run's store; the address of a server."""
+    """The command that opens the MLflow UI on the run's store, or the address of a server."""
 
     def __init__(self, client: "MlflowClient", store: Store, run: "MlflowRun") -> None:
         self.id = run.info.run_id
@@ -40,7 +40,7 @@ class Run:
         self._series: set[str] = set()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Record numbers at one step in one batch. What is not finite is left out: a chart cannot show it."""
+        """Record numbers of one step in one batch. Non-finite numbers are left out, since charts cannot show them."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -50,9 +50,9 @@ class Run:
                 self._client.log_batch(self.id, metrics=finite)
 
     def log_input(self, name: str, context: str, digest: str, source: str, num_cases: int) -> None:
-        """Record a data set the run used: digest of up to 36 characters.
+        """Record a data set that the run used.
 
-        `context` is `training`, `validation`, `test` or `evaluation`.
+        `context` is `training`, `validation`, `test` or `evaluation`; `digest` has up to 36 characters.
         """
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -63,12 +63,12 @@ class Run:
             self._client.log_inputs(self.id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
 
     def log_image(self, image: "NDArray[np.uint8]", key: str, step: int) -> None:
-        """Record a picture, `(rows, columns)` or `(rows, columns, 3)`, in the series `key` over the steps.
+        """Record an image, `(rows, columns)` or `(rows, columns, 3)`, in the series `key` over the steps.
 
-        The UI opens a series at step 0 and shows nothing if it begins later: the first picture stands there too.
-        Its card puts all parameters above the picture: the newest one is also the artifact `<key>.png`.
+        The UI opens a series at step 0 and is empty if it begins later: the first image is also recorded at step 0.
+        The UI shows all parameters above the image: the newest image is also the artifact `<key>.png`.
         """
-        with survive(f"picture {key}"):
+        with survive(f"image {key}"):
             if step != 0 and self._is_new(key):
                 self._client.log_image(self.id, image, key=key, step=0)
             self._client.log_image(self.id, image, key=key, step=step)
@@ -76,7 +76,7 @@ class Run:
             self._series.add(key)
 
     def log_figure(self, figure: "Figure", name: str) -> None:
-        """Record a Matplotlib figure as the file `name`, whose ending says the format."""
+        """Record a Matplotlib figure as the file `name`; its extension selects the format."""
         with survive(name):
             self._client.log_figure(self.id, figure, name)
 
@@ -91,19 +91,19 @@ class Run:
             self._client.log_dict(self.id, mask_all(dict(values)), name)
 
     def log_table(self, columns: Mapping[str, Sequence[Any]], name: str) -> None:
-        """Record columns of equal length as the file `name`, `.json`, that the UI shows as a table.
+        """Record columns of equal length as the file `name` (`.json`), which the UI shows as a table.
 
-        One that the run has stays as it is: MLflow would add the rows to it.
+        An existing table of this run is kept unchanged, since MLflow would append the rows to it.
         """
         pandas: Any = import_module("pandas")
         with survive(name):
             if name not in [file.path for file in self._client.list_artifacts(self.id)]:
-                # of dtype object, since MLflow 3.17 asks pandas 3 for that and is warned where text is of dtype str
+                # dtype object: MLflow 3.17 selects object columns, and pandas 3 warns if text has dtype str
                 series = {key: pandas.Series(list(values), dtype=object) for key, values in columns.items()}
                 self._client.log_table(self.id, pandas.DataFrame(series), name)
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
-        """Record a copy of a file, as it is, in a folder of the run's artifacts (the top one)."""
+        """Record a copy of a file in a folder of the run's artifacts (default: the top folder)."""
         with survive(path.name):
             self._client.log_artifact(self.id, str(path), folder)
 
@@ -122,7 +122,7 @@ class Run:
         log_model(network, example, checkpoint, mask_all(dict(metadata)), register)
 
     def _is_new(self, key: str) -> bool:
-        """Whether the series has no picture yet, from this process or from one that the run had before."""
+        """Whether the series has no image yet, neither from this process nor from an earlier process of the run."""
         if key in self._series:
             return False
         prefix = f"images/{key.replace('/', '~')}+step+"  # as MLflow names them
@@ -131,7 +131,7 @@ class Run:
 
 @contextmanager
 def survive(what: str) -> Iterator[None]:
-    """A block in which what MLflow refuses or cannot store, named as `what`, is a warning."""
+    """Turn failures of MLflow within the block into a warning; `what` names the data that are not recorded."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -1,4 +1,4 @@
-"""The MLflow store: where it is, how it is opened, the line that shows it in a browser."""
+"""The MLflow store: its address, how it is opened, and the command that shows it in a browser."""
 
 import logging
 import os
@@ -74,7 +74,7 @@ class Store:
 
 
 def find_store(config: StoreConfig) -> Store:
-    """The store that the configuration, else the environment, names; else `mlruns/mlflow.db` in the working folder.
+    """The store named by the configuration, else by the environment, else `mlruns/mlflow.db` in the working folder.
 
     A relative SQLite path becomes absolute. Raises `ConfigError` for an address that MLflow cannot write to.
     """
@@ -82,8 +82,8 @@ def find_store(config: StoreConfig) -> Store:
     scheme = re.match(r"[a-z]+(?=[+:]|$)", uri)
     if scheme is None or scheme[0] not in (*_SERVERS, *_DATABASES):
         raise ConfigError(
-            f"tracking.uri: '{mask_credentials(uri)}' is no MLflow store; sqlite:///FILE or http(s)://SERVER is "
-            "expected (MLflow 3 no longer writes plain folders)"
+            f"tracking.uri: '{mask_credentials(uri)}' is not an MLflow store. Give sqlite:///FILE or "
+            "http(s)://SERVER (MLflow 3 no longer writes plain folders)"
         )
     if scheme[0] != "sqlite":
         return Store(uri, None)
@@ -92,7 +92,7 @@ def find_store(config: StoreConfig) -> Store:
 
 
 def check_store(config: StoreConfig) -> None:
-    """Raise `ConfigError` or `StorageError` where MLflow could record nothing, before there is anything to record."""
+    """Raise `ConfigError` or `StorageError` if MLflow cannot use the store, before there is anything to record."""
     with open_store(find_store(config)):
         pass
 
@@ -118,7 +118,7 @@ def open_store(store: Store) -> Iterator["MlflowClient"]:
 
 @contextmanager
 def explain_failure(store: Store) -> Iterator[None]:
-    """A block in which a store that cannot be used raises `ConfigError` with MLflow's reason, without credentials."""
+    """Turn errors of an unusable store in the block into `ConfigError` with MLflow's reason, without credentials."""
     from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -127,14 +127,14 @@ def explain_failure(store: Store) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError) as error:
         reason = mask_credentials(str(error).strip().splitlines()[0])
-        what = "no MLflow server answers there" if store.uri.startswith(_SERVERS) else "not usable as an MLflow store"
+        what = "no MLflow server answers" if store.uri.startswith(_SERVERS) else "not usable as an MLflow store"
         raise ConfigError(f"tracking.uri: {mask_credentials(store.uri)}: {what}: {reason}") from error
 
 
 def find_experiment(client: "MlflowClient", store: Store, name: str) -> str:
-    """The id of the experiment, created if new, with artifacts in an absolute folder beside the database.
+    """The id of the experiment, created if new; artifacts are in an absolute folder beside the database.
 
-    Raises `ConfigError` if it lies in MLflow's trash, or its artifacts belong elsewhere since the store was moved.
+    Raises `ConfigError` if it is in MLflow's trash, or if its artifacts are elsewhere since the store was moved.
     """
     from mlflow.exceptions import MlflowException
 
@@ -152,7 +152,7 @@ def find_experiment(client: "MlflowClient", store: Store, name: str) -> str:
                 raise
     if experiment.lifecycle_stage == "deleted":
         raise ConfigError(
-            f"tracking.experiment: '{name}' lies in MLflow's trash; bring it back with `mlflow experiments restore "
+            f"tracking.experiment: '{name}' is in MLflow's trash. Restore it with `mlflow experiments restore "
             f"--experiment-id {experiment.experiment_id}`, or choose another name"
         )
     if artifacts is not None:
@@ -161,13 +161,13 @@ def find_experiment(client: "MlflowClient", store: Store, name: str) -> str:
 
 
 def mask_credentials(text: str) -> str:
-    """The text with user and password of every URI, and secrets in its query, replaced by `***`."""
+    """The text with `***` for the user and password of every URI and for secrets in its query."""
     text = re.sub(r"(\w[\w+.-]*://)[^\s/?#'\"]*@", r"\1***@", text)
     return re.sub(r"(?i)([?&](?:\w*(?:password|passwd|secret|token|key|sig|signature))=)[^&\s'\"]+", r"\1***", text)
 
 
 def mask_all(value: Any) -> Any:
-    """The same nested mappings and lists with credentials masked in every text."""
+    """A copy of nested mappings and lists with credentials masked in every string."""
     if isinstance(value, str):
         return mask_credentials(value)
     if isinstance(value, dict):
@@ -197,8 +197,12 @@ def _quiet() -> Iterator[None]:
     environment = {**_ENVIRONMENT, **os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
     before = {key: os.environ.get(key) for key in _ENVIRONMENT}
     root, numbers = logging.getLogger(), random.getstate()
-    levels = {"mlflow": environment["MLFLOW_LOGGING_LEVEL"].upper(), "alembic": "WARNING", "root": root.level}
-    earlier = {name: logging.getLogger(name).level for name in levels}
+    levels: dict[str, int | str] = {
+        "mlflow": environment["MLFLOW_LOGGING_LEVEL"].upper(),
+        "alembic": "WARNING",
+        "root": root.level,
+    }
+    earlier: dict[str, int | str] = {name: logging.getLogger(name).level for name in levels}
     handlers = list(root.handlers)
     _set_variables({key: environment[key] for key in _ENVIRONMENT})
     try:
@@ -240,7 +244,7 @@ def _set_variables(values: Mapping[str, str | None]) -> None:
 
 
 def _create_database(database: Path) -> None:
-    """Make the database where there is none, whole or not at all, once: MLflow takes seconds to, and two spoil it."""
+    """Create a missing database atomically, under a lock: it takes seconds, and two processes would corrupt it."""
     if database.exists():
         return
     stores = import_module("mlflow.store.tracking.sqlalchemy_store")
@@ -250,7 +254,7 @@ def _create_database(database: Path) -> None:
             if database.exists():  # another process was faster
                 return
             folder = database.with_name(f".{database.name}.new")
-            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+            shutil.rmtree(folder, ignore_errors=True)  # left by a process that was killed
             folder.mkdir()
             try:
                 stores.SqlAlchemyStore(build_address(folder / database.name), (database.parent / _ARTIFACTS).as_uri())
@@ -262,12 +266,12 @@ def _create_database(database: Path) -> None:
 
 
 def _check_artifacts(experiment: "Experiment", artifacts: Path) -> None:
-    """Refuse an experiment whose stored, absolute folder of artifacts tells that the store was moved or copied."""
+    """Raise `ConfigError` if the stored, absolute artifact folder shows that the store was moved or copied."""
     if not experiment.artifact_location.startswith("file:"):
         return
     stored = Path(url2pathname(urlsplit(experiment.artifact_location).path))
     if stored.parts[-2:] == artifacts.parts[-2:] and stored.resolve() != artifacts.resolve():
         raise ConfigError(
-            f"tracking.experiment: the files of '{experiment.name}' belong to {stored}, so the store has been moved or "
-            f"copied to {artifacts.parents[1]}; put it back, link the old place to the new one, or choose another name"
+            f"tracking.experiment: the files of '{experiment.name}' belong in {stored}, but the store is now in "
+            f"{artifacts.parents[1]}. Move it back, link the old place to the new one, or choose another experiment"
         )

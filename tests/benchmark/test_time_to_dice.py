@@ -47,7 +47,7 @@ def test_one_that_diverges_has_lost():
         racer.advance(5)
     assert racer.curve == [(1.0, 0.3)]
     note = racer.describe(0.9).note
-    assert note == "not reached in 0.0167 minutes: its probabilities were no numbers after 1 steps"
+    assert note == "not reached in 0.0167 minutes: its probabilities became NaN after 1 steps"
 
 
 def test_other_errors_are_raised():

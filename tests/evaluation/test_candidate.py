@@ -139,8 +139,8 @@ def test_what_the_model_is_not_for_is_a_warning(tmp_path: Path) -> None:
     model = write_shapes_model(tmp_path / "a.pt", classes=("heart",), accepts=accepts)
     candidate, found = place(model, EvaluateDataConfig(root=root))
     warnings = candidate.read(found.cases[0]).warnings
-    said = [text for text in warnings if "the model is for" in text]
-    assert said == ["body_part is none that the model is for (HAND)"]
+    said = [text for text in warnings if "the model only accepts" in text]
+    assert said == ["body_part: the model only accepts HAND"]
 
 
 def test_the_reference_of_a_colour_model_is_where_the_target_is_at_least_half_as_bright(tmp_path: Path) -> None:

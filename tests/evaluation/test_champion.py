@@ -76,15 +76,18 @@ def test_the_paired_test_decides(
         (evaluate(BETTER, other="d" * 16), "not compared with version 3"),
         (evaluate(BETTER, digests=["9" * 16, "8" * 16, "7" * 16]), "trained or validated on 2 of the 3 cases"),
         (evaluate(None, digests=["9" * 16]), "trained or validated on 1 of the 1 cases"),
-        (evaluate({"dice_lungs": (-0.1, 0.01), "dice": (-0.1, 0.01)}), "has no heart"),
+        (evaluate({"dice_lungs": (-0.1, 0.01), "dice": (-0.1, 0.01)}), "does not segment heart"),
         (
             evaluate({"dice_lungs": (-0.1, 0.01), "dice": (-0.1, 0.01)}, classes=("lungs",)),
-            "the champion's heart was not tested",
+            "the champion also segments heart, which was not tested",
         ),
-        (evaluate(BETTER | {"dice_heart": (math.nan, math.nan)}), "the champion's heart was not tested"),
+        (
+            evaluate(BETTER | {"dice_heart": (math.nan, math.nan)}),
+            "the champion also segments heart, which was not tested",
+        ),
         (
             evaluate(BETTER, digests=[f"{n}" * 16 for n in range(6)]),
-            "too small to decide: 6 patients, of whom",
+            "too small to decide: 6 patients, the test needs at least 7",
         ),
     ],
 )
@@ -138,20 +141,21 @@ def test_champions_follow_one_another_and_decisions_are_counted(tracking: Tracki
     assert find_champion_address(tracking, "chest", first_run, first) is None
     one = evaluate(None, model=first)
     assert (
-        promote_model(one, first_run, tracking, "chest") == "version 1 of 'chest' is now the champion: there was none"
+        promote_model(one, first_run, tracking, "chest")
+        == "version 1 of 'chest' is now the champion: there was no champion before"
     )
     assert find_champion_address(tracking, "chest", second_run, second) == "models:/chest@champion"
-    assert promote_model(one, first_run, tracking, "chest") == "version 1 of 'chest' is the champion already"
+    assert promote_model(one, first_run, tracking, "chest") == "version 1 of 'chest' is already the champion"
     lost = evaluate(BETTER | {"dice_heart": (0.05, 0.01)}, model=second, other=first, classes=("heart", "lungs"))
     said = promote_model(lost, second_run, tracking, "chest")
     assert said.startswith("version 2 of 'chest' is not the champion: significantly worse than version 1 in heart")
-    assert "cases of this data set have decided once" in said
+    assert "This test set has now decided once" in said
     seen = evaluate(BETTER, model=second, other=first, digests=["9" * 16, "1" * 16])
     assert "trained or validated on 1 of the 2 cases" in promote_model(seen, second_run, tracking, "chest")
     fewer = [f"{n}" * 16 for n in range(1, 9)]  # another case is left out, of the same data set
     won = promote_model(evaluate(BETTER, model=second, other=first, digests=fewer), second_run, tracking, "chest")
     assert won.startswith("version 2 of 'chest' is now the champion: better than version 1 in lungs")
-    assert "have decided 2 times" in won
+    assert "has now decided 2 times" in won
     model = MlflowClient(tracking.uri).get_registered_model("chest")
     assert {alias: str(version) for alias, version in model.aliases.items()} == {"champion": "2"}
     assert {tag.rpartition(".")[0] for tag in model.tags} == {"medseg.decisions." + "7" * 32}
@@ -165,9 +169,9 @@ def test_champions_follow_one_another_and_decisions_are_counted(tracking: Tracki
 def test_what_is_not_registered_is_said_before_and_after(tracking: TrackingConfig, tmp_path: Path) -> None:
     run, model = register(tracking, tmp_path, 0)
     for evaluation, run_id in ((evaluate(None), run), (evaluate(None, model=model), None)):
-        with pytest.raises(ConfigError, match=r"no version of 'chest'; train_xray tracking\.register=chest"):
+        with pytest.raises(ConfigError, match=r"not a version of 'chest'\. .* train_xray tracking\.register=chest"):
             promote_model(evaluation, run_id, tracking, "chest")
-        with pytest.raises(ConfigError, match=r"no version of 'chest'; train_xray tracking\.register=chest"):
+        with pytest.raises(ConfigError, match=r"not a version of 'chest'\. .* train_xray tracking\.register=chest"):
             find_champion_address(tracking, "chest", run_id, evaluation.model)
     with pytest.raises(ConfigError, match="no registered model 'hcest'"):
         promote_model(evaluate(None), run, tracking, "hcest")

@@ -37,9 +37,19 @@ def test_distances_are_compared_in_one_unit() -> None:
 @pytest.mark.parametrize(
     ("subset", "same_files", "compared", "said"),
     [
-        ("unseen", False, "14", ["other pixels under the same name", "trained or validated on them, so they are not"]),
-        ("all", False, "134", ["other pixels under the same name", "trained or validated on them, yet they are"]),
-        ("unseen", True, "124", ["trained or validated on them, so they are not compared (1 case)"]),
+        (
+            "unseen",
+            False,
+            "14",
+            ["other has different pixels under the same case name", "not compared: other was trained or validated on"],
+        ),
+        (
+            "all",
+            False,
+            "134",
+            ["other has different pixels under the same case name", "compared: other was trained or validated on"],
+        ),
+        ("unseen", True, "124", ["not compared: other was trained or validated on these (1 case)"]),
     ],
 )
 def test_pairs_are_of_the_same_pixels(subset: str, same_files: bool, compared: str, said: list[str]) -> None:
@@ -82,4 +92,4 @@ def test_so_few_patients_that_nothing_can_be_significant(patients: int, classes:
     assert (min(comparison.adjusted[f"dice_{c}"] for c in classes) < 0.05) == (needed is None)
     warnings = warn_of_few(comparison)
     assert len(warnings) == (needed is not None)
-    assert all(text.startswith(f"{patients} patients") and f"less than {needed}" in text for text in warnings)
+    assert all(text.startswith(f"{patients} patients") and f"fewer than {needed}" in text for text in warnings)

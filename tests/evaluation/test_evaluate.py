@@ -78,7 +78,7 @@ def test_empty_reference_counts_in_overlap_and_is_missing_in_distances(model: Pa
     missing = {summary.name: summary.missing for summary in evaluation.summaries}
     assert (missing["dice_disc"], missing["hd95_disc"], missing["hd95_box"]) == (0, 1, 0)
     assert evaluation.warnings == [
-        "no surface distances of disc, since one of its masks is empty (1 case)",
+        "no surface distances of disc: its reference or its prediction is empty (1 case)",
         f"masks without foreground (1): case02. {RULES['empty_mask'].remedy}",
     ]
     assert ("empty_mask", ("case02",)) in [(found.code, found.cases) for found in evaluation.findings or ()]
@@ -117,7 +117,7 @@ def test_seen_cases_are_left_out_unless_all_are_asked_for(model: Path, root: Pat
     assert (evaluation.subset, evaluation.left_out) == ("unseen", 3)
     everything = run(other, data.model_copy(update={"subset": "all"}))
     assert (everything.subset, everything.left_out, len(everything.cases)) == ("all", 0, 6)
-    assert "the model was trained or validated on them, yet they count (3 cases)" in everything.warnings
+    assert "scored although the model was trained or validated on these (3 cases)" in everything.warnings
     assert [case.seen for case in everything.cases] == ["training", "", "", "training", "", "validation"]
     names = [case.id for case in found.cases]
     all_seen = write_shapes_model(tmp_path / "c.pt", train_digests=digest(candidate, found, *names))
@@ -145,7 +145,7 @@ def test_results_by_a_column_and_patients_as_numbers(model: Path, root: Path) ->
     assert {value: found[0].count for value, found in evaluation.by["site"].items()} == {"(empty)": 1, "A": 3, "B": 2}
     of_b = [case.scores["dice_box"] for case in evaluation.cases if case.groups["site"] == "B"]
     assert {s.name: s.mean for s in evaluation.by["site"]["B"]}["dice_box"] == pytest.approx(np.mean(of_b))
-    with pytest.raises(ConfigError, match=r"no column sight in .*; there are site"):
+    with pytest.raises(ConfigError, match=r"no column sight in .*; its columns are: site"):
         run(model, data, EvaluationConfig(by=("sight",)))
 
 
@@ -161,7 +161,7 @@ def test_a_placeholder_that_images_share_is_no_patient(shared: str, tmp_path: Pa
     evaluation = run(model, EvaluateDataConfig(root=root))
     assert [case.patient for case in evaluation.cases] == ["p001", "p002", "p003", "p004", "p004"]
     (warning,) = (text for text in evaluation.warnings if "placeholder" in text)
-    assert "each image counts as a patient of its own" in warning
+    assert "each image counts as its own patient" in warning
     assert warning.endswith("(3 cases)")
     assert all(math.isfinite(s.interval.low) for s in evaluation.summaries if s.name == "dice_heart")
 
@@ -183,7 +183,7 @@ def test_the_split_is_a_column_too(model: Path, root: Path) -> None:
         "train": 2,
         "validation": 1,
     }
-    with pytest.raises(ConfigError, match=r"no column patient in .*; there are split"):
+    with pytest.raises(ConfigError, match=r"no column patient in .*; its columns are: split"):
         run(model, data, EvaluationConfig(by=("patient",)))
 
 
@@ -240,7 +240,7 @@ def test_an_earlier_evaluation_is_paired_by_case_and_pixels(model: Path, root: P
     assert evaluation.comparison is not None
     assert evaluation.comparison.cases == 3
     assert evaluation.comparison.differences["dice_box"].difference == pytest.approx(-0.1)
-    assert any("before has other pixels under the same name" in warning for warning in evaluation.warnings)
+    assert any("before has different pixels under the same case name" in warning for warning in evaluation.warnings)
     with pytest.raises(IncomparableError, match="compare: empty has no case in common"):
         evaluate_model(candidate, found, data, QUICK, Earlier("empty", ()))
 
@@ -253,7 +253,7 @@ def test_that_the_other_model_has_seen_cases_which_are_compared_is_said(
     candidate, found = place(model, data)
     other, _ = place(write_shapes_model(tmp_path / "b.pt", train_digests=digest(candidate, found, "case01")), data)
     evaluation = evaluate_model(candidate, found, data, QUICK, other)
-    said = f"{other.digest} was trained or validated on them, yet they are compared (1 case)"
+    said = f"compared: {other.digest} was trained or validated on these (1 case)"
     assert said in evaluation.warnings
 
 
@@ -291,8 +291,7 @@ def test_a_model_compared_with_its_own_table_differs_in_nothing(model: Path, roo
     assert {paired.difference for paired in evaluation.comparison.differences.values()} == {0.0}
     assert evaluation.comparison.moved == []
     assert [text for text in evaluation.warnings if "comparison" in text] == [
-        "6 patients are too few for the comparison: whatever the difference, no p-value over 2 classes is below 0.05 "
-        "with less than 7"
+        "6 patients are too few for the comparison: with fewer than 7, no p-value over 2 classes can fall below 0.05"
     ]
 
 

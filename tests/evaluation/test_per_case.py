@@ -100,4 +100,4 @@ def test_burned_in_names_are_not_shown(chest: tuple[Candidate, ReadCase]) -> Non
     image.meta["burned_in"] = True
     measured = measure(candidate, replace(read, image=image), draw_chest())
     assert measured.show().picture is None
-    assert measured.warnings[-1] == "burned-in annotation: no picture in the report"
+    assert measured.warnings[-1] == "burned-in annotation: no image in the report"

@@ -222,7 +222,7 @@ def test_an_interrupt_ends_it_and_its_run(store, tmp_path):
         (["benchmark.part=[limit]"], "did you mean 'benchmark.parts'"),
         (["benchmark.sizes=[500]"], "multiple of 16"),
         (["preprocess.size=[100,100]"], "multiples of 16"),
-        (["data.color=rgb"], "grey radiographs"),
+        (["data.color=rgb"], "grayscale radiographs"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(arguments, message):

@@ -213,7 +213,7 @@ def test_killed_before_a_fold_is_recorded_and_run_again_equals_unbroken(
     run_id = torch.load(second / "last.pt", weights_only=True)["card"]["run_id"]
     assert run_of(store, run_id).info.status == "RUNNING"
     run_here(*arguments)
-    assert f"finished before: {first}" in shown.readouterr().err
+    assert f"already finished: {first}" in shown.readouterr().err
     assert before == {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
     assert all(same_weights(tmp_path / f"fold{k}" / "best.pt", out / f"fold{k}" / "best.pt") for k in (0, 1))
     summary = read_summary(tmp_path)
@@ -265,16 +265,18 @@ def test_other_data_are_refused(begun: tuple[Path, Path, tuple[str, ...]]) -> No
     data, _, arguments = begun
     picture = np.asarray(Image.open(data.parent / "images" / "case00.png"))
     Image.fromarray(picture[::-1].copy()).save(data.parent / "images" / "case00.png")
-    with pytest.raises(CheckpointError, match=r"fold\d: was trained on other .*train.resume=false begins anew"):
+    with pytest.raises(CheckpointError, match=r"fold\d: was trained on other .* with train.resume=false"):
         run_here(*arguments)
 
 
 def test_other_settings_stop_before_anything_is_moved(begun: tuple[Path, Path, tuple[str, ...]]) -> None:
     _, out, arguments = begun
-    with pytest.raises(ConfigError, match=r"other optim\.name, train\.precision; train\.resume=false begins anew"):
+    with pytest.raises(
+        ConfigError, match=r"different optim\.name, train\.precision\. Start a new one with train\.resume=false"
+    ):
         run_here(*arguments, "optim.name=sgd", "train.precision=fp32")
     (out / "cross_validation.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"damaged.*; train\.resume=false begins anew"):
+    with pytest.raises(ConfigError, match=r"damaged.*\. Start a new one with train\.resume=false"):
         run_here(*arguments)
     assert (out / "fold1" / "best.pt").exists()
     assert not (out / "earlier").exists()
@@ -285,7 +287,9 @@ def test_folds_of_an_earlier_rule_are_not_gone_on_with(begun: tuple[Path, Path, 
     state = json.loads((out / "cross_validation.json").read_text())
     del state["split"]
     (out / "cross_validation.json").write_text(json.dumps(state))
-    with pytest.raises(ConfigError, match=r"blocks of the patients in hash order.*; train\.resume=false begins anew"):
+    with pytest.raises(
+        ConfigError, match=r"blocks of the patients in hash order.*\. Start a new one with train\.resume=false"
+    ):
         run_here(*arguments)
 
 
@@ -295,7 +299,7 @@ def test_begun_anew_where_asked(begun: tuple[Path, Path, tuple[str, ...]], shown
     with pytest.raises(KeyboardInterrupt):
         run_here(*arguments, "optim.name=sgd", "train.resume=false")
     told = shown.readouterr().err
-    assert f"results of an earlier cross-validation are now in {out / 'earlier' / '1'}" in told
+    assert f"moved the results of an earlier cross-validation to {out / 'earlier' / '1'}" in told
     assert (out / "earlier" / "1" / "fold1" / "best.pt").exists()
     assert not (out / "fold1").exists()
 
@@ -336,7 +340,7 @@ def test_a_copy_of_what_a_fold_was_trained_on_is_told_as_seen(begun: tuple[Path,
     measured = measure_folds(build_folds(found, config), found, config.data, find_hardware("cpu"))
     assert [case.result.case for case in measured if case.result.seen] == [copy]
     pooled = sum_up(measured, found.classes, EvaluationConfig(shown=0), model="m", data="d", subset="unseen")
-    assert "the model was trained or validated on them, yet they count (1 case)" in pooled.warnings
+    assert "scored although the model was trained or validated on these (1 case)" in pooled.warnings
 
 
 def test_copies_in_different_folds_are_found_before_anything_is_trained(tmp_path: Path) -> None:
@@ -366,5 +370,5 @@ def test_help_says_that_budgets_are_those_of_a_fold(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         parse_args(CrossValidateConfig, ["--help"])
     told = capsys.readouterr().out
-    assert "Budget of each fold in minutes" in told
+    assert "Training budget of each fold in minutes" in told
     assert "split.folds (int" in told

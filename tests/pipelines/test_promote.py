@@ -50,16 +50,16 @@ def test_a_champion_that_has_seen_every_case_stays_and_the_evaluation_is_done(
         promote(tracking, model, data)
         return capsys.readouterr().out
 
-    assert "version 1 of 'shapes' is now the champion: there was none" in read(first)
-    assert "version 1 of 'shapes' is the champion already" in read(first)
+    assert "version 1 of 'shapes' is now the champion: there was no champion before" in read(first)
+    assert "version 1 of 'shapes' is already the champion" in read(first)
     assert download_model_checkpoint("models:/shapes@champion", tracking).read_bytes() == first.read_bytes()
     said = read(third)
     assert "version 3 of 'shapes' is " in said
-    assert "cases of this data set have decided once" in said
+    assert "This test set has now decided once" in said
     client.set_registered_model_alias("shapes", "champion", "2")
     said = read(third)
     assert "version 2, the champion, was trained or validated on 7 of the 7 cases" in said
-    assert "7 cases, 0 left out" in said
+    assert "7 cases, without 0 that" in said
     assert str(client.get_model_version_by_alias("shapes", "champion").version) == "2"
     assert (third.parent / "out" / "report.html").exists()
     evaluations = client.search_runs(["1"], "tags.`medseg.kind` = 'evaluation'")

@@ -56,7 +56,7 @@ def test_a_loss_above_the_limit_leaves_no_model(scene: tuple[Path, Path], tmp_pa
     limits = ("quantize.max_dice_loss=0", "quantize.max_case_loss=0")
     done = quantize(f"model={model}", f"data.root={root}", f"output.dir={tmp_path}", *limits)
     assert done.returncode == 1
-    assert "error: int8 is refused, 4 cases: " in done.stderr
+    assert "error: int8 loses too much on 4 cases: " in done.stderr
     assert not (tmp_path / "int8.pt").exists()
     assert json.loads((tmp_path / "quantization.json").read_text())["cases"] == 4
 

@@ -113,7 +113,7 @@ def test_contours_have_the_colours_of_their_classes(write):
 def test_page_is_for_research_and_for_dark_rooms_and_phones(write):
     path = write(Findings())
     assert RESEARCH_USE in read_page(path).text
-    assert "Nothing was found." in read_page(path).text
+    assert "No problems were found." in read_page(path).text
     for needed in ("prefers-color-scheme: dark", "width=device-width", "max-width: 640px"):
         assert needed in path.read_text()
 
@@ -126,7 +126,7 @@ def test_many_cases_are_listed_not_drawn(write):
     page = read_page(write(findings, names=cases))
     assert len([tag for tag, _ in page.tags if tag == "figure"]) == 11
     assert "289 more" in page.text
-    assert "and 89 in check.json" in page.text
+    assert "and 89 more in check.json" in page.text
 
 
 def test_case_without_a_picture_is_listed(write):

@@ -67,13 +67,13 @@ def test_each_case_stands_in_its_group():
     shown = build_gallery(evaluate(cases, moved))
     assert [(item.place.group, item.place.rank, item.place.moved) for item in shown] == [
         ("worst", 1, True),
-        ("moved most", 13, True),
+        ("changed most", 13, True),
         ("median", 21, False),
         ("best", 40, False),
     ]
 
 
-@pytest.mark.parametrize(("number", "group"), [(1, "moved most"), (2, "worst")])
+@pytest.mark.parametrize(("number", "group"), [(1, "changed most"), (2, "worst")])
 def test_a_case_that_moved_is_of_a_group_where_so_many_are_shown(number: int, group: str):
     cases = [draw_case(f"{place:02d}", place / 20, picture=np.zeros((8, 8), np.uint8)) for place in range(20)]
     moved = Comparison("other", {}, {}, [("01", "dice_a", 0.3, 0.9)])

@@ -188,11 +188,11 @@ def test_what_cannot_be_compared_is_judged_by_nothing(evaluation, tmp_path):
     known = Paired(0.001, -0.001, 0.002, 0.4)
     comparison = Comparison("f" * 16, {"dice_lungs": known, "dice_heart": nothing}, {"dice_lungs": 0.8}, ())
     text = write(replace(evaluation, comparison=comparison), tmp_path)
-    assert text.count("not shown to differ") == 1
+    assert text.count("no significant difference") == 1
 
 
 def test_cases_that_moved_lead_to_their_pictures(text, evaluation):
-    moves = text[text.index("Cases that moved most") : text.index('<section id="ctr"')]
+    moves = text[text.index("Cases that changed most") : text.index('<section id="ctr"')]
     pictured = {case.case for case in evaluation.cases if case.picture is not None}
     moved = [case for case, *_ in evaluation.comparison.moved]
     assert pictured & set(moved)

@@ -260,7 +260,7 @@ def test_a_deleted_experiment_is_named(tracking: TrackingConfig) -> None:
         pass
     client = MlflowClient(tracking.uri)
     client.delete_experiment(client.get_run(run.id).info.experiment_id)
-    with pytest.raises(ConfigError, match=r"'medseg' lies in MLflow's trash"), start_run(tracking, parameters={}):
+    with pytest.raises(ConfigError, match=r"'medseg' is in MLflow's trash"), start_run(tracking, parameters={}):
         pass
     with start_run(make(tracking, experiment="other"), parameters={}):
         pass
@@ -271,7 +271,10 @@ def test_a_moved_store_is_named(tracking: TrackingConfig, tmp_path: Path) -> Non
         pass
     (tmp_path / "mlruns").rename(tmp_path / "moved")
     moved = make(tracking, uri=f"sqlite:///{tmp_path}/moved/mlflow.db")
-    with pytest.raises(ConfigError, match=r"moved or copied") as caught, start_run(moved, parameters={}):
+    with (
+        pytest.raises(ConfigError, match=r"the store is now in .*moved\. Move it back") as caught,
+        start_run(moved, parameters={}),
+    ):
         pass
     assert str(tmp_path / "mlruns") in str(caught.value)
 
@@ -279,8 +282,8 @@ def test_a_moved_store_is_named(tracking: TrackingConfig, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
-        ("./mlruns", "no MLflow store"),
-        ("file:///tmp/mlruns", "no MLflow store"),
+        ("./mlruns", "is not an MLflow store"),
+        ("file:///tmp/mlruns", "is not an MLflow store"),
         ("sqlite://", "names no file"),
         ("http://joe:hunter2@127.0.0.1:9", r"http://\*\*\*@127.0.0.1:9: no MLflow server answers"),
     ],
