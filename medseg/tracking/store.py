@@ -195,7 +195,7 @@ def _quiet() -> Iterator[None]:
     changes itself: the root logger (when it imports PyTorch's part) and Python's random numbers (for names of runs).
     """
     environment = {**_ENVIRONMENT, **os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    before = {key: os.environ.get(key) for key in _ENVIRONMENT}
+    before = dict(os.environ)
     root, numbers = logging.getLogger(), random.getstate()
     levels: dict[str, int | str] = {
         "mlflow": environment["MLFLOW_LOGGING_LEVEL"].upper(),
@@ -211,7 +211,8 @@ def _quiet() -> Iterator[None]:
     finally:
         _set_levels(earlier)
         root.handlers[:] = handlers
-        _set_variables(before)
+        new = {key for key in os.environ if key.startswith(("MLFLOW_", "_MLFLOW_"))} - before.keys()
+        _set_variables({key: before.get(key) for key in new | _ENVIRONMENT.keys()})
         random.setstate(numbers)
 
 
