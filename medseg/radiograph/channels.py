@@ -35,14 +35,14 @@ def merge_channels(pixels: NDArray[Any], tolerance: int, color: str, warnings: l
         if color == "refuse":
             raise RadiographError(
                 f"is a color image: its channels differ by up to {greatest} of {top}. Convert the image to grey",
-                "colour",
+                "color",
             )
         far = float((spread > top * _NEAR).mean())
         if far > 1 - _MOST:
             raise RadiographError(
                 f"is a color image: in {far:.1%} of its pixels the channels differ by more than {top * _NEAR:.0f} "
                 f"of {top}. Convert the image to grey, or train on RGB images with data.color=rgb",
-                "colour",
+                "color",
             )
         warnings.append(f"a nearly grey image was taken as grey; its channels differ by up to {greatest} of {top}")
     return np.asarray(np.maximum(lower, np.minimum(upper, blue)))

@@ -45,7 +45,7 @@ def test_color_image_is_refused_and_told_how_to_go_on(tmp_path, share, by):
     text = rf"a\.png: is a color image: in {share:.1%} of its pixels .* 16 of 255\. Convert .*data\.color=rgb"
     with pytest.raises(RadiographError, match=text) as error:
         read_radiograph(tmp_path / "a.png")
-    assert error.value.code == "colour"
+    assert error.value.code == "color"
 
 
 @pytest.mark.parametrize("color", ["grey", "refuse"])

@@ -32,7 +32,7 @@ def read_color(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> NDAr
     if form.samples != 3 or form.photometric not in _TRUE_COLOR:
         raise RadiographError(
             f"is a color image of an unsupported kind (SamplesPerPixel {form.samples}); a grey image is needed",
-            "colour",
+            "color",
         )
     return decode_color(dataset, form, warnings)
 
@@ -40,7 +40,7 @@ def read_color(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> NDAr
 def _look_up(dataset: Dataset, form: PixelFormat, indices: NDArray[np.integer[Any]]) -> NDArray[Any]:
     """Indices through the palette; those beyond its ends take its first and last entry (PS3.3 C.7.6.3.1.5)."""
     if _SEGMENTED in dataset:  # a few bytes of which may stand for gigabytes
-        raise RadiographError("is a color image with a segmented palette, which is not supported", "colour")
+        raise RadiographError("is a color image with a segmented palette, which is not supported", "color")
     tables = [_read_table(dataset, form, color) for color in _CHANNELS]
     places = ((indices.astype(np.int64) - first).clip(0, len(entries) - 1) for first, entries in tables)
     return np.stack([entries[place] for place, (_, entries) in zip(places, tables, strict=True)], axis=2)
@@ -56,4 +56,4 @@ def _read_table(dataset: Dataset, form: PixelFormat, color: str) -> tuple[int, N
         cell = "u1" if len(data[0]) < 2 * count else f"{order}u2"
         if len(data[0]) >= count:
             return int(descriptor[1]), np.frombuffer(data[0], cell, count).astype(cell[-2:])
-    raise RadiographError(f"is in PALETTE COLOR without a usable {color}PaletteColorLookupTable", "colour")
+    raise RadiographError(f"is in PALETTE COLOR without a usable {color}PaletteColorLookupTable", "color")

@@ -183,7 +183,7 @@ def _check_intent(dataset: Dataset, allowed: Collection[str]) -> None:
 
 def _check_grey(form: PixelFormat) -> None:
     if is_color(form):
-        raise RadiographError(f"is a color image (SamplesPerPixel {form.samples}); a grey image is needed", "colour")
+        raise RadiographError(f"is a color image (SamplesPerPixel {form.samples}); a grey image is needed", "color")
     if form.photometric not in _GREY:
         raise RadiographError("PhotometricInterpretation is unknown; MONOCHROME1 or MONOCHROME2 is needed")
 

@@ -229,7 +229,7 @@ def test_patient_of_a_file_that_is_not_dicom(tmp_path):
 
 
 def test_unknown_photometric_interpretation_is_damage_not_colour(tmp_path):
-    for value, code in (("MONOCHROME3", "damaged"), ("PALETTE COLOR", "colour")):
+    for value, code in (("MONOCHROME3", "damaged"), ("PALETTE COLOR", "color")):
         with pytest.raises(RadiographError, match=r"PhotometricInterpretation is|PALETTE COLOR") as error:
             read_radiograph(write_dicom(tmp_path / "a.dcm", PhotometricInterpretation=value))
         assert error.value.code == code
