@@ -47,7 +47,7 @@ def check_splits(
 ) -> None:
     """Note classes without foreground in any training mask, and near-identical images; `splits` is case -> split."""
     drawn = [survey for survey in surveys if survey.masks]
-    shown = [[bool(outline.any()) for outline in survey.outlines] for survey in drawn]  # as the network sees them
+    shown = [[bool(outline.any()) for outline in survey.outlines] for survey in drawn]  # at the network size
     training = [splits[survey.id] == "train" for survey in drawn]
     check_classes([survey.id for survey in drawn], training, classes, shown, findings)
     names, prints = [survey.id for survey in surveys], [survey.fingerprint for survey in surveys]

@@ -21,7 +21,7 @@ TURNS: dict[str, Turn] = {
     "turned by 180 degrees": lambda array: array[..., ::-1, ::-1],
     "transposed": lambda array: array.swapaxes(-1, -2),
     "transposed and turned by 180 degrees": lambda array: array.swapaxes(-1, -2)[..., ::-1, ::-1],
-    "turned by 90 degrees anticlockwise": lambda array: np.rot90(array, 1, (-2, -1)),
+    "turned by 90 degrees counterclockwise": lambda array: np.rot90(array, 1, (-2, -1)),
     "turned by 90 degrees clockwise": lambda array: np.rot90(array, -1, (-2, -1)),
 }
 """The eight orientations of an image `(..., rows, columns)`."""

@@ -88,5 +88,5 @@ def _unpack_runs(data: bytes, shape: tuple[int, int], bits: int) -> NDArray[np.u
             at += size + size % 2
     else:
         if (row, column) < (rows - 1, columns):
-            raise RadiographError("is cut short within its compressed pixels")
+            raise RadiographError("is cut short inside its compressed pixels")
     return np.frombuffer(indices, np.uint8).reshape(shape)

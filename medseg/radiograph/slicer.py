@@ -22,7 +22,7 @@ _OFFSET, _PARAMETERS = "segmentation_referenceimageextentoffset", "segmentation_
 _REFERENCE = re.compile(r"Reference image geometry\|([^|&]*)", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 _EXPORT = "Export the segmentation with the geometry of its image"
-_OBLIQUE, _UNEVEN = 1e-3, 0.1  # a rounded cosine, and a tenth of a pixel
+_OBLIQUE, _UNEVEN = 1e-3, 0.1  # tolerances: rounding of a cosine, and a tenth of a pixel
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ BROKEN_BYTES: tuple[type[Exception], ...] = (
 )
 """Exceptions that the format libraries raise for damaged files."""
 
-_CAUSES = {RecursionError: "nested too deep", struct.error: "struct.error", zlib.error: "zlib.error"}
+_CAUSES = {RecursionError: "nested too deeply", struct.error: "struct.error", zlib.error: "zlib.error"}
 """Clearer texts for some exception names."""
 
 
