@@ -109,7 +109,7 @@ def test_copy_has_a_plain_name_and_is_alone(tmp_path):
     ("error", "reason", "code"),
     [
         (MemoryError(), "needs more memory than is available", "memory"),
-        (RecursionError(), "is damaged (nested too deep)", "damaged"),
+        (RecursionError(), "is damaged (nested too deeply)", "damaged"),
         (ValueError("a value"), "is damaged (ValueError)", "damaged"),
         (zlib.error("a value"), "is damaged (zlib.error)", "damaged"),
     ],
