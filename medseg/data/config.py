@@ -150,7 +150,7 @@ class SplitConfig(Section):
 
     fractions: tuple[Fraction, Fraction, Fraction] = (0.7, 0.15, 0.15)
     """Shares of the patients in training, validation and test. Patients are ordered by a hash of seed and patient, then
-    cut into blocks. Each added patient moves about one other patient at each border."""
+    cut into blocks. An added patient moves about one other patient across each border."""
 
     seed: NonNegativeInt | None = None
     """Seed of the hash. null: the seed of the run."""
