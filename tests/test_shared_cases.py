@@ -91,7 +91,7 @@ def exif_orientation(folder: Path) -> None:
 def faint_tint(folder: Path) -> None:
     for path in (folder / name for name in ("arrow.jpg", "by_one.png", "tint6.jpg")):
         radiograph, channels = read_radiograph(path), draw(path).astype(float)
-        assert any("taken as grey" in warning for warning in radiograph.warnings)
+        assert any("read as grayscale" in warning for warning in radiograph.warnings)
         agree = np.ptp(channels, axis=2) <= 16
         assert agree.mean() >= 0.98
         assert (np.abs(radiograph.pixels - channels.mean(axis=2)) <= 16)[agree].all()

@@ -1,1 +1,1 @@
-"""What `check_data` looks at, and every command that reads a data set."""
+"""Data set checks, used by `check_data` and by every command that reads a data set."""

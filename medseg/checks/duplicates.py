@@ -1,4 +1,4 @@
-"""Near-identical pictures: what a picture is recognised by, and the pairs that match."""
+"""Detection of near-identical images: fingerprints, and pairs of matching fingerprints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,35 +11,35 @@ from scipy import ndimage
 
 from medseg.data.findings import Findings
 
-# Measured on JSRT, Montgomery and 400 phantoms. A picture saved again (JPEG 85, half the size and JPEG 50, 0.7 of the
-# size, another brightness, gamma 0.7 or 1.4): up to 4 of the 64 bits differ and detail correlates by at least 0.87, or
-# up to 12 bits and 0.96. Pictures of different patients: all chests look alike, so only 4 bits may differ, but detail
-# correlates by at most 0.64; between phantoms by 0.86 where 8 bits differ.
+# Measured on JSRT, Montgomery and 400 phantoms. Same image saved again (JPEG 85, half the size and JPEG 50, 0.7 of the
+# size, another brightness, gamma 0.7 or 1.4): up to 4 of the 64 bits differ with a detail correlation of at least 0.87,
+# or up to 12 bits with at least 0.96. Images of different patients: as few as 4 bits differ, since all chests look
+# alike, but the correlation is at most 0.64. Between phantoms it reaches 0.86, with 8 different bits.
 _ALIKE = 0.82
 _BIT = 0.01
-"""What a differing bit takes from the correlation of the detail before it is compared with `_ALIKE`."""
+"""Reduction of the detail correlation per different bit, before the comparison with `_ALIKE`."""
 _BLOCK = 512
 
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """What a picture is recognised by, in whatever coat and at whatever size."""
+    """Features that identify an image, independent of its file format and size."""
 
     signs: NDArray[np.float32]
     """The 64 bits of a perceptual hash, as 1 and -1."""
     detail: NDArray[np.float16]
-    """Its fine detail at 128 x 128 as a vector of length 1, or 0 where it is flat."""
+    """Fine detail at 128 x 128 as a vector of norm 1; all 0 if the image is flat."""
 
 
 def take_fingerprint(image: NDArray[np.float32]) -> Fingerprint:
-    """The fingerprint of a picture `(rows, columns)` in [0, 1]."""
+    """Return the fingerprint of an image `(rows, columns)` in [0, 1]."""
     return Fingerprint(_hash_picture(image), _detail(image))
 
 
 def find_copies(fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
-    """The index pairs, lesser first, of near-identical pictures.
+    """Return the index pairs of near-identical images, smaller index first.
 
-    A perceptual hash tells little, since all chests look alike; the correlation of the fine detail tells more.
+    The perceptual hash alone is weak, since all chests look alike; the correlation of the fine detail decides.
     """
     if not fingerprints:
         return []
@@ -60,7 +60,7 @@ def find_copies(fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
 def check_copies(
     names: Sequence[str], splits: Sequence[str], fingerprints: Sequence[Fingerprint], allowed: bool, findings: Findings
 ) -> None:
-    """Note near-identical pictures: within a split, and across splits, which is an error unless `allowed`."""
+    """Note near-identical images within a split, and across splits, which is an error unless `allowed`."""
     for i, j in find_copies(fingerprints):
         pair = f"{names[i]} ({splits[i]}) and {names[j]} ({splits[j]})"
         code = "copies" if splits[i] == splits[j] else "copies_across_splits"
@@ -74,10 +74,10 @@ def _hash_picture(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _detail(image: NDArray[np.float32]) -> NDArray[np.float16]:
-    """What a blur takes away from a picture at 128 x 128, as a vector of length 1 (0 where the picture is flat).
+    """Return the difference of an image and its blurred version at 128 x 128, as a vector of norm 1 (0 if flat).
 
-    Cut at two standard deviations, so that a marker or an edge does not decide: the product of two such vectors is the
-    correlation of ribs and vessels.
+    Values are clipped at two standard deviations, so that markers and edges do not dominate: the product of two such
+    vectors is the correlation of ribs and vessels.
     """
     picture = np.asarray(Image.fromarray(image.astype(np.float32)).resize((128, 128), Image.Resampling.BOX))
     detail = picture - ndimage.gaussian_filter(picture, sigma=3)

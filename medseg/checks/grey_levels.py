@@ -1,4 +1,4 @@
-"""What the grey levels of a picture tell of its way here: lost bits, stretched contrast, values cut off or run over."""
+"""Traces of earlier processing in the gray levels of an image: lost bits, stretched contrast, clipping, wraparound."""
 
 from dataclasses import dataclass
 
@@ -10,31 +10,31 @@ from medseg.data.preprocess import find_field
 
 _SAMPLES = 1_000_000
 _LEVELS = 1 << 16
-"""More levels than this are those of a picture in fractions, which has no gaps to look for."""
+"""More levels than this occur only in images with fractional values, where gaps have no meaning."""
 _EXPECTED = 20
-"""Pixels that the neighbours of a level lead to expect in it; then it is empty by chance once in 10^8 (Poisson)."""
+"""Least expected pixels of a level, from its neighbors; an empty level then has a chance of 2 in 10^9 (Poisson)."""
 
 
 @dataclass(frozen=True)
 class GreyLevels:
-    """The grey levels of one picture, padding apart."""
+    """Gray levels of one image, without padding."""
 
     count: int
-    """Distinct values."""
+    """Number of distinct values."""
     bits: int
-    """Bits that would hold its range in its smallest steps, at most 16."""
+    """Number of bits needed for the range in the smallest step, at most 16."""
     gaps: float
-    """Share of the levels between the 1st and the 99th percentile that no pixel has, though their neighbours do."""
+    """Share of empty levels with well-filled neighbors, between the 1st and 99th percentile."""
     jumps: float
-    """Share of neighbours in a row that lie more than three quarters of the range apart."""
+    """Share of neighbors in a row that differ by more than three quarters of the range."""
     darkest: float
-    """Share of pixels, inside flat borders, that have the least value."""
+    """Share of pixels with the least value, inside flat borders."""
     brightest: float
-    """Share of pixels, inside flat borders, that have the greatest value."""
+    """Share of pixels with the greatest value, inside flat borders."""
 
 
 def measure_grey_levels(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None) -> GreyLevels:
-    """The grey levels of a picture `(rows, columns)`, from a million of its pixels where it has more."""
+    """Measure the gray levels of an image `(rows, columns)`; large images are sampled at about a million pixels."""
     step = max(1, int(np.sqrt(pixels.size / _SAMPLES)))
     valid = np.ones_like(pixels, np.bool_) if padding is None else ~padding
     sampled, shown = pixels[::step, ::step], valid[::step, ::step]
@@ -59,7 +59,7 @@ def measure_grey_levels(pixels: NDArray[np.float32], padding: NDArray[np.bool_] 
 
 
 def _find_step(values: NDArray[np.float32]) -> float:
-    """The step that all differences of whole numbers are multiples of; of fractions the smallest difference."""
+    """Return the greatest common divisor of the differences of whole numbers; for fractions the least difference."""
     differences = np.diff(values.astype(np.float64))
     if (differences == np.rint(differences)).all():
         return float(np.gcd.reduce(differences.astype(np.int64)))
@@ -67,7 +67,7 @@ def _find_step(values: NDArray[np.float32]) -> float:
 
 
 def _find_gaps(places: NDArray[np.int64], counts: NDArray[np.intp]) -> float:
-    """The share of empty ones among the well-populated levels of a histogram given by its occupied places."""
+    """Return the share of empty levels among the well-filled regions of the histogram with these levels and counts."""
     histogram = np.zeros(int(places[-1]) + 1)
     histogram[places] = counts
     total = np.cumsum(histogram) / histogram.sum()

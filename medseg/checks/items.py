@@ -1,4 +1,4 @@
-"""A look at a case that MONAI's transforms have loaded."""
+"""Survey of a case that was loaded by MONAI transforms."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from medseg.data.transforms import as_radiograph
 
 
 def summarize_item(item: Mapping[str, Any], image: Tensor, masks: Tensor | None, classes: Sequence[str]) -> CaseSurvey:
-    """What the checks of a data set need of a loaded item; see `summarize_case`. Without `masks` it has a target."""
+    """Summarize a loaded item for the checks (see `summarize_case`). An item without `masks` has an RGB target."""
     files, notes = item.get("mask_files", {}), item.get("mask_warnings", ())
     fitted = torch.zeros(0, *image.shape[-2:]) if masks is None else masks
     shown = () if masks is None else classes

@@ -1,4 +1,4 @@
-"""What the levels of mask files say over a whole set: two levels, blurred or not, or a label map that lacks names."""
+"""Checks of the levels of all mask files: two levels, two levels with blur, or a label map without class names."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,25 +8,25 @@ from medseg.data.levels import Levels
 from medseg.radiograph.channels import Color
 
 _SMALL = {False: 64, True: 16}
-"""Whole numbers that span less than this are labels, in files that may and may not be lossy: a JPEG of two levels so
-near would be noise."""
+"""Whole numbers with a smaller range than this are labels; by whether the file is lossy. In a JPEG, two levels so close
+together would be lost in noise."""
 _LABELS = 32
-"""Values below are labels rather than codings of black and white."""
+"""Smaller values are labels rather than codes for black and white."""
 _NAMED = 16
-"""More values are numbered objects, of which nobody wants a class each."""
+"""More values than this are numbered objects, not classes."""
 _LISTED = 12
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 _IGNORED = {-1, 255}
-"""What many programs write where nobody has judged."""
+"""Values that many programs write for pixels without a reference."""
 _LOSSLESS = "Lossy compression changes label values. Export the masks as PNG, NIfTI or NRRD."
-_TWO_LEVELS = "Save all masks of a class with the same two grey levels."
+_TWO_LEVELS = "Save all masks of a class with the same two gray levels."
 
 FileLevels = tuple[str, str, Levels]
-"""Case, class, and the levels of its file."""
+"""Case, class, and levels of the mask file."""
 
 
 def check_levels(masks: Iterable[FileLevels], classes: Sequence[str], findings: Findings) -> None:
-    """Note files whose values mean no class, or more than there are names for, once for the whole set."""
+    """Note mask files whose values belong to no class, or that have more values than class names."""
     files = list(
         {(levels.path, "" if levels.known else label): (case, label, levels) for case, label, levels in masks}.values()
     )
@@ -37,7 +37,7 @@ def check_levels(masks: Iterable[FileLevels], classes: Sequence[str], findings: 
 
 
 def _check_declared(files: Sequence[FileLevels], classes: Sequence[str], findings: Findings) -> None:
-    """Note values of no class, with their counts over the set."""
+    """Note values that belong to no class, with their counts over the data set."""
     strange = [
         (case, label, levels)
         for case, label, levels in files
@@ -46,7 +46,7 @@ def _check_declared(files: Sequence[FileLevels], classes: Sequence[str], finding
     if not strange:
         return
     known = sorted({value for _, _, levels in files if levels.known != "nonzero" for value in levels.known})
-    text = f"{_list_values(files)}; classes have only {', '.join(map(str, known))}"
+    text = f"{_list_values(files)}; the values of the classes are {', '.join(map(str, known))}"
     unknown = [value for value in _labels_of(strange) if value not in known]
     remedy = _LOSSLESS if any(levels.lossy for _, _, levels in strange) else None
     if remedy is None and known == list(range(1, len(classes) + 1)) and 0 < len(unknown) <= _NAMED:
@@ -58,7 +58,7 @@ def _check_declared(files: Sequence[FileLevels], classes: Sequence[str], finding
 
 
 def _check_colors(files: Sequence[FileLevels], findings: Findings) -> None:
-    """Note files whose palettes were sorted by a program: a color has another value than in most, or black has one."""
+    """Note files with a reordered palette: a color has another value than in most files, or black is not background."""
     having: dict[Color, Counter[int]] = {}
     for _, _, levels in files:
         for value, color in levels.colors.items():
@@ -69,20 +69,20 @@ def _check_colors(files: Sequence[FileLevels], findings: Findings) -> None:
             usual = having[color].most_common(1)[0][0]
             if value == usual and (color != _BLACK or background in (_BLACK, _WHITE)):
                 continue
-            other = f"in most masks it is {usual}" if value != usual else f"and {background} is the background"
-            what = "label maps with palettes in an order of their own"
-            remedy = "Save the masks as grey label values, or all with one palette in the order of the classes."
-            text = f"{levels.path}: the color {color} is the value {value}, {other}"
+            other = f"in most masks {usual}" if value != usual else f"and the background is {background}"
+            what = "label maps whose palettes have another order"
+            remedy = "Save the masks as gray label values, or all with one palette in the order of the classes."
+            text = f"{levels.path}: the color {color} has the value {value}, {other}"
             findings.add("label_values", case, text, what=what, remedy=remedy)
 
 
 def _check_class(label: str, files: Sequence[FileLevels], classes: Sequence[str], findings: Findings) -> None:
-    """Judge the files that are wholly one class, whose values nobody has declared."""
+    """Check the files of one class whose values are not declared."""
     several = [found for found in files if found[2].total > 2]
     few = [levels for _, _, levels in files if levels.total <= 2]
     if _is_map([levels for _, _, levels in several]) or _is_ambiguous(few):
         remedy = _suggest_for_class(label, [levels for _, _, levels in files], classes)
-        what, text = f"masks of the class {label} that hold several values", _list_values(files)
+        what, text = f"masks of the class {label} with several values", _list_values(files)
         for case, _, _ in several or files:
             findings.add("label_values", case, text, what=what, remedy=remedy)
         return
@@ -93,18 +93,18 @@ def _check_class(label: str, files: Sequence[FileLevels], classes: Sequence[str]
     for case, _, levels in files:
         shown = ", ".join(f"{value:g}" for value in dict.fromkeys((*levels.values[:2], levels.values[-1])))
         if levels.total > 2 and not levels.values[0] <= half < levels.values[-1]:
-            text = f"{label}: {levels.values[0]:g} to {levels.values[-1]:g}, where others have {low:g} to {high:g}"
-            what = "masks whose range of grey levels differs from that of the other masks"
+            text = f"{label}: {levels.values[0]:g} to {levels.values[-1]:g}; other masks have {low:g} to {high:g}"
+            what = "masks whose range of gray levels differs from the other masks"
             findings.add("mask_levels", case, text, what=what, severity="error", remedy=_TWO_LEVELS)
         elif levels.total > 2:
             findings.add("mask_levels", case, f"{label}: {shown}, ...")
         elif levels.total == 2 and levels.values != common[0][0]:
             usual = ", ".join(f"{value:g}" for value in common[0][0])
-            findings.add("mask_values", case, f"{label}: {shown}, where most have {usual}")
+            findings.add("mask_values", case, f"{label}: {shown}; most masks have {usual}")
 
 
 def _is_map(several: Sequence[Levels]) -> bool:
-    """Whether files of more than two levels are label maps, not two levels with blurred borders."""
+    """Return whether files with more than two levels are label maps, not two levels with blurred borders."""
     return any(
         levels.mapped
         or (levels.values[-1] - levels.values[0] < _SMALL[levels.lossy] and all(v.is_integer() for v in levels.values))
@@ -113,7 +113,7 @@ def _is_map(several: Sequence[Levels]) -> bool:
 
 
 def _is_ambiguous(few: Sequence[Levels]) -> bool:
-    """Whether files of one or two levels mean different things: {0, 1} and {0, 2}, but not {0, 1} and {0, 255}."""
+    """Return whether files with one or two levels disagree: {0, 1} and {0, 2} do, {0, 1} and {0, 255} do not."""
     pairs = {levels.values for levels in few if levels.total == 2}
     singles = {levels.values[0] for levels in few if levels.total == 1} - {0}
     if singles & {low for low, _ in pairs}:
@@ -124,11 +124,11 @@ def _is_ambiguous(few: Sequence[Levels]) -> bool:
 
 
 def _suggest_for_class(label: str, files: Sequence[Levels], classes: Sequence[str]) -> str:
-    """How to go on with files whose values may be several classes."""
+    """Return the remedy for files whose values may be several classes."""
     values = _labels_of(("", label, levels) for levels in files)
     if any(levels.lossy and levels.total > 2 for levels in files):
         return _LOSSLESS
-    whole = f"{_quote(f'data.label_values={{{label}: nonzero}}')} if every value but 0 is {label}"
+    whole = f"{_quote(f'data.label_values={{{label}: nonzero}}')} if every value except 0 is {label}"
     if not 0 < len(values) <= _NAMED:
         return f"Set {whole}."
     given = () if classes == ("foreground",) else (label,)
@@ -138,7 +138,7 @@ def _suggest_for_class(label: str, files: Sequence[Levels], classes: Sequence[st
 
 
 def _suggest(names: Mapping[int, str], *, by_order: bool) -> str:
-    """The settings that name each value; by its place in data.classes, too, where that can be."""
+    """Return settings that name each value; also data.classes if the values are the places in it."""
     mapping = ", ".join(f"{name}: [{value}]" for value, name in sorted(names.items()))
     settings = [_quote(f"data.label_values={{{mapping}}}")]
     if by_order and sorted(names) == list(range(1, len(names) + 1)):
@@ -147,25 +147,25 @@ def _suggest(names: Mapping[int, str], *, by_order: bool) -> str:
 
 
 def _suggest_ignored(values: Sequence[int]) -> str:
-    """The setting by which one of `values` counts for nothing, where it is one that programs write for that."""
+    """Return the setting that ignores one of `values`, if programs often write this value for ignored pixels."""
     found = [value for value in values if value in _IGNORED and all(0 < v < _LABELS for v in values if v != value)]
-    return "".join(f", or data.ignore_value={value} if {value} counts for nothing" for value in found)
+    return "".join(f", or data.ignore_value={value} to ignore these pixels" for value in found)
 
 
 def _quote(setting: str) -> str:
-    """A setting as a shell takes it."""
+    """Quote a setting for a shell."""
     return f"'{setting}'"
 
 
 def _labels_of(files: Iterable[FileLevels]) -> list[int]:
-    """The whole numbers but 0 in files, negative ones last."""
+    """Return the whole numbers in files except 0, negative numbers last."""
     values = {value for _, _, levels in files for value in levels.values}
     whole = (int(value) for value in values if value and value.is_integer())
     return sorted(whole, key=lambda value: (value < 0, value))
 
 
 def _list_values(files: Sequence[FileLevels]) -> str:
-    """Each value with the pixels and the files that have it."""
+    """List each value with its numbers of pixels and files."""
     pixels, having = Counter[float](), Counter[float]()
     for _, _, levels in files:
         pixels.update(dict(zip(levels.values, levels.counts, strict=True)))

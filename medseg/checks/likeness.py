@@ -1,4 +1,4 @@
-"""Images and masks that look inverted or turned against the rest of their set, or against each other."""
+"""Checks for images and masks that look inverted or turned, compared with the data set or with each other."""
 
 import re
 from collections.abc import Sequence
@@ -13,26 +13,26 @@ from medseg.checks.turns import TURNS, find_opposed, find_turned, is_opposed
 from medseg.data.findings import Findings
 
 _AIR = re.compile(r"lungs?|(left|right)[_-]?lung|lung[_-]?(left|right)", re.IGNORECASE)
-"""Classes known to be darker than what is around them, where bright is dense."""
+"""Classes that are darker than their surroundings if bright is dense."""
 _FOLLOWS = 0.3
-"""A contour that agrees with its image less than this share of what is usual in the set does not follow it."""
+"""Least agreement of a contour with its image, as a share of the usual agreement in the data set."""
 _BETTER = 0.25
-"""By how much more of that a turned contour must agree before the turn is named."""
+"""Least gain in that share before a turn of the mask is reported."""
 _EDGES = 0.2
-"""Usual agreement, over all classes, below which contours follow no edges in this set (1: only typical edges)."""
+"""Least usual agreement, summed over all classes, for contours that follow image edges (1: only typical edges)."""
 _CLEAR = 2.0
-"""How many times as well contours must follow bright insides as dark ones, each under the best turn, or the reverse."""
+"""Least ratio between the agreement with bright insides and with dark insides (or the reverse), under the best turn."""
 _UNDECIDED = 0.1
-"""Share of cases whose contours follow nothing, however turned, above which nothing is said."""
+"""Largest share of cases whose contours follow no edges under any turn; with more, nothing is reported."""
 _FEWEST = 8
 _CODES = {"mirrored": "mirrored", "upside down": "upside_down", "turned by 180 degrees": "upside_down"}
-"""Turn -> end of the code; any other is `transposed`."""
+"""Turn -> end of the code; other turns are `transposed`."""
 _RARE, _CHANCE = 0.2, 0.05
-"""Share of cases that lie another way, image and mask alike, and sign test of it, above which that is usual."""
+"""Limits of the share, and of its sign test, of cases with image and mask turned alike; above them this is normal."""
 
 
 def check_likeness(surveys: Sequence[CaseSurvey], classes: Sequence[str], findings: Findings) -> None:
-    """Note what looks inverted, turned or out of place. Where a set is too mixed or symmetric to tell, nothing."""
+    """Note cases that look inverted, turned or misplaced; nothing if the data set is too mixed or symmetric."""
     if not surveys:
         return
     agreement = np.array([[_agreement(survey, label) for label in classes] for survey in surveys])
@@ -46,13 +46,13 @@ def check_likeness(surveys: Sequence[CaseSurvey], classes: Sequence[str], findin
     agreement[inverted] *= -1
     usual = _usual_agreement(agreement)
     fit = _measure_fit(agreement, usual)
-    exchanged = (fit[:, 0] < -_FOLLOWS) & (cosines <= 0)  # its contours say what the picture as a whole leaves open
+    exchanged = (fit[:, 0] < -_FOLLOWS) & (cosines <= 0)  # the contours decide where the whole image does not
     fit[exchanged] *= -1
     inverted |= exchanged
     if any(_AIR.fullmatch(label) and value > _EDGES for label, value in zip(classes, usual, strict=True)):
-        inverted = ~inverted  # lungs are brighter than what is around them: it is the majority that is inverted
+        inverted = ~inverted  # lungs are brighter than their surroundings: the majority is inverted
     for index in np.flatnonzero(inverted).tolist():
-        findings.add("image_inverted", surveys[index].id, "fits the others better with dark and bright exchanged")
+        findings.add("image_inverted", surveys[index].id, "fits the other images better with dark and bright exchanged")
     outlines = np.array([survey.outlines for survey in surveys]) * ~unusable[:, None, None, None]
     _note_turned("mask", surveys, outlines, fit, findings)
     _note_turned("image", surveys, _crop_pictures(surveys, inverted, outlines), fit, findings)
@@ -60,7 +60,7 @@ def check_likeness(surveys: Sequence[CaseSurvey], classes: Sequence[str], findin
 
 
 def compare_pictures(surveys: Sequence[CaseSurvey]) -> NDArray[np.float64]:
-    """How well each picture fits the average of the others, as a cosine; 0 where nobody can tell."""
+    """Return the cosine of each image with the average of the others; all 0 if the data set gives no answer."""
     pictures = np.array([survey.thumbnail - survey.thumbnail.mean() for survey in surveys])
     cosines = find_opposed(pictures)
     return np.zeros(len(surveys)) if cosines is None else cosines
@@ -71,9 +71,9 @@ def _agreement(survey: CaseSurvey, label: str) -> NDArray[np.float64]:
 
 
 def _usual_agreement(agreement: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For each class its median over the cases `(case, class, turn)`, each under the turn that fits it best.
+    """Return the median agreement of each class over the cases `(case, class, turn)`, each under its best turn.
 
-    0 where few cases have the class, or where it is neither bright inside in most of them nor dark.
+    It is 0 if few cases have the class, or if the class is neither clearly bright nor clearly dark inside.
     """
     signs = np.array([_find_sign(agreement[:, index]) for index in range(agreement.shape[1])])
     best = (agreement * signs[:, None]).sum(axis=1).argmax(axis=1)
@@ -84,7 +84,7 @@ def _usual_agreement(agreement: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _find_sign(agreement: NDArray[np.float64]) -> float:
-    """Whether a class is bright inside, 1, or dark, -1, by its cases `(case, turn)`; 0 where they do not tell."""
+    """Return 1 if a class is bright inside, -1 if it is dark, by its cases `(case, turn)`; 0 if undecided."""
     drawn = agreement[agreement.any(axis=1)]
     if len(drawn) < _FEWEST:
         return 0.0
@@ -93,9 +93,9 @@ def _find_sign(agreement: NDArray[np.float64]) -> float:
 
 
 def _measure_fit(agreement: NDArray[np.float64], usual: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How well each case's contours `(case, class, turn)` follow its image, 1 being usual, `(case, turn)`.
+    """Return how well the contours of each case follow its image, `(case, turn)`; 1 is the usual agreement.
 
-    NaN where a case has no contour, and everywhere where nobody can tell.
+    NaN for a case without a contour, and for all cases if the data set gives no answer.
     """
     weights = np.where(agreement.any(axis=2), np.abs(usual), 0.0).sum(axis=1)
     along = (agreement * np.sign(usual)[:, None]).sum(axis=1)
@@ -111,11 +111,11 @@ def _measure_fit(agreement: NDArray[np.float64], usual: NDArray[np.float64]) -> 
 def _crop_pictures(
     surveys: Sequence[CaseSurvey], inverted: NDArray[np.bool_], outlines: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """The pictures within the box of their masks, `(case, 1, n, n)`, alike in brightness and contrast."""
+    """Return the images inside the box of their masks, `(case, 1, n, n)`, with equal brightness and contrast."""
     pictures = np.array([survey.inside - survey.inside.mean() for survey in surveys])
     pictures /= np.maximum(pictures.std(axis=(1, 2), keepdims=True), 1e-6)
     pictures[inverted] *= -1
-    pictures[~outlines.any(axis=(1, 2, 3))] = 0  # without a mask nobody knows where in the picture to look
+    pictures[~outlines.any(axis=(1, 2, 3))] = 0  # without a mask the box is unknown
     return pictures[:, None]
 
 
@@ -126,23 +126,23 @@ def _note_turned(
     fit: NDArray[np.float64],
     findings: Findings,
 ) -> None:
-    """Note what lies another way: where image and mask disagree as well, and where few do among many that do not.
+    """Note turned images or masks: if image and mask disagree, or if only few among many cases are turned.
 
-    Where both lie so in more cases, or in one of a handful, it is how such pictures are: left and right hips, or
-    something symmetric that is tilted.
+    If image and mask are turned alike in more cases, or in one of a few cases, this is normal: left and right hips, or
+    a tilted symmetric object.
     """
     turns = find_turned(pictures)
-    disagree = fit.max(axis=1) > fit[:, 0] + _BETTER  # not so where NaN
+    disagree = fit.max(axis=1) > fit[:, 0] + _BETTER  # False for NaN
     alike = sum(turn is not None for turn, apart in zip(turns, disagree, strict=True) if not apart)
     shown = int(pictures.any(axis=(1, 2, 3)).sum())
     rare = alike <= _RARE * shown and 2 * bdtr(alike, shown, 0.5) < _CHANCE
     for survey, turn, apart, follows in zip(surveys, turns, disagree, fit[:, 0] >= _FOLLOWS, strict=True):
         if turn is not None and (apart or rare):
-            text = f"looks {turn} against the {'masks of the ' if kind == 'mask' else ''}others"
+            text = f"looks {turn} compared with the other {'masks' if kind == 'mask' else 'images'}"
             if apart:
-                text += "; image and mask do not lie alike"
+                text += "; image and mask have different orientations"
             elif follows:
-                text += "; image and mask lie alike"
+                text += "; image and mask have the same orientation"
             findings.add(f"{kind}_{_CODES.get(turn, 'transposed')}", survey.id, text)
 
 
@@ -152,19 +152,19 @@ def _check_contours(surveys: Sequence[CaseSurvey], fit: NDArray[np.float64], fin
         best = int(fits.argmax())
         better = fits[best] > fits[0] + _BETTER
         if better or fits[0] < _FOLLOWS:
-            turned = f" ({fits[best]:.0%} if {names[best]})" if better else ""
+            turned = f" ({fits[best]:.0%} with the mask {names[best]})" if better else ""
             turned = " (as if dark and bright were exchanged)" if fits[0] < -_FOLLOWS else turned
-            text = f"contours follow the edges of the image {fits[0]:.0%} as well as usual{turned}"
+            text = f"contours follow the image edges at {fits[0]:.0%} of the usual agreement{turned}"
             findings.add("mask_off_image", survey.id, text)
 
 
 def _check_kinds(surveys: Sequence[CaseSurvey], cosines: NDArray[np.float64], findings: Findings) -> None:
-    """Pictures that resemble the average of the others far less than they do: another view, another body part."""
+    """Note images that resemble the average image much less than the others do: another view or body part."""
     likeness = np.abs(cosines)
-    scores = score_robustly(np.arctanh(likeness.clip(0, 0.999)).tolist(), 0.05)  # Fisher's z is about normal
+    scores = score_robustly(np.arctanh(likeness.clip(0, 0.999)).tolist(), 0.05)  # Fisher's z is roughly normal
     for survey, cosine, score in zip(surveys, likeness.tolist(), scores.tolist(), strict=True):
         if score < -FAR:
             usual = float(np.median(likeness))
             findings.add(
-                "outlier_image", survey.id, f"resembles the average of the others {cosine:.2f}, usually {usual:.2f}"
+                "outlier_image", survey.id, f"similarity to the average image {cosine:.2f}; usual: {usual:.2f}"
             )

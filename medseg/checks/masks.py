@@ -1,4 +1,4 @@
-"""What is wrong with masks as files: their levels, their size, nothing or everything in them."""
+"""Checks of masks: levels, size, empty or full masks."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -8,11 +8,11 @@ from medseg.checks.survey import CaseSurvey
 from medseg.data.findings import Findings
 
 _BORDER = 0.5
-"""Organs may leave the picture; what covers more than half of its border is rather what is around them."""
+"""A mask that covers more than this share of the image border is probably background, even if organs reach the edge."""
 
 
 def check_masks(surveys: Sequence[CaseSurvey], classes: Sequence[str], findings: Findings) -> None:
-    """Note what is wrong with masks, by themselves and against the others of their class."""
+    """Note faults of single masks, and differences from the other masks of their class."""
     for label in classes:
         having = [(survey, survey.masks[label]) for survey in surveys if label in survey.masks]
         border = median([mask.border for _, mask in having] or [0.0])
@@ -22,11 +22,11 @@ def check_masks(surveys: Sequence[CaseSurvey], classes: Sequence[str], findings:
             elif mask.area == 1:
                 findings.add("full_mask", survey.id, label)
             elif mask.border > _BORDER and mask.border > 2 * border:
-                text = f"{label}: covers {mask.border:.0%} of the picture's border, usually {border:.0%}"
+                text = f"{label}: covers {mask.border:.0%} of the image border; usual: {border:.0%}"
                 findings.add("mask_inverted", survey.id, text)
             if mask.shape != survey.shape:
                 rows, columns = survey.shape
-                text = f"{label}: {mask.shape[0]} x {mask.shape[1]} pixels, the image {rows} x {columns}"
+                text = f"{label}: {mask.shape[0]} x {mask.shape[1]} pixels, but the image has {rows} x {columns}"
                 findings.add("mask_resolution", survey.id, text)
     levels = ((s.id, label, mask.levels) for s in surveys for label, mask in s.masks.items() if mask.levels)
     check_levels(levels, classes, findings)

@@ -1,4 +1,4 @@
-"""What lies far from the rest of its set."""
+"""Masks that differ strongly from the other masks of their class."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,34 +10,34 @@ from medseg.checks.survey import CaseSurvey, MaskSurvey
 from medseg.data.findings import Findings
 
 FAR = 4.0
-"""Robust standard deviations; a normal distribution has one in 16 000 values so far out."""
+"""Limit in robust standard deviations; in a normal distribution one in 16 000 values lies further out."""
 _FEWEST = 8
 
 
 @dataclass(frozen=True)
 class _Feature:
-    """Something of a mask that a set has a usual value of."""
+    """A number that describes a mask and that has a usual value in a data set."""
 
     code: str
     name: str
     measure: Callable[[MaskSurvey], float]
-    """A share, in [0, 1]."""
+    """Measurement of a mask, a share in [0, 1]."""
     scale: Callable[[float], float]
-    """To where it is about normally distributed."""
+    """Transformation to a scale on which the values are about normally distributed."""
     least: float
-    """What counts as one standard deviation where a set varies less."""
+    """Least standard deviation to assume."""
 
 
 _FEATURES = (
     _Feature("outlier_area", "area", lambda mask: mask.area, lambda area: float(np.log(area)), 0.05),
     _Feature("outlier_position", "distance from the top", lambda mask: mask.centre[0], float, 0.01),
     _Feature("outlier_position", "distance from the left", lambda mask: mask.centre[1], float, 0.01),
-    _Feature("outlier_intensity", "mean grey value", lambda mask: mask.intensity, float, 0.02),
+    _Feature("outlier_intensity", "mean gray value", lambda mask: mask.intensity, float, 0.02),
 )
 
 
 def check_outliers(surveys: Sequence[CaseSurvey], classes: Sequence[str], findings: Findings) -> None:
-    """Note the masks of unusual area or place, and those over unusual grey values, class by class."""
+    """Note the masks of each class with unusual area, position or gray values."""
     for label in classes:
         having = [(survey.id, survey.masks[label]) for survey in surveys if label in survey.masks]
         drawn = [(name, mask) for name, mask in having if 0 < mask.area < 1]
@@ -46,15 +46,15 @@ def check_outliers(surveys: Sequence[CaseSurvey], classes: Sequence[str], findin
             scores = score_robustly([feature.scale(value) for value in values], feature.least)
             for (name, _), value, score in zip(drawn, values, scores.tolist(), strict=True):
                 if abs(score) > FAR:
-                    usual = f"usually {np.median(values):.1%}, {abs(score):.1f} robust standard deviations away"
-                    findings.add(feature.code, name, f"{label}: {feature.name} {value:.1%}, {usual}")
+                    usual = f"usual: {np.median(values):.1%} ({abs(score):.1f} robust standard deviations away)"
+                    findings.add(feature.code, name, f"{label}: {feature.name} {value:.1%}; {usual}")
 
 
 def score_robustly(values: Sequence[float], least: float) -> NDArray[np.float64]:
-    """How many robust standard deviations each value lies from the median; 0 for all where there are fewer than 8.
+    """Return the distance of each value from the median in robust standard deviations; all 0 for fewer than 8 values.
 
-    The robust standard deviation is 1.4826 times the median absolute deviation (Iglewicz and Hoaglin, 1993), or
-    `least` where that is more.
+    The robust standard deviation is 1.4826 times the median absolute deviation (Iglewicz and Hoaglin, 1993), but at
+    least `least`.
     """
     array = np.asarray(values, np.float64)
     if len(array) < _FEWEST:

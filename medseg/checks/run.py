@@ -1,4 +1,4 @@
-"""All checks of a data set: before a case is read, one look at each, and after."""
+"""All checks of a data set: before reading, while reading each case once, and over the whole set."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ from medseg.data.splits import Splits, draw_splits
 def check_cases(
     found: CaseSet, data: DataSetConfig, split: SplitConfig, preprocess: PreprocessConfig, findings: Findings
 ) -> tuple[list[CaseSurvey], dict[str, str]]:
-    """Look at every case once and note what is wrong with it, or with the set; the surveys, and each case's split."""
+    """Read every case once and note all faults; return the surveys and the split of each case."""
     splits = {case.id: name for case, name in zip(found.cases, draw_splits(found, split, findings), strict=True)}
     classes = () if data.color == "rgb" else found.classes
     surveys = survey_cases(found.cases, classes, data, preprocess, findings)
@@ -32,7 +32,7 @@ def check_cases(
 def check_training(
     surveys: Sequence[CaseSurvey], splits: Splits, data: DataSetConfig, split: SplitConfig, findings: Findings
 ) -> None:
-    """Note what is wrong with the cases that a network is about to be trained on."""
+    """Note the faults of the cases of a training run."""
     classes = () if data.color == "rgb" else splits.classes
     check_splits(surveys, classes, splits.names(), split.allow_duplicates, findings)
     check_set(surveys, classes, findings)
@@ -45,9 +45,9 @@ def check_splits(
     allow_duplicates: bool,
     findings: Findings,
 ) -> None:
-    """Note classes that no training mask shows, and near-identical images; `splits` has each case's."""
+    """Note classes without foreground in any training mask, and near-identical images; `splits` is case -> split."""
     drawn = [survey for survey in surveys if survey.masks]
-    shown = [[bool(outline.any()) for outline in survey.outlines] for survey in drawn]  # as the network sees them
+    shown = [[bool(outline.any()) for outline in survey.outlines] for survey in drawn]  # at the network size
     training = [splits[survey.id] == "train" for survey in drawn]
     check_classes([survey.id for survey in drawn], training, classes, shown, findings)
     names, prints = [survey.id for survey in surveys], [survey.fingerprint for survey in surveys]
@@ -55,7 +55,7 @@ def check_splits(
 
 
 def check_set(surveys: Sequence[CaseSurvey], classes: Sequence[str], findings: Findings) -> None:
-    """Note all that is wrong with images and masks, by themselves and against the others of their set."""
+    """Note all faults of single images and masks, and their differences from the rest of the data set."""
     _check_missing(surveys, classes, findings)
     check_pictures(surveys, findings)
     check_masks(surveys, classes, findings)
@@ -64,9 +64,9 @@ def check_set(surveys: Sequence[CaseSurvey], classes: Sequence[str], findings: F
 
 
 def _check_missing(surveys: Sequence[CaseSurvey], classes: Sequence[str], findings: Findings) -> None:
-    """Warn of cases that lack a class, as `data.missing=ignore` allows; else that is an error of its own."""
+    """Note a warning for cases that lack a class if `data.missing=ignore`; else they already have an error."""
     told = findings.cases("class_missing") | findings.cases("segment_names")
-    remedy = "There the class counts neither in the loss nor in any metric. Add the masks, empty ones if it is absent."
+    remedy = "Loss and metrics of these images exclude the class. Add the masks (empty masks if the class is absent)."
     for survey in surveys:
         lacking = [label for label in classes if label not in survey.masks]
         if lacking and survey.id not in told:
@@ -75,7 +75,7 @@ def _check_missing(surveys: Sequence[CaseSurvey], classes: Sequence[str], findin
 
 
 def describe_set(found: CaseSet, surveys: Sequence[CaseSurvey], splits: Mapping[str, str]) -> dict[str, Any]:
-    """Counts of a data set, by what its images are; nothing of a patient."""
+    """Return counts of a data set by properties of its images; contains no patient data."""
     return {
         "cases": len(found.cases),
         "read": len(surveys),
@@ -91,5 +91,5 @@ def describe_set(found: CaseSet, surveys: Sequence[CaseSurvey], splits: Mapping[
 
 
 def _count(values: Iterable[str]) -> dict[str, int]:
-    """The ten commonest values and how many have them."""
+    """Return the ten most common values with their counts."""
     return dict(Counter(values).most_common(10))

@@ -1,4 +1,4 @@
-"""One look at every case: numbers and small pictures that all checks work on, no pixels."""
+"""Survey of every case: the numbers and small images that the checks need; full-size pixels are not kept."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,33 +28,33 @@ from medseg.radiograph.read import read_radiograph
 
 _SMALL, _CONTOUR = (32, 32), (128, 128)
 _CLIPPED = 512
-"""Rows and columns looked at for what is clipped within a mask."""
+"""Rows and columns sampled to measure clipping inside a mask."""
 
 
 @dataclass(frozen=True, eq=False)
 class MaskSurvey:
-    """What is kept of the mask of one class."""
+    """Summary of the mask of one class."""
 
     shape: tuple[int, int]
     levels: Levels | None
-    """Of the file that holds it; None where that names its segments."""
+    """Levels of the mask file; None if the file names its segments."""
     area: float
-    """Share of the picture; 0 is an empty mask, 1 a full one."""
+    """Share of the image area; 0 is an empty mask, 1 a full mask."""
     border: float
-    """Share of the picture's outermost rows and columns that it covers."""
+    """Share of the outermost rows and columns that the mask covers."""
     centre: tuple[float, float]
-    """`(row, column)` of its centre of mass as shares of the picture; (0, 0) where it is empty."""
+    """Center of mass `(row, column)` as shares of the image size; (0, 0) for an empty mask."""
     intensity: float
-    """Mean of the scaled picture inside; 0 where it is empty."""
+    """Mean of the scaled image inside the mask; 0 for an empty mask."""
     clipped: float
-    """Share of its pixels in which the picture has its least or its greatest value, whichever is more."""
+    """Share of mask pixels at the least or at the greatest value of the image, whichever is more."""
     agreement: NDArray[np.float64]
-    """How its contour follows the picture's edges, for each of `TURNS`."""
+    """Agreement of the contour with the image edges, for each of `TURNS`; see `measure_agreement`."""
 
 
 @dataclass(frozen=True, eq=False)
 class CaseSurvey:
-    """What is kept of a case, some 60 KB; nothing of the patient, no pixels but those of small pictures."""
+    """Summary of a case, about 60 KB; contains no patient data, and pixels of small images only."""
 
     id: str
     kind: str
@@ -69,20 +69,20 @@ class CaseSurvey:
     levels: GreyLevels
     fingerprint: Fingerprint = field(repr=False)
     thumbnail: NDArray[np.float32] = field(repr=False)
-    """The scaled picture at 32 x 32."""
+    """Scaled image at 32 x 32."""
     inside: NDArray[np.float32] = field(repr=False)
-    """The scaled picture within the box around all masks, at 32 x 32: where the patient stood no longer matters."""
+    """Scaled image inside the box around all masks, at 32 x 32; independent of the position of the patient."""
     outlines: NDArray[np.float32] = field(repr=False)
-    """The masks `(class, 32, 32)` within that box; 0 where a class is absent."""
+    """Masks `(class, 32, 32)` inside that box; 0 for a missing class."""
     masks: Mapping[str, MaskSurvey]
     preview: Preview | None = field(repr=False)
-    """None where text is burnt in, which may be a name."""
+    """None if the image has burned-in text, which may be a name."""
 
 
 def survey_cases(
     cases: Sequence[Case], classes: Sequence[str], data: DataSetConfig, preprocess: PreprocessConfig, findings: Findings
 ) -> list[CaseSurvey]:
-    """Look at every case once, several side by side; those that cannot be used are left out and noted."""
+    """Read every case once, several in parallel; cases that cannot be used are noted and left out."""
     missing = findings.cases("missing_file")
     present = [case for case in cases if case.id not in missing]
 
@@ -93,7 +93,7 @@ def survey_cases(
             return error
 
     surveys = []
-    results = tqdm(map_in_threads(look, present), "cases", len(present), disable=None)  # silent but on a terminal
+    results = tqdm(map_in_threads(look, present), "cases", len(present), disable=None)  # shown on a terminal only
     for case, result in zip(present, results, strict=True):
         if isinstance(result, RadiographError):
             findings.add_error(case.id, result)
@@ -103,7 +103,7 @@ def survey_cases(
 
 
 def survey_case(case: Case, classes: Sequence[str], data: DataSetConfig, preprocess: PreprocessConfig) -> CaseSurvey:
-    """Read a case's image and masks, or its target, and keep what the checks need. Raises `RadiographError`."""
+    """Read the image and the masks or target of a case and summarize them. Raises `RadiographError`."""
     notes: list[str] = []
     radiograph, read = _read(case, data, notes)
     fitted = torch.zeros((len(classes), *preprocess.size), dtype=torch.bool)
@@ -122,10 +122,10 @@ def summarize_case(
     fitted: Tensor,
     classes: Sequence[str],
 ) -> CaseSurvey:
-    """What the checks need of a case in memory.
+    """Summarize a case in memory for the checks.
 
-    `notes` are the warnings of its masks; `image`, float32 `(channel, *size)`, is the network's input, and `fitted`,
-    `(class, *size)` of 0 and 1, its masks at that size.
+    `notes` are the warnings of the masks. `image`, float32 `(channel, *size)`, is the network input. `fitted`,
+    `(class, *size)` of 0 and 1, are the masks at that size.
     """
     grey = radiograph.pixels.mean(axis=2) if radiograph.pixels.ndim == 3 else radiograph.pixels
     view, shown = image.mean(dim=0).numpy(), fitted.numpy().astype(np.bool_)
@@ -151,7 +151,7 @@ def summarize_case(
 
 
 def _read(case: Case, data: DataSetConfig, notes: list[str]) -> tuple[Radiograph, dict[str, ReadMask]]:
-    """The files of a case, whose sizes fit; warnings of the masks go into `notes`."""
+    """Read the files of a case and check that their sizes fit; warnings of the masks are added to `notes`."""
     radiograph = read_radiograph(case.image, **data.reading)
     if case.target:
         target = read_radiograph(case.target, **data.reading)
@@ -181,7 +181,7 @@ def _survey_mask(
 
 
 def _find_clipped(mask: NDArray[np.bool_], grey: NDArray[np.float32]) -> float:
-    """The share of a mask's pixels with the least or the greatest value of the picture, which may have another size."""
+    """Return the share of mask pixels at the least or the greatest image value; image and mask may differ in size."""
     places = [(np.arange(_CLIPPED) + 0.5) / _CLIPPED] * 2
     sampled = [
         array[np.ix_(*((at * size).astype(int) for at, size in zip(places, array.shape, strict=True)))]
@@ -192,7 +192,7 @@ def _find_clipped(mask: NDArray[np.bool_], grey: NDArray[np.float32]) -> float:
 
 
 def _find_box(masks: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The rows and columns of the box around all masks `(class, rows, columns)`; everything where they are empty."""
+    """Return the rows and columns of the box around all masks `(class, rows, columns)`; all if the masks are empty."""
     shown = np.logical_or.reduce(masks, axis=0)
     if not shown.any():
         return slice(None), slice(None)

@@ -1,8 +1,8 @@
-"""Pictures and masks that lie another way than the rest of their set, or are inverted.
+"""Detection of images and masks that are turned or inverted compared with the rest of their data set.
 
-What a change (a turn, an inversion) does to a picture shows in one part of it alone: the difference between the picture
-and its changed self. In a picture that has been changed, that part has the opposite sign. So one cosine with the
-average part of the others tells, and where the set is too symmetric, or too mixed, to tell, most cosines are near 0.
+The effect of a change (a turn, an inversion) is the difference between the image and the changed image. In an image
+that has been changed, this difference has the opposite sign. Therefore one cosine with the average difference of the
+other images is enough. If the data set is too symmetric or too mixed, most cosines are near 0 and nothing is reported.
 """
 
 from collections.abc import Callable
@@ -21,26 +21,26 @@ TURNS: dict[str, Turn] = {
     "turned by 180 degrees": lambda array: array[..., ::-1, ::-1],
     "transposed": lambda array: array.swapaxes(-1, -2),
     "transposed and turned by 180 degrees": lambda array: array.swapaxes(-1, -2)[..., ::-1, ::-1],
-    "turned by 90 degrees anticlockwise": lambda array: np.rot90(array, 1, (-2, -1)),
+    "turned by 90 degrees counterclockwise": lambda array: np.rot90(array, 1, (-2, -1)),
     "turned by 90 degrees clockwise": lambda array: np.rot90(array, -1, (-2, -1)),
 }
-"""The eight ways a picture `(..., rows, columns)` can lie."""
+"""The eight orientations of an image `(..., rows, columns)`."""
 
 _FEWEST = 8
-"""Fewer pictures are no set to compare with."""
+"""Least number of images for a comparison."""
 _OPPOSED = 0.3
-"""A cosine this far below 0 is opposed; within it, nothing is said."""
+"""Cosines below minus this value are opposed; cosines of smaller magnitude are undecided."""
 _UNDECIDED = 0.1
-"""A set tells where at most this share of its cosines lie within it."""
+"""Largest share of undecided cosines; with more, the data set gives no result."""
 _EDGE = 1.5
-"""Blur of contours and pictures before their gradients are compared, pixels."""
+"""Blur of contours and images before their gradients are compared, in pixels."""
 
 
 def find_opposed(parts: NDArray[np.float32]) -> NDArray[np.float64] | None:
-    """For each of `parts` `(case, ...)` its cosine with the others' average part; None where the set cannot tell.
+    """Return the cosine of each of `parts` `(case, ...)` with the average of the others, or None if undecided.
 
-    Features are weighted by how steady they are over the set. Signs are aligned by turns with the average, so that a
-    large minority of opposed parts (which would cancel in a plain average) is found as well.
+    Features with less variance have more weight. Signs and average are aligned iteratively, so that a large minority
+    of opposed parts, which would cancel in a plain average, is found too.
     """
     if len(parts) < _FEWEST or not parts.size:
         return None
@@ -71,17 +71,17 @@ def find_opposed(parts: NDArray[np.float32]) -> NDArray[np.float64] | None:
 
 
 def is_opposed(cosines: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which cosines of `find_opposed` are those of pictures that were changed."""
+    """Return which cosines of `find_opposed` belong to changed images."""
     return cosines < -_OPPOSED
 
 
 def find_turned(pictures: NDArray[np.float32]) -> list[str | None]:
-    """How each of `pictures` `(case, channel, n, n)` seems to have been turned; None where it lies as the others do.
+    """Return how each of `pictures` `(case, channel, n, n)` seems to be turned; None if it lies like the others.
 
-    None, too, wherever the set cannot tell: lungs alone hardly show what is left and right.
+    None is also returned if the data set gives no answer: lungs alone hardly show left and right.
     """
     suspect = np.zeros(len(pictures), np.bool_)
-    for name in sorted(list(TURNS)[1:], key=lambda name: name == "mirrored"):  # the faintest difference last
+    for name in sorted(list(TURNS)[1:], key=lambda name: name == "mirrored"):  # the weakest difference last
         rest = np.flatnonzero(~suspect)
         cosines = find_opposed(pictures[rest] - TURNS[name](pictures[rest]))
         if cosines is not None:
@@ -96,10 +96,10 @@ def find_turned(pictures: NDArray[np.float32]) -> list[str | None]:
 
 
 def measure_agreement(view: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How well a contour follows the edges of its picture, for each of `TURNS` of the mask.
+    """Measure how well a contour follows the edges of its image, for each of `TURNS` of the mask.
 
-    The mean over the contour of the picture's gradient across it, in units of the picture's typical gradient: positive
-    where the picture is brighter inside. Both are `(n, n)`; 0 where the mask has no contour.
+    The result is the mean image gradient across the contour, in units of the typical image gradient. It is positive if
+    the image is brighter inside, and 0 if the mask has no contour. Image and mask are `(n, n)`.
     """
     down, right = np.gradient(ndimage.gaussian_filter(view, _EDGE))
     typical = float(np.sqrt((down**2 + right**2).mean()))

@@ -1,1 +1,1 @@
-"""Many files -> batches: cases, splits, preprocessing, cache, augmentation, synthetic phantoms."""
+"""Data sets: cases, splits, preprocessing, cache, augmentation and synthetic phantoms."""

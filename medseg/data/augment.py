@@ -1,4 +1,4 @@
-"""Random changes of a batch, drawn on its device: geometry in one resampling, then intensities."""
+"""Random changes of a batch, computed on its device: geometry in one resampling step, then intensities."""
 
 import math
 
@@ -10,7 +10,7 @@ from medseg.data.config import AugmentConfig
 
 
 class Augment:
-    """Changes images and masks of a batch; the same seed and iteration give the same changes on one device."""
+    """Augmentation of images and targets; the same seed and iteration give the same changes on one device."""
 
     def __init__(self, config: AugmentConfig, seed: int, device: torch.device) -> None:
         self.config = config
@@ -18,10 +18,10 @@ class Augment:
         self.generator = Generator(device=device)
 
     def __call__(self, images: Tensor, targets: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
-        """Images float32 `(batch, channel, rows, columns)` in [0, 1] and targets alike, changed.
+        """Return changed images and targets, both float32 `(batch, channel, rows, columns)`.
 
-        Targets move with their images; masks (uint8) stay 0 or 1, RGB targets (float32) are interpolated.
-        Pictures leave [0, 1] a little rather than be clipped.
+        Input images are in [0, 1]; changed images may lie slightly outside, since they are not clipped. Targets get the
+        same geometry as their images: masks (uint8) stay 0 or 1, RGB targets (float32) are interpolated.
         """
         if self.config.probability == 0:
             return images, targets.float()
@@ -41,17 +41,17 @@ class Augment:
         return self._change_intensities(images), (targets_moved >= 0.5).float()
 
     def _uniform(self, images: Tensor, limit: float, count: int = 1) -> Tensor:
-        """`(batch, count)` numbers in [-limit, limit]."""
+        """Draw `(batch, count)` numbers in [-limit, limit]."""
         drawn = torch.rand(len(images), count, generator=self.generator, device=images.device)
         return (drawn * 2 - 1) * limit
 
     def _chance(self, images: Tensor, probability: float) -> Tensor:
-        """`(batch, 1)` of 0 and 1."""
+        """Draw `(batch, 1)` numbers that are 1 with this probability, else 0."""
         drawn = torch.rand(len(images), 1, generator=self.generator, device=images.device)
         return (drawn < probability).float()
 
     def _draw_grid(self, images: Tensor) -> Tensor:
-        """The sampling grid `(batch, rows, columns, 2)` of random affine and elastic changes."""
+        """Draw the sampling grid `(batch, rows, columns, 2)` of random affine and elastic changes."""
         config, (rows, columns) = self.config, images.shape[-2:]
         changed = self._chance(images, config.probability)
         angle = self._uniform(images, math.radians(config.rotate_degrees)) * changed
@@ -76,9 +76,9 @@ class Augment:
         return grid
 
     def _change_intensities(self, images: Tensor) -> Tensor:
-        """Gamma, contrast, brightness, blur and noise; the result may leave [0, 1] a little.
+        """Change blur, gamma, contrast, brightness and noise; the result may lie slightly outside [0, 1].
 
-        It is not clipped: on a film whose heart and abdomen lie at .9 to 1 that would wipe out the border between them.
+        Clipping would erase the border between heart and abdomen if both lie between 0.9 and 1.
         """
         config = self.config
 
@@ -96,7 +96,7 @@ class Augment:
         return images + column(strength) * noise
 
     def _blur(self, images: Tensor, chosen: Tensor) -> Tensor:
-        """Gaussian blur with one standard deviation a batch, on the pictures that `chosen` names."""
+        """Blur the images for which `chosen` is 1, with one Gaussian standard deviation per batch."""
         if self.config.blur == 0:
             return images
         sigma = torch.rand(1, generator=self.generator, device=images.device) * self.config.blur + 1e-3

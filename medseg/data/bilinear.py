@@ -1,7 +1,7 @@
-"""Bilinear interpolation whose every bit is defined: float32, columns before rows, each product and sum rounded.
+"""Bilinear interpolation with bit-exact results: float32, columns before rows, each product and sum rounded.
 
-Weights are those of `torch.nn.functional.interpolate` with `align_corners=False`, bit for bit. Its values differ by up
-to 2^-22 with the number of threads and the processor, and take ten times as long.
+The weights equal those of `torch.nn.functional.interpolate` with `align_corners=False`, bit for bit. PyTorch's values
+differ by up to 2^-22 with the number of threads and the CPU, and take ten times as long to compute.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 Maps = NDArray[np.float32]
 _Taps = tuple[NDArray[np.intp], NDArray[np.intp], Maps, Maps]
 
-_ROWS = 32  # worked on at a time, so that they stay in a processor's cache
+_ROWS = 32  # at a time, so that they stay in the CPU cache
 
 
 def resize_bilinear(maps: Maps, size: tuple[int, int]) -> Maps:
-    """`(channel, rows, columns)` at `size`, the outermost pixels' values beyond their centres."""
+    """Resize `(channel, rows, columns)` to `size`; beyond the outermost pixel centers the edge values continue."""
     resized = np.empty((len(maps), *size), np.float32)
     rows, columns = (_weigh(*lengths) for lengths in zip(maps.shape[1:], size, strict=True))
     for channel, map in zip(resized, maps, strict=True):
@@ -26,14 +26,15 @@ def resize_bilinear(maps: Maps, size: tuple[int, int]) -> Maps:
 
 
 def cut_bilinear(maps: Maps, size: tuple[int, int], limits: Maps) -> NDArray[np.bool_]:
-    """`resize_bilinear(maps, size) >= limits`, bool `(channel, *size)`, of maps and `limits` `(channel,)` in [0, 1].
+    """Return `resize_bilinear(maps, size) >= limits` as bool `(channel, *size)`, for maps and `limits` in [0, 1].
 
-    Nothing is computed outside the box of what is not less than a limit in `maps`: there no mean of it is.
+    `limits` is `(channel,)`. Only the box around map values at or above the limit is computed: elsewhere every
+    interpolated value is below the limit.
     """
     masks = np.zeros((len(maps), *size), np.bool_)
     rows, columns = (_weigh(*lengths) for lengths in zip(maps.shape[1:], size, strict=True))
     for mask, map, limit in zip(masks, maps, limits, strict=True):
-        shown = map >= limit * np.float32(1 - 2**-20)  # the roundings of a mean come to 2^-22 of it
+        shown = map >= limit * np.float32(1 - 2**-20)  # rounding errors are at most 2^-22 of the value
         if shown.any():
             down, across = _find_reach(shown.any(axis=1), rows), _find_reach(shown.any(axis=0), columns)
             box = mask[down, across]
@@ -43,9 +44,9 @@ def cut_bilinear(maps: Maps, size: tuple[int, int], limits: Maps) -> NDArray[np.
 
 
 def _weigh(length: int, resized: int) -> _Taps:
-    """Which two pixels of `length` each of the `resized` is a mean of, and their weights.
+    """Return the two source pixels (of `length`) of each resized pixel, and their weights.
 
-    The position is rounded to float32 once, as a fused multiplication and addition does.
+    The position is rounded to float32 once, like the result of a fused multiply-add.
     """
     step = np.float64(np.float32(length) / np.float32(resized))
     position = np.maximum((step * (np.arange(resized) + 0.5) - 0.5).astype(np.float32), np.float32(0))
@@ -55,7 +56,7 @@ def _weigh(length: int, resized: int) -> _Taps:
 
 
 def _find_reach(lines: NDArray[np.bool_], taps: _Taps) -> slice:
-    """The resized lines that any of the `lines` that are true, or one between them, contributes to."""
+    """Return the range of resized lines that use any line from the first to the last true entry of `lines`."""
     found = np.flatnonzero(lines)
     first, second = taps[:2]
     return slice(int(np.searchsorted(second, found[0])), int(np.searchsorted(first, found[-1], side="right")))
@@ -67,7 +68,7 @@ def _part(taps: _Taps, part: slice) -> _Taps:
 
 
 def _mix(map: Maps, rows: _Taps, columns: _Taps) -> Iterator[tuple[slice, Maps]]:
-    """The resized rows, some at a time, in memory that the next ones will use again."""
+    """Yield the resized rows in parts; each part reuses the memory of the part before."""
     first, second, weight, share = columns
     wide = np.take(map, first, axis=1)
     wide *= weight

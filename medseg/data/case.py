@@ -1,4 +1,4 @@
-"""The nouns of a data set: a case, where its masks stand, which files count."""
+"""Cases, the sources of their masks, and the rules for file names and file lists."""
 
 import re
 import unicodedata
@@ -11,80 +11,79 @@ from medseg.config import expand_home
 from medseg.radiograph.kind import EXTENSIONS
 
 Values = tuple[int, ...] | Literal["nonzero"]
-"""Values of a label map, or all but 0."""
+"""Values of a label map, or all values except 0."""
 
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-"""What people call a split, in lower case -> the split."""
+"""Accepted name of a split, in lower case -> split."""
 
 _EXTENSIONS = re.compile(f"({'|'.join(map(re.escape, (*EXTENSIONS, '.img', '.seg.nrrd')))})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class MaskSource:
-    """Where one class of one case stands: a file of its own, values of a label map, or a segment of a segmentation."""
+    """Source of one class of one case: a whole file, values of a label map, or a segment of a segmentation."""
 
     path: Path
     values: Values = ()
-    """The values of a label map that are this class; empty where the whole file is one class."""
+    """Label map values of this class; empty if the whole file is one class."""
     known: Values = ()
-    """All values of that label map that mean something, 0 apart; any other is an error."""
+    """All label map values of any class, without 0; any other value is an error."""
     ignored: int | None = None
-    """The value whose pixels count for nothing, such as nnU-Net's label `ignore`."""
+    """Value of pixels that are excluded from loss and metrics, such as nnU-Net's label `ignore`."""
     segment: str | None = None
-    """The name of the segment of a DICOM SEG or of a file of 3D Slicer; None where the file is neither, or a SEG that
-    holds one segment."""
+    """Segment name in a DICOM SEG or 3D Slicer file; None for other files and for a DICOM SEG with one segment."""
     image: Path | None = None
-    """The image that a file of 3D Slicer is placed on; None for any other file."""
+    """Image of a 3D Slicer file, which gives the position of the mask; None for other files."""
     alone: bool = False
-    """The file lies in a folder or column of its class: whatever is drawn in it is this class."""
+    """Whether the file is in a folder or column of its class, so that all its foreground is this class."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One radiograph with what is known of it."""
+    """One radiograph with its masks, patient, split and metadata."""
 
     id: str
     image: Path
     masks: Mapping[str, MaskSource]
-    """By class; a class that is absent is not known for this case."""
+    """Mask sources by class. The reference of a missing class is unknown."""
     patient: str = field(default="", repr=False)
-    """Names the patient within this run's memory alone; never written."""
+    """Patient key; kept in memory only, never written."""
     split: str | None = None
     target: Path | None = None
-    """The RGB picture to be learnt where `data.color=rgb` asks for it."""
+    """RGB image to learn, if `data.color=rgb`."""
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
 class CaseSet:
-    """Cases ordered by id, and the classes in channel order."""
+    """Cases sorted by id, and the classes in channel order."""
 
     cases: tuple[Case, ...]
     classes: tuple[str, ...]
 
 
 def case_id(path: Path) -> str:
-    """The file's name without its extension; a name with dots and no known extension (a DICOM UID) stays whole.
+    """Return the file name without a known extension; other names with dots (a DICOM UID) stay whole.
 
-    In composed Unicode (NFC), so that the decomposed names of a Mac are those that others write.
+    The result is composed Unicode (NFC), so that decomposed file names from macOS match the names in other files.
     """
     return _EXTENSIONS.sub("", unicodedata.normalize("NFC", as_text(path.name)))
 
 
 def as_text(name: object) -> str:
-    """`name` as text that can be printed and stored; what is no UTF-8 in a file name is written as `\\udcXX`."""
+    """Return `name` as text that can be printed and stored; bytes that are not UTF-8 are written as `\\udcXX`."""
     return str(name).encode("utf-8", "backslashreplace").decode()
 
 
 def find_file(folder: Path, name: str) -> Path:
-    """The file that a text names, relative to `folder` or to the home folder (`~`); a path to nothing if there is none.
+    """Return the file with this name, relative to `folder` or to the home folder (`~`). It may not exist.
 
-    Where none is named so to the letter, a backslash may stand for a slash, letters may be composed or decomposed, and
-    the extension may be in capitals or not.
+    If no file has exactly this name, other spellings are tried: slashes for backslashes, composed or decomposed
+    letters, and the extension in lower or upper case.
     """
     name = expand_home(name)
     slashed = name.replace("\\", "/")
@@ -95,12 +94,12 @@ def find_file(folder: Path, name: str) -> Path:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """The visible files of `folder`, ordered by name; not those of its subfolders."""
+    """Return the visible files of `folder`, sorted by name, without the files of its subfolders."""
     return [path for path in _visible(folder) if not path.is_dir()]
 
 
 def list_folders(folder: Path) -> list[Path]:
-    """The visible folders in `folder`, ordered by name."""
+    """Return the visible folders in `folder`, sorted by name."""
     return [path for path in _visible(folder) if path.is_dir()]
 
 

@@ -1,4 +1,4 @@
-"""A data set as cases: one image, its masks, its patient; from a folder, a CSV manifest or a dataset.json."""
+"""Cases (image, masks, patient) of a data set in a folder, a CSV manifest or a dataset.json."""
 
 import re
 from collections import Counter
@@ -24,10 +24,10 @@ _MEANS_NOBODY = re.compile(
 
 
 def find_cases(config: DataSetConfig) -> CaseSet:
-    """All cases of `config.root`, ordered by id.
+    """Return all cases of `config.root`, sorted by id.
 
-    Raises `DataError` with one message that lists every problem: an empty folder, an image without a mask, a mask
-    without an image, an unknown class, two images of one name.
+    Raises `DataError`, whose one message lists all problems: an empty folder, an image without a mask, a mask without
+    an image, an unknown class, two images with one name.
     """
     findings = Findings(config.root)
     found = list_cases(config, findings)
@@ -36,13 +36,13 @@ def find_cases(config: DataSetConfig) -> CaseSet:
 
 
 def list_cases(config: DataSetConfig, findings: Findings) -> CaseSet:
-    """All images of `config.root` as cases, ordered by id, and in `findings` what is wrong with them.
+    """Return all images of `config.root` as cases, sorted by id, and add their faults to `findings`.
 
-    Raises `DataError` where there is no data set at all.
+    Raises `DataError` if there is no data set.
     """
     root = config.root
     if root is None:
-        raise DataError("data.root is not given")
+        raise DataError("data.root is not set. Set it to a folder, a CSV manifest or a dataset.json")
     try:
         cases, classes = _read_layout(root, config, findings)
     except OSError as error:
@@ -58,7 +58,7 @@ def list_cases(config: DataSetConfig, findings: Findings) -> CaseSet:
 
 
 def check_patients(cases: Iterable[Case], findings: Findings) -> None:
-    """Note the cases that share an empty or placeholder DICOM PatientID: it groups nobody."""
+    """Note the cases that share an empty or placeholder DICOM PatientID, which does not identify a patient."""
     members: dict[str, list[Case]] = {}
     for case in cases:
         members.setdefault(case.patient, []).append(case)
@@ -78,23 +78,23 @@ def _read_layout(root: Path, config: DataSetConfig, findings: Findings) -> tuple
         return read_dataset_json(description, config, findings)
     if root.is_file():
         return read_manifest(root, config, findings)
-    raise DataError(f"{as_text(root)}: no images/ folder and no dataset.json in it, and it is no CSV manifest")
+    raise DataError(f"{as_text(root)}: not a CSV manifest, and not a folder with images/ or dataset.json")
 
 
 def _check_names(cases: Sequence[Case], classes: Sequence[str], findings: Findings) -> None:
     for name, count in Counter(classes).items():
         if count > 1:
-            findings.add("class_name", "", name, what="classes named twice")
+            findings.add("class_name", "", name, what="classes that are listed twice")
         if not _CLASS_NAME.fullmatch(name):
-            what = "names that no class may have (letters, digits, _ and -, 32 at most, not ending in _ci95)"
+            what = "invalid class names (use up to 32 letters, digits, _ or -; not ending in _ci95)"
             findings.add("class_name", "", name, what=what)
     for name, count in Counter(case.id for case in cases).items():
         if count > 1:
-            findings.add("layout", name, what="names that several images have")
+            findings.add("layout", name, what="names of several images")
 
 
 def _check_masks(cases: Iterable[Case], classes: Sequence[str], findings: Findings, *, missing: bool) -> None:
-    """Note the images without a mask, and unless these may be `missing` those that lack the mask of a class."""
+    """Note the images without any mask and, unless classes may be `missing`, the images without some class."""
     told = findings.cases("segment_names")
     for case in cases:
         lacking = [name for name in classes if name not in case.masks]
@@ -108,7 +108,7 @@ def _check_masks(cases: Iterable[Case], classes: Sequence[str], findings: Findin
 
 
 def _with_patients(cases: Sequence[Case], missing: Collection[str]) -> Iterable[Case]:
-    """The cases with a patient each: as given, else PatientID with its issuer from DICOM, else the case's id."""
+    """Yield the cases with a patient: the given patient, else the DICOM PatientID and its issuer, else the case id."""
     for case in cases:
         if case.patient:
             yield case
@@ -116,6 +116,6 @@ def _with_patients(cases: Sequence[Case], missing: Collection[str]) -> Iterable[
         try:
             known = None if case.id in missing else read_patient(case.image)
         except RadiographError:
-            known = None  # reading the image will say what is wrong with it
+            known = None  # the error is reported when the image is read
         patient = f"\0{case.id}" if known is None else f"{known[1]}\0{known[0]}"
         yield replace(case, patient=patient)

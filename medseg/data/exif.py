@@ -1,4 +1,4 @@
-"""Images under their masks, which were drawn on the image as its EXIF orientation shows it, or as it is stored."""
+"""The choice between the turned and the stored image, for images with an EXIF orientation, by the size of the masks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,16 +11,16 @@ from medseg.radiograph.raster import find_exif_orientation
 from medseg.radiograph.read import read_radiograph
 
 _FIRST_TRANSPOSED = 5
-"""From this orientation on rows and columns change places."""
+"""First EXIF orientation that exchanges rows and columns."""
 
 
 def lay_under(
     image: Path, radiograph: Radiograph, labels: Sequence[Path], size: Sequence[int], data: DataSetConfig
 ) -> Radiograph:
-    """The `radiograph` that was read from `image`, read again as it is stored if its `labels` were drawn so.
+    """Return the `radiograph` of file `image`; if its `labels` were drawn on the stored image, read it as stored.
 
-    `labels` are the files of its masks, or its target, all of `size` `(rows, columns)`. Raises `RadiographError` where
-    their size does not fit the image.
+    `labels` are the mask files or the target file, all of `size` `(rows, columns)`. Raises `RadiographError` if their
+    size does not fit the image.
     """
     if _are_drawn_as_stored(image, radiograph, labels, size, data):
         radiograph = read_radiograph(image, **{**data.reading, "exif": "ignore"})
@@ -31,10 +31,10 @@ def lay_under(
 def _are_drawn_as_stored(
     image: Path, radiograph: Radiograph, labels: Sequence[Path], size: Sequence[int], data: DataSetConfig
 ) -> bool:
-    """Whether a radiograph that was turned by its EXIF orientation must be turned back to lie under its labels.
+    """Return whether the labels were drawn on the stored image, not on the image turned by its EXIF orientation.
 
-    Labels with an EXIF orientation of their own were turned too; others are told by their size. Raises
-    `RadiographError` where both readings fit and `data.exif` does not decide.
+    Labels with their own EXIF orientation were turned too; for other labels the size decides. Raises `RadiographError`
+    if both images fit and `data.exif` does not decide.
     """
     orientation, turned = radiograph.exif_orientation, radiograph.pixels.shape[:2]
     if orientation is None or data.exif is not None or all(find_exif_orientation(path) for path in labels):
@@ -44,7 +44,7 @@ def _are_drawn_as_stored(
         return False
     if has_one_ratio(turned, size):
         raise RadiographError(
-            f"{image}: has EXIF orientation {orientation}, and its masks of {size[0]} x {size[1]} pixels fit both the "
+            f"{image}: EXIF orientation {orientation}, and masks of {size[0]} x {size[1]} pixels that fit both the "
             "turned and the stored image. Set data.exif=apply or data.exif=ignore",
             "exif",
         )

@@ -1,4 +1,4 @@
-"""What is wrong with a data set, gathered so that one message, one table or one page lists it all."""
+"""Faults of a data set, collected for one message, one table or one page."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,26 +13,26 @@ from medseg.errors import DataError, RadiographError
 _SHOWN = 10
 _NAMED = 3
 _CODES = {"content": "no_content", "shape": "size_mismatch", "labels": "unknown_label", "exif": "exif_unclear"}
-"""Code of a `RadiographError` -> code of a rule; any other is `unreadable`."""
+"""Code of a `RadiographError` -> code of a rule; all other codes become `unreadable`."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of fault and where it was met."""
+    """One kind of fault and the cases that have it."""
 
     code: str
     severity: Severity
     cases: tuple[str, ...]
-    """Ids, ordered; empty where it is about no case."""
+    """Sorted ids; empty if the fault concerns no single case."""
     remedy: str
     what: str
     reasons: Mapping[str, str]
-    """Case, or "" -> what was found there."""
+    """Case id, or "" for no single case -> description of the fault."""
 
 
 @dataclass
 class _Notes:
-    """What was noted under one code and heading: names of files or sentences, and the cases they belong to."""
+    """Notes under one code and heading: file names or sentences, and their cases."""
 
     severity: Severity
     remedy: str
@@ -41,7 +41,7 @@ class _Notes:
 
 
 class Findings:
-    """Faults by the codes of `rules.RULES`."""
+    """Collected faults, by the codes of `rules.RULES`."""
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root
@@ -57,9 +57,9 @@ class Findings:
         severity: Severity | None = None,
         remedy: str | None = None,
     ) -> None:
-        """Note a fault of `case` ("": of none); `name` is the file it is about or a sentence on what was found.
+        """Note a fault of `case` ("" for no single case); `name` is the file name or a sentence that describes it.
 
-        `what`, `severity` and `remedy` stand in for those of the rule.
+        `what`, `severity` and `remedy` replace the values of the rule.
         """
         rule = RULES[code]
         notes = self._notes.setdefault(
@@ -73,15 +73,15 @@ class Findings:
         self.add(_CODES.get(error.code, "unreadable"), case, str(error))
 
     def cases(self, code: str) -> set[str]:
-        """The cases noted under `code` so far."""
+        """Return the cases noted under `code` so far."""
         return {case for (known, _), notes in self._notes.items() if known == code for case in notes.cases if case}
 
     def check(self) -> None:
-        """Raise `DataError` that lists the first 10 names of each error, the count and the remedy, if there is any."""
+        """Raise `DataError` if there are errors; it lists the first 10 names, the count and the remedy of each."""
         fatal = {key: notes for key, notes in self._notes.items() if notes.severity == "error"}
         if fatal:
             where = f"{as_text(self.root)}: " if self.root else ""
-            lines = [f"{where}this data set cannot be used as it stands"]
+            lines = [f"{where}this data set cannot be used because of these errors"]
             for (_, what), notes in fatal.items():
                 names = list(dict.fromkeys(notes.names))
                 more = [f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
@@ -90,7 +90,7 @@ class Findings:
             raise DataError("\n".join(lines))
 
     def describe_warnings(self) -> list[str]:
-        """A line on each warning: what is wrong, in how many cases, the first of them, and the remedy."""
+        """Return one line per warning: the fault, the number of cases, the first cases and the remedy."""
         return [
             f"{finding.what} ({len(finding.cases)}): {_name_some(finding.cases)}. {finding.remedy}"
             for finding in self.listed()
@@ -98,12 +98,12 @@ class Findings:
         ]
 
     def describe_notes(self) -> list[str]:
-        """A line on each remark that readers made, the commonest first, and in how many cases."""
+        """Return one line per remark of a file reader with its number of cases, most frequent first."""
         notes = [note for (code, _), notes in self._notes.items() if code == "reading_note" for note in notes.names]
         return [f"{note} ({count})" for note, count in Counter(notes).most_common(_SHOWN)]
 
     def listed(self) -> list[Finding]:
-        """One finding a code: the gravest first, then in the order of the rules."""
+        """Return one finding per code, most severe first, then in the order of the rules."""
         by_code: dict[str, list[tuple[str, _Notes]]] = {}
         for (code, what), notes in self._notes.items():
             by_code.setdefault(code, []).append((what, notes))
@@ -113,7 +113,7 @@ class Findings:
 
 
 def list_findings(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """The findings as plain values, as `check.json` has them."""
+    """Return the findings as plain values for `check.json`."""
     keys = ("code", "severity", "cases", "remedy")
     return [{key: getattr(finding, key) for key in keys} for finding in findings]
 
@@ -124,7 +124,7 @@ def _name_some(cases: Sequence[str]) -> str:
 
 
 def _merge(code: str, groups: list[tuple[str, _Notes]]) -> Finding:
-    """One finding of all that was noted under `code`."""
+    """Merge all notes under `code` into one finding."""
     rule = RULES[code]
     said: dict[str, dict[str, None]] = {}  # a dictionary as an ordered set
     for what, notes in groups:

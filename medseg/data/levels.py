@@ -1,4 +1,4 @@
-"""The levels of one mask file: small numbers, kept of every case, by which a whole set is judged."""
+"""Levels of one mask file: a small summary per case, used to check the masks of a whole data set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,40 +15,40 @@ from medseg.radiograph.mask import LabelImage
 _KEPT = 256
 _COUNTED = 1 << 16
 _FEW = 32
-"""More levels than these are blur rather than labels, unless areas tell otherwise."""
+"""More levels than this are blur rather than labels, unless they fill areas."""
 _AREA = 0.1
-"""Share of a level's pixels that lie among their like from which it fills areas: a square of 3 x 3 has a ninth."""
+"""A level fills areas if at least this share of its pixels has equal neighbors; in a 3 x 3 square it is a ninth."""
 _END = 1 / 8
-"""Of the range: what is nearer to the least or the greatest level, as the ringing of JPEG is, counts to that."""
+"""Levels within this share of the range from the least or greatest level count as that level (JPEG ringing)."""
 _PEAKS, _MANY = 0.4, 0.1
-"""Share of the pixels between that nothing beside them outshines, and how many that are of the lesser side: borders
-blurred by JPEG, resampling or smoothing have up to a quarter, areas and lines of a label map from a half on."""
+"""In a label map, local maxima exceed these shares of the in-between pixels, and of the smaller of foreground and
+background. Borders blurred by JPEG, resampling or smoothing have up to a quarter, areas and lines at least a half."""
 
 
 @dataclass(frozen=True)
 class Levels:
-    """What a file of values holds; one object for all classes that share the file."""
+    """Levels of a mask file; classes that share the file share one object."""
 
     path: Path
     values: tuple[float, ...]
-    """Least first; of more than 256 the first 255 and the greatest."""
+    """Levels in ascending order; if there are more than 256, the first 255 and the greatest."""
     counts: tuple[int, ...]
-    """Pixels of each of `values`."""
+    """Number of pixels of each level in `values`."""
     total: int
-    """How many levels there are."""
+    """Number of levels in the file."""
     mapped: bool
-    """More than two levels fill areas or lines, as in a label map; two whose borders are blurred do not."""
+    """Whether more than two levels fill areas or lines, as in a label map; blurred borders do not count."""
     lossy: bool
     known: Values
-    """The values that mean something, 0 apart; empty where nobody has declared any."""
+    """Declared values except 0; empty if no values are declared."""
     alone: bool
-    """The file lies in a folder or column of its class."""
+    """Whether the file is in a folder or column of its class."""
     colors: Mapping[int, Color] = field(default_factory=dict)
-    """Those of a palette by label value; empty where the file has none."""
+    """Palette colors by label value; empty if the file has no palette."""
 
 
 def measure_levels(label: LabelImage, path: Path, known: Values, alone: bool) -> Levels:
-    """The levels of `label`, which was read from `path`."""
+    """Return the levels of `label`, which was read from `path`."""
     found, counts = _count(label.values)
     kept = [*range(min(len(found), _KEPT) - 1), len(found) - 1]
     return Levels(
@@ -65,7 +65,7 @@ def measure_levels(label: LabelImage, path: Path, known: Values, alone: bool) ->
 
 
 def _count(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int_]]:
-    """The levels, least first, and how many pixels have each."""
+    """Return the levels in ascending order and the number of pixels of each."""
     low = values.min()
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 4 and int(values.max()) - int(low) < _COUNTED:
         counts = np.bincount((values.astype(np.int64) - int(low)).ravel())  # many times faster than sorting
@@ -75,13 +75,13 @@ def _count(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int_]]:
 
 
 def _is_mapped(values: NDArray[Any], found: NDArray[Any], counts: NDArray[np.int_], lossy: bool) -> bool:
-    """Whether more than two levels, of at least three, fill areas or lines."""
+    """Return whether more than two levels fill areas or lines; `found` has at least three levels."""
     inner = values[1:-1, 1:-1].astype(np.float64)
     if not inner.size:
         return True
     low, high = float(found[0]), float(found[-1])
     margin = (high - low) * _END
-    if not lossy and found[-2] <= low + margin:  # as in 0, 1, 255; blur has levels at both ends
+    if not lossy and found[-2] <= low + margin:  # for example 0, 1, 255; blur has levels near both ends
         return True
     highest, lowest = _of_neighbours(values, np.maximum), _of_neighbours(values, np.minimum)
     filled, filling = np.unique(inner[highest == lowest], return_counts=True)
@@ -89,7 +89,7 @@ def _is_mapped(values: NDArray[Any], found: NDArray[Any], counts: NDArray[np.int
     if not lossy and len(found) <= _FEW and len(solid) > 2:
         return True
     half = (low + high) / 2
-    low = min(solid[solid < half], default=low)  # beyond these is ringing
+    low = min(solid[solid < half], default=low)  # levels beyond these are ringing
     high = max(solid[solid >= half], default=high)
     margin = (high - low) * _END
     if ((solid > low + margin) & (solid < high - margin)).any():
@@ -101,6 +101,6 @@ def _is_mapped(values: NDArray[Any], found: NDArray[Any], counts: NDArray[np.int
 
 
 def _of_neighbours(values: NDArray[Any], choose: Any) -> NDArray[Any]:
-    """The greatest or least of the nine pixels around each inner one."""
+    """Return the greatest or least value in the 3 x 3 pixels around each inner pixel."""
     rows = choose(choose(values[:-2], values[1:-1]), values[2:])
     return np.asarray(choose(choose(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:]))

@@ -1,4 +1,4 @@
-"""Preprocessed cases, held once in memory or on disk, and batches of them in an order that can be resumed."""
+"""Preprocessed cases in memory or on disk, and loaders whose batch order can be resumed."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,16 +23,16 @@ from medseg.radiograph.image import digest_pixels
 T = TypeVar("T")
 _ZEROS = 1 << 24  # bytes written at a time
 Look = Callable[[Mapping[str, Any], Tensor, Tensor | None], T]
-"""What shall be kept of a case, from its loaded item, the network's input and its masks at that size."""
+"""Function that returns the data to keep of a case; takes its item, the network input and the masks at that size."""
 
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """What is kept of a case beside its tensors; nothing of the patient."""
+    """Metadata kept with the tensors of a case; contains no patient data."""
 
     id: str
     digest: str
-    """SHA-256 of the radiograph's pixels: the same picture in any coat has the same."""
+    """SHA-256 of the radiograph's pixels; independent of the file format."""
     label_digest: str
     modality: str | None
     body_part: str | None
@@ -43,17 +43,17 @@ class CaseFacts:
 
 @dataclass(frozen=True)
 class CachedCases(Dataset[dict[str, Any]]):
-    """Preprocessed cases; a list of indices gives a batch: `image`, `label`, `present`, `index`, perhaps `ignored`."""
+    """Preprocessed cases. A list of indices gives a batch: `image`, `label`, `present`, `index`, maybe `ignored`."""
 
     facts: tuple[CaseFacts, ...]
     images: Tensor = field(repr=False)
     """float32 `(case, channel, rows, columns)` in [0, 1]."""
     labels: Tensor = field(repr=False)
-    """Masks uint8 `(case, class, rows, columns)`, or RGB targets float32 in [0, 1]."""
+    """Masks as uint8 `(case, class, rows, columns)`, or RGB targets as float32 in [0, 1]."""
     present: Tensor = field(repr=False)
-    """bool `(case, class)`: which masks are known."""
+    """bool `(case, class)`: whether the mask of the class is known."""
     ignored: Tensor | None = field(default=None, repr=False)
-    """uint8 of 0 and 1, like `labels`, which are 0 there: the pixels that count for nothing. None without any."""
+    """Ignored pixels as uint8 of 0 and 1, shape of `labels`, which are 0 there; None if there are no such pixels."""
 
     def __len__(self) -> int:
         return len(self.facts)
@@ -69,13 +69,13 @@ class CachedCases(Dataset[dict[str, Any]]):
         }
 
     def select(self, part: slice) -> "CachedCases":
-        """Some of the cases, on the same memory."""
+        """Return some of the cases; the tensors share memory with this object."""
         ignored = None if self.ignored is None else self.ignored[part]
         return CachedCases(self.facts[part], self.images[part], self.labels[part], self.present[part], ignored)
 
 
 class EpochSampler(Sampler[list[int]]):
-    """Batches of indices in an order that depends on seed and epoch alone; `iteration` is the next batch to give."""
+    """Sampler of index batches; the order depends only on seed and epoch. `iteration` counts the batches given."""
 
     def __init__(self, num_cases: int, batch_size: int, seed: int) -> None:
         self.num_cases = num_cases
@@ -97,25 +97,25 @@ class EpochSampler(Sampler[list[int]]):
 
 @dataclass(frozen=True)
 class CachedSplits:
-    """The preprocessed cases of each split."""
+    """Preprocessed cases of each split."""
 
     train: CachedCases
     validation: CachedCases
     test: CachedCases
 
     def items(self) -> tuple[tuple[str, CachedCases], ...]:
-        """Each split's name and cases."""
+        """Return the name and the cases of each split."""
         return ("train", self.train), ("validation", self.validation), ("test", self.test)
 
 
 def build_train_loader(cached: CachedCases, batch_size: int, seed: int) -> DataLoader[dict[str, Any]]:
-    """Shuffled batches without end in sight; its sampler is an `EpochSampler`. What is left of an epoch is dropped."""
+    """Build a loader of shuffled batches with an `EpochSampler`; an incomplete last batch of an epoch is dropped."""
     sampler = EpochSampler(len(cached), batch_size, seed)
     return _loader(cached, sampler)
 
 
 def build_validation_loader(cached: CachedCases, batch_size: int) -> DataLoader[dict[str, Any]]:
-    """All cases in order, the last batch perhaps smaller."""
+    """Build a loader of all cases in order; the last batch may be smaller."""
     return _loader(
         cached, [list(range(i, min(i + batch_size, len(cached)))) for i in range(0, len(cached), batch_size)]
     )
@@ -129,7 +129,7 @@ def cache_splits(
     findings: Findings,
     look: Look[T] | None = None,
 ) -> tuple[CachedSplits, list[T]]:
-    """Every case of every split, read and preprocessed once; see `cache_cases`."""
+    """Read and preprocess every case of every split once; see `cache_cases`."""
     everything = [case for _, cases in splits.items() for case in cases]
     cached, surveys = cache_cases(everything, splits.classes, data, preprocess, folder, findings, look)
     first, second = len(splits.train), len(splits.train) + len(splits.validation)
@@ -146,11 +146,11 @@ def cache_cases(
     findings: Findings,
     look: Look[T] | None = None,
 ) -> tuple[CachedCases, list[T]]:
-    """Read and preprocess every case once; and what `look` makes of each.
+    """Read and preprocess every case once; also return the result of `look` for each case.
 
-    A case that cannot be used is noted in `findings`, which the caller checks before anything is made of the rest.
-    Beyond `data.cache_gib` the tensors are memory-mapped from nameless files in `folder`. Raises `StorageError` where
-    the disk has no room.
+    Unusable cases are noted in `findings`; the caller must check `findings` before it uses the other cases. Tensors
+    larger than `data.cache_gib` are memory-mapped from unlinked files in `folder`. Raises `StorageError` if the disk is
+    full.
     """
     room = _make_room(cases, classes, data, preprocess, folder)
     loading, fitting = build_loading(data, classes), build_fitting(data, preprocess)
@@ -178,7 +178,7 @@ def cache_cases(
 def _make_room(
     cases: Sequence[Case], classes: Sequence[str], data: DataConfig, preprocess: PreprocessConfig, folder: Path
 ) -> CachedCases:
-    """The tensors of all cases, still 0, in memory or on disk."""
+    """Allocate the tensors of all cases, filled with 0, in memory or on disk."""
     is_rgb = data.color == "rgb"
     image_shape = len(cases), 3 if is_rgb else 1, *preprocess.size
     label_shape = len(cases), len(classes), *preprocess.size
@@ -195,7 +195,7 @@ def _make_room(
 
 
 def _keep(room: CachedCases, index: int, item: Mapping[str, Any]) -> None:
-    """Put a preprocessed item into its place."""
+    """Copy a preprocessed item into the tensors."""
     room.images[index] = item["image"].as_tensor()
     if "target" in item:
         room.labels[index] = item["target"].as_tensor()
@@ -232,9 +232,12 @@ def _allocate(shape: tuple[int, ...], kind: torch.dtype, path: Path | None) -> T
         return torch.from_file(str(path), shared=True, size=count, dtype=kind).reshape(shape)
     except OSError as error:
         gib = count * kind.itemsize / 2**30
-        raise StorageError(f"{path}: no {gib:.1f} GiB for the cache of cases: {error.strerror or error}") from error
+        raise StorageError(
+            f"{path}: cannot reserve {gib:.1f} GiB for the cache of cases ({error.strerror or error}). Free disk "
+            "space, or raise data.cache_gib to keep the cases in memory"
+        ) from error
     finally:
-        path.unlink(missing_ok=True)  # the mapping holds it; the disk is free again however this process ends
+        path.unlink(missing_ok=True)  # the mapping keeps the data; the disk space is free when the process ends
 
 
 def _reserve(file: BinaryIO, size: int) -> None:
@@ -247,5 +250,5 @@ def _reserve(file: BinaryIO, size: int) -> None:
 
 
 def _loader(cached: CachedCases, sampler: Any) -> DataLoader[dict[str, Any]]:
-    # a generator of its own: a loader draws a number from the global one each time it starts
+    # its own generator, since each start of a loader draws a number from the global generator
     return DataLoader(cached, sampler=sampler, batch_size=None, generator=torch.Generator())

@@ -1,4 +1,4 @@
-"""The masks of one case, at their own size."""
+"""Masks of one case, at their original size."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,28 +17,28 @@ from medseg.radiograph.mask import LabelImage, binarize, read_label_image
 from medseg.radiograph.slicer import read_slicer
 
 Segments = Mapping[str, NDArray[np.bool_]]
-"""Name -> mask."""
+"""Segment name -> mask."""
 
 _SAVE_LOSSLESS = "Save the mask as PNG, NIfTI or NRRD"
 
 
 @dataclass(frozen=True, eq=False)
 class ReadMask:
-    """The mask of one class, and what its file holds.
+    """The mask of one class, and the levels in its file.
 
-    Where the levels of the whole set turn out to be doubtful (`level_checks`), the mask is not what was meant.
+    The mask may be wrong if the check of all levels of the data set (`checks.levels`) finds them ambiguous.
     """
 
     mask: NDArray[np.bool_]
     """`(rows, columns)`."""
     levels: Levels | None
-    """What the file holds; None where it names its segments."""
+    """Levels in the file; None if the file names its segments."""
     ignored: NDArray[np.bool_] | None = None
-    """The pixels that count for nothing, `(rows, columns)`; they are background in `mask`. None without any."""
+    """Ignored pixels `(rows, columns)`, which are background in `mask`; None if there are none."""
 
 
 def stack_masks(files: Mapping[str, ReadMask], classes: Sequence[str]) -> NDArray[np.uint8]:
-    """Masks uint8 `(class, rows, columns)` of 0 and 1 of what was read; 0 for a class that is not among `files`."""
+    """Return the masks as uint8 `(class, rows, columns)` of 0 and 1; a class that is not in `files` is 0."""
     stacked = np.zeros((len(classes), *next(iter(files.values())).mask.shape), np.uint8)
     for name, read in files.items():
         stacked[classes.index(name)] = read.mask
@@ -46,7 +46,7 @@ def stack_masks(files: Mapping[str, ReadMask], classes: Sequence[str]) -> NDArra
 
 
 def stack_ignored(files: Mapping[str, ReadMask], classes: Sequence[str]) -> NDArray[np.bool_] | None:
-    """The pixels that count for nothing, bool `(class, rows, columns)`; None where there are none."""
+    """Return the ignored pixels as bool `(class, rows, columns)`, or None if there are none."""
     if all(read.ignored is None for read in files.values()):
         return None
     stacked = np.zeros((len(classes), *next(iter(files.values())).mask.shape), np.bool_)
@@ -56,7 +56,10 @@ def stack_ignored(files: Mapping[str, ReadMask], classes: Sequence[str]) -> NDAr
 
 
 def read_mask_files(sources: Mapping[str, MaskSource], config: CasesConfig, warnings: list[str]) -> dict[str, ReadMask]:
-    """The mask of each class, all of one size; a file that several share is read once. Raises `RadiographError`."""
+    """Read the mask of each class; a file that several classes share is read once.
+
+    Raises `RadiographError` if a file cannot be read or the masks differ in size.
+    """
     files: dict[Path, _File] = {}
     masks: dict[str, ReadMask] = {}
     for name, source in sources.items():
@@ -67,24 +70,25 @@ def read_mask_files(sources: Mapping[str, MaskSource], config: CasesConfig, warn
         masks[name] = ReadMask(mask if file.ignored is None else mask & ~file.ignored, file.levels, file.ignored)
     if len({read.mask.shape for read in masks.values()}) != 1:
         listed = ", ".join(f"{source.path} {masks[name].mask.shape}" for name, source in sources.items())
-        raise RadiographError(f"masks of one image differ in size: {listed}", "shape")
+        raise RadiographError(f"the masks of one image differ in size (rows, columns): {listed}", "shape")
     return masks
 
 
 def check_sizes(image: Path, image_size: Sequence[int], mask: Path, mask_size: Sequence[int]) -> None:
-    """Raise `RadiographError` naming both files unless a mask or target has the size of its image times one factor."""
+    """Raise `RadiographError` unless the mask or target has the size of its image times one factor."""
     if not has_one_ratio(image_size, mask_size):
         raise RadiographError(
-            f"{mask}: has {mask_size[0]} x {mask_size[1]} pixels, its image {image} "
-            f"{image_size[0]} x {image_size[1]}; rows and columns must have the same ratio",
+            f"{mask}: {mask_size[0]} x {mask_size[1]} pixels, but its image {image} has "
+            f"{image_size[0]} x {image_size[1]}. Export both at one size or at the same aspect ratio",
             "shape",
         )
 
 
 def has_one_ratio(image_size: Sequence[int], mask_size: Sequence[int]) -> bool:
-    """Whether a mask has the size of its image times one factor.
+    """Return whether a mask has the size of its image times one factor.
 
-    Both sides may have been rounded in one way: down, to the nearest whole number, or up; not where one side is kept.
+    Both sides may have been rounded the same way: down, to nearest, or up. If only one side is equal, the result is
+    False.
     """
     (rows, columns), (r, c) = image_size[:2], mask_size[:2]
     rounded = any(
@@ -100,7 +104,10 @@ def check_classes(
     shown: Sequence[Sequence[bool]],
     findings: Findings,
 ) -> None:
-    """Note the cases of each class that no training case shows; `shown` tells by case and class."""
+    """Note each class without foreground in any training case, for the cases that do not show it.
+
+    `shown` says by case and class whether a mask has foreground.
+    """
     for index, label in enumerate(classes):
         seen = [case[index] for case in shown]
         if not any(s for s, used in zip(seen, training, strict=True) if used):
@@ -110,7 +117,7 @@ def check_classes(
 
 @dataclass(frozen=True, eq=False)
 class _File:
-    """What a mask file holds; see `ReadMask`."""
+    """Content of a mask file; see `ReadMask`."""
 
     content: Segments | LabelImage
     levels: Levels | None = None
@@ -129,12 +136,14 @@ def _read_file(source: MaskSource, config: CasesConfig, warnings: list[str]) -> 
 
 
 def _take_ignored(label: LabelImage, source: MaskSource) -> tuple[LabelImage, NDArray[np.bool_] | None]:
-    """The label image with the least of its other values where pixels are ignored, and these pixels, if any."""
+    """Return the label image with ignored pixels set to the least other value, and these pixels, or None."""
     ignored = np.zeros(1, np.bool_) if source.ignored is None else label.values == source.ignored
     if not ignored.any():
         return label, None
     if label.lossy:
-        raise RadiographError(f"{source.path}: lossy compression changes the ignored value. {_SAVE_LOSSLESS}")
+        raise RadiographError(
+            f"{source.path}: the ignored value is not reliable after lossy compression. {_SAVE_LOSSLESS}"
+        )
     rest = label.values[~ignored]
     return replace(label, values=np.where(ignored, rest.min() if rest.size else 0, label.values)), ignored
 
@@ -143,10 +152,12 @@ def _mask_of(content: Segments | LabelImage, source: MaskSource) -> NDArray[np.b
     if not isinstance(content, LabelImage):
         labels = list(content)
         if source.segment is None and len(labels) != 1:
-            raise RadiographError(f"{source.path}: has {len(labels)} segments where a mask of one class was expected")
+            raise RadiographError(f"{source.path}: {len(labels)} segments, but a mask of one class is needed")
         return content[source.segment or labels[0]]
     if source.values == "nonzero":
         if content.lossy:
-            raise RadiographError(f"{source.path}: lossy compression changes which pixels are 0. {_SAVE_LOSSLESS}")
+            raise RadiographError(
+                f"{source.path}: zero pixels are not reliable after lossy compression. {_SAVE_LOSSLESS}"
+            )
         return np.asarray(content.values != 0)
     return np.isin(content.values, source.values) if source.values else binarize(content)

@@ -1,4 +1,4 @@
-"""The deterministic way from a radiograph to the network's input and back, shared by training and prediction."""
+"""Deterministic conversion of a radiograph to the network input and back, shared by training and prediction."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,18 +12,18 @@ from torch.nn import functional
 from medseg.data.bilinear import cut_bilinear, resize_bilinear
 from medseg.data.config import PreprocessConfig
 
-_FLAT = (0.02, 0.05)  # a line whose spread is a lesser share of the picture's is border; clear ones first, then faint
-_AT_ONCE = 1 << 15  # pixels worked on as float64, so that they stay in a processor's cache
-_SAMPLES = 512  # rows and columns looked at when measuring a picture's levels
+_FLAT = (0.02, 0.05)  # a line is border if its spread is less than this share of the image's; clear borders first
+_AT_ONCE = 1 << 15  # pixels converted to float64 at a time, so that they stay in the CPU cache
+_SAMPLES = 512  # rows and columns used to measure the levels of an image
 
 
 def scale_intensity(
     pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None, config: PreprocessConfig
 ) -> NDArray[np.float32]:
-    """The picture in [0, 1], float32, same shape; padding becomes 0.
+    """Return the image scaled to [0, 1], float32, same shape; padding becomes 0.
 
-    Percentiles are taken inside the flat borders (collimation, film edges), over pixels that are not padding, so that
-    borders and side markers do not decide the contrast of the anatomy.
+    Percentiles are measured inside the flat borders (collimation, film edges) and without padding, so that borders and
+    side markers do not change the contrast of the anatomy.
     """
     low, high = config.range if config.intensity == "fixed" else measure_range(pixels, padding, config.percentiles)
     span = max(high - low, float(np.finfo(np.float32).tiny))
@@ -41,7 +41,7 @@ def scale_intensity(
 def measure_range(
     pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None, percentiles: tuple[float, float]
 ) -> tuple[float, float]:
-    """The two percentiles of the picture inside its flat borders; its range where these are equal."""
+    """Return two percentiles of the image inside its flat borders; if they are equal, its least and greatest value."""
     step = max(1, min(pixels.shape[:2]) // _SAMPLES)
     sampled = np.ascontiguousarray(pixels[::step, ::step])
     valid = np.ones(sampled.shape[:2], np.bool_) if padding is None else ~padding[::step, ::step]
@@ -56,7 +56,7 @@ def measure_range(
 
 
 def find_field(grey: NDArray[np.floating[Any]], valid: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The rows and the columns of a picture inside its flat borders; what is not `valid` is padding."""
+    """Return the rows and columns of an image inside its flat borders; pixels that are not `valid` are padding."""
     step = max(1, 2 * min(grey.shape) // _SAMPLES)
     grey, valid = grey[::step, ::step], valid[::step, ::step]
     if not valid.any():
@@ -72,9 +72,9 @@ def find_field(grey: NDArray[np.floating[Any]], valid: NDArray[np.bool_]) -> tup
 
 
 def take_percentiles(values: NDArray[np.floating[Any]], percents: Sequence[float], axis: int) -> NDArray[np.float64]:
-    """`np.percentile(values.astype(np.float64), percents, axis)`, to the last bit, without ordering float64.
+    """Return `np.percentile(values.astype(np.float64), percents, axis)`, bit for bit, without sorting float64.
 
-    One line is partitioned, several are sorted, which NumPy does faster for float32 than anything else.
+    One line is partitioned, several lines are sorted: these are the fastest ways in NumPy for float32.
     """
     last = values.shape[axis] - 1
     places = last * (np.asarray(percents) / 100)
@@ -88,18 +88,18 @@ def take_percentiles(values: NDArray[np.floating[Any]], percents: Sequence[float
 
 
 def _trim(field: NDArray[np.floating[Any]], limit: float, axis: int, start: int) -> slice:
-    """From the first to the last of the lines along `axis` that spread over more than `limit`, counted from `start`."""
+    """Return the range from the first to the last line along `axis` whose spread exceeds `limit`, plus `start`."""
     upper, lower = take_percentiles(field, (90, 10), axis)
     textured = np.flatnonzero(upper - lower > limit)
-    if textured.size <= len(upper) // 5:  # hardly anything would be left: a picture that is flat by nature
+    if textured.size <= len(upper) // 5:  # the whole image is flat; there is no border to remove
         return slice(start, start + len(upper))
     return slice(start + int(textured[0]), start + int(textured[-1]) + 1)
 
 
 def build_input(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None, config: PreprocessConfig) -> Tensor:
-    """The network's input, float32 `(channel, *size)`, of a picture `(rows, columns)` or `(rows, columns, 3)`.
+    """Return the network input, float32 `(channel, *size)`, of an image `(rows, columns)` or `(rows, columns, 3)`.
 
-    What the MONAI transforms do step by step, without MONAI, which takes seconds to import.
+    The result equals that of the MONAI transforms, but MONAI, which takes seconds to import, is not needed.
     """
     scaled = scale_intensity(pixels, padding, config)
     channels = scaled[None] if scaled.ndim == 2 else np.moveaxis(scaled, -1, 0)
@@ -107,7 +107,7 @@ def build_input(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None, 
 
 
 def fit(image: Tensor, config: PreprocessConfig) -> Tensor:
-    """`(channel, rows, columns)` resized to `config.size`, antialiased; with fit=pad the rest is 0, picture centred."""
+    """Resize `(channel, rows, columns)` to `config.size`, antialiased; fit=pad centers the image and pads with 0."""
     rows, columns, top, left = _placement(image.shape[-2:], config)
     resized = functional.interpolate(
         image[None].float(), (rows, columns), mode="bilinear", align_corners=False, antialias=True
@@ -118,10 +118,10 @@ def fit(image: Tensor, config: PreprocessConfig) -> Tensor:
 def restore(
     probabilities: Tensor, size: tuple[int, int], threshold: Tensor | float, config: PreprocessConfig
 ) -> Tensor:
-    """Masks, bool `(channel, *size)`, of one picture's network-size probabilities; the inverse of `fit`.
+    """Return masks, bool `(channel, *size)`, from one image's probabilities at network size; the inverse of `fit`.
 
-    `threshold` is one number or one a channel `(channel,)`; a probability at the threshold is foreground, as in the
-    article. With restore=linear the probabilities are resized, then cut; with nearest the other way round.
+    `threshold` is one number or one per channel `(channel,)`; a probability equal to the threshold is foreground, as in
+    the article. restore=linear resizes, then applies the threshold; restore=nearest does the reverse.
     """
     cropped = _crop(probabilities, size, config).float()
     limits = torch.as_tensor(threshold, dtype=torch.float32).expand(len(cropped))
@@ -132,7 +132,7 @@ def restore(
 
 
 def restore_probabilities(probabilities: Tensor, size: tuple[int, int], config: PreprocessConfig) -> Tensor:
-    """Network-size maps `(channel, *config.size)` of one picture, float32 `(channel, *size)` at its original size."""
+    """Resize one image's maps `(channel, *config.size)` to its original size, float32 `(channel, *size)`."""
     cropped = _crop(probabilities, size, config).float()
     if config.restore == "nearest":
         return functional.interpolate(cropped[None], size, mode="nearest")[0]
@@ -140,9 +140,9 @@ def restore_probabilities(probabilities: Tensor, size: tuple[int, int], config: 
 
 
 def locate_pixels(size: tuple[int, int], config: PreprocessConfig) -> Tensor:
-    """Where `fit` takes a pixel from: the matrix, float64 `(4, 4)`, from `(row, column)` after it to that before it.
+    """Return the matrix, float64 `(4, 4)`, from `(row, column)` after `fit` to `(row, column)` before it.
 
-    Pixel centres have whole numbers, so a corner of the picture lies at -0.5.
+    Pixel centers have whole numbers, so a corner of the image lies at -0.5.
     """
     rows, columns, top, left = _placement(size, config)
     matrix = torch.eye(4, dtype=torch.float64)
@@ -158,7 +158,7 @@ def _crop(maps: Tensor, size: tuple[int, int], config: PreprocessConfig) -> Tens
 
 
 def _placement(size: tuple[int, int] | torch.Size, config: PreprocessConfig) -> tuple[int, int, int, int]:
-    """Rows, columns, top and left of a picture of `size` within the network's input."""
+    """Return rows, columns, top and left of an image of `size` inside the network input."""
     if config.fit == "stretch":
         return config.size[0], config.size[1], 0, 0
     factor = min(config.size[0] / size[0], config.size[1] / size[1])

@@ -1,4 +1,4 @@
-"""Small pictures of cases, packed, so that those of a whole data set fit into memory."""
+"""Small compressed previews of cases, so that the previews of a whole data set fit into memory."""
 
 import io
 import zlib
@@ -14,28 +14,28 @@ LONGEST = 256
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """What the network sees of a case: the picture, and its masks; some 10 KB."""
+    """Image and masks of a case as the network sees them; about 10 KB."""
 
     jpeg: bytes = b""
-    """Grey, `(rows, columns)`."""
+    """Grayscale JPEG, `(rows, columns)`."""
     shape: tuple[int, int, int] = (0, 0, 0)
-    """Of the masks, `(class, rows, columns)`."""
+    """Shape of the masks, `(class, rows, columns)`."""
     packed: bytes = b""
 
     def picture(self) -> NDArray[np.uint8]:
-        """The picture, `(rows, columns)`."""
+        """Return the image, `(rows, columns)`."""
         return np.asarray(Image.open(io.BytesIO(self.jpeg)))
 
     def masks(self) -> NDArray[np.bool_]:
-        """The masks, bool `(class, rows, columns)`, at the size of the picture."""
+        """Return the masks, bool `(class, rows, columns)`, at the size of the image."""
         bits = np.frombuffer(zlib.decompress(self.packed), np.uint8)
         return np.unpackbits(bits, count=int(np.prod(self.shape))).reshape(self.shape).astype(np.bool_)
 
 
 def make_preview(view: NDArray[np.float32], masks: NDArray[np.bool_], longest: int = LONGEST) -> Preview:
-    """A preview of a picture `(rows, columns)` in [0, 1] and masks `(class, rows, columns)` of the same field.
+    """Make a preview of an image `(rows, columns)` in [0, 1] and masks `(class, rows, columns)` of the same field.
 
-    It has at most `longest` rows and columns.
+    The preview has at most `longest` rows and columns.
     """
     scale = min(1.0, longest / max(view.shape))
     rows, columns = (max(1, round(scale * size)) for size in view.shape)
@@ -48,5 +48,5 @@ def make_preview(view: NDArray[np.float32], masks: NDArray[np.bool_], longest: i
 
 
 def resize(picture: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """A picture `(rows, columns)` at another size, by the mean over what falls into each pixel."""
+    """Resize an image `(rows, columns)`; each new pixel is the mean over its area."""
     return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BOX))

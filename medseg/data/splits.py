@@ -1,4 +1,4 @@
-"""Which patients train, validate and test."""
+"""Division of the patients into training, validation and test."""
 
 import hashlib
 import math
@@ -12,33 +12,33 @@ from medseg.data.findings import Findings
 from medseg.errors import DataError
 
 RULE = "blocks"
-"""How splits are drawn, as files say that rely on it; those from before it do not, and were drawn otherwise."""
+"""Rule for drawing splits, saved in files that depend on it. Older files without it used another rule."""
 
 _SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The cases of each split, ordered by id, and the classes in channel order."""
+    """Cases of each split, sorted by id, and the classes in channel order."""
 
     train: tuple[Case, ...]
     validation: tuple[Case, ...]
     test: tuple[Case, ...]
     classes: tuple[str, ...]
     rule: str | None = None
-    """`RULE` where they were drawn, None where a manifest gives them."""
+    """`RULE` if the splits were drawn; None if the data set gives them."""
 
     def items(self) -> tuple[tuple[str, tuple[Case, ...]], ...]:
-        """Each split's name and cases."""
+        """Return the name and the cases of each split."""
         return ("train", self.train), ("validation", self.validation), ("test", self.test)
 
     def names(self) -> dict[str, str]:
-        """Case -> its split."""
+        """Return case id -> split."""
         return {case.id: name for name, cases in self.items() for case in cases}
 
 
 def split_by_patient(found: CaseSet, config: SplitConfig) -> Splits:
-    """The cases by split, as `draw_splits` says. Raises `DataError` where it notes anything."""
+    """Return the cases by split (see `draw_splits`). Raises `DataError` if a fault is noted."""
     findings = Findings()
     names = draw_splits(found, config, findings)
     findings.check()
@@ -48,19 +48,18 @@ def split_by_patient(found: CaseSet, config: SplitConfig) -> Splits:
 
 
 def draw_splits(found: CaseSet, config: SplitConfig, findings: Findings) -> tuple[str, ...]:
-    """The split of each case: as a manifest says, else a block of the patients, ordered by a hash of seed and patient.
+    """Return the split of each case: the given split, else a block of patients ordered by a hash of seed and patient.
 
-    Blocks have the shares of `config.fractions`, in whole patients, and one at least. An added patient moves about one
-    other at each border. With `config.folds`, fold k is the test set and the rest is divided by `fractions` again.
-    Notes too few patients, a split that is empty, a patient who stands in two of them, and an empty PatientID that many
-    share.
+    Block sizes follow `config.fractions` in whole patients, at least one. Each added patient moves about one other
+    patient at each border. With `config.folds`, fold k is the test set; `fractions` divides the rest. Notes too few
+    patients, an empty split, a patient in two splits, and an empty PatientID that several cases share.
     """
     cases = name_patients(found.cases, config)
     given = _are_given(cases)
     if given and config.folds is not None:
         raise DataError(
-            "the data set gives its own splits, so that split.folds cannot be drawn. Remove the manifest's 'split' "
-            "column, or put all images into one folder."
+            "split.folds is set, but the data set gives its own splits. Remove the manifest's 'split' column, or put "
+            "all images into one folder."
         )
     if not (given and config.allow_duplicates):
         check_patients(cases, findings)
@@ -73,7 +72,7 @@ def draw_splits(found: CaseSet, config: SplitConfig, findings: Findings) -> tupl
 
 
 def name_patients(cases: Sequence[Case], config: SplitConfig) -> tuple[Case, ...]:
-    """The cases, each of the patient that `config.patients` says."""
+    """Return the cases with the patient that `config.patients` chooses."""
     if config.patients == "image":
         return tuple(replace(case, patient=f"\0{case.id}") for case in cases)
     return tuple(cases)
@@ -84,7 +83,7 @@ def _are_given(cases: Sequence[Case]) -> bool:
 
 
 def _draw(patients: Iterable[str], config: SplitConfig) -> dict[str, str]:
-    """The split of each patient."""
+    """Return patient -> split."""
     order = sorted(patients, key=lambda patient: (_hash(patient, f"split {config.seed}"), patient))
     if config.folds is None:
         blocks = _cut(order, config.fractions)
@@ -95,28 +94,31 @@ def _draw(patients: Iterable[str], config: SplitConfig) -> dict[str, str]:
 
 
 def _cut(order: Sequence[str], shares: Sequence[float]) -> list[Sequence[str]]:
-    """`order` in blocks of its shares, in whole numbers; one at least where the share is not 0."""
+    """Cut `order` into blocks by shares, in whole numbers; a share greater than 0 gets at least one."""
     blocks, stop, total = [], 0, sum(shares) or 1.0
     for number, share in enumerate(shares, start=1):
         start, later = stop, sum(other > 0 for other in shares[number:])
-        stop = math.floor(len(order) * sum(shares[:number]) / total + 0.5 + 1e-9)  # halves up, whatever the last bits
+        stop = math.floor(len(order) * sum(shares[:number]) / total + 0.5 + 1e-9)  # halves round up
         stop = max(min(stop, len(order) - later), start + (share > 0)) if number < len(shares) else len(order)
         blocks.append(order[start:stop])
     return blocks
 
 
 def _hash(patient: str, key: str) -> bytes:
-    """A keyed hash of the patient (BLAKE2b, RFC 7693)."""
+    """Return a keyed hash of the patient (BLAKE2b, RFC 7693)."""
     return hashlib.blake2b(patient.encode("utf-8", "surrogatepass"), digest_size=8, key=key.encode()[:64]).digest()
 
 
 def _count_least(folds: int | None) -> int:
-    """Patients for one in each split: of three in two folds, one would be left to train and to validate."""
+    """Return the least number of patients for one in each split.
+
+    Two folds need four: with three, one patient would remain for both training and validation.
+    """
     return 3 if folds is None else max(folds, 4 if folds == 2 else 3)
 
 
 def _check_sizes(names: Sequence[str], patients: int, config: SplitConfig, findings: Findings, *, given: bool) -> None:
-    """Note too few patients to draw splits from, or each split without a case."""
+    """Note too few patients for the splits, or each split without a case."""
     if not given and patients < (least := _count_least(config.folds)):
         asked = "training, validation and test need" if config.folds is None else f"split.folds={config.folds} needs"
         said = f"{asked} at least {least} patients; this data set has {patients}"
@@ -126,7 +128,7 @@ def _check_sizes(names: Sequence[str], patients: int, config: SplitConfig, findi
     counts = ", ".join(f"{name} {names.count(name)}" for name in _SPLITS)
     for name in _SPLITS:
         if name not in names:
-            findings.add("empty_split", "", f"no case in {name}{where} ({counts}; {patients} patients)")
+            findings.add("empty_split", "", f"no case in {name}{where} (cases: {counts}; {patients} patients)")
 
 
 def _check_patient_overlap(cases: Sequence[Case], names: Sequence[str], findings: Findings) -> None:

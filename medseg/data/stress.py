@@ -1,4 +1,4 @@
-"""What a radiograph may suffer before a model sees it, in steps: geometry, exposure, noise, things in the picture."""
+"""Degradations of a radiograph in levels, to test a model: geometry, exposure, noise and objects in the image."""
 
 import math
 from collections.abc import Callable
@@ -21,32 +21,32 @@ StressName = Literal[
 
 @dataclass(frozen=True)
 class Stress:
-    """One way to spoil a picture, and how far each level goes; level 0 is the picture as it is."""
+    """One kind of degradation with its levels; level 0 leaves the image unchanged."""
 
     name: StressName
     unit: str
     levels: tuple[float, ...]
 
 
-# The contrast is that between the 1st and the 99th percentile inside flat borders, the side the picture's shorter one,
-# so that a level means the same for any size and any grey scale.
+# Contrast: the difference between the 1st and 99th percentile inside flat borders. Side: the shorter side of the image.
+# So a level means the same for any image size and any gray scale.
 STRESSES = (
-    Stress("rotation", "degrees, either way", (5, 10, 15, 20, 30)),
-    Stress("shift", "% of the side, any direction", (2, 5, 10, 15, 20)),
-    Stress("exposure", "% of the contrast, over (+) or under (-), cut off", (-30, -20, -10, 20, 40)),
-    Stress("gamma", "doublings of the exponent; + is darker", (-2, -1, -0.5, 1, 2)),
+    Stress("rotation", "degrees, in either direction", (5, 10, 15, 20, 30)),
+    Stress("shift", "% of the shorter side, in any direction", (2, 5, 10, 15, 20)),
+    Stress("exposure", "% of the contrast, overexposed (+) or underexposed (-)", (-30, -20, -10, 20, 40)),
+    Stress("gamma", "exponent, as a power of 2; + is darker", (-2, -1, -0.5, 1, 2)),
     Stress("noise", "standard deviation, % of the contrast", (2, 5, 10, 20, 40)),
-    Stress("blur", "standard deviation, % of the side", (0.2, 0.4, 0.8, 1.2, 1.6)),
-    Stress("inversion", "% of the contrast turned over, from its bright end", (5, 10, 20, 50, 100)),
-    Stress("collimation", "width of each border, % of the side", (2, 4, 6, 8, 10)),
-    Stress("marker", "height of a letter, % of the side", (5, 10, 20, 30, 40)),
-    Stress("resolution", "width of a pixel, % of the side", (0.5, 1, 2, 3, 4)),
+    Stress("blur", "standard deviation, % of the shorter side", (0.2, 0.4, 0.8, 1.2, 1.6)),
+    Stress("inversion", "% of the contrast that is inverted, from the bright end", (5, 10, 20, 50, 100)),
+    Stress("collimation", "width of each border, % of the shorter side", (2, 4, 6, 8, 10)),
+    Stress("marker", "height of a letter, % of the shorter side", (5, 10, 20, 30, 40)),
+    Stress("resolution", "width of a pixel, % of the shorter side", (0.5, 1, 2, 3, 4)),
 )
 
 _TRUNCATE = 3
-"""Standard deviations at which the Gaussian of a blur ends."""
+"""Radius of the blur kernel, in standard deviations."""
 _MARGIN = 0.03
-"""Distance of a marker from the picture's edges, as a share of the shorter side."""
+"""Distance of a marker from the image edges, as a share of the shorter side."""
 _LETTERS = {
     "L": ("#....", "#....", "#....", "#....", "#....", "#....", "#####"),
     "R": ("####.", "#...#", "#...#", "####.", "#.#..", "#..#.", "#...#"),
@@ -54,11 +54,11 @@ _LETTERS = {
 
 
 def apply_stress(name: StressName, level: float, pixels: Pixels, masks: Masks, rng: Generator) -> tuple[Pixels, Masks]:
-    """A picture `(rows, columns)` under one level of a stress, and its masks `(class, rows, columns)`.
+    """Apply one level of a stress to an image `(rows, columns)` and its masks `(class, rows, columns)`.
 
-    `pixels` are modality values as a file holds them, before preprocessing. Rotation and shift move the masks with the
-    picture, what comes in from outside is the picture's least value and no class; the others leave the masks alone.
-    The same `rng` state gives the same side, direction or noise pattern at every level. Nothing is changed in place.
+    `pixels` are modality values before preprocessing. Rotation and shift also move the masks; new pixels at the edges
+    get the least value of the image and no class. Other stresses do not change the masks. The same `rng` state gives
+    the same side, direction or noise pattern at every level. The inputs are not modified.
     """
     if level == 0:
         return pixels, masks
@@ -68,7 +68,7 @@ def apply_stress(name: StressName, level: float, pixels: Pixels, masks: Masks, r
 
 
 def _rotate(degrees: float, pixels: Pixels, masks: Masks, rng: Generator) -> tuple[Pixels, Masks]:
-    """Turned about the centre, this way or that; linear, masks by the nearest pixel."""
+    """Rotate about the center in a random direction; linear interpolation, nearest pixel for masks."""
     angle = math.radians(degrees) * rng.choice((-1, 1))
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     centre = (np.array(pixels.shape) - 1) / 2
@@ -83,7 +83,7 @@ def _rotate(degrees: float, pixels: Pixels, masks: Masks, rng: Generator) -> tup
 
 
 def _shift(percent: float, pixels: Pixels, masks: Masks, rng: Generator) -> tuple[Pixels, Masks]:
-    """Moved by whole pixels in a direction drawn from all."""
+    """Shift by whole pixels in a random direction."""
     angle = rng.uniform(0, 2 * math.pi)
     distance = _share_of_side(percent, pixels)
     steps = round(distance * math.sin(angle)), round(distance * math.cos(angle))
@@ -96,14 +96,14 @@ def _shift(percent: float, pixels: Pixels, masks: Masks, rng: Generator) -> tupl
 
 
 def _expose(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
-    """Darker by more exposure, brighter by less, cut off at the ends of the contrast as by a detector out of range."""
+    """Darken (more exposure) or brighten (less), clipped at the ends of the contrast like a detector out of range."""
     low, span = _measure_contrast(pixels)
     exposed: Pixels = np.clip(pixels - span * np.float32(percent / 100), low, low + span)
     return exposed
 
 
 def _bend(octaves: float, pixels: Pixels, rng: Generator) -> Pixels:
-    """Gamma: the contrast, as 0 to 1, to the power of 2 ** octaves; what lies outside it stays."""
+    """Raise the contrast, scaled to [0, 1], to the power 2 ** octaves; values outside the contrast do not change."""
     low, span = _measure_contrast(pixels)
     inside = np.clip(pixels, low, low + span)
     bent: Pixels = ((inside - low) / span) ** np.float32(2**octaves) * span + low
@@ -111,14 +111,14 @@ def _bend(octaves: float, pixels: Pixels, rng: Generator) -> Pixels:
 
 
 def _add_noise(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
-    """White Gaussian noise."""
+    """Add white Gaussian noise."""
     noise = rng.standard_normal(pixels.shape, np.float32)
     noise *= np.float32(percent / 100) * _measure_contrast(pixels)[1]
     return noise + pixels
 
 
 def _blur(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
-    """Gaussian blur; beyond its edges the picture goes on as it ends."""
+    """Apply a Gaussian blur; edge values continue outside the image."""
     blurred: Pixels = ndimage.gaussian_filter(
         pixels, _share_of_side(percent, pixels), mode="nearest", truncate=_TRUNCATE
     )
@@ -126,10 +126,10 @@ def _blur(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
 
 
 def _invert(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
-    """The bright end of the contrast folded back over the rest; at 100 % the negative.
+    """Invert the bright end of the contrast; 100 % gives the negative image.
 
-    Of v, the contrast as 0 to 1, and the fold t = 1 - percent / 100: min(v, 2 t - v) + max(0, 1 - 2 t), which stays in
-    0 to 1, is as steep as v everywhere, is v at t = 1 and 1 - v at t = 0.
+    With v, the contrast scaled to [0, 1], and the fold t = 1 - percent / 100, the result is
+    min(v, 2 t - v) + max(0, 1 - 2 t). It stays in [0, 1], has slope 1 or -1, and is v at t = 1 and 1 - v at t = 0.
     """
     low, span = _measure_contrast(pixels)
     fold = np.float32(1 - percent / 100)
@@ -139,7 +139,7 @@ def _invert(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
 
 
 def _collimate(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
-    """Four borders, white as where no ray came or black as under a shutter."""
+    """Cover four borders: at random bright (no radiation) or black (electronic shutter)."""
     border = pixels.max() if rng.random() < 0.5 else pixels.min()
     width = round(_share_of_side(percent, pixels))
     collimated = np.full_like(pixels, border)
@@ -149,7 +149,7 @@ def _collimate(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
 
 
 def _mark(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
-    """A letter as bright as the picture's brightest pixel, in the upper left (R) or the upper right (L) corner."""
+    """Draw a letter as bright as the brightest pixel, in the upper left (R) or the upper right (L) corner."""
     letter = "R" if rng.random() < 0.5 else "L"
     pattern = np.array([[dot == "#" for dot in row] for row in _LETTERS[letter]])
     height = max(1, round(_share_of_side(percent, pixels)))
@@ -165,7 +165,7 @@ def _mark(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
 
 
 def _coarsen(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
-    """Means over larger pixels, brought back to the size by linear interpolation."""
+    """Average over larger pixels, then interpolate linearly to the original size."""
     size = _share_of_side(percent, pixels)
     rows, columns = (min(length, max(1, round(length / size))) for length in pixels.shape)
     steps = np.array([pixels.shape[0] / rows, pixels.shape[1] / columns])
@@ -177,7 +177,7 @@ def _coarsen(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
 
 
 def _average(pixels: NDArray[Any], rows: int) -> NDArray[np.float64]:
-    """The means over `rows` equal lengths of each column, `(rows, columns)`; lengths need not be whole pixels."""
+    """Return the means of `rows` equal sections of each column, `(rows, columns)`; sections may be fractional."""
     sums = np.concatenate([np.zeros((1, pixels.shape[1])), np.cumsum(pixels, axis=0, dtype=np.float64)])
     edges = np.linspace(0, len(pixels), rows + 1)
     before = np.minimum(edges.astype(np.intp), len(pixels) - 1)
@@ -191,7 +191,7 @@ def _share_of_side(percent: float, pixels: Pixels) -> float:
 
 
 def _measure_contrast(pixels: Pixels) -> tuple[np.float32, np.float32]:
-    """The low end of the contrast and how far it reaches."""
+    """Return the low end and the width of the contrast."""
     low, high = measure_range(pixels, None, (1, 99))
     return np.float32(low), np.float32(high - low)
 

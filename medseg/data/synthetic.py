@@ -1,4 +1,4 @@
-"""The synthetic data set that stands in where `data.root` is null. Synthetic, not clinical."""
+"""The synthetic data set that is used if `data.root` is null. Synthetic, not clinical."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ from medseg.phantom.darken import write_darkened_pairs
 from medseg.phantom.dicom import write_phantoms
 
 SYNTHETIC = "synthetic phantoms, not clinical"
-"""What a summary calls such a data set."""
+"""Name of the synthetic data set in summaries."""
 
 
 def find_data(data: DataConfig, phantom: PhantomConfig, folder: Path) -> DataConfig:
-    """`data` with a root: its own, else that of the synthetic set, which is written below `folder` if it is new."""
+    """Return `data` with a root: its own, else the synthetic data set, which is written below `folder` if missing."""
     if data.root is not None:
         return data
     write = write_phantoms if phantom.kind == "chest" else write_darkened_pairs

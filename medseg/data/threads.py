@@ -1,4 +1,4 @@
-"""Files read side by side: decoding lets the interpreter go, so threads are enough."""
+"""Reading of several files at once in threads; threads are enough, since decoding releases the GIL."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 
 def map_in_threads(read: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """`read` of each item in its order, on all processors; what has not begun when one fails never will."""
+    """Yield `read(item)` for each item in order, on all CPU cores. After an error no further item is started."""
     with ThreadPoolExecutor(count_cores()) as pool:
         try:
             yield from pool.map(read, items)

@@ -1,4 +1,4 @@
-"""MONAI dictionary transforms from a case's files to the network's input, and to masks at their own size."""
+"""MONAI dictionary transforms from the files of a case to the network input, and to masks at their original size."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -38,10 +38,10 @@ _META = (
 
 
 class LoadRadiographd(MapTransform):
-    """Each path becomes a float32 `MetaTensor` `(channel, rows, columns)` of modality values, bright is dense.
+    """Read each path as a float32 `MetaTensor` `(channel, rows, columns)` of modality values, bright is dense.
 
-    `meta` carries `spacing_mm` (or None), `spacing_source`, `kind`, `modality`, `body_part`, `view`, `lossy`,
-    `burned_in`, `warnings`, `exif_orientation` and `padding`; nothing of the patient. Raises `RadiographError`.
+    `meta` contains `spacing_mm` (or None), `spacing_source`, `kind`, `modality`, `body_part`, `view`, `lossy`,
+    `burned_in`, `warnings`, `exif_orientation` and `padding`, but no patient data. Raises `RadiographError`.
     """
 
     def __init__(self, keys: Sequence[str], config: DataSetConfig) -> None:
@@ -49,7 +49,7 @@ class LoadRadiographd(MapTransform):
         self.config = config
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """The item with its paths read."""
+        """Return the item with its images read."""
         loaded = dict(data)
         for key in self.key_iterator(loaded):
             radiograph = read_radiograph(loaded[key], **self.config.reading)
@@ -58,13 +58,13 @@ class LoadRadiographd(MapTransform):
 
 
 class LoadMasksd(MapTransform):
-    """A mapping of class to `MaskSource` becomes uint8 masks `(class, rows, columns)` of 0 and 1.
+    """Read a mapping of class -> `MaskSource` as uint8 masks `(class, rows, columns)` of 0 and 1.
 
-    Adds `present`, bool `(class,)`: which classes are known; the others are 0 and left out of loss and metrics. Adds
-    `ignored`, uint8 like the masks, where pixels count for nothing: 255 there, so that a pixel made of others is
-    ignored if any of them is. Adds `mask_files`, what was read by class, and `mask_warnings`.
-    The image of `image_key` is turned back to how it is stored if the masks show that they were drawn so. Raises
-    `RadiographError` where masks differ in size, or in aspect ratio from the image.
+    Adds `present`, bool `(class,)`: whether the mask of a class is known; other classes are 0 and are excluded from
+    loss and metrics. If pixels are ignored, adds `ignored`, uint8 like the masks: 255 for ignored pixels, so that a
+    resized pixel is ignored if any of its source pixels is. Adds `mask_files` (masks by class) and `mask_warnings`.
+    The image of `image_key` is turned back to its stored orientation if the masks were drawn on the stored image.
+    Raises `RadiographError` if the masks differ in size, or do not fit the image.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class LoadMasksd(MapTransform):
         self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """The item with its masks read."""
+        """Return the item with its masks read."""
         loaded = dict(data)
         for key in self.key_iterator(loaded):
             sources: Mapping[str, MaskSource] = loaded[key]
@@ -97,10 +97,10 @@ class LoadMasksd(MapTransform):
 
 
 class LoadTargetd(MapTransform):
-    """The path of a target, the RGB image to be learnt, becomes a `MetaTensor` as by `LoadRadiographd`.
+    """Read the path of a target, the RGB image to learn, as a `MetaTensor` (see `LoadRadiographd`).
 
-    The image must be loaded. It is turned back to how it is stored if the target shows that it is so. Raises
-    `RadiographError` where the two differ in aspect ratio.
+    The image must be loaded before. It is turned back to its stored orientation if the target shows the stored image.
+    Raises `RadiographError` if their sizes do not fit.
     """
 
     def __init__(self, keys: Sequence[str], config: DataSetConfig, image_key: str = "image") -> None:
@@ -109,7 +109,7 @@ class LoadTargetd(MapTransform):
         self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """The item with its target read."""
+        """Return the item with its target read."""
         loaded = dict(data)
         for key in self.key_iterator(loaded):
             path = loaded[key]
@@ -121,14 +121,14 @@ class LoadTargetd(MapTransform):
 
 
 class ScaleRadiographd(MapTransform):
-    """Intensities in [0, 1] as `PreprocessConfig` says, padding at 0."""
+    """Scale intensities to [0, 1] as set in `PreprocessConfig`; padding becomes 0."""
 
     def __init__(self, keys: Sequence[str], config: PreprocessConfig) -> None:
         super().__init__(keys)
         self.config = config
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """The item with its pictures scaled."""
+        """Return the item with its images scaled."""
         scaled = dict(data)
         for key in self.key_iterator(scaled):
             image = scaled[key]
@@ -140,9 +140,9 @@ class ScaleRadiographd(MapTransform):
 
 
 class Fitd(MapTransform):
-    """Maps `(channel, rows, columns)` at the network's size; masks are cut at half after the resize.
+    """Resize maps `(channel, rows, columns)` to the network size; masks are thresholded at 0.5 after that.
 
-    The affine of a `MetaTensor` follows; `meta["spacing_mm"]` stays that of the file.
+    The affine of a `MetaTensor` is adapted; `meta["spacing_mm"]` stays the spacing of the file.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class Fitd(MapTransform):
         self.binary = binary
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """The item with its maps resized."""
+        """Return the item with its maps resized."""
         fitted = dict(data)
         for key in self.key_iterator(fitted):
             given = fitted[key]
@@ -167,14 +167,14 @@ class Fitd(MapTransform):
 
 
 def build_loading(data: DataSetConfig, classes: Sequence[str]) -> Compose:
-    """From a case's item to its image, with its masks or its RGB target, at their own size."""
+    """Build the transform from the item of a case to its image and its masks or RGB target, at their original size."""
     if data.color == "rgb":
         return Compose([LoadRadiographd(["image"], data), LoadTargetd(["target"], data)])
     return Compose([LoadRadiographd(["image"], data), LoadMasksd(["mask"], data, classes)])
 
 
 def build_fitting(data: DataSetConfig, preprocess: PreprocessConfig) -> Compose:
-    """From a loaded item to the tensors that a network is trained on: intensities, then size."""
+    """Build the transform from a loaded item to training tensors: scale intensities, then resize."""
     images = ["image", "target"] if data.color == "rgb" else ["image"]
     return Compose(
         [
@@ -186,7 +186,7 @@ def build_fitting(data: DataSetConfig, preprocess: PreprocessConfig) -> Compose:
 
 
 def apply_transforms(transforms: Compose, item: Mapping[str, Any]) -> dict[str, Any]:
-    """What the transforms make of one item. Raises `RadiographError` itself, not as MONAI wraps it."""
+    """Apply the transforms to one item. Raises the original `RadiographError` instead of MONAI's wrapper."""
     try:
         applied: dict[str, Any] = transforms(dict(item))
         return applied
@@ -200,10 +200,10 @@ def apply_transforms(transforms: Compose, item: Mapping[str, Any]) -> dict[str, 
 
 
 def build_meta_tensor(radiograph: Radiograph) -> MetaTensor:
-    """The radiograph as a channel-first `MetaTensor`, its affine that of the file's NIfTI form with axes (row, column).
+    """Build a channel-first `MetaTensor` of the radiograph; its affine has the axes (row, column).
 
-    Rows run to posterior, columns to the patient's left (RAS: negative y and x), in mm where the spacing is known,
-    else in pixels; `meta["spacing_mm"]` tells which.
+    The affine matches the NIfTI form of the file: rows run to posterior, columns to the patient's left (RAS: negative y
+    and x), in mm if the spacing is known, else in pixels; `meta["spacing_mm"]` is then None.
     """
     row, column = radiograph.spacing_mm or (1.0, 1.0)
     affine = torch.tensor([[0, -column, 0, 0], [-row, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.float64)
@@ -213,14 +213,14 @@ def build_meta_tensor(radiograph: Radiograph) -> MetaTensor:
 
 
 def as_radiograph(image: MetaTensor) -> Radiograph:
-    """The radiograph that `build_meta_tensor` made `image` of."""
+    """Return the radiograph of an `image` from `build_meta_tensor`."""
     channels = image.as_tensor().numpy()
     pixels = channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
     return Radiograph(pixels=pixels, **{name: image.meta[name] for name in _META})
 
 
 def as_item(case: Case) -> dict[str, Any]:
-    """The case as the dictionary that the transforms take: `image`, and `mask` or `target`, with the files' paths."""
+    """Return the input dictionary of the transforms: the paths of `image`, and of `mask` or `target`."""
     item: dict[str, Any] = {"id": case.id, "image": case.image, "image_path": case.image}
     return item | ({"target": case.target} if case.target else {"mask": case.masks})
 
@@ -228,7 +228,7 @@ def as_item(case: Case) -> dict[str, Any]:
 def _lay_under(
     path: Path, image: MetaTensor, labels: Sequence[Path], size: Sequence[int], config: DataSetConfig
 ) -> MetaTensor:
-    """The image of `path` as its labels of `size` lie on it."""
+    """Return the image of `path`, turned to match its labels of `size`."""
     return build_meta_tensor(lay_under(path, as_radiograph(image), labels, size, config))
 
 

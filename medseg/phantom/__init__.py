@@ -1,1 +1,1 @@
-"""Synthetic data sets: chest radiographs with masks, and pairs of the article's darkening. Not clinical."""
+"""Synthetic data sets, not clinical: chest radiographs with masks, and image pairs for the article's darkening."""

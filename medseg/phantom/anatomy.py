@@ -1,8 +1,9 @@
-"""A synthetic adult chest: the random sizes and places of its parts, and the curves that several parts share.
+"""Random anatomy of a synthetic adult chest, and the curves that several organs share.
 
-Synthetic, not clinical: drawn from formulas, from nobody's data. Patient coordinates, mm in the detector plane: x grows
-to the image's right (the patient's left), y downwards, the origin in the midline half-way between the lung apices and
-the costophrenic angles. `side` is -1 for the patient's right, 1 for the left; `across` is `side * x`.
+Synthetic, not clinical: made from formulas, not from patient data. Patient coordinates are mm in the detector plane: x
+grows to the right of the image (the patient's left), y grows downward. The origin is on the midline, half-way between
+the lung apices and the costophrenic angles. `side` is -1 for the patient's right and 1 for the left; `across` is
+`side * x`.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What tells one synthetic patient from another: mm in the detector plane, or cm along the ray where it says so."""
+    """Sizes and positions of one synthetic patient: mm in the detector plane; names with `_cm`: cm along the ray."""
 
     lung_height: float
     lung_half_width: float
@@ -49,20 +50,20 @@ class Anatomy:
 
     @property
     def apex_y(self) -> float:
-        """Height of the lung apices."""
+        """Coordinate y of the lung apices."""
         return -self.lung_height / 2
 
     def half_width(self, side: int) -> float:
-        """Greatest distance of a lung's outer border from the midline; the right half is `side_scale` wider."""
+        """Return the greatest distance of a lung's outer border from the midline; the right is `side_scale` wider."""
         return self.lung_half_width * (1 - side * self.side_scale)
 
     def dome_y(self, side: int) -> float:
-        """Height of a hemidiaphragm's top; the right one stands higher, as the liver lies below it."""
+        """Return y of the top of a hemidiaphragm; the right one is higher because of the liver."""
         return self.lung_height / 2 - self.dome + (self.diaphragm_difference if side > 0 else 0.0)
 
 
 def draw_anatomy(rng: np.random.Generator) -> Anatomy:
-    """A random adult; breasts that cast a shadow in half of them, gas in the stomach in 60 %."""
+    """Draw a random adult: visible breasts with probability 50 %, stomach gas with probability 60 %."""
     height = rng.uniform(240, 290)
     return Anatomy(
         lung_height=height,
@@ -95,7 +96,7 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
 
 
 def find_lung_border(anatomy: Anatomy, side: int, u: Map) -> Map:
-    """`across` of a lung's outer border, mm, at the relative lung height `u` (0: apex, 1: costophrenic angle)."""
+    """Return `across` of a lung's outer border, mm, at relative lung height `u` (0: apex, 1: costophrenic angle)."""
     width = anatomy.half_width(side)
     fall = 1 - (1 - np.clip(u / 0.85, 0, 1)) ** 2.4
     border: Map = width * (0.44 + 0.56 * fall**0.58)
@@ -103,7 +104,7 @@ def find_lung_border(anatomy: Anatomy, side: int, u: Map) -> Map:
 
 
 def interpolate(knots: Sequence[tuple[float, float]], at: Map) -> Map:
-    """A smooth curve without overshoot through `(position, value)` knots, constant beyond them (PCHIP)."""
+    """Interpolate `(position, value)` knots smoothly without overshoot (PCHIP), constant outside the knots."""
     positions, values = zip(*knots, strict=True)
     grid = np.linspace(positions[0], positions[-1], 512)
     curve: Map = np.interp(at, grid, PchipInterpolator(positions, values)(grid)).astype(np.float32)
@@ -111,13 +112,13 @@ def interpolate(knots: Sequence[tuple[float, float]], at: Map) -> Map:
 
 
 def ramp(distance: Map, width: float) -> Map:
-    """0 outside, 1 from `width` inside on, smooth between."""
+    """Rise smoothly from 0 at `distance` 0 to 1 at `width`."""
     t = np.clip(distance / width, 0, 1)
     risen: Map = t * t * (3 - 2 * t)
     return risen
 
 
 def round_off(t: Map) -> Map:
-    """A quarter of a circle: 0 up to 0, 1 from 1 on, upright at 0."""
+    """Follow a quarter circle from 0 at t = 0 (vertical slope) to 1 at t = 1; constant outside."""
     arc: Map = np.sqrt(1 - (1 - np.clip(t, 0, 1)) ** 2)
     return arc

@@ -1,8 +1,8 @@
-"""A synthetic PA chest radiograph with its masks, by physics one can explain. Synthetic, not clinical.
+"""Synthetic PA chest radiographs with masks, from a simple physical model. Synthetic, not clinical.
 
     anatomy -> path lengths -> Beer-Lambert + scatter -> blur -> Poisson -> logarithm -> 12 bits
 
-A score on these pictures says that a program works, nothing about patients.
+A score on these images shows that a program works. It says nothing about patients.
 """
 
 import math
@@ -19,10 +19,10 @@ from medseg.phantom.skeleton import build_skeleton
 from medseg.phantom.view import View, draw_view, find_pixels, locate_in_patient, open_field, place_marker
 
 VERSION = 1
-"""Raised whenever the same seed would draw other files."""
+"""Must increase when the same seed gives other files."""
 CLASSES = ("clavicles", "heart", "lungs")
 MAXIMUM = 4095
-"""The greatest of 12 bits."""
+"""Greatest 12-bit value."""
 
 # Linear attenuation at 60 keV, the effective energy of a 120 kVp chest beam behind its filters, cm^-1: mass attenuation
 # (cm^2/g) times density (g/cm^3), ICRU-44 tissues, NIST Standard Reference Database 126, tables 3 and 4; lung inflated.
@@ -34,23 +34,23 @@ LEAD = 5.021 * 11.35
 
 @dataclass(frozen=True)
 class Phantom:
-    """A synthetic radiograph, its outlines and how it was taken."""
+    """A synthetic radiograph with its masks, view and anatomy."""
 
     pixels: NDArray[np.uint16]
     """`(rows, columns)`, 0 to 4095, bright is dense."""
     masks: dict[str, Mask]
-    """`lungs`, `heart`, `clavicles`, each `(rows, columns)`; they overlap."""
+    """`lungs`, `heart`, `clavicles`, each `(rows, columns)`; masks overlap."""
     view: View
     anatomy: Anatomy
 
     @property
     def spacing_mm(self) -> tuple[float, float]:
-        """Pitch of the detector, `(row, column)`, mm."""
+        """Detector pixel spacing `(row, column)` in mm."""
         return self.view.spacing_mm, self.view.spacing_mm
 
 
 def draw_phantom(rng: np.random.Generator, size: int) -> Phantom:
-    """One synthetic radiograph of `size` rows. Synthetic, not clinical."""
+    """Draw one radiograph with `size` rows. Synthetic, not clinical."""
     anatomy, view = draw_anatomy(rng), draw_view(rng, size)
     x, y = locate_in_patient(view)
     heart_depth = find_heart_depth(anatomy, x, y)
@@ -64,7 +64,7 @@ def draw_phantom(rng: np.random.Generator, size: int) -> Phantom:
     attenuation = SOFT_TISSUE * soft + LUNG * lung + CORTICAL_BONE * bone
     counts = count_quanta(rng, attenuation, LEAD * place_marker(view), view)
     masks = {
-        # readers let the borders of heart and lung run together; here they overlap by a little
+        # readers draw the borders of heart and lungs on top of each other; here the masks overlap slightly
         "lungs": _keep_largest(sides[0][1] & (heart_depth < 2.5)) | _keep_largest(sides[1][1] & (heart_depth < 2.5)),
         "heart": heart_depth > 0,
         "clavicles": clavicles,
@@ -73,16 +73,16 @@ def draw_phantom(rng: np.random.Generator, size: int) -> Phantom:
 
 
 def transmit(attenuation: Map) -> Map:
-    """The share of quanta that pass unscattered: exp(-attenuation), the sum of mu times path (Beer-Lambert)."""
+    """Return the share of unscattered quanta, exp(-attenuation); attenuation is the sum of mu * path (Beer-Lambert)."""
     share: Map = np.exp(-attenuation)
     return share
 
 
 def count_quanta(rng: np.random.Generator, attenuation: Map, marker: Map, view: View) -> Map:
-    """Quanta that each pixel counts: unscattered, scattered in the patient, blurred, Poisson distributed.
+    """Count the quanta of each pixel: unscattered and scattered in the patient, blurred, Poisson distributed.
 
-    `marker`: attenuation of the lead letter, which lies on the detector and stops scatter too. The workstation blanks
-    what the collimator covers, so nothing is counted there.
+    `marker` is the attenuation of the lead letter, which lies on the detector and also stops scatter. The area under
+    the collimator is blanked by the workstation, so its count is 0.
     """
     primary = transmit(attenuation)
     scatter = _smooth(primary * (attenuation > 0), 35 / view.spacing_mm, view.shape[0] // 40)
@@ -93,9 +93,9 @@ def count_quanta(rng: np.random.Generator, attenuation: Map, marker: Map, view: 
 
 
 def digitise(counts: Map, view: View) -> NDArray[np.uint16]:
-    """12 bits of the logarithm, bright is dense: the patient's range fills the scale, the open beam is 0, lead 4095.
+    """Convert counts to 12 bits of their logarithm, bright is dense: open beam 0, lead 4095, the patient in between.
 
-    Detail finer than about 12 mm is raised, as workstations do for presentation (unsharp masking).
+    Detail finer than about 12 mm is enhanced like on workstations (unsharp masking).
     """
     density = math.log(view.quanta) - np.log(np.maximum(counts, 0.5))
     opened = open_field(view)
@@ -111,14 +111,14 @@ def digitise(counts: Map, view: View) -> NDArray[np.uint16]:
 
 
 def _keep_largest(mask: Mask) -> Mask:
-    """The largest connected part: no crumbs of lung between heart and diaphragm."""
+    """Return the largest connected part; this removes small pieces of lung between heart and diaphragm."""
     parts, count = ndimage.label(mask)
     largest: Mask = parts == np.bincount(parts.ravel())[1:].argmax() + 1 if count else mask
     return largest
 
 
 def _smooth(picture: Map, sigma_pixels: float, step: int) -> Map:
-    """Gaussian blur, reckoned on every `step`-th pixel: what is that smooth needs no more."""
+    """Apply a wide Gaussian blur, computed on every `step`-th pixel; the result is smooth enough for that."""
     step = max(1, step)
     coarse = ndimage.uniform_filter(picture, step)[step // 2 :: step, step // 2 :: step]
     coarse = ndimage.gaussian_filter(coarse, sigma_pixels / step)
@@ -128,9 +128,9 @@ def _smooth(picture: Map, sigma_pixels: float, step: int) -> Map:
 
 
 def _paint_vessels(anatomy: Anatomy, view: View) -> Map:
-    """Blood in the lung vessels along the ray, cm."""
-    pieces = draw_vessels(anatomy)[::-1]  # thick ones over thin ones
-    scale = 2  # painted at twice the resolution: thin vessels stay thin
+    """Return the blood in the lung vessels along the ray, cm."""
+    pieces = draw_vessels(anatomy)[::-1]  # thick vessels are drawn last, over thin vessels
+    scale = 2  # twice the resolution keeps thin vessels thin
     starts = find_pixels(view, pieces[:, 0], pieces[:, 1])
     ends = find_pixels(view, pieces[:, 2], pieces[:, 3])
     picture = Image.new("F", (view.shape[1] * scale, view.shape[0] * scale))
@@ -145,7 +145,7 @@ def _paint_vessels(anatomy: Anatomy, view: View) -> Map:
 
 
 def _draw_texture(rng: np.random.Generator, lung: Map) -> Map:
-    """Vessels too thin to draw one by one: cm of blood, a few percent of the lung's path."""
+    """Draw vessels too thin for single lines, as cm of blood: a few percent of the path in the lung."""
     noise = rng.standard_normal(lung.shape, dtype=np.float32)
     cloud = 2 * ndimage.gaussian_filter(noise, 1.2) + 4 * ndimage.gaussian_filter(noise, 4.0)
     blood: Map = lung * np.clip(0.03 + 0.03 * cloud, 0, None)

@@ -1,7 +1,7 @@
-"""The article's section 3: a colour picture and its darkened version that keeps the highlights. Synthetic.
+"""Image pairs for section 3 of the article: a color image, and a darkened version with its highlights. Synthetic.
 
-The article shows its data by example only ("the whole is the original darkened, so that the highlights stay"); the
-formula here is this project's own reading of it.
+The article shows its data only by example ("the whole is the original darkened, so that the highlights stay"). The
+formula here is this project's interpretation.
 """
 
 from pathlib import Path
@@ -15,22 +15,22 @@ from medseg.atomic import open_atomically
 from medseg.phantom.generated import name_cases, write_generated_set
 
 VERSION = 1
-"""Raised whenever the same seed would draw other files."""
+"""Must increase when the same seed gives other files."""
 LUMINANCE = (0.2126, 0.7152, 0.0722)
-"""Weights of red, green and blue: ITU-R BT.709, on the stored values."""
+"""Weights of red, green and blue (ITU-R BT.709), applied to stored values."""
 DARK_GAIN = 0.25
-"""What is left of everything that is no highlight."""
+"""Gain of all pixels that are not highlights."""
 HIGHLIGHT = (0.55, 0.85)
-"""Luminances between which the gain rises from `DARK_GAIN` to 1."""
+"""Luminance range in which the gain rises from `DARK_GAIN` to 1."""
 
 Picture = NDArray[np.uint8]
 Plane = NDArray[np.float64]
 
 
 def darken(image: Picture) -> Picture:
-    """The picture `(rows, columns, 3)` with its highlights kept and the rest at a quarter; hue stays, as gain is grey.
+    """Darken an image `(rows, columns, 3)` to a quarter except for its highlights; the hue does not change.
 
-    luminance Y = 0.2126 R + 0.7152 G + 0.0722 B in [0, 1]; t = (Y - 0.55) / 0.3 cut to [0, 1];
+    Luminance Y = 0.2126 R + 0.7152 G + 0.0722 B in [0, 1]; t = (Y - 0.55) / 0.3, clipped to [0, 1];
     gain = 0.25 + 0.75 t^2 (3 - 2 t); output = round(gain * image).
     """
     luminance = image @ np.array(LUMINANCE) / 255
@@ -42,7 +42,7 @@ def darken(image: Picture) -> Picture:
 
 
 def draw_darkened_pair(rng: np.random.Generator, size: int) -> tuple[Picture, Picture]:
-    """A colourful synthetic scene and its darkened version, each uint8 `(size, size, 3)`."""
+    """Draw a colorful synthetic scene and its darkened version, each uint8 `(size, size, 3)`."""
     down, across = np.mgrid[0:size, 0:size] / size
     corners = rng.uniform(0.1, 0.75, (2, 2, 3))
     scene = (1 - down)[..., None] * _mix(corners[0], across) + down[..., None] * _mix(corners[1], across)
@@ -58,10 +58,10 @@ def draw_darkened_pair(rng: np.random.Generator, size: int) -> tuple[Picture, Pi
 
 
 def write_darkened_pairs(folder: Path, num_cases: int, size: int, seed: int) -> Path:
-    """A data set of such pairs, `images/<id>.png` and `targets/<id>.png`; its folder.
+    """Write a data set of image pairs, `images/<id>.png` and `targets/<id>.png`; return its folder.
 
-    Case i depends on `seed`, `size` and i alone. Written once; a half-written set is written again. Raises `DataError`
-    where the folder holds other files, `StorageError` where it cannot be written.
+    Case i depends only on `seed`, `size` and i. A complete data set is not written again; an incomplete one is. Raises
+    `DataError` if the folder contains other files, `StorageError` if writing fails.
     """
     folder = Path(folder)
     names = name_cases("darken", num_cases)
@@ -80,13 +80,13 @@ def write_darkened_pairs(folder: Path, num_cases: int, size: int, seed: int) -> 
 
 
 def _mix(ends: Plane, across: Plane) -> Plane:
-    """A gradient from the first colour to the second."""
+    """Return a gradient from the first color to the second."""
     gradient: Plane = ends[0] * (1 - across)[..., None] + ends[1] * across[..., None]
     return gradient
 
 
 def _draw_shape(rng: np.random.Generator, down: Plane, across: Plane) -> Plane:
-    """How much a disc or a block, turned and soft-edged, covers of each pixel: 0 to 1."""
+    """Draw the coverage, 0 to 1, of each pixel by a rotated disc or block with soft edges."""
     centre, half, angle = rng.uniform(0, 1, 2), rng.uniform(0.06, 0.28, 2), rng.uniform(0, np.pi)
     u = (np.cos(angle) * (across - centre[0]) + np.sin(angle) * (down - centre[1])) / half[0]
     v = (np.cos(angle) * (down - centre[1]) - np.sin(angle) * (across - centre[0])) / half[1]
@@ -97,13 +97,13 @@ def _draw_shape(rng: np.random.Generator, down: Plane, across: Plane) -> Plane:
 
 
 def _draw_shade(rng: np.random.Generator, size: int) -> Plane:
-    """Uneven light over the scene, about 0.8 to 1.2."""
+    """Draw uneven light over the scene, about 0.8 to 1.2."""
     shade: Plane = 1 + 0.2 * np.tanh(3 * ndimage.zoom(rng.normal(0, 0.4, (5, 5)), size / 5, order=3))
     return shade
 
 
 def _draw_lamp(rng: np.random.Generator, down: Plane, across: Plane) -> Plane:
-    """A bright spot and the glow around it, nearly white, to be added."""
+    """Draw a bright, nearly white spot with a glow, to add to the scene."""
     centre, radius = rng.uniform(0.05, 0.95, 2), rng.uniform(0.015, 0.06)
     distance = np.hypot(across - centre[0], down - centre[1])
     light = np.exp(-((distance / radius) ** 4)) + 0.35 * np.exp(-distance / (2.5 * radius))

@@ -1,7 +1,7 @@
-"""A phantom as files: a valid DX or CR object in one of many coats, and its masks as NIfTI. Synthetic, not clinical.
+"""Phantoms as files: DX or CR images in many DICOM variants, with NIfTI masks. Synthetic, not clinical.
 
-The coats are those of real archives, so that a set of phantoms exercises the reader: two object classes, both
-polarities, every meaning of the spacing, and lossless transfer syntaxes of all kinds.
+The variants (`Coat`) occur in real archives, so that a set of phantoms tests the reader: two object classes, both
+polarities, every meaning of the spacing, and all kinds of lossless transfer syntaxes.
 """
 
 import gzip
@@ -41,24 +41,24 @@ SYNTAXES = (
 )
 ENCODERS = {JPEG2000Lossless: "pylibjpeg", RLELossless: "pydicom", JPEGLSLossless: "pyjpegls"}
 DATE, TIME = "20000101", "120000"
-"""Fixed: the same seed gives the same bytes on any day."""
+"""Fixed, so that the same seed gives the same bytes on any day."""
 MAGNIFICATION = 1.08
-"""Of the calibrated objects: detector distance over patient distance, 180 cm / 167 cm."""
+"""Magnification in calibrated files: detector distance / patient distance, 180 cm / 167 cm."""
 
 
 @dataclass(frozen=True)
 class Coat:
-    """How a phantom is dressed as DICOM."""
+    """DICOM variant of a phantom."""
 
     modality: Literal["DX", "CR"]
     photometric: Literal["MONOCHROME1", "MONOCHROME2"]
     spacing: Literal["detector", "equal", "calibrated", "none"]
-    """ImagerPixelSpacing alone, PixelSpacing equal to it, PixelSpacing calibrated, or neither (CR only)."""
+    """ImagerPixelSpacing only, equal PixelSpacing in addition, calibrated PixelSpacing, or no spacing (CR only)."""
     transfer_syntax: UID
 
 
 def choose_coat(index: int) -> Coat:
-    """The coat of case `index`: by turns, so that 14 neighbours show DX and CR in every transfer syntax."""
+    """Choose the variant of case `index`; 14 consecutive cases contain DX and CR in every transfer syntax."""
     modality: Literal["DX", "CR"] = "CR" if index % 2 else "DX"
     turn = index // 2
     return Coat(
@@ -72,7 +72,7 @@ def choose_coat(index: int) -> Coat:
 
 
 def find_written_spacing(phantom: Phantom, coat: Coat) -> tuple[float, float] | None:
-    """The spacing, mm, `(row, column)`, that a reader finds in the object: calibrated before detector (PS3.3 10.7)."""
+    """Return the spacing `(row, column)` in mm that a reader finds: calibrated before detector (PS3.3 10.7)."""
     if coat.spacing == "none":
         return None
     if coat.spacing == "calibrated":
@@ -82,10 +82,10 @@ def find_written_spacing(phantom: Phantom, coat: Coat) -> tuple[float, float] | 
 
 
 def write_phantoms(folder: Path, num_cases: int, size: int, seed: int) -> Path:
-    """A data set of synthetic chests, not clinical: `images/<id>.dcm` and `masks/<class>/<id>.nii.gz`; its folder.
+    """Write synthetic chests (not clinical) as `images/<id>.dcm` and `masks/<class>/<id>.nii.gz`; return the folder.
 
-    Case i depends on `seed`, `size` and i alone, to the byte. Written once; a half-written set is written again.
-    Raises `DataError` where the folder holds other files, `StorageError` where it cannot be written.
+    Each byte of case i depends only on `seed`, `size` and i. A complete data set is not written again; an incomplete
+    one is. Raises `DataError` if the folder contains other files, `StorageError` if writing fails.
     """
     folder = Path(folder)
     names = name_cases("phantom", num_cases)
@@ -103,7 +103,7 @@ def write_phantoms(folder: Path, num_cases: int, size: int, seed: int) -> Path:
 
 
 def write_phantom(folder: Path, name: str, phantom: Phantom, seed: int, index: int) -> None:
-    """`images/<name>.dcm` and `masks/<class>/<name>.nii.gz` below `folder`."""
+    """Write `images/<name>.dcm` and `masks/<class>/<name>.nii.gz` below `folder`."""
     from medseg.radiograph.nifti import build_nifti
 
     coat = choose_coat(index)
@@ -118,9 +118,9 @@ def write_phantom(folder: Path, name: str, phantom: Phantom, seed: int, index: i
 
 
 def build_dicom(phantom: Phantom, coat: Coat, name: str, entropy: list[str]) -> Dataset:
-    """A DX (PS3.3 A.26) or CR (A.2) object of the phantom in its coat, compressed as the coat says.
+    """Build a DX (PS3.3 A.26) or CR (A.2) object of the phantom in the variant `coat`, with its compression.
 
-    UIDs come from `entropy` alone, dates are fixed. MONOCHROME1 stores 4095 - pixels.
+    UIDs depend only on `entropy`; dates are fixed. MONOCHROME1 stores 4095 - pixels.
     """
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
@@ -197,12 +197,13 @@ def _add_spacing(dataset: Dataset, phantom: Phantom, coat: Coat) -> None:
 
 
 def _add_digital_xray(dataset: Dataset, coat: Coat) -> None:
-    """What DX asks for beyond CR: PS3.3 C.8.11.1 to C.8.11.5."""
+    """Add the attributes that DX requires in addition to CR (PS3.3 C.8.11.1 to C.8.11.5)."""
     dataset.PresentationIntentType = "FOR PRESENTATION"
     dataset.ImageLaterality = "U"
     dataset.DetectorType = "SCINTILLATOR"
     dataset.PixelIntensityRelationship = "LOG"
-    dataset.PixelIntensityRelationshipSign = 1 if coat.photometric == "MONOCHROME1" else -1  # 1: more beam, more value
+    # 1: more radiation, greater value
+    dataset.PixelIntensityRelationshipSign = 1 if coat.photometric == "MONOCHROME1" else -1
     dataset.AcquisitionContextSequence = Sequence()
     dataset.PositionerType = "COLUMN"
     dataset.AnatomicRegionSequence = _code("816094009", "Chest")
@@ -211,7 +212,7 @@ def _add_digital_xray(dataset: Dataset, coat: Coat) -> None:
 
 
 def _code(value: str, meaning: str) -> Sequence:
-    """One SNOMED CT code."""
+    """Return a sequence with one SNOMED CT code."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", meaning
     return Sequence([item])

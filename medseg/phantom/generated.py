@@ -1,4 +1,4 @@
-"""A folder of made-up cases that is written once: the same recipe again is a no-op, a half-written set is completed."""
+"""Folders of generated cases. A complete folder is not written again; an incomplete one is."""
 
 import json
 import re
@@ -12,18 +12,18 @@ MARKER = "generated.json"
 
 
 def name_cases(prefix: str, num_cases: int) -> list[str]:
-    """The ids `<prefix>-0000`, `<prefix>-0001`, ..."""
+    """Return the ids `<prefix>-0000`, `<prefix>-0001`, ..."""
     return [f"{prefix}-{index:04d}" for index in range(num_cases)]
 
 
 def write_generated_set(
     folder: Path, recipe: Mapping[str, str | int], files: list[Path], write_case: Callable[[int], None]
 ) -> Path:
-    """The folder that holds exactly `files` (relative paths), written by `write_case(0)`, `write_case(1)`, ...
+    """Write exactly `files` (relative paths) with `write_case(0)`, `write_case(1)`, ... and return the folder.
 
-    `recipe` names the generator (`prefix`), its version, `num_cases` and whatever decides what it draws. It stands in
-    `generated.json`, written last: where the file says the same and no file is missing, nothing is written. Files of an
-    earlier recipe are removed; a file that no generator of this prefix wrote is left alone and raises `DataError`.
+    `recipe` contains the generator name (`prefix`), its version, `num_cases` and all parameters. It is written last, to
+    `generated.json`: if this file is equal and no file is missing, nothing is written. Files of an earlier recipe are
+    removed. A file from another source is not touched and raises `DataError`.
     """
     folder = Path(folder)
     marker = folder / MARKER
@@ -35,8 +35,8 @@ def write_generated_set(
     foreign = sorted(str(path) for path in found if not ours.fullmatch(path.name))
     if foreign:
         raise DataError(
-            f"{folder}: {len(foreign)} files that this generator did not write, such as {foreign[0]}; "
-            "name an empty folder for the synthetic set"
+            f"{folder}: contains {len(foreign)} files that this generator did not write, such as {foreign[0]}. "
+            "Use an empty folder for the synthetic data set"
         )
     marker.unlink(missing_ok=True)
     for path in found - set(files) - {Path(MARKER)}:

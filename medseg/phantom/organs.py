@@ -1,6 +1,6 @@
-"""The soft parts of the synthetic chest: path lengths of the rays, cm, and outlines. Synthetic, not clinical.
+"""Soft tissue of the synthetic chest: path lengths of the rays in cm, and outlines. Synthetic, not clinical.
 
-Arguments `x`, `y` are maps `(rows, columns)` of patient coordinates, mm (see phantom_anatomy.py).
+Arguments `x`, `y` are maps `(rows, columns)` of patient coordinates in mm (see anatomy.py).
 """
 
 import math
@@ -12,7 +12,7 @@ from medseg.phantom.anatomy import Anatomy, Map, Mask, find_lung_border, interpo
 
 
 def build_body(anatomy: Anatomy, x: Map, y: Map) -> Map:
-    """From skin to skin, cm: neck, shoulders, chest, abdomen, with breasts if there are any."""
+    """Return the path from skin to skin, cm: neck, shoulders, chest, abdomen, and breasts if visible."""
     flank, top = anatomy.lung_half_width + anatomy.body_margin, anatomy.apex_y
     knots: list[tuple[float, float]] = [
         (top - 90, 56),
@@ -35,7 +35,7 @@ def build_body(anatomy: Anatomy, x: Map, y: Map) -> Map:
 
 
 def build_lung(anatomy: Anatomy, side: int, x: Map, y: Map) -> tuple[Map, Mask]:
-    """One lung as if there were no heart: aerated tissue along the ray, cm, and the field that a reader outlines."""
+    """Return one lung without the heart: aerated tissue along the ray, cm, and the area that a reader outlines."""
     across, width = side * x, anatomy.half_width(side)
     u = (y - anatomy.apex_y) / anatomy.lung_height
     outer = find_lung_border(anatomy, side, u)
@@ -47,14 +47,14 @@ def build_lung(anatomy: Anatomy, side: int, x: Map, y: Map) -> tuple[Map, Mask]:
     inside = (across > inner) & (across < outer) & (u > 0) & (below < 0)
     section = np.sqrt(np.clip(1 - (across / outer) ** 2, 0, None))
     depth = anatomy.lung_depth_cm * (0.35 + 0.65 * ramp(u, 0.4))
-    recess = 0.25 * np.exp(-np.maximum(below, 0) / 16)  # lung dips behind the dome
+    recess = 0.25 * np.exp(-np.maximum(below, 0) / 16)  # the lung continues behind the dome
     recess += (1 - recess) * np.clip(0.5 - below / 1.5, 0, 1)
-    edge = ramp((across - inner) / (6 + 34 * ramp(u - 0.5, 0.3)), 1)  # behind the heart lung thins out gradually
+    edge = ramp((across - inner) / (6 + 34 * ramp(u - 0.5, 0.3)), 1)  # behind the heart the lung gets gradually thinner
     return depth * section * edge * recess * (u > 0) * (across < outer), inside
 
 
 def _find_mediastinum(anatomy: Anatomy, side: int, u: Map) -> Map:
-    """How far the great vessels reach to one side of the midline, mm, at the relative lung height `u`."""
+    """Return how far the great vessels reach to one side of the midline, mm, at relative lung height `u`."""
     if side < 0:
         knots = [(0, 22.0), (0.2, 23.0), (0.35, 26.0), (0.5, 24.0), (1, 22.0)]
     else:  # the aortic knob, the window below it, the pulmonary trunk
@@ -73,7 +73,7 @@ def _find_mediastinum(anatomy: Anatomy, side: int, u: Map) -> Map:
 
 
 def find_heart_depth(anatomy: Anatomy, x: Map, y: Map) -> Map:
-    """Distance inside the heart's outline along the row, mm, negative outside: an egg that points to the left."""
+    """Return the distance from the heart outline along the row, mm, negative outside: an egg pointing to the left."""
     v = (y - (anatomy.dome_y(1) + 12 - anatomy.heart_height)) / anatomy.heart_height
     right = interpolate([(0, 16), (0.15, 27), (0.4, 37), (0.7, 41), (1, 34)], v)
     left = interpolate([(0, 18), (0.2, 32), (0.45, 55), (0.75, 80), (0.9, 82), (1, 70)], v)
@@ -83,7 +83,7 @@ def find_heart_depth(anatomy: Anatomy, x: Map, y: Map) -> Map:
 
 
 def build_gas(anatomy: Anatomy, x: Map, y: Map) -> Map:
-    """Air in the trachea, the main bronchi and the stomach (with its level), along the ray, cm."""
+    """Return the air in trachea, main bronchi and stomach (above a fluid level) along the ray, cm."""
     carina = anatomy.apex_y + 0.36 * anatomy.lung_height
     lean = 4 * np.clip(1 - (carina - y) / 60, 0, 1)  # the aortic arch pushes the trachea to the patient's right
     gas = 0.2 * np.sqrt(np.clip(8.5**2 - (x + lean) ** 2, 0, None)) * ramp(carina + 4 - y, 8)
@@ -99,9 +99,9 @@ def build_gas(anatomy: Anatomy, x: Map, y: Map) -> Map:
 
 
 def draw_vessels(anatomy: Anatomy) -> NDArray[np.float64]:
-    """Pulmonary vessels as straight pieces `(pieces, 5)`: from x, y to x, y, mm, and diameter, mm, thickest first.
+    """Draw pulmonary vessels as straight pieces `(pieces, 5)`: start x, y, end x, y and diameter in mm, thickest first.
 
-    From each hilum they fan out and fork: each fork half a random angle to either side, each branch 0.66 as wide.
+    They fan out from each hilum and fork. Each branch turns by a random angle and has 0.66 of the diameter.
     """
     rng = np.random.default_rng(anatomy.vessel_seed)
     pieces = []

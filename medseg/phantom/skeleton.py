@@ -1,7 +1,7 @@
-"""The bones of the synthetic chest: path lengths of the rays as cm of cortical bone. Synthetic, not clinical.
+"""Bones of the synthetic chest: path lengths of the rays in cm of cortical bone. Synthetic, not clinical.
 
-Arguments `x`, `y` are maps `(rows, columns)` of patient coordinates, mm (see phantom_anatomy.py). Long bones are a wall
-of cortical bone around spongy bone, so their edges are brighter than their middle, as on a film.
+Arguments `x`, `y` are maps `(rows, columns)` of patient coordinates in mm (see anatomy.py). Long bones have a wall of
+cortical bone around spongy bone, so their edges are brighter than their middle, as in real radiographs.
 """
 
 import math
@@ -11,11 +11,11 @@ import numpy as np
 from medseg.phantom.anatomy import Anatomy, Map, Mask, find_lung_border, ramp
 
 SPONGY = 0.15
-"""Bone by volume in spongy bone; vertebrae have 0.1 to 0.2."""
+"""Volume fraction of bone in spongy bone; 0.1 to 0.2 in vertebrae."""
 
 
 def build_skeleton(anatomy: Anatomy, x: Map, y: Map) -> tuple[Map, Mask]:
-    """All bones along the ray, cm, and the clavicles as a reader outlines them: as far as they cross the rib cage."""
+    """Return all bones along the ray, cm, and the clavicle mask of a human reader, which ends at the rib cage."""
     bone, mask = _build_spine(anatomy, x, y), np.zeros(x.shape, dtype=bool)
     bone += _build_ribs(anatomy, x, y)
     rows = _find_rows(y, anatomy.apex_y - 70, anatomy.apex_y + 70)
@@ -27,14 +27,14 @@ def build_skeleton(anatomy: Anatomy, x: Map, y: Map) -> tuple[Map, Mask]:
 
 
 def _find_rows(y: Map, low: float, high: float) -> slice:
-    """The rows whose middle lies between the two heights, and 40 mm on either side for a patient who leans."""
+    """Return the rows between two values of y on the middle column, and 40 mm more on each side for tilted patients."""
     middle = y[:, y.shape[1] // 2]
     first, last = np.searchsorted(middle, [low - 40, high + 40])
     return slice(int(first), int(last))
 
 
 def cross_tube(distance: Map, radius: Map | float, wall: float) -> Map:
-    """The ray through a long bone of round section `distance` mm from its axis, as cm of cortical bone; mm in."""
+    """Return the path through a round long bone at `distance` from its axis, as cm of cortical bone. Arguments: mm."""
     square = distance * distance
     outer = np.sqrt(np.maximum(radius * radius - square, 0))
     inner = np.sqrt(np.maximum((radius - wall) ** 2 - square, 0))
@@ -43,7 +43,7 @@ def cross_tube(distance: Map, radius: Map | float, wall: float) -> Map:
 
 
 def _build_spine(anatomy: Anatomy, x: Map, y: Map) -> Map:
-    """Bodies with end plates, discs between them, pedicles and spinous processes."""
+    """Build vertebral bodies with end plates and discs, pedicles and spinous processes."""
     phase = (y - anatomy.apex_y) / anatomy.vertebra_height
     v = np.abs(phase - np.floor(phase) - 0.5) * 2  # 0 in the middle of a body, 1 in the disc
     centre = x - 0.5 * anatomy.twist
@@ -59,9 +59,9 @@ def _build_spine(anatomy: Anatomy, x: Map, y: Map) -> Map:
 
 
 def _build_ribs(anatomy: Anatomy, x: Map, y: Map) -> Map:
-    """Ten pairs; each pair is a tilted hoop, seen as an ellipse: its upper half runs behind, its lower half in front.
+    """Build ten pairs of ribs. Each pair is a tilted hoop, seen as an ellipse: upper half behind, lower half in front.
 
-    The ray runs along a rib where it turns to the front, so ribs are densest at the lateral chest wall.
+    At the lateral chest wall the ray runs along the rib, so ribs are densest there.
     """
     bone = np.zeros_like(x)
     for rib in range(10):
@@ -86,7 +86,7 @@ def _build_clavicles(anatomy: Anatomy, x: Map, y: Map) -> tuple[Map, Mask]:
     bone, mask = np.zeros_like(x), np.zeros(x.shape, dtype=bool)
     for side in (-1, 1):
         across = side * x
-        start = 13 + side * anatomy.twist  # a turned patient: one joint nearer to the midline
+        start = 13 + side * anatomy.twist  # in a rotated patient one joint is nearer to the midline
         s = across - start
         axis = anatomy.apex_y + anatomy.clavicle_y - anatomy.clavicle_slope * s
         axis += anatomy.clavicle_bend * np.sin(2 * np.pi * np.clip(s / 150, 0, 1.2))
@@ -99,7 +99,7 @@ def _build_clavicles(anatomy: Anatomy, x: Map, y: Map) -> tuple[Map, Mask]:
 
 
 def _build_shoulders(anatomy: Anatomy, x: Map, y: Map) -> Map:
-    """Shoulder blades, turned out of the lungs more or less, and the heads and shafts of the upper arms."""
+    """Build shoulder blades, more or less turned out of the lung fields, and heads and shafts of the upper arms."""
     bone = np.zeros_like(x)
     top = anatomy.apex_y
     for side in (-1, 1):

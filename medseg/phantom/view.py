@@ -1,4 +1,4 @@
-"""How a synthetic patient stands before the detector and how the film is taken: pose, field, lead letter, exposure."""
+"""View of a synthetic radiograph: pose of the patient, open field, lead letter and exposure."""
 
 from dataclasses import dataclass
 
@@ -15,39 +15,39 @@ LETTERS = {
 
 @dataclass(frozen=True)
 class View:
-    """How the patient stood and how the film was taken."""
+    """Pose of the patient, geometry and exposure of one radiograph."""
 
     shape: tuple[int, int]
     """`(rows, columns)`."""
     spacing_mm: float
     turn_degrees: float
     shift_mm: tuple[float, float]
-    """Of the patient, `(x, y)`."""
+    """Shift of the patient, `(x, y)`."""
     bend_mm: float
     """Sideways bend of the trunk, an arc."""
     field: tuple[float, float, float, float]
-    """What the collimator leaves open: top, bottom, left, right as fractions of the detector."""
+    """Open field of the collimator: top, bottom, left, right as fractions of the detector."""
     marker: str | None
-    """The lead letter, if any: on the side of the patient that it names."""
+    """Lead letter, L or R, on that side of the patient; None without a letter."""
     marker_at: tuple[float, float]
-    """Its place: distances from the open field's upper and nearer lateral edge, fractions of the detector."""
+    """Distance of the letter from the top and from the nearer side of the open field, as fractions of the detector."""
     marker_mm: float
     scatter_fraction: float
-    """Share of scattered quanta behind the grid in what the patient lets through."""
+    """Share of scattered quanta behind the patient and the grid."""
     quanta: float
-    """Per pixel in the open beam."""
+    """Quanta per pixel in the open beam."""
     blur_pixels: float
-    """Standard deviation of focal spot and detector together."""
+    """Standard deviation of the blur of focal spot and detector together."""
     detail: float
-    """How much the workstation raises fine detail."""
+    """Strength of the enhancement of fine detail."""
     gamma: float
-    """Of the display scale."""
+    """Gamma of the display scale."""
     margins: tuple[float, float]
-    """How far the display range reaches beyond the patient's own, below and above, as fractions of it."""
+    """Margins of the display range below and above the range of the patient, as fractions of that range."""
 
 
 def draw_view(rng: np.random.Generator, size: int) -> View:
-    """A random pose and exposure on a detector of `size` rows and about as many columns."""
+    """Draw a random pose and exposure on a detector with `size` rows and about as many columns."""
     columns = round(size * rng.uniform(0.94, 1.06))
     closed = rng.uniform(0.01, 0.06, 4) * (rng.random(4) < 0.35)
     return View(
@@ -70,7 +70,7 @@ def draw_view(rng: np.random.Generator, size: int) -> View:
 
 
 def locate_in_patient(view: View) -> tuple[Map, Map]:
-    """Patient coordinates `x`, `y` of every pixel centre, mm."""
+    """Return patient coordinates `x`, `y` of every pixel center in mm."""
     rows, columns = view.shape
     right = (np.arange(columns, dtype=np.float32) - (columns - 1) / 2) * view.spacing_mm - view.shift_mm[0]
     down = ((np.arange(rows, dtype=np.float32) - (rows - 1) / 2) * view.spacing_mm - view.shift_mm[1])[:, None]
@@ -81,7 +81,7 @@ def locate_in_patient(view: View) -> tuple[Map, Map]:
 
 
 def find_pixels(view: View, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """Columns and rows of patient coordinates: the inverse of `locate_in_patient`."""
+    """Return columns and rows of patient coordinates; the inverse of `locate_in_patient`."""
     angle = np.deg2rad(view.turn_degrees)
     x = x - view.bend_mm * np.cos(y / 90)
     right = np.cos(angle) * x - np.sin(angle) * y + view.shift_mm[0]
@@ -91,7 +91,7 @@ def find_pixels(view: View, x: NDArray[np.float64], y: NDArray[np.float64]) -> t
 
 
 def open_field(view: View) -> Mask:
-    """Where the collimator lets the beam through."""
+    """Return the mask of pixels inside the collimator opening."""
     rows, columns = view.shape
     top, bottom, left, right = view.field
     across = (np.arange(columns) >= left * columns) & (np.arange(columns) < right * columns)
@@ -100,7 +100,7 @@ def open_field(view: View) -> Mask:
 
 
 def place_marker(view: View) -> Map:
-    """Lead along the ray, cm: a letter 2 mm thick in an upper corner of the open field."""
+    """Return the lead along the ray, cm: a letter 2 mm thick in an upper corner of the open field."""
     lead = np.zeros(view.shape, dtype=np.float32)
     if view.marker is None:
         return lead

@@ -1,4 +1,4 @@
-"""One file -> one `Radiograph`, from any of the formats that radiographs come in."""
+"""Readers of radiographs and masks in all supported file formats."""
 
 from medseg.radiograph.dicom.read import read_patient
 from medseg.radiograph.dicom.seg import Segmentation, is_segmentation, read_segmentation

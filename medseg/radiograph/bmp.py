@@ -1,4 +1,4 @@
-"""BMP images of at most 8 bits: indices into a palette, which Pillow confuses with grey levels."""
+"""BMP images with at most 8 bits per pixel: palette indices, which Pillow confuses with gray levels."""
 
 import struct
 from typing import BinaryIO
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from medseg.errors import RadiographError
 
 _CORE = 12
-"""The length of the oldest header, BITMAPCOREHEADER."""
+"""Length of the oldest header, BITMAPCOREHEADER."""
 _RUNS = {1: 8, 2: 4}
-"""Bits of a pixel by the number of a run-length compression."""
+"""Run-length compression number -> bits per pixel."""
 
 
 def read_palette_bmp(file: BinaryIO) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-    """Indices `(rows, columns)` and the palette `(256, 3)` of red, green and blue; None where a pixel has more bits.
+    """Return indices `(rows, columns)` and the RGB palette `(256, 3)`; None if pixels have more than 8 bits.
 
-    The size must have been checked. Raises `RadiographError`.
+    The caller must check the image size before. Raises `RadiographError`.
     """
     file.seek(0)
     head = file.read(54).ljust(54, b"\0")
@@ -32,7 +32,7 @@ def read_palette_bmp(file: BinaryIO) -> tuple[NDArray[np.uint8], NDArray[np.uint
         return None
     if bits not in (1, 2, 4, 8) or _RUNS.get(compression, bits if compression == 0 else 0) != bits:
         raise RadiographError(
-            f"is a BMP with {bits} bits a pixel and compression {compression}, which is not supported"
+            f"is a BMP with {bits} bits per pixel and compression {compression}, which is not supported"
         )
     file.seek(14 + length)
     entry = 3 if length == _CORE else 4
@@ -47,23 +47,23 @@ def read_palette_bmp(file: BinaryIO) -> tuple[NDArray[np.uint8], NDArray[np.uint
 
 
 def _unpack_rows(file: BinaryIO, shape: tuple[int, int], bits: int) -> NDArray[np.uint8]:
-    """Pixels of `bits` each, every row in whole words of 32 bits."""
+    """Read pixels of `bits` each; every row is padded to whole 32-bit words."""
     rows, columns = shape
     stride = (columns * bits + 31) // 32 * 4
     data = file.read(stride * rows)
     if len(data) < stride * rows:
-        raise RadiographError(f"is cut short: {len(data)} bytes of pixels, {stride * rows} expected")
+        raise RadiographError(f"is cut short: {len(data)} bytes of pixel data, but {stride * rows} are needed")
     return _unpack(np.frombuffer(data, np.uint8).reshape(rows, stride), bits)[:, :columns]
 
 
 def _unpack(data: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    """Each byte as its `8 / bits` pixels, the highest bits first, along the last axis."""
+    """Split each byte into its `8 / bits` pixels, highest bits first, along the last axis."""
     shifts = np.arange(8 - bits, -1, -bits, dtype=np.uint8)
     return ((data[..., None] >> shifts) & np.uint8((1 << bits) - 1)).reshape(*data.shape[:-1], -1)
 
 
 def _unpack_runs(data: bytes, shape: tuple[int, int], bits: int) -> NDArray[np.uint8]:
-    """Pixels from runs of one value, or of two in turn with 4 bits, and from pieces as they are (BI_RLE8, BI_RLE4)."""
+    """Decompress BI_RLE8 or BI_RLE4: runs of one value (with 4 bits: two alternating values) and literal pixels."""
     rows, columns = shape
     spread = [bytes(pixels) for pixels in _unpack(np.arange(256, dtype=np.uint8)[:, None], bits)]
     indices = bytearray(rows * columns)
@@ -88,5 +88,5 @@ def _unpack_runs(data: bytes, shape: tuple[int, int], bits: int) -> NDArray[np.u
             at += size + size % 2
     else:
         if (row, column) < (rows - 1, columns):
-            raise RadiographError("is cut short within its compressed pixels")
+            raise RadiographError("is cut short inside its compressed pixels")
     return np.frombuffer(indices, np.uint8).reshape(shape)

@@ -1,4 +1,4 @@
-"""What the channels of an image hold: a grey image in each, a color image, or a mask in the last one."""
+"""Image channels: conversion of equal channels to grayscale, alpha channels, and palette colors."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 Color = tuple[int, int, int]
 """Red, green and blue."""
 JPEG_TOLERANCE = 3
-"""By how much the channels of a grey image differ after a lossy color transform."""
+"""Largest difference between the channels of a gray image after a lossy color transform."""
 _NEAR, _MOST = 16 / 255, 0.98
 
 
 def merge_channels(pixels: NDArray[Any], tolerance: int, color: str, warnings: list[str]) -> NDArray[Any]:
-    """The grey image `(rows, columns)` that an RGB image `(rows, columns, 3)` shows: the median of its channels.
+    """Return the median of the channels `(rows, columns)` of a gray or nearly gray RGB image `(rows, columns, 3)`.
 
-    Channels that agree within `tolerance` are grey. So is, with a warning and `color="grey"`, an image whose channels
-    differ by at most 16 of 255 on 98 % of its pixels: a faint tint or a small colored mark. Raises `RadiographError`
-    for any other.
+    An image is gray if its channels differ by at most `tolerance`. With `color="grey"`, an image with a faint tint or a
+    small colored mark is accepted with a warning: its channels may differ by at most 16 of 255 on 98 % of the pixels.
+    Raises `RadiographError` for other images.
     """
     red, green, blue = np.moveaxis(pixels, 2, 0)
     lower, upper = np.minimum(red, green), np.maximum(red, green)
@@ -34,22 +34,22 @@ def merge_channels(pixels: NDArray[Any], tolerance: int, color: str, warnings: l
     if greatest > tolerance:
         if color == "refuse":
             raise RadiographError(
-                f"is a color image: its channels differ by up to {greatest} of {top}. Convert the image to grey",
-                "colour",
+                f"is a color image: its channels differ by up to {greatest} of {top}. Convert the image to grayscale",
+                "color",
             )
         far = float((spread > top * _NEAR).mean())
         if far > 1 - _MOST:
             raise RadiographError(
                 f"is a color image: in {far:.1%} of its pixels the channels differ by more than {top * _NEAR:.0f} "
-                f"of {top}. Convert the image to grey, or train on RGB images with data.color=rgb",
-                "colour",
+                f"of {top}. Convert the image to grayscale, or train on RGB images with data.color=rgb",
+                "color",
             )
-        warnings.append(f"a nearly grey image was taken as grey; its channels differ by up to {greatest} of {top}")
+        warnings.append(f"a nearly gray image was read as grayscale; its channels differ by up to {greatest} of {top}")
     return np.asarray(np.maximum(lower, np.minimum(upper, blue)))
 
 
 def split_alpha(pixels: NDArray[Any], warnings: list[str]) -> NDArray[Any]:
-    """`(rows, columns)` or `(rows, columns, 3)` without the alpha channel, which leaves a warning unless it is flat."""
+    """Remove the alpha channel: `(rows, columns)` or `(rows, columns, 3)`. Warns if the alpha channel is not flat."""
     if pixels.ndim == 2 or pixels.shape[2] == 3:
         return pixels
     if pixels[:, :, -1].min() < pixels[:, :, -1].max():
@@ -58,17 +58,17 @@ def split_alpha(pixels: NDArray[Any], warnings: list[str]) -> NDArray[Any]:
 
 
 def find_mask_in_alpha(pixels: NDArray[Any]) -> NDArray[Any] | None:
-    """The last of 2 or 4 channels where it alone shows the mask: strokes of one color on a transparent layer.
+    """Return the last of 2 or 4 channels if only this channel shows the mask: strokes on a transparent layer.
 
-    None where everything is opaque, where what can be seen has several colors, and where grey strokes with hard edges
-    lie on hidden black, so that the other channels show the same mask with the values as stored.
+    Returns None if the image is opaque, if visible pixels have several colors, or if gray strokes with hard edges lie
+    on hidden black: then the other channels show the same mask with its stored values.
     """
     color, alpha = pixels[:, :, :-1], pixels[:, :, -1]
     if alpha.min() == np.iinfo(alpha.dtype).max:
         return None
     if (color == color[0, 0]).all():
         return alpha
-    strokes = color[alpha >= max(1, int(alpha.max()) / 2)]  # at less the color is rounded by most editors
+    strokes = color[alpha >= max(1, int(alpha.max()) / 2)]  # most editors round the colors of fainter pixels
     if strokes.size == 0 or (strokes != strokes[0]).any():
         return None
     is_grey, drawn = (strokes[0] == strokes[0, 0]).all(), color.any(axis=2)
@@ -77,7 +77,7 @@ def find_mask_in_alpha(pixels: NDArray[Any]) -> NDArray[Any] | None:
 
 
 def find_label_colors(picture: "Image", pixels: NDArray[Any]) -> dict[int, Color]:
-    """The color of each label value, if no other value has it, where `pixels` are the indices of a palette."""
+    """Return label value -> palette color if `pixels` are palette indices; colors of several values are left out."""
     if picture.mode != "P" or pixels.ndim != 2 or (pixels != np.asarray(picture)).any():
         return {}
     palette = picture.getpalette("RGB") or []

@@ -1,4 +1,4 @@
-"""What dcm2niix leaves behind: which end it stores rows from where DICOM gave it no orientation."""
+"""Row order of NIfTI files that dcm2niix wrote from DICOM files without an orientation."""
 
 import json
 import os
@@ -12,13 +12,13 @@ from medseg.radiograph.source import open_source
 _DESCRIP = re.compile(r"(TE=[0-9.e+-]+;)?Time=[0-9]+\.[0-9]{3}([; ].*)?")
 _MAX_SIDECAR = 1 << 20
 _NOT_FLIPPED = ([1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0])
-"""srow_x and srow_y of its `-y n`, which keeps the rows as DICOM has them."""
+"""srow_x and srow_y after `dcm2niix -y n`, which keeps the DICOM row order."""
 
 
 def find_rows(header: Any, file: BinaryIO) -> str | None:
-    """`bottom` or `top`, the end that rows are stored from in a NIfTI file without orientation codes.
+    """Return the position of the first stored row, `bottom` or `top`, for a NIfTI file without orientation codes.
 
-    None for a file that dcm2niix did not write, as its `descrip` says, or the JSON file beside it.
+    Returns None if neither `descrip` nor the JSON file beside it shows that dcm2niix wrote the file.
     """
     descrip = header["descrip"].item().decode("latin-1")
     if not _DESCRIP.fullmatch(descrip) and not _has_sidecar(getattr(file, "name", None)):
@@ -27,7 +27,7 @@ def find_rows(header: Any, file: BinaryIO) -> str | None:
 
 
 def _has_sidecar(path: object) -> bool:
-    """Whether a JSON file beside the one at `path` names dcm2niix as its ConversionSoftware."""
+    """Return whether the JSON file beside `path` gives dcm2niix as ConversionSoftware."""
     if not isinstance(path, str | bytes) or not (match := re.fullmatch(r"(?is)(.+)\.nii(\.gz)?", os.fsdecode(path))):
         return False
     with suppress(RadiographError, ValueError, RecursionError), open_source(f"{match[1]}.json") as file:

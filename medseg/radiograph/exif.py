@@ -1,4 +1,4 @@
-"""The EXIF orientation of a PNG, JPEG or TIFF image: how its stored rows and columns are turned to be shown."""
+"""EXIF orientation of PNG, JPEG and TIFF images: how stored pixels are turned for display."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,26 +22,26 @@ _TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     7: lambda array: np.rot90(array, 2).swapaxes(0, 1),
     8: lambda array: np.rot90(array, 1),
 }
-"""From stored to shown, by orientation (EXIF 2.32, table 6)."""
+"""Orientation -> turn from stored to displayed pixels (EXIF 2.32, table 6)."""
 _OPPOSITE = {6: 8, 8: 6}
 
 
 def read_exif_orientation(picture: "Image") -> int | None:
-    """The orientation, 2 to 8, of an image that is not shown as it is stored, else None."""
-    if picture.format == "PNG":  # whose EXIF data may stand behind the pixels
+    """Return the EXIF orientation, 2 to 8, or None if the image is displayed as stored."""
+    if picture.format == "PNG":  # its EXIF data may follow the pixels
         with refusing("the PNG data are damaged or cut short"):
             picture.load()
     value = None
-    with suppress(*BROKEN_BYTES):  # damaged EXIF data turn nothing
+    with suppress(*BROKEN_BYTES):  # damaged EXIF data are ignored
         value = picture.getexif().get(_TAG)
     return value if isinstance(value, int) and value in _TURNS else None
 
 
 def turn(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Stored pixels `(rows, columns, ...)` as they are shown."""
+    """Turn stored pixels `(rows, columns, ...)` to the displayed orientation."""
     return _TURNS[orientation](pixels)
 
 
 def turn_back(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Shown pixels `(rows, columns, ...)` as they are stored."""
+    """Turn displayed pixels `(rows, columns, ...)` back to the stored orientation."""
     return _TURNS[_OPPOSITE.get(orientation, orientation)](pixels)

@@ -1,4 +1,4 @@
-"""Where the stored pixels of an image lie, from its header alone."""
+"""Position of the stored pixels of an image, read from its header."""
 
 import os
 from dataclasses import dataclass
@@ -19,25 +19,25 @@ from medseg.radiograph.source import open_source, refusing
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The pixels of an image as its file stores them."""
+    """Pixel grid of an image as stored in its file."""
 
     size: tuple[int, int]
     """Columns and rows."""
     directions: NDArray[np.float64]
-    """`(3, 3)`: in each column the unit step along columns, rows and slices, the coordinates of DICOM and ITK."""
+    """`(3, 3)`: unit steps along columns, rows and slices, one per matrix column, in DICOM and ITK coordinates."""
     axes: NDArray[np.float64]
-    """`(3, 2)`: what the reader turns the image by, as `turn_to_picture` wants it."""
+    """`(3, 2)`: axes by which the reader turns the image; see `turn_to_picture`."""
     origin: NDArray[np.float64] | None = None
-    """`(3,)`, the middle of the first pixel in mm; None where the file does not say."""
+    """`(3,)`: center of the first pixel in mm; None if unknown."""
     spacing: NDArray[np.float64] | None = None
-    """`(3,)`, mm along columns, rows and slices; None where `origin` is."""
+    """`(3,)`: mm along columns, rows and slices; None if `origin` is None."""
 
 
 def read_grid(path: str | os.PathLike[str]) -> Grid:
-    """The grid of the image in one file, as 3D Slicer sees it, too.
+    """Read the pixel grid of an image file, as 3D Slicer interprets it.
 
-    PNG, JPEG and TIFF start nowhere and lie along the world axes; so does DICOM, but for its ImageOrientationPatient.
-    Raises `RadiographError`.
+    PNG, JPEG, TIFF and DICOM images get no origin. They lie along the world axes, or along ImageOrientationPatient if
+    the DICOM file has it. Raises `RadiographError`.
     """
     with open_source(path) as file:
         kind = identify(file, path)
@@ -61,10 +61,10 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
 
 
 def measure_spacing(origin: NDArray[np.float64], steps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The length of each step in mm, `(3,)`. Raises `RadiographError` where nothing could lie on such a grid."""
+    """Return the length of each step in mm, `(3,)`. Raises `RadiographError` for an impossible grid."""
     spacing: NDArray[np.float64] = np.linalg.norm(steps, axis=0)
     if not (np.isfinite(steps).all() and np.isfinite(origin).all() and spacing.all()):
-        raise RadiographError("the geometry in the header has a spacing of zero or a number that is not finite")
+        raise RadiographError("the header has a spacing of zero or a geometry that is not finite")
     return spacing
 
 
@@ -76,7 +76,7 @@ def _placed(
 
 
 def _directions(cosines: tuple[float, ...]) -> NDArray[np.float64]:
-    """Unit steps from ImageOrientationPatient, or those of an image without it."""
+    """Return the unit steps from ImageOrientationPatient, or the default steps if it is missing or invalid."""
     row, column = np.array(cosines or (1, 0, 0, 0, 1, 0)).reshape(2, 3) if len(cosines) in (0, 6) else np.eye(3)[:2]
     directions = np.stack([row, column, np.cross(row, column)], axis=1)
     return directions if np.allclose(directions.T @ directions, np.eye(3), atol=1e-3) else np.eye(3)

@@ -1,4 +1,4 @@
-"""One radiograph in memory, and what every format must fulfil before it becomes one."""
+"""A radiograph in memory, and the checks that images of all formats must pass."""
 
 import hashlib
 import math
@@ -13,65 +13,65 @@ from numpy.typing import NDArray
 from medseg.errors import RadiographError
 
 MAX_PIXELS = 100_000_000
-"""A picture that claims more is refused before it is decoded; the largest mammograms have 30 million."""
+"""Larger images are rejected before decoding; the largest mammograms have 30 million pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What a file of any kind but DICOM holds, be it a radiograph or a mask."""
+    """Content of a radiograph or mask file that is not DICOM."""
 
     pixels: NDArray[Any]
-    """`(rows, columns)` as stored, or `(rows, columns, 3)` where RGB was asked for."""
+    """`(rows, columns)` as stored, or `(rows, columns, 3)` for RGB."""
     spacing_mm: tuple[float, float] | None = None
     spacing_source: str = "file"
-    """As in `Radiograph`, if there is a spacing."""
+    """See `Radiograph`; has no meaning without a spacing."""
     exif_orientation: int | None = None
-    """As in `Radiograph`."""
+    """See `Radiograph`."""
     colors: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
-    """The colors of a mask's palette by label value; empty where `pixels` are no indices."""
+    """Label value -> palette color of a mask; empty if `pixels` are not palette indices."""
 
 
 @dataclass(frozen=True, eq=False)
 class Radiograph:
-    """One picture as the network may see it. Carries nothing that tells who the patient is."""
+    """One image with its metadata. Contains nothing that identifies the patient."""
 
     pixels: NDArray[np.float32]
-    """`(rows, columns)`, modality values, bright is dense; `(rows, columns, 3)` only where RGB was asked for."""
+    """`(rows, columns)`, modality values, bright is dense; `(rows, columns, 3)` for RGB."""
     spacing_mm: tuple[float, float] | None
-    """`(row, column)`, or None where the file does not say."""
+    """Pixel spacing `(row, column)` in mm; None if unknown."""
     spacing_source: str
     """`calibrated`, `magnification`, `detector`, `unspecified`, `film`, `file` or `none`."""
     kind: str
-    """An entry of `kind.KINDS`."""
+    """File format; a key of `kind.KINDS`."""
     modality: str | None = None
     body_part: str | None = None
     view: str | None = None
     orientation: str | None = None
-    r"""PatientOrientation of rows and columns as DICOM writes it, `L\F` for an upright PA chest."""
+    r"""DICOM PatientOrientation of rows and columns, `L\F` for an upright PA chest."""
     lossy: bool = False
-    """By LossyImageCompression, the transfer syntax or the file format."""
+    """Whether the image was compressed with loss, by LossyImageCompression, transfer syntax or file format."""
     warnings: tuple[str, ...] = ()
-    """Short sentences on what was lived with; no tag values that could name a person."""
+    """Short sentences about problems that did not prevent reading; no tag values that could name a person."""
     padding: NDArray[np.bool_] | None = None
-    """`(rows, columns)`, true where PixelPaddingValue says that there is no picture."""
+    """`(rows, columns)`, true for padding pixels (PixelPaddingValue)."""
     burned_in: bool | None = None
-    """BurnedInAnnotation; None is unknown."""
+    """BurnedInAnnotation; None if unknown."""
     exif_orientation: int | None = None
-    """The EXIF orientation, 2 to 8, that the pixels were turned by; None where they lie as stored."""
+    """EXIF orientation, 2 to 8, by which the pixels were turned; None if they lie as stored."""
     sop_class: str | None = None
     sop_instance_uid: str | None = None
 
 
 def check_image_size(rows: int, columns: int) -> None:
-    """Raise `RadiographError` unless a picture of this size exists and can be held. Call before decoding."""
+    """Raise `RadiographError` if the image is empty or too large. Call this before decoding."""
     if rows < 1 or columns < 1:
         raise RadiographError(f"has {rows} rows and {columns} columns; nothing to segment", "size")
     if rows * columns > MAX_PIXELS:
-        raise RadiographError(f"claims {rows} x {columns} pixels, more than the {MAX_PIXELS} that are read", "size")
+        raise RadiographError(f"claims {rows} x {columns} pixels; the limit is {MAX_PIXELS} pixels", "size")
 
 
 def check_content(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None = None) -> None:
-    """Raise `RadiographError` where `pixels` hold NaN or infinity, or nothing but one value outside `padding`."""
+    """Raise `RadiographError` if `pixels` contain NaN or infinity, or have only one value outside `padding`."""
     low, high = float(pixels.min()), float(pixels.max())
     if not math.isfinite(low) or not math.isfinite(high):
         raise RadiographError(f"{int((~np.isfinite(pixels)).sum())} pixels are NaN or infinite", "content")
@@ -85,7 +85,7 @@ def check_content(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None
 
 
 def digest_pixels(pixels: NDArray[Any]) -> str:
-    """SHA-256 over shape, kind of number and values."""
+    """Return the SHA-256 of shape, number type and values."""
     contiguous = np.ascontiguousarray(pixels)
     digest = hashlib.sha256(f"{contiguous.shape}{contiguous.dtype.str}".encode())
     digest.update(contiguous.data)
@@ -93,11 +93,11 @@ def digest_pixels(pixels: NDArray[Any]) -> str:
 
 
 def clean_term(value: str | None, keyword: str, warnings: list[str]) -> str | None:
-    """A short code such as `CHEST` in capitals, or None, with a warning, for text that may be anything."""
+    """Return a short code such as `CHEST` in capitals; other text gives None and a warning."""
     term = (value or "").strip().upper()
     if not term:
         return None
     if not re.fullmatch(r"[A-Z0-9 _-]{1,16}", term):
-        warnings.append(f"{keyword} holds unexpected text and was ignored")
+        warnings.append(f"{keyword} was ignored, since its text is not a code")
         return None
     return term

@@ -1,4 +1,4 @@
-"""MHA and NRRD pictures through SimpleITK, which is given attached data only."""
+"""MHA and NRRD images, read with SimpleITK; files with detached data are rejected."""
 
 import math
 import re
@@ -21,58 +21,58 @@ _SPACING_FIELDS = ("elementspacing", "elementsize", "spacings", "spacedirections
 
 
 def read_itk(file: BinaryIO, kind: str, warnings: list[str]) -> tuple[NDArray[Any], tuple[float, float] | None]:
-    """`(rows, columns)` as stored and `(row, column)` spacing in mm of an `mha` or `nrrd` of one slice.
+    """Read stored values `(rows, columns)` and spacing `(row, column)` in mm of an `mha` or `nrrd` with one slice.
 
-    Axes as the direction cosines say; without a spacing field in the header the spacing is unknown, not ITK's 1 mm.
-    Raises `RadiographError`, also for a header that names another file for its data.
+    Direction cosines define the axes. Without a spacing field in the header the spacing is unknown, not ITK's 1 mm.
+    Raises `RadiographError`, also if the header names another file for its data.
     """
     header = read_itk_header(file, kind)
     sizes = _slice_sizes(header)
     volume = read_volume(file, kind)
     if len(volume.values) != 1:
-        raise RadiographError("has several values per pixel; one is needed")
+        raise RadiographError("has several values per pixel, but one is needed")
     picture, spacing = turn_to_picture(volume.values.reshape(sizes), volume.steps[:, :2], warnings)
     return picture, spacing if any(header.get(field) for field in _SPACING_FIELDS) else None
 
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """The numbers of an `mha` or `nrrd`, and where they lie in the patient."""
+    """Values of an `mha` or `nrrd`, and their position in the patient."""
 
     values: NDArray[Any]
-    """`(layer, column, row, slice)`; an axis of another kind than space is the layers."""
+    """`(layer, column, row, slice)`; a non-spatial axis holds the layers."""
     origin: NDArray[np.float64]
-    """`(3,)`, the middle of the first pixel in mm, the coordinates of DICOM and ITK."""
+    """`(3,)`: center of the first pixel in mm, in DICOM and ITK coordinates."""
     steps: NDArray[np.float64]
-    """`(3, 3)`: in each column the step in mm along an axis of the array."""
+    """`(3, 3)`: steps in mm along the axes of the array, one per matrix column."""
 
 
 def read_volume(file: BinaryIO, kind: str) -> Volume:
-    """All that an `mha` or `nrrd` holds, of at most `MAX_PIXELS` numbers. Raises `RadiographError`."""
+    """Read all values of an `mha` or `nrrd`, at most `MAX_PIXELS`. Raises `RadiographError`."""
     sitk: Any = import_module("SimpleITK")
     header = read_itk_header(file, kind)
     *others, rows = _sizes(header)
     check_image_size(rows, math.prod(others))
-    if kind == "nrrd" and header.get("encoding", "").lower() not in ("raw", *_GZIP):  # ITK may crash on others
-        raise RadiographError("has an encoding other than raw and gzip")
+    if kind == "nrrd" and header.get("encoding", "").lower() not in ("raw", *_GZIP):  # ITK may crash on other encodings
+        raise RadiographError("has an encoding other than raw and gzip, which is not supported")
     inflated = _inflated_length(file, kind, header)
     with refusing(f"is not a readable {kind.upper()} file"), copy_of(file, f".{kind}") as path:
         image = sitk.ReadImage(path)
         array = sitk.GetArrayFromImage(image)
     if array.dtype.kind not in "iuf":
-        raise RadiographError("has several values per pixel; one is needed")
-    if inflated not in (None, array.nbytes):  # ITK would show memory that nothing was written into
-        raise RadiographError(f"the compressed data have {inflated} bytes, {array.nbytes} expected")
+        raise RadiographError("has several values per pixel, but one is needed")
+    if inflated not in (None, array.nbytes):  # ITK would return uninitialized memory
+        raise RadiographError(f"the compressed data have {inflated} bytes, but {array.nbytes} are needed")
     layers = np.moveaxis(array, -1, 0) if image.GetNumberOfComponentsPerPixel() > 1 else array[None]
     size = (*image.GetSize(), 1)
     values = layers.reshape(len(layers), -1, size[2], size[1], size[0])
     if values.shape[1] != 1:
-        raise RadiographError(f"has {' x '.join(map(str, _sizes(header)))} pixels; one slice is needed")
+        raise RadiographError(f"has {' x '.join(map(str, _sizes(header)))} pixels, but one slice is needed")
     return Volume(values[:, 0].transpose(0, 3, 2, 1), *_geometry(image))
 
 
 def read_itk_geometry(file: BinaryIO, kind: str) -> tuple[tuple[int, int], NDArray[np.float64], NDArray[np.float64]]:
-    """Columns and rows as stored, origin and steps as in `Volume`, of the header of an `mha` or `nrrd` of one slice."""
+    """Read stored columns and rows, origin and steps (see `Volume`) from the header of an `mha` or `nrrd` slice."""
     sizes = _slice_sizes(read_itk_header(file, kind))
     reader: Any = import_module("SimpleITK").ImageFileReader()
     with refusing(f"is not a readable {kind.upper()} file"), copy_of(file, f".{kind}") as path:
@@ -82,7 +82,7 @@ def read_itk_geometry(file: BinaryIO, kind: str) -> tuple[tuple[int, int], NDArr
 
 
 def _geometry(image: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Origin and steps in three dimensions of a SimpleITK image, or of the reader that has seen its header."""
+    """Return origin and steps in three dimensions, of a SimpleITK image or of a reader that has read its header."""
     count = image.GetDimension()
     origin, steps = np.zeros(3), np.eye(3)
     kept = min(count, 3)
@@ -92,30 +92,30 @@ def _geometry(image: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def read_itk_header(file: BinaryIO, kind: str) -> dict[str, str]:
-    """The fields of a header, their names in lower case without blanks; the data must follow in the same file."""
+    """Read the header fields; names are in lower case without spaces. The data must follow in the same file."""
     return _read_mha_header(file) if kind == "mha" else _read_nrrd_header(file)
 
 
 def _slice_sizes(header: dict[str, str]) -> tuple[int, int]:
-    """Columns and rows; all further sizes must be 1."""
+    """Return columns and rows; all other sizes must be 1."""
     sizes = _sizes(header)
     if any(size != 1 for size in sizes[2:]):
-        raise RadiographError(f"has {' x '.join(map(str, sizes))} pixels; one slice is needed")
+        raise RadiographError(f"has {' x '.join(map(str, sizes))} pixels, but one slice is needed")
     check_image_size(sizes[1], sizes[0])
     return sizes[0], sizes[1]
 
 
 def _sizes(header: dict[str, str]) -> tuple[int, ...]:
-    """The length of each axis."""
+    """Return the length of each axis."""
     value = header.get("dimsize") or header.get("sizes") or ""
     sizes = tuple(int(part) if re.fullmatch(r"\d{1,9}", part) else 0 for part in value.split())
     if len(sizes) < 2:
-        raise RadiographError(f"has {' x '.join(map(str, sizes)) or 'no'} pixels; one slice is needed")
+        raise RadiographError(f"has {' x '.join(map(str, sizes)) or 'no'} pixels, but one slice is needed")
     return sizes
 
 
 def _read_mha_header(file: BinaryIO) -> dict[str, str]:
-    """Fields of a MetaImage header; the data must follow in the same file."""
+    """Read the fields of a MetaImage header; the data must follow in the same file."""
     fields: dict[str, str] = {}
     for line in _lines(file):
         key, equals, value = line.partition("=")
@@ -124,15 +124,15 @@ def _read_mha_header(file: BinaryIO) -> dict[str, str]:
         fields[_plain(key)] = value.strip()
         if _plain(key) == "elementdatafile":
             if value.strip().upper() != "LOCAL":
-                raise RadiographError("keeps its data in another file; ElementDataFile = LOCAL is needed")
+                raise RadiographError("keeps its data in another file, but ElementDataFile = LOCAL is needed")
             return fields
     raise RadiographError("has no MetaImage header that ends with ElementDataFile = LOCAL")
 
 
 def _inflated_length(file: BinaryIO, kind: str, header: dict[str, str]) -> int | None:
-    """Bytes that compressed data inflate to, None where they are not compressed.
+    """Return the decompressed length of the data in bytes, or None if they are not compressed.
 
-    Raises `RadiographError` where they do not match their checksum: ITK would go on with what is there.
+    Raises `RadiographError` if the checksum is wrong: ITK would accept such data.
     """
     zipped = header.get("compresseddata", "").lower() == "true" or header.get("encoding", "").lower() in _GZIP
     if not zipped:
@@ -149,7 +149,7 @@ def _inflated_length(file: BinaryIO, kind: str, header: dict[str, str]) -> int |
 
 
 def _read_nrrd_header(file: BinaryIO) -> dict[str, str]:
-    """Fields of a NRRD header; the data must follow in the same file."""
+    """Read the fields of a NRRD header; the data must follow in the same file."""
     fields: dict[str, str] = {}
     for number, line in enumerate(_lines(file)):
         if not line.strip():
@@ -158,7 +158,7 @@ def _read_nrrd_header(file: BinaryIO) -> dict[str, str]:
         if number and colon and not line.startswith("#"):
             fields[_plain(key)] = value.strip().strip("=")
         if _plain(key) == "datafile":
-            raise RadiographError("keeps its data in another file; a NRRD with attached data is needed")
+            raise RadiographError("keeps its data in another file, but a NRRD with attached data is needed")
     raise RadiographError("has a NRRD header without an end")
 
 

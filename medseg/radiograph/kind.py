@@ -1,4 +1,4 @@
-"""The kinds of files that are read, one entry each, and which of them a path leads to."""
+"""Supported file formats, and how to recognize the format of a file."""
 
 import os
 from collections.abc import Callable
@@ -15,24 +15,24 @@ _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of file that is read; `read.READERS` holds its reader."""
+    """One file format; its reader is in `read.READERS`."""
 
     name: str
     title: str
     extensions: tuple[str, ...] = ()
-    """Ends of names that promise such a file: another one of that name is broken."""
+    """Extensions of this format. A file with such a name and other content is damaged."""
     suffixes: tuple[str, ...] = ()
-    """Of names by which a file is taken for this kind if its content says nothing; without them the extensions."""
+    """Suffixes that decide if the content does not; the extensions if empty."""
     states: Callable[[bytes], bool] = lambda head: False
-    """Whether the first 352 bytes of a file state the kind beyond doubt; asked of one kind after the other."""
+    """Whether the first 352 bytes prove this format; formats are tried in order."""
     fits: Callable[[BinaryIO, str | os.PathLike[str]], bool] = lambda file, path: False
-    """Whether name and size tell it, of a file that states no kind."""
+    """Whether name and size prove this format; used if the content proves none."""
     suggests: Callable[[bytes], bool] = lambda head: False
-    """Whether the first 352 bytes are of this kind if of any."""
+    """Whether the first 352 bytes make this format likely."""
     states_polarity: bool = False
-    """Whether files say which end of their values is bright."""
+    """Whether the files state which end of their values is bright."""
     lossy: bool = False
-    """Whether all such files are; else the reader tells."""
+    """Whether all files of this format are lossy; if False, the reader decides for each file."""
 
 
 def _starting(*starts: bytes) -> Callable[[bytes], bool]:
@@ -40,7 +40,7 @@ def _starting(*starts: bytes) -> Callable[[bytes], bool]:
 
 
 def _states_nifti(head: bytes) -> bool:
-    """Whether the size of the header and the magic string agree, of NIfTI-1 or NIfTI-2."""
+    """Return whether header size and magic string are those of NIfTI-1 or NIfTI-2."""
     sizes = {int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")}
     return (348 in sizes and head[344:348] in (b"n+1\0", b"ni1\0")) or (
         540 in sizes and head[4:8] in (b"n+2\0", b"ni2\0")
@@ -52,7 +52,7 @@ def _states_bmp(head: bytes) -> bool:
 
 
 def starts_like_dicom(head: bytes) -> bool:
-    """Whether the bytes can be a data set without preamble: an element of group 2 or 8 first, of moderate length."""
+    """Return whether the bytes may be a data set without preamble: first an element of group 2 or 8, not too long."""
     little = head[:2] in (b"\x02\0", b"\x08\0") and head[3:4] == b"\0"
     big = head[:3] == b"\0\x08\0"
     explicit = head[4:6].isalpha() and head[4:6].isupper()
@@ -89,25 +89,25 @@ KINDS = {
         Kind("img", "the raw .IMG of JSRT", fits=is_raw, states_polarity=True),
     )
 }
-"""By name. DICOM is asked first: its preamble may hold anything."""
+"""Formats by name. DICOM comes first, since its preamble may contain anything."""
 
 EXTENSIONS = tuple(extension for kind in KINDS.values() for extension in kind.extensions)
-"""Ends of names that promise an image."""
+"""Extensions of all image formats."""
 
 _BY_SUFFIX = {suffix: kind.name for kind in KINDS.values() for suffix in kind.suffixes or kind.extensions}
 
 
 def identify_kind(path: str | os.PathLike[str]) -> str:
-    """The kind of a file, as `Radiograph.kind` has it, by content first, by extension where that says nothing.
+    """Return the format of a file (see `Radiograph.kind`), by its content, else by its extension.
 
-    Raises `RadiographError` for what is none of them or cannot be opened.
+    Raises `RadiographError` if the format is not supported or the file cannot be opened.
     """
     with open_source(path) as file:
         return identify(file, path)
 
 
 def identify(file: BinaryIO, path: str | os.PathLike[str]) -> str:
-    """The kind of an open file; `path` gives the extension. Raises `RadiographError` where it is none that is read."""
+    """Return the format of an open file; `path` gives the extension. Raises `RadiographError` if not supported."""
     file.seek(0)
     head = file.read(352)
     named = _BY_SUFFIX.get(Path(os.fsdecode(path)).suffix.lower())
@@ -116,10 +116,10 @@ def identify(file: BinaryIO, path: str | os.PathLike[str]) -> str:
     found = identify_content(head) or next(fitting, None) or next(suggested, named)
     if found is None:
         *titles, last = (kind.title for kind in KINDS.values())
-        raise RadiographError(f"is none of the formats that are read: {', '.join(titles)} and {last}", "not-an-image")
+        raise RadiographError(f"is not in a supported format: {', '.join(titles)} or {last}", "not-an-image")
     return found
 
 
 def identify_content(head: bytes) -> str | None:
-    """The kind that the first 352 bytes of a file state beyond doubt, else None."""
+    """Return the format that the first 352 bytes of a file prove, or None."""
     return next((kind.name for kind in KINDS.values() if kind.states(head)), None)

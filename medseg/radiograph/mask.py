@@ -1,4 +1,4 @@
-"""Masks and label maps: the numbers a file stores, and what they mean."""
+"""Masks and label maps: the values stored in a file, and their conversion to foreground and background."""
 
 import os
 from collections.abc import Mapping
@@ -22,24 +22,24 @@ class LabelImage:
     """One mask or label map."""
 
     values: NDArray[Any]
-    """`(rows, columns)`, the levels exactly as stored."""
+    """`(rows, columns)`, levels exactly as stored."""
     spacing_mm: tuple[float, float] | None
-    """`(row, column)`, or None where the file does not say."""
+    """Pixel spacing `(row, column)` in mm; None if unknown."""
     kind: str
     lossy: bool
     warnings: tuple[str, ...] = ()
-    """Short sentences on what was lived with."""
+    """Short sentences about problems that did not prevent reading."""
     colors: Mapping[int, Color] = field(default_factory=dict)
-    """The colors of a palette by label value; empty where the file has none."""
+    """Label value -> palette color; empty if the file has no palette."""
 
 
 def read_label_image(
     path: str | os.PathLike[str], *, nifti_rows: str | None = None, exif: str | None = None
 ) -> LabelImage:
-    """The mask or label map in one file, with the orientation rules of `read_radiograph`, never inverted or scaled.
+    """Read a mask or label map, oriented as by `read_radiograph`, never inverted or scaled.
 
-    A palette image gives its indices, or its grey levels where a GIF or BMP has no other color; other color is grey
-    where the channels agree. A mask that only the alpha channel shows is that channel. Raises `RadiographError`.
+    A palette image gives its indices; a GIF or BMP with gray colors only gives its gray levels. Other color images must
+    have equal channels. If only the alpha channel shows the mask, it is returned. Raises `RadiographError`.
     """
     warnings: list[str] = []
     with open_source(path) as file:
@@ -52,15 +52,15 @@ def read_label_image(
             found = READERS[kind](file, kind, How("refuse", nifti_rows, exif, mask=True), warnings)
         values = found.pixels
         if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise RadiographError("holds labels that are NaN or infinite")
+            raise RadiographError("contains mask values that are NaN or infinite")
     return LabelImage(np.ascontiguousarray(values), found.spacing_mm, kind, lossy, tuple(warnings), found.colors)
 
 
 def binarize(label: LabelImage) -> NDArray[np.bool_]:
-    """True for foreground, from the mask of one class whose levels nobody has declared.
+    """Return the foreground (True) of the mask of one class with undeclared levels.
 
-    Two levels are background (the lesser) and foreground, whatever they are. One level is all background if it is 0,
-    else all foreground. More, as JPEG and soft edges make them, are cut half-way between least and greatest.
+    Of two levels, the lesser is background and the greater is foreground. A single level is background if it is 0, else
+    foreground. More levels (JPEG, soft edges) are cut half-way between the least and the greatest.
     """
     values = label.values
     low, high = values.min(), values.max()

@@ -1,4 +1,4 @@
-"""NIfTI files of one picture: the array is `(column, row)`, the canonical affine `diag(-column_mm, -row_mm, 1)`."""
+"""NIfTI files of one image: the array is `(column, row)`, the canonical affine is `diag(-column_mm, -row_mm, 1)`."""
 
 import gzip
 import math
@@ -20,37 +20,39 @@ if TYPE_CHECKING:
 
 _MM_PER_UNIT = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 _MAX_TRAILER = 1 << 24
-_MOST_INFLATED = 1032  # bytes that deflate makes of one, at most
+_MOST_INFLATED = 1032  # largest compression ratio of deflate
 _TO_LPS = np.diag([-1.0, -1.0, 1.0])
 _NO_ORIENTATION = (
-    "the NIfTI header has no orientation; the rows were read from the top. If the image is upside down, "
-    "set data.nifti_rows=bottom (for prediction, input.nifti_rows=bottom)"
+    "the NIfTI header has no orientation; the first stored row was read as the top row. If the image is upside down, "
+    "set data.nifti_rows=bottom (for prediction: input.nifti_rows=bottom)"
 )
 
 
 def read_nifti(
     file: BinaryIO, warnings: list[str], *, rows: str | None = None
 ) -> tuple[NDArray[Any], tuple[float, float] | None]:
-    """`(rows, columns)` and `(row, column)` spacing in mm of a 2-D NIfTI, or a 3-D one of a single slice.
+    """Read the image `(rows, columns)` and its spacing `(row, column)` in mm from a NIfTI with one slice.
 
-    Values after scl_slope, in the stored type where there is none. Axes as the affine says, turned to the canonical
-    one; the identity with units unknown is the array as it lies. Without orientation codes `rows` is the end that rows
-    are stored from, `top` or `bottom`; None takes what dcm2niix does where it wrote the file, else top, with a warning.
-    Zooms of exactly 1 are no spacing in units unknown, nor in such a file of dcm2niix.
-    Raises `RadiographError`.
+    Values are scaled by scl_slope; without it they keep the stored type. The image is turned from the axes of the
+    affine to the canonical axes; an identity affine with unknown units leaves the array as stored. Without orientation
+    codes, `rows` is the position of the first stored row, `top` or `bottom`; None means the convention of dcm2niix if
+    it wrote the file, else top with a warning. Zooms of exactly 1 are not a spacing if units are unknown, or in a
+    dcm2niix file without orientation codes. Raises `RadiographError`.
     """
     source, image = _open(file)
     shape = image.shape
     if len(shape) < 2 or any(size != 1 for size in shape[2:]):
         possible = len(shape) > 2 and math.prod(shape) < _MOST_INFLATED * file.seek(0, os.SEEK_END)
-        text = f"has {' x '.join(map(str, shape))} voxels; one slice (w, h) or (w, h, 1) is needed"
+        text = f"has {' x '.join(map(str, shape))} voxels, but one slice (w, h) or (w, h, 1) is needed"
         raise RadiographError(text, "frames" if possible else "damaged")
     check_image_size(shape[1], shape[0])
     if image.get_data_dtype().kind not in "iuf":
-        raise RadiographError(f"holds values of type {image.header.get_value_label('datatype')}; one number is needed")
+        raise RadiographError(
+            f"has values of type {image.header.get_value_label('datatype')}, but one real number per pixel is needed"
+        )
     with refusing("the NIfTI data are damaged or cut short"):
         data = np.asanyarray(image.dataobj).reshape(shape[:2])
-        source.read(_MAX_TRAILER)  # to the checksum of a compressed file
+        source.read(_MAX_TRAILER)  # up to the checksum of a compressed file, which gzip then verifies
     with refusing("the NIfTI header is damaged"):
         if _has_orientation(image.header):
             return _oriented(data, image, warnings)
@@ -59,31 +61,31 @@ def read_nifti(
         if rows is None:
             warnings.append(_NO_ORIENTATION)
         picture, spacing = _lying(data[:, ::-1] if rows == "bottom" else data, image.header, warnings)
-        return picture, None if found and spacing == (1, 1) else spacing  # dcm2niix has 1 mm where DICOM has none
+        return picture, None if found and spacing == (1, 1) else spacing  # dcm2niix writes 1 mm if DICOM has no spacing
 
 
 def read_nifti_geometry(
     file: BinaryIO,
 ) -> tuple[tuple[int, int], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Columns and rows as stored, origin and steps as in `itk.Volume`, and the axes that `read_nifti` turns by.
+    """Read stored columns and rows, origin and steps (see `itk.Volume`), and the axes by which `read_nifti` turns.
 
-    Raises `RadiographError` where the header has no orientation code: such a file lies nowhere.
+    Raises `RadiographError` if the header has no orientation code: such a file has no position.
     """
     _, image = _open(file)
     if not _has_orientation(image.header):
-        raise RadiographError("has no orientation in its NIfTI header, so that no segmentation can be placed on it")
+        raise RadiographError("has no orientation in its NIfTI header, so no segmentation can be placed on it")
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(image.affine, dtype=np.float64)
     axes = np.eye(3)[:, :2] if _lies_as_stored(image) else affine[:3, :2]
     return (image.shape[0], image.shape[1]), affine[:3, 3], affine[:3, :3], axes
 
 
 def build_nifti(pixels: NDArray[Any], spacing_mm: tuple[float, float] | None) -> "Nifti1Image":
-    """A NIfTI image of `pixels` `(rows, columns)` that `read_radiograph` reads back equal.
+    """Build a NIfTI image of `pixels` `(rows, columns)` that `read_radiograph` reads back unchanged.
 
-    `spacing_mm` is `(row, column)`; None writes units unknown and zooms of 1.
+    `spacing_mm` is `(row, column)`; None writes unknown units and zooms of 1.
     """
     nibabel: Any = import_module("nibabel")
-    stand_in = {"bool": "uint8", "int64": "int32", "float16": "float32"}  # what few programs read, or none
+    stand_in = {"bool": "uint8", "int64": "int32", "float16": "float32"}  # few or no programs read these types
     array = pixels.astype(stand_in.get(pixels.dtype.name, pixels.dtype))
     row_mm, column_mm = spacing_mm or (1.0, 1.0)
     affine = np.diag([-column_mm, -row_mm, 1.0, 1.0])
@@ -96,7 +98,7 @@ def build_nifti(pixels: NDArray[Any], spacing_mm: tuple[float, float] | None) ->
 
 
 def _open(file: BinaryIO) -> tuple[BinaryIO, Any]:
-    """The stream of a file, unzipped, and the image in it, whose numbers are not read yet."""
+    """Return the decompressed stream of a file, and its image, whose values are not read yet."""
     nibabel: Any = import_module("nibabel")
     damage = nibabel.spatialimages.HeaderDataError, nibabel.filebasedimages.ImageFileError
     file.seek(0)
@@ -107,7 +109,7 @@ def _open(file: BinaryIO) -> tuple[BinaryIO, Any]:
 
 
 def _unzipped(file: BinaryIO) -> BinaryIO:
-    """`file`, or what it holds compressed as a stream: no more than the header asks for is inflated."""
+    """Return `file`, or a decompressing stream of it; only the bytes that are read get decompressed."""
     compressed = file.read(2) == b"\x1f\x8b"
     file.seek(0)
     return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if compressed else file
@@ -118,7 +120,7 @@ def _image_class(source: BinaryIO) -> Any:
     head = source.read(348)
     source.seek(0)
     if head[344:348] == b"ni1\0":
-        raise RadiographError("is half of a NIfTI pair (.hdr and .img); a single file (.nii or .nii.gz) is needed")
+        raise RadiographError("is half of a NIfTI pair (.hdr and .img), but a single file (.nii, .nii.gz) is needed")
     return nibabel.Nifti2Image if head[4:7] == b"n+2" else nibabel.Nifti1Image
 
 
@@ -127,7 +129,7 @@ def _has_orientation(header: Any) -> bool:
 
 
 def _lying(data: NDArray[Any], header: Any, warnings: list[str]) -> tuple[NDArray[Any], tuple[float, float] | None]:
-    """The array `(column, row)` as it lies."""
+    """Return the array `(column, row)` in its stored orientation as `(rows, columns)`, and the spacing."""
     column_mm, row_mm = (float(zoom) for zoom in header.get_zooms()[:2])
     return data.T, _spacing_mm((row_mm, column_mm), header.get_xyzt_units()[0], warnings)
 
@@ -142,12 +144,12 @@ def _oriented(data: NDArray[Any], image: Any, warnings: list[str]) -> tuple[NDAr
 
 
 def _lies_as_stored(image: Any) -> bool:
-    """Whether the affine is the one that nobody has set: the identity, with units unknown."""
+    """Return whether the affine is unset: the identity with unknown units."""
     return image.header.get_xyzt_units()[0] == "unknown" and np.array_equal(image.affine[:3, :3], np.eye(3))
 
 
 def _spacing_mm(spacing: tuple[float, float] | None, unit: str, warnings: list[str]) -> tuple[float, float] | None:
-    """Spacing in mm; None for zooms of exactly 1 in units unknown, which nobody has set."""
+    """Return the spacing in mm, or None for zooms of exactly 1 with unknown units, which are unset defaults."""
     if unit == "unknown" and spacing == (1, 1):
         return None
     scaled = tuple(value * _MM_PER_UNIT.get(unit, math.nan) for value in spacing or (math.nan, math.nan))

@@ -1,4 +1,4 @@
-"""How the axes of a NIfTI, MHA or NRRD array lie on the picture."""
+"""Orientation of NIfTI, MHA and NRRD arrays."""
 
 from typing import Any
 
@@ -14,24 +14,24 @@ _OBLIQUE = 1e-3
 def turn_to_picture(
     array: NDArray[Any], axes: NDArray[np.float64], warnings: list[str]
 ) -> tuple[NDArray[Any], tuple[float, float] | None]:
-    """`(rows, columns)` and `(row, column)` spacing from an array over two axes that lie in the picture's plane.
+    """Turn an array with two in-plane axes to `(rows, columns)`; also return the spacing `(row, column)`.
 
-    `axes` is `(3, 2)`: for each axis of `array` the step in mm to the left (that is, to the right on the picture), to
-    the back (down on the picture), and out of the plane, the coordinates of DICOM and ITK. Axes are exchanged and
-    flipped, never resampled. Raises `RadiographError` where they leave the plane or fall on each other.
+    `axes` is `(3, 2)`: for each axis of `array` the step in mm to the patient's left (right on the image), to the back
+    (down on the image), and out of the plane, in DICOM and ITK coordinates. Axes are exchanged and flipped, never
+    resampled. Raises `RadiographError` if the axes leave the plane or coincide.
     """
     lengths = np.linalg.norm(axes, axis=0)
     if not np.isfinite(axes).all() or (lengths == 0).any():
-        raise RadiographError("the orientation is not made of finite numbers other than zero")
+        raise RadiographError("the orientation has a zero axis or a number that is not finite")
     nearest = np.abs(axes).argmax(axis=0)
     if 2 in nearest:
-        raise RadiographError("the picture does not lie in the plane of the first two world axes")
+        raise RadiographError("the image does not lie in the plane of the first two world axes")
     if nearest[0] == nearest[1]:
-        raise RadiographError("both axes of the picture point the same way")
+        raise RadiographError("both axes of the image have the same direction")
     directions = axes / lengths
     leading = directions[nearest, [0, 1]]
     if (np.abs(leading) < 1 - _OBLIQUE).any():
-        warnings.append("the orientation is oblique; the nearest axes were taken")
+        warnings.append("the orientation is oblique; the nearest axes were used")
     for axis in (0, 1):
         array = np.flip(array, axis) if leading[axis] < 0 else array
     if nearest[0] == 0:  # (column, row)

@@ -1,4 +1,4 @@
-"""PNG, JPEG, TIFF, GIF and BMP images through Pillow, with the grey levels that the file stores."""
+"""PNG, JPEG, TIFF, GIF and BMP images, read with Pillow, with the gray levels stored in the file."""
 
 import os
 import struct
@@ -28,18 +28,18 @@ from medseg.radiograph.source import copy_of, open_source, refusing
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_PNG_SIGNATURE, _PNG_AROUND = 8, 12  # bytes before the first chunk, and of length, name and checksum of each
+_PNG_SIGNATURE, _PNG_AROUND = 8, 12  # bytes before the first chunk; bytes of length, name and checksum of a chunk
 _AS_RGB = ("CMYK", "YCbCr", "RGBX")
 
 
 def read_raster(
     file: BinaryIO, kind: str, warnings: list[str], *, color: str = "grey", exif: str | None = None, mask: bool = False
 ) -> Content:
-    """The image in a `png`, `jpeg`, `tiff`, `gif` or `bmp`, turned by its EXIF orientation unless `exif="ignore"`.
+    """Read a `png`, `jpeg`, `tiff`, `gif` or `bmp` image, turned by its EXIF orientation unless `exif="ignore"`.
 
-    Channels that agree (in a JPEG within 3) are grey; `color` says what becomes of others, see `merge_channels`. A
-    `mask` may be a palette image, which gives label values, or lie in the alpha channel alone. A TIFF whose white is
-    zero is turned round, so that bright is greater; nothing else is. Raises `RadiographError`.
+    Equal channels (in a JPEG: up to 3 levels apart) become grayscale; for other images see `color` in `merge_channels`.
+    A `mask` may be a palette image, which gives label values, or may be in the alpha channel only. Only a TIFF with
+    WhiteIsZero is inverted, so that bright is greater. Raises `RadiographError`.
     """
     from PIL import Image
 
@@ -62,14 +62,14 @@ def read_raster(
 
 
 def find_exif_orientation(path: str | os.PathLike[str]) -> int | None:
-    """The EXIF orientation, 2 to 8, of a file of any kind; None where it has none. Raises `RadiographError`."""
+    """Return the EXIF orientation, 2 to 8, of a file of any format, or None. Raises `RadiographError`."""
     with open_source(path) as file:
         kind = identify(file, path)
         return read_exif_orientation(_open(file, kind)) if kind in ("png", "jpeg", "tiff") else None
 
 
 def _open(file: BinaryIO, kind: str) -> "Image":
-    """The one image in a file, which is not decoded yet."""
+    """Open the only image of a file, without decoding it."""
     from PIL import Image
 
     length = file.seek(0, os.SEEK_END)
@@ -80,32 +80,32 @@ def _open(file: BinaryIO, kind: str) -> "Image":
             check_image_size(picture.height, picture.width)
             frames = 1 + getattr(picture, "is_animated", False) if kind == "gif" else getattr(picture, "n_frames", 1)
     except Image.DecompressionBombError:
-        raise RadiographError(f"claims more than the {MAX_PIXELS} pixels that are read", "size") from None
+        raise RadiographError(f"claims too many pixels; the limit is {MAX_PIXELS} pixels", "size") from None
     if frames > 1 and kind != "jpeg":
         several = "several" if kind == "gif" else frames
         raise RadiographError(
-            f"has {several} pages; a single one is needed", "frames" if frames < length else "damaged"
+            f"has {several} pages, but a single page is needed", "frames" if frames < length else "damaged"
         )
     if kind == "png":
         _check_png(file)
     if kind == "jpeg":
         check_jpeg_length(length, picture.height, picture.width)
         file.seek(0)
-        find_jpeg_end(file.read())  # Pillow decodes whatever stands in the place of what is missing
+        find_jpeg_end(file.read())  # Pillow fills missing data without an error
     return picture
 
 
 def _turn(pixels: NDArray[Any], kind: str, orientation: int, back: bool) -> NDArray[Any]:
-    """Pixels as they are shown, or `back` as they are stored; Pillow gives those of a TIFF as they are shown."""
+    """Turn pixels to the displayed orientation, or `back` to the stored one; Pillow has already turned a TIFF."""
     if kind == "tiff":
         return turn_back(pixels, orientation) if back else pixels
     return pixels if back else turn(pixels, orientation)
 
 
 def _check_png(file: BinaryIO) -> None:
-    """Raise `RadiographError` where the pixels have another checksum than the file states (ISO 15948 5.3).
+    """Raise `RadiographError` if the checksum of the pixel data is wrong (ISO 15948 5.3).
 
-    Pillow looks at those of other chunks only, and goes on with whatever damaged pixels unpack to.
+    Pillow checks other chunks only, and accepts damaged pixel data.
     """
     before, at, size = file.tell(), _PNG_SIGNATURE, file.seek(0, os.SEEK_END)
     while at + _PNG_AROUND <= size:
@@ -117,20 +117,20 @@ def _check_png(file: BinaryIO) -> None:
                 part = file.read(min(left, 1 << 20))
                 checksum, left = zlib.crc32(part, checksum), left - len(part)
             if file.read(4) != checksum.to_bytes(4):
-                raise RadiographError("the PNG data are damaged (checksum)")
+                raise RadiographError("the PNG data are damaged (wrong checksum)")
         at += _PNG_AROUND + length
     file.seek(before)
 
 
 def _pixels(picture: "Image", file: BinaryIO, mask: bool, warnings: list[str]) -> NDArray[Any]:
-    """`(rows, columns)` or `(rows, columns, 3)`, without transparency."""
+    """Decode pixels `(rows, columns)` or `(rows, columns, 3)`, without transparency."""
     bits, unsigned = _sample(picture, file)
     shallow = read_palette_bmp(file) if picture.format == "BMP" else None
     if shallow is not None:
         indices, palette = shallow
         pixels = _label_values(indices, palette, arbitrary=True) if mask else palette[indices]
     elif picture.format == "PNG" and bits == 16 and picture.mode in ("LA", "RGB", "RGBA"):
-        pixels = _read_deep_png(file)  # Pillow keeps eight bits only
+        pixels = _read_deep_png(file)  # Pillow keeps only 8 bits
     elif picture.mode in ("P", "PA"):
         pixels = _palette_pixels(picture, mask)
     elif mask and bits == 8 and picture.mode in ("L", "RGB") and picture.has_transparency_data:
@@ -140,8 +140,8 @@ def _pixels(picture: "Image", file: BinaryIO, mask: bool, warnings: list[str]) -
     elif picture.mode in ("1", "L", "LA", "RGB", "RGBA", "F") or picture.mode.startswith("I"):
         pixels = np.asarray(picture)
     else:
-        raise RadiographError(f"has the color mode {picture.mode}; grey or RGB is needed")
-    if picture.mode == "L" and bits in (2, 4):  # Pillow spreads them over 0 to 255
+        raise RadiographError(f"has the color mode {picture.mode}, but grayscale or RGB is needed")
+    if picture.mode == "L" and bits in (2, 4):  # Pillow scales them to 0 to 255
         pixels = pixels // (255 // ((1 << bits) - 1))
     if picture.format == "TIFF":
         pixels = _as_stored(pixels, picture, bits, unsigned)
@@ -149,16 +149,16 @@ def _pixels(picture: "Image", file: BinaryIO, mask: bool, warnings: list[str]) -
     if mask and pixels.ndim == 3 and pixels.shape[2] in (2, 4):
         alpha = find_mask_in_alpha(pixels)
         if alpha is not None:
-            warnings.append("the mask was taken from the alpha channel, the only channel that shows anything")
+            warnings.append("the mask was read from the alpha channel, since the other channels do not show it")
             return alpha
     return split_alpha(pixels, warnings)
 
 
 def _palette_pixels(picture: "Image", mask: bool) -> NDArray[Any]:
-    """The colors of a palette image, with transparency if it has any; of a mask the label values.
+    """Return the colors of a palette image, with transparency if present; for a mask the label values.
 
-    Of a mask the colors too where they are all the same, so that only transparency can tell them apart, and where they
-    are levels of grey of which only those that are seen count.
+    A mask also gives its colors if only transparency distinguishes them, or if they are gray levels of which only the
+    visible pixels count.
     """
     colors = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
     if not mask:
@@ -178,11 +178,12 @@ def _palette_pixels(picture: "Image", mask: bool) -> NDArray[Any]:
 
 
 def _label_values(indices: NDArray[np.uint8], palette: NDArray[np.uint8], arbitrary: bool) -> NDArray[np.uint8]:
-    """Indices, but grey levels where the order of a palette is `arbitrary` and the image has grey ones alone.
+    """Return the palette indices; if the palette order is `arbitrary` and all colors are gray, the gray levels.
 
-    So is that of two colors, which programs that reduce colors put in any order: black is 0, the other is 1.
+    The order of two colors is also arbitrary, since programs sort reduced palettes in any way: black becomes 0, the
+    other color 1.
     """
-    colors = np.zeros((256, 3), np.uint8)  # an index may lie beyond the palette
+    colors = np.zeros((256, 3), np.uint8)  # an index may exceed the palette
     colors[: len(palette)] = palette
     used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
     if arbitrary and (colors[used] == colors[used, :1]).all():
@@ -195,7 +196,7 @@ def _label_values(indices: NDArray[np.uint8], palette: NDArray[np.uint8], arbitr
 
 
 def _sample(picture: "Image", file: BinaryIO) -> tuple[int, bool]:
-    """Bits of one sample in the file, and whether it is unsigned."""
+    """Return the bits of one sample in the file, and whether it is unsigned."""
     if picture.format == "TIFF":
         tags = picture.tag_v2  # type: ignore[attr-defined]
         return tags.get(258, (1,))[0], tags.get(339, (1,))[0] == 1
@@ -206,7 +207,7 @@ def _sample(picture: "Image", file: BinaryIO) -> tuple[int, bool]:
 
 
 def _read_deep_png(file: BinaryIO) -> NDArray[Any]:
-    """Color, or grey with transparency, of 16 bits."""
+    """Read a 16-bit PNG in color, or in grayscale with transparency."""
     file.seek(25)  # the color type in IHDR
     if file.read(1) == b"\x04":
         return _read_deep_grey_alpha(file)
@@ -216,18 +217,18 @@ def _read_deep_png(file: BinaryIO) -> NDArray[Any]:
 
 
 def _read_deep_grey_alpha(file: BinaryIO) -> NDArray[Any]:
-    """`(rows, columns, 2)` of a PNG that neither Pillow nor SimpleITK reads whole."""
+    """Read `(rows, columns, 2)` of a 16-bit gray-alpha PNG, which neither Pillow nor SimpleITK reads completely."""
     from PIL import Image
 
     file.seek(0)
     data = bytearray(file.read())
-    data[24:26] = 8, 6  # 8-bit RGBA, which has four bytes a pixel too and is filtered alike (ISO 15948 9.2)
+    data[24:26] = 8, 6  # 8-bit RGBA has the same four bytes per pixel and the same filters (ISO 15948 9.2)
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4)
     return np.asarray(Image.open(BytesIO(data), formats=["PNG"])).view(">u2").astype(np.uint16)
 
 
 def _as_stored(pixels: NDArray[Any], picture: "Image", bits: int, unsigned: bool) -> NDArray[Any]:
-    """What Pillow makes of the numbers of a TIFF, put right: wrong signs, and white for zero beyond eight bits."""
+    """Correct the TIFF values that Pillow returns: wrong signs, and WhiteIsZero with more than 8 bits."""
     if picture.mode == "I" and unsigned:
         pixels = pixels.view(np.uint32)
     if picture.mode == "L" and not unsigned:
@@ -237,7 +238,7 @@ def _as_stored(pixels: NDArray[Any], picture: "Image", bits: int, unsigned: bool
 
 
 def invert(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Dark for bright: the greatest number of an unsigned type minus `pixels`, else least plus greatest minus it."""
+    """Exchange dark and bright: type maximum minus `pixels` for unsigned types, else least plus greatest minus them."""
     if pixels.dtype.kind == "u":
         return np.asarray(np.iinfo(pixels.dtype).max - pixels)
     numbers = pixels.astype(np.float64)

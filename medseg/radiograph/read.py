@@ -1,4 +1,4 @@
-"""The one way from a file to a radiograph."""
+"""Reading of a radiograph from a file of any supported format."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -29,18 +29,18 @@ Exif = Literal["apply", "ignore"]
 
 @dataclass(frozen=True)
 class How:
-    """How a file is read; see `read_radiograph`."""
+    """Reading options of a file; see `read_radiograph`."""
 
     color: Color
     nifti_rows: str | None
     exif: str | None
     mask: bool = False
-    """Whether it holds a mask: a palette gives label values, and the alpha channel alone may hold it."""
+    """Whether the file is a mask: a palette then gives label values, and the mask may be in the alpha channel."""
 
 
 def _read_raw(file: BinaryIO, kind: str, how: How, warnings: list[str]) -> Content:
     if how.mask:
-        raise RadiographError("is a raw image of JSRT, not a mask")
+        raise RadiographError("is a raw JSRT image, not a mask")
     return Content(read_raw(file), SPACING_MM, "film")
 
 
@@ -54,7 +54,7 @@ READERS: Mapping[str, Callable[[BinaryIO, str, How, list[str]], Content]] = {
     **dict.fromkeys(("mha", "nrrd"), lambda file, kind, how, warnings: Content(*read_itk(file, kind, warnings))),
     "img": _read_raw,
 }
-"""What reads a radiograph or a mask of each entry of `kind.KINDS` but DICOM; the list takes warnings."""
+"""Readers of radiographs and masks for each format in `kind.KINDS` except DICOM; warnings go into the list."""
 
 
 def read_radiograph(
@@ -67,17 +67,19 @@ def read_radiograph(
     nifti_rows: NiftiRows | None = None,
     exif: Exif | None = None,
 ) -> Radiograph:
-    """The radiograph in one file: float32 `(rows, columns)`, modality values, bright is dense.
+    """Read a radiograph: float32 `(rows, columns)`, modality values, bright is dense.
+
+        radiograph = medseg.read_radiograph("image.dcm")
+        radiograph.pixels, radiograph.spacing_mm, radiograph.spacing_source
 
     `source` is a path, an open file, or a `pydicom.Dataset`, which is read as the file that it would be.
-    `presentation="voi"` takes a DICOM image through its VOI LUT or window. `presentation_intent` lists the values of
-    PresentationIntentType that are allowed; a file without it always is. `invert` turns dark for bright in files that
-    do not state their polarity, that is all but DICOM and the raw images of JSRT: the type's greatest number minus the
-    value, for signed numbers and fractions least plus greatest minus the value. `color="rgb"` asks for
-    `(rows, columns, 3)`, grey repeated; `grey` and `refuse` say whether a nearly grey image is taken as grey.
-    `nifti_rows` is the end that rows are stored from in NIfTI files without orientation codes, `exif` whether the EXIF
-    orientation of an image is applied; None is as `read_nifti` says, and apply. Raises `RadiographError` naming the
-    file and the reason.
+    `presentation="voi"` applies the VOI LUT or window of a DICOM image. `presentation_intent` lists the accepted values
+    of PresentationIntentType; a file without this tag is accepted. `invert` exchanges dark and bright in files that do
+    not state their polarity (all formats except DICOM and raw JSRT): the type maximum minus the value, or for signed
+    and fractional values least plus greatest minus the value. `color="rgb"` returns `(rows, columns, 3)` and repeats
+    gray values; `grey` accepts nearly gray images as grayscale, `refuse` rejects them. `nifti_rows` is the position of
+    the first stored row of NIfTI files without orientation codes (None: see `read_nifti`). `exif` says whether the EXIF
+    orientation is applied (None: apply). Raises `RadiographError` with the file and the reason.
     """
     with open_source(as_file(source) if isinstance(source, Dataset) else source) as file:
         kind = identify(file, file.name)
@@ -87,7 +89,7 @@ def read_radiograph(
 
 
 def _read_plain(file: BinaryIO, kind: str, how: How, invert: bool) -> Radiograph:
-    """A file of any kind but DICOM."""
+    """Read a file that is not DICOM."""
     warnings: list[str] = []
     found = READERS[kind](file, kind, how, warnings)
     pixels = inverted(found.pixels) if invert and not KINDS[kind].states_polarity else found.pixels

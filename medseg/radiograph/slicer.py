@@ -1,4 +1,4 @@
-"""Segmentations of 3D Slicer (`.seg.nrrd`): one mask a segment, placed on the image that they belong to."""
+"""Segmentations of 3D Slicer (`.seg.nrrd`): one mask per segment, placed on their image."""
 
 import os
 import re
@@ -22,22 +22,22 @@ _OFFSET, _PARAMETERS = "segmentation_referenceimageextentoffset", "segmentation_
 _REFERENCE = re.compile(r"Reference image geometry\|([^|&]*)", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 _EXPORT = "Export the segmentation with the geometry of its image"
-_OBLIQUE, _UNEVEN = 1e-3, 0.1  # a rounded cosine, and a tenth of a pixel
+_OBLIQUE, _UNEVEN = 1e-3, 0.1  # tolerances: rounding of a cosine, and a tenth of a pixel
 
 
 @dataclass(frozen=True)
 class _Segment:
     name: str
     layer: int
-    """Old versions name none: each segment has its own, unless there is one for all."""
+    """Layer of the segment. Without a layer (old versions): one layer per segment, or a single layer for all."""
     value: int | None
-    """None: whatever is not 0, in files of old versions."""
+    """Label value; None (old versions) means every value except 0."""
 
 
 def read_segment_names(path: str | os.PathLike[str]) -> tuple[str, ...] | None:
-    """The names of the segments of a NRRD, in the order of the file; None for a NRRD without any, and for other files.
+    """Return the segment names of a NRRD in file order; None for other files, or a NRRD that is no segmentation.
 
-    A segmentation that somebody saved empty has none: an empty tuple. Raises `RadiographError` for two of one name.
+    An empty segmentation gives an empty tuple. Raises `RadiographError` if two segments have the same name.
     """
     with open_source(path) as file:
         if file.read(7) != b"NRRD000":
@@ -49,10 +49,10 @@ def read_segment_names(path: str | os.PathLike[str]) -> tuple[str, ...] | None:
 
 
 def read_slicer(path: str | os.PathLike[str], image: str | os.PathLike[str]) -> dict[str, NDArray[np.bool_]]:
-    """Segment name -> mask `(rows, columns)`, at the size of `image` and turned as `read_radiograph` turns that.
+    """Return segment name -> mask `(rows, columns)`, with the size and orientation of `image` in `read_radiograph`.
 
-    The geometry of both files decides where the masks lie; nothing is resampled. Raises `RadiographError` where it does
-    not fit, or where something is drawn beside the image.
+    The geometry of both files gives the position of the masks; nothing is resampled. Raises `RadiographError` if the
+    geometry does not fit, or if a segment reaches outside the image.
     """
     grid = read_grid(image)
     with open_source(path) as file:
@@ -72,7 +72,7 @@ def read_slicer(path: str | os.PathLike[str], image: str | os.PathLike[str]) -> 
 
 
 def _segments(fields: Mapping[str, str], num_layers: int = 1) -> list[_Segment]:
-    """The segments that a header describes."""
+    """Return the segments that the header describes."""
     described: dict[int, dict[str, str]] = {}
     for field, text in fields.items():
         if found := _FIELD.fullmatch(field):
@@ -99,7 +99,7 @@ def _whole(segment: Mapping[str, str], key: str, index: int) -> int:
 
 
 def _as_utf8(text: str) -> str:
-    """A value of the header, which was decoded byte by byte."""
+    """Decode a header value as UTF-8; the header was decoded as Latin-1."""
     try:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeDecodeError:
@@ -107,7 +107,7 @@ def _as_utf8(text: str) -> str:
 
 
 def _check_values(layers: NDArray[Any], segments: list[_Segment]) -> None:
-    """Raise `RadiographError` unless each segment has its layer, and each number but 0 its segment."""
+    """Raise `RadiographError` unless each segment has a layer, and each value except 0 has a segment."""
     if beyond := [segment for segment in segments if segment.layer >= len(layers)]:
         raise RadiographError(f"has {len(layers)} layers, but segment {beyond[0].name} is in layer {beyond[0].layer}")
     for index, layer in enumerate(layers):
@@ -121,18 +121,18 @@ def _check_values(layers: NDArray[Any], segments: list[_Segment]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Aligned:
-    """A segmentation whose axes run as those of its image."""
+    """A segmentation whose axes have the order and direction of the image axes."""
 
     values: NDArray[Any]
     """`(layer, column, row, slice)`."""
     first: NDArray[np.float64]
-    """`(3,)`, the middle of its first pixel in mm."""
+    """`(3,)`: center of the first pixel in mm."""
     spacing: NDArray[np.float64]
-    """`(3,)`, mm."""
+    """`(3,)`: spacing in mm."""
     order: NDArray[np.intp]
-    """Which axis of the file runs along each axis of the image."""
+    """File axis that runs along each image axis."""
     flipped: NDArray[np.bool_]
-    """Which of them ran the other way."""
+    """Whether that file axis had the opposite direction."""
 
     @property
     def size(self) -> NDArray[np.int_]:
@@ -141,9 +141,9 @@ class _Aligned:
 
 
 def _place(volume: Volume, grid: Grid, fields: Mapping[str, str]) -> NDArray[Any]:
-    """The layers `(layer, column, row)` on the stored pixels of an image, 0 where the segmentation does not reach."""
+    """Return the layers `(layer, column, row)` on the stored pixels of the image, 0 outside the segmentation."""
     placed = np.zeros((len(volume.values), *grid.size), volume.values.dtype)
-    if volume.values[0].size == 1:  # Slicer's way to write that nothing is drawn; its geometry means nothing
+    if volume.values[0].size == 1:  # Slicer saves an empty segmentation as one pixel without a valid geometry
         return placed
     aligned = _align(volume, grid)
     if grid.origin is None or grid.spacing is None:
@@ -157,12 +157,12 @@ def _place(volume: Volume, grid: Grid, fields: Mapping[str, str]) -> NDArray[Any
 
 
 def _align(volume: Volume, grid: Grid) -> _Aligned:
-    """The segmentation with its axes exchanged and flipped to those of its image."""
+    """Exchange and flip the axes of the segmentation to match its image."""
     spacing = measure_spacing(volume.origin, volume.steps)
     relative = grid.directions.T @ (volume.steps / spacing)
     nearest = np.rint(relative)
     if (np.abs(relative - nearest) > _OBLIQUE).any() or (np.abs(nearest).sum(axis=0) != 1).any():
-        raise RadiographError(f"is rotated against its image. {_EXPORT}")
+        raise RadiographError(f"is rotated relative to its image. {_EXPORT}")
     order = np.abs(nearest).argmax(axis=1)
     flipped = nearest[range(3), order] < 0
     values = np.flip(volume.values.transpose(0, *(order + 1)), tuple(np.flatnonzero(flipped) + 1))
@@ -171,7 +171,7 @@ def _align(volume: Volume, grid: Grid) -> _Aligned:
 
 
 def _copy(values: NDArray[Any], start: NDArray[np.int_], placed: NDArray[Any]) -> NDArray[Any]:
-    """`placed` with `values` from `start` on. Raises `RadiographError` if something is drawn outside."""
+    """Copy `values` into `placed` at `start`. Raises `RadiographError` if a segment reaches outside."""
     begin, end = np.maximum(start, 0), np.minimum(start + values.shape[1:], (*placed.shape[1:], 1))
     end = np.maximum(begin, end)
     inside = values[(slice(None), *map(slice, begin - start, end - start))]
@@ -183,16 +183,16 @@ def _copy(values: NDArray[Any], start: NDArray[np.int_], placed: NDArray[Any]) -
 
 
 def _check_spacing(aligned: _Aligned, wanted: NDArray[np.float64]) -> None:
-    """Raise `RadiographError` where pixels differ so much in size that a tenth of a pixel comes together."""
+    """Raise `RadiographError` if the pixel sizes differ so much that the image edges are a tenth of a pixel apart."""
     if ((np.abs(aligned.spacing / wanted - 1) * aligned.size)[:2] > _UNEVEN).any():
         shown = [f"{mm[0]:g} x {mm[1]:g} mm" for mm in (aligned.spacing, wanted)]
         raise RadiographError(f"has pixels of {shown[0]}, but its image has {shown[1]}. {_EXPORT}")
 
 
 def _start_without_position(aligned: _Aligned, grid: Grid, fields: Mapping[str, str]) -> NDArray[np.float64]:
-    """The first pixel of a segmentation on an image whose file does not say where it lies.
+    """Return the first pixel of a segmentation on an image without a position.
 
-    By the offset that Slicer notes, else by the origin: for Slicer such an image starts at zero.
+    It comes from the offset that Slicer saves, else from the origin: for Slicer such an image starts at zero.
     """
     full = np.array([*grid.size, 1])
     cropped = (aligned.size != full)[:2].any()
@@ -216,6 +216,7 @@ def _start_without_position(aligned: _Aligned, grid: Grid, fields: Mapping[str, 
     if cropped and not known and not start[:2].any():
         shown = [f"{n[0]} x {n[1]}" for n in (aligned.size, full)]
         raise RadiographError(
-            f"has {shown[0]} pixels (columns x rows), its image {shown[1]}, and no position in its header. {_EXPORT}"
+            f"has {shown[0]} pixels (columns x rows) and no position in its header, but its image has {shown[1]}. "
+            f"{_EXPORT}"
         )
     return start

@@ -1,4 +1,4 @@
-"""The file under a path, opened so that a bad one costs a `RadiographError` that names it, and nothing else."""
+"""Opening of input files so that every problem becomes a `RadiographError` that names the file."""
 
 import io
 import logging
@@ -18,7 +18,7 @@ from typing import BinaryIO
 from medseg.errors import RadiographError
 
 MAX_BYTES = 1 << 31
-"""A larger file is refused: four bytes for each of `image.MAX_PIXELS` pixels fit five times."""
+"""Larger files are rejected. The limit is five times `image.MAX_PIXELS` pixels of four bytes."""
 
 BROKEN_BYTES: tuple[type[Exception], ...] = (
     ArithmeticError,
@@ -36,23 +36,23 @@ BROKEN_BYTES: tuple[type[Exception], ...] = (
     struct.error,
     zlib.error,
 )
-"""What the format libraries have been seen to raise on damaged bytes."""
+"""Exceptions that the format libraries raise for damaged files."""
 
-_CAUSES = {RecursionError: "nested too deep", struct.error: "struct.error", zlib.error: "zlib.error"}
-"""Where the name of an error alone would say nothing."""
+_CAUSES = {RecursionError: "nested too deeply", struct.error: "struct.error", zlib.error: "zlib.error"}
+"""Clearer texts for some exception names."""
 
 
 Source = str | os.PathLike[str] | BinaryIO
-"""A path, or a regular file that is open already and stays so."""
+"""A path, or an open regular file, which is not closed."""
 
 
 @contextmanager
 def open_source(source: Source) -> Iterator[BinaryIO]:
-    """The regular file at a path, open for reading.
+    """Open a regular file for reading.
 
-    Within the block the format libraries are silent, since their warnings print tag values, and every
-    `RadiographError` gets the path in front. Raises `RadiographError` for what is missing, empty, too large or not a
-    regular file: a FIFO or a device would never end and is not opened.
+    Inside the block, warnings of the format libraries are silenced, since they may print tag values, and the path is
+    put before the message of every `RadiographError`. Raises `RadiographError` if the file is missing, empty, too large
+    or not regular; FIFOs and devices are never opened, since they may have no end.
     """
     path = source if isinstance(source, str | os.PathLike) else source.name
     try:
@@ -67,23 +67,23 @@ def open_source(source: Source) -> Iterator[BinaryIO]:
 
 @contextmanager
 def refusing(reason: str, *others: type[Exception]) -> Iterator[None]:
-    """Turn what a library raises on damaged bytes, and `others`, into a `RadiographError`.
+    """Turn the exceptions of a library for damaged files, and `others`, into a `RadiographError`.
 
-    The library's own words are left out: they may hold values of the file.
+    The message of the library is left out, since it may contain values of the file.
     """
     try:
         yield
     except (*BROKEN_BYTES, *others) as error:
         if isinstance(error, MemoryError):
-            raise RadiographError("needs more memory than there is", "memory") from None
+            raise RadiographError("needs more memory than is available", "memory") from None
         raise RadiographError(f"{reason} ({_CAUSES.get(type(error), type(error).__name__)})") from None
 
 
 @contextmanager
 def copy_of(file: BinaryIO, suffix: str) -> Iterator[str]:
-    """A plain ASCII path to a copy of `file`, alone in its folder, for a library that opens paths only.
+    """Copy `file` to an ASCII path in its own folder, for a library that opens only paths.
 
-    SimpleITK aborts on names that are not UTF-8, and a header in this copy finds no neighbour to point at.
+    SimpleITK aborts on names that are not UTF-8. In its own folder, a header cannot refer to another file.
     """
     with tempfile.TemporaryDirectory(prefix="medseg-") as folder:
         path = Path(folder) / f"picture{suffix}"
@@ -102,7 +102,7 @@ class InMemory(io.BytesIO):
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """`path` as text that any stream can print, whatever bytes its name is made of."""
+    """Return `path` as text that any stream can print, whatever bytes it contains."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -114,7 +114,7 @@ def _open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     try:
         status = Path(path).stat()
     except ValueError:
-        raise RadiographError("is not a path of this system", "unreadable") from None
+        raise RadiographError("is not a valid path on this system", "unreadable") from None
     if stat.S_ISDIR(status.st_mode):
         raise RadiographError("is a folder, not a file", "not-regular")
     if not stat.S_ISREG(status.st_mode):
@@ -122,9 +122,7 @@ def _open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     if status.st_size == 0:
         raise RadiographError("is empty", "empty")
     if status.st_size > MAX_BYTES:
-        raise RadiographError(
-            f"has {status.st_size} bytes, more than the {MAX_BYTES} that a radiograph may have", "too-large"
-        )
+        raise RadiographError(f"has {status.st_size} bytes; the limit is {MAX_BYTES} bytes", "too-large")
     return Path(path).open("rb")
 
 
@@ -136,7 +134,7 @@ _saved: "warnings.catch_warnings[None]"
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """No Python warning and no log record of the format libraries until the last of all threads has left."""
+    """Silence Python warnings and format library logs until the last thread has left the block."""
     global _readers, _saved
     with _lock:
         _readers += 1

@@ -59,7 +59,7 @@ def test_blurred_masks_of_one_range_are_a_warning_and_others_an_error():
     assert finding.severity == "warning"
     (finding,) = find((0, 9, 255), (0, 1, 90))
     assert (finding.severity, finding.cases) == ("error", ("c0", "c1"))
-    assert finding.reasons["c1"].endswith("lungs: 0 to 90, where others have 0 to 255")
+    assert finding.reasons["c1"].endswith("lungs: 0 to 90; other masks have 0 to 255")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_blurred_masks_of_one_range_are_a_warning_and_others_an_error():
             {},
             (0, 1, 2),
             "data.classes=[lungs,class_2] or 'data.label_values={lungs: [1], class_2: [2]}' if each value is a class, "
-            "or 'data.label_values={lungs: nonzero}' if every value but 0 is lungs",
+            "or 'data.label_values={lungs: nonzero}' if every value except 0 is lungs",
         ),
         (("foreground",), {}, (0, 1, 2), "data.classes=[class_1,class_2] or 'data.label_values={class_1: [1], "),
         (
@@ -84,22 +84,27 @@ def test_blurred_masks_of_one_range_are_a_warning_and_others_an_error():
             ("lungs",),
             {"mapped": True},
             (0, 1, 255),
-            "if every value but 0 is lungs, or data.ignore_value=255 if 255 counts for nothing.",
+            "if every value except 0 is lungs, or data.ignore_value=255 to ignore these pixels.",
         ),
         (
             ("lungs",),
             {},
             (-1, 0, 1),
             "Set 'data.label_values={class_-1: [-1], lungs: [1]}' if each value is a class, or "
-            "'data.label_values={lungs: nonzero}' if every value but 0 is lungs, or data.ignore_value=-1 if -1 ",
+            "'data.label_values={lungs: nonzero}' if every value except 0 is lungs, or data.ignore_value=-1 to ignore ",
         ),
         (
             ("lungs", "heart"),
             {"known": (1, 2)},
             (0, 1, 2, 255),
-            "class_255: [255]}' to name every value, or data.ignore_value=255 if 255 counts for nothing.",
+            "class_255: [255]}' to name every value, or data.ignore_value=255 to ignore these pixels.",
         ),
-        (("lungs",), {}, tuple(range(58)), "Set 'data.label_values={lungs: nonzero}' if every value but 0 is lungs."),
+        (
+            ("lungs",),
+            {},
+            tuple(range(58)),
+            "Set 'data.label_values={lungs: nonzero}' if every value except 0 is lungs.",
+        ),
     ],
 )
 def test_settings_that_would_make_sense(classes, rest, values, settings):
@@ -122,7 +127,7 @@ def test_values_of_no_class_are_one_finding():
     assert (finding.code, finding.cases) == ("unknown_label", ("c1", "c2"))
     assert finding.reasons["c1"] == (
         "the values of 3 masks are 0 (30 pixels in 3 masks), 1 (20 pixels in 2 masks), 3 (20 pixels in 2 masks), "
-        "4 (10 pixels in 1 mask); classes have only 1, 2"
+        "4 (10 pixels in 1 mask); the values of the classes are 1, 2"
     )
     assert finding.remedy == (
         "Correct the masks, or set data.classes=[lungs,heart,class_3,class_4] or "
@@ -148,13 +153,13 @@ def test_one_color_of_several_values_is_an_error():
     assert find_colors(*usual) == []
     (finding,) = find_colors(*usual, {1: green, 2: red})
     assert (finding.code, finding.severity, finding.cases) == ("label_values", "error", ("c3",))
-    assert "3.png: the color (0, 255, 0) is the value 1, in most masks it is 2" in finding.reasons["c3"]
+    assert "3.png: the color (0, 255, 0) has the value 1, in most masks 2" in finding.reasons["c3"]
 
 
 def test_black_is_the_background_unless_that_is_white():
     assert find_colors({0: (255, 255, 255), 1: (0, 0, 0)}) == []
     (finding,) = find_colors({0: (255, 0, 0), 1: (0, 0, 0)})
-    assert "0.png: the color (0, 0, 0) is the value 1, and (255, 0, 0) is the background" in finding.reasons["c0"]
+    assert "0.png: the color (0, 0, 0) has the value 1, and the background is (255, 0, 0)" in finding.reasons["c0"]
 
 
 def test_classes_that_share_a_file_count_it_once():

@@ -30,19 +30,19 @@ USUAL = [-0.6, 0, -0.1, 0, 0.1, 0, 0.1, 0]
 def test_contour_that_follows_little_of_its_image():
     found = find(survey_set([USUAL] * 11 + [[-0.1, 0, 0, 0, 0, 0, 0, 0]]))
     assert found["mask_off_image"].cases == ("c11",)
-    assert "17% as well as usual" in found["mask_off_image"].reasons["c11"]
+    assert "17% of the usual agreement" in found["mask_off_image"].reasons["c11"]
 
 
 def test_contour_that_would_follow_its_image_turned():
     turned = [-0.35, -0.7, 0, 0, 0, 0, 0, 0]
     found = find(survey_set([USUAL] * 11 + [turned]))
-    assert "58% as well as usual (117% if mirrored)" in found["mask_off_image"].reasons["c11"]
+    assert "58% of the usual agreement (117% with the mask mirrored)" in found["mask_off_image"].reasons["c11"]
 
 
 def test_masks_that_are_all_transposed():
     found = find(survey_set([np.roll(USUAL, 4)] * 12))
     assert len(found["mask_off_image"].cases) == 12
-    assert "if transposed)" in found["mask_off_image"].reasons["c3"]
+    assert "with the mask transposed)" in found["mask_off_image"].reasons["c3"]
 
 
 @pytest.mark.parametrize("agreements", [[[0.05] * 8] * 20, RNG.normal(0, 0.4, (20, 8)), [USUAL] * 7, np.zeros((20, 8))])

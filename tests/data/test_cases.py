@@ -89,7 +89,7 @@ def test_all_problems_in_one_message(tmp_path):
     write_png(root / "masks" / "lungs" / "ghost.png")
     write_png(root / "images" / "case13.jpg")
     message = message_of(root)
-    assert message.splitlines()[0] == f"{root}: this data set cannot be used as it stands"
+    assert message.splitlines()[0] == f"{root}: this data set cannot be used because of these errors"
     assert "images without the class heart (12):\n    case00.png\n" in message
     assert "case09.png\n    and 2 more" in message
     assert "case10.png" not in message
@@ -122,7 +122,7 @@ def test_list_goes_on_past_what_is_wrong(tmp_path):
 
 
 def test_unknown_class(tmp_path):
-    assert "unknown classes; there are heart, lungs (1):\n    liver" in message_of(
+    assert "unknown classes; this data set has heart, lungs (1):\n    liver" in message_of(
         write_set(tmp_path, "a"), classes=("lungs", "liver")
     )
 
@@ -130,7 +130,7 @@ def test_unknown_class(tmp_path):
 def test_folder_whose_name_is_no_class_name(tmp_path):
     write_set(tmp_path, "a", classes=("lungs", "linke lunge", "x" * 33))
     message = message_of(tmp_path)
-    assert "names that no class may have (letters, digits, _ and -, 32 at most, not ending in _ci95) (2):" in message
+    assert "invalid class names (use up to 32 letters, digits, _ or -; not ending in _ci95) (2):" in message
     assert "linke lunge" in message
 
 
@@ -139,7 +139,9 @@ def test_class_whose_name_an_interval_has(tmp_path):
 
 
 def test_class_named_twice(tmp_path):
-    assert "classes named twice (1):\n    lungs" in message_of(write_set(tmp_path, "a"), classes=("lungs", "lungs"))
+    assert "classes that are listed twice (1):\n    lungs" in message_of(
+        write_set(tmp_path, "a"), classes=("lungs", "lungs")
+    )
 
 
 @pytest.mark.parametrize("litter", [".DS_Store", "Thumbs.db", ".ipynb_checkpoints/a.png", "__MACOSX/a.png"])
@@ -152,19 +154,19 @@ def test_litter_is_passed_over(tmp_path, litter):
 
 
 def test_empty_folders(tmp_path):
-    assert "no images/ folder and no dataset.json" in message_of(tmp_path)
+    assert "not a CSV manifest, and not a folder with images/ or dataset.json" in message_of(tmp_path)
     (tmp_path / "images").mkdir()
     assert "images: no images found" in message_of(tmp_path)
     write_png(tmp_path / "images" / "patient1" / "a.png")
-    assert "Put the images into this folder itself, not into subfolders." in message_of(tmp_path)
+    assert "Put the images into this folder, not into subfolders." in message_of(tmp_path)
     write_png(tmp_path / "images" / "a.png")
-    assert message_of(tmp_path) == f"{tmp_path}: no masks/ folder beside images/"
+    assert message_of(tmp_path) == f"{tmp_path}: no folder masks/ beside images/"
     (tmp_path / "masks").mkdir()
     assert "images without a mask (1):\n    a.png" in message_of(tmp_path)
 
 
 def test_no_root():
-    with pytest.raises(DataError, match=r"data\.root is not given"):
+    with pytest.raises(DataError, match=r"data\.root is not set"):
         find_cases(DataConfig())
 
 

@@ -61,7 +61,7 @@ def test_setting_must_decide_where_the_masks_fit_both_ways(tmp_path, orientation
     size = slice(0, 80) if square else slice(None)
     pixels, mask = EIGHT[size], MASK[size]
     text = (
-        rf"a\.png: has EXIF orientation {orientation}, and its masks of {len(mask)} x 80 pixels fit both the "
+        rf"a\.png: EXIF orientation {orientation}, and masks of {len(mask)} x 80 pixels that fit both the "
         r"turned and the stored image\. Set data\.exif=apply or data\.exif=ignore"
     )
     with pytest.raises(RadiographError, match=text):
@@ -85,7 +85,7 @@ def test_masks_with_the_orientation_of_their_image_are_turned_with_it(tmp_path, 
 
 
 def test_masks_that_fit_neither_way_are_named(tmp_path):
-    with pytest.raises(RadiographError, match=r"mask_a\.png: has 50 x 70 pixels"):
+    with pytest.raises(RadiographError, match=r"mask_a\.png: 50 x 70 pixels"):
         load(tmp_path, 6, {"a": (MASK[:50, :70], 1)})
 
 

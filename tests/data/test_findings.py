@@ -66,7 +66,7 @@ def test_message_lists_errors_alone_with_ten_names_count_and_remedy(tmp_path):
         findings.check()
     lines = str(caught.value).splitlines()
     assert lines[:3] == [
-        f"{tmp_path}: this data set cannot be used as it stands",
+        f"{tmp_path}: this data set cannot be used because of these errors",
         "  images without a mask (12):",
         "    c00.png",
     ]

@@ -90,7 +90,9 @@ def test_cache_that_the_disk_has_no_room_for(tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
-        with pytest.raises(StorageError, match=r"images\.bin: no 0\.0 GiB for the cache of cases: File too large"):
+        with pytest.raises(
+            StorageError, match=r"images\.bin: cannot reserve 0\.0 GiB for the cache of cases \(File too large\)"
+        ):
             cache(root, tmp_path / "b", cache_gib=1e-6)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -32,7 +32,8 @@ def test_masks_of_different_sizes(tmp_path):
         for name, size in {"a": 8, "b": 9}.items()
     }
     with pytest.raises(
-        RadiographError, match=r"masks of one image differ in size: .*a\.png \(8, 8\), .*b\.png \(9, 9\)"
+        RadiographError,
+        match=r"the masks of one image differ in size \(rows, columns\): .*a\.png \(8, 8\), .*b\.png \(9, 9\)",
     ):
         read_masks(sources, ("a", "b"))
 
@@ -50,7 +51,7 @@ def test_all_but_0(tmp_path):
     path = write_picture(tmp_path / "m.png", np.array([[0, 1], [2, 9]], np.uint8))
     masks, _ = read_masks({"a": MaskSource(path, "nonzero", "nonzero")}, "a")
     assert masks.tolist() == [[[0, 1], [1, 1]]]
-    with pytest.raises(RadiographError, match="lossy compression changes which pixels are 0"):
+    with pytest.raises(RadiographError, match="zero pixels are not reliable after lossy compression"):
         read_masks({"a": MaskSource(write_picture(tmp_path / "m.jpg", np.eye(9) * 9 > 0), "nonzero")}, "a")
 
 
@@ -100,7 +101,7 @@ def test_sizes_of_one_factor_fit_however_they_were_rounded(tmp_path, size, round
     ],
 )
 def test_sizes_of_another_ratio_do_not(tmp_path, image, mask):
-    said = rf"b: has {mask[0]} x {mask[1]} pixels, its image .*a {image[0]} x {image[1]}"
+    said = rf"b: {mask[0]} x {mask[1]} pixels, but its image .*a has {image[0]} x {image[1]}\. Export both"
     with pytest.raises(RadiographError, match=said) as caught:
         check_sizes(tmp_path / "a", image, tmp_path / "b", mask)
     assert caught.value.code == "shape"

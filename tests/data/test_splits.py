@@ -122,7 +122,7 @@ def test_fold_without_a_share_for_training():
 
 
 def test_split_that_would_be_empty():
-    found = r"no case in validation \(train 40, validation 0, test 10; 50 patients\)\n.*change split"
+    found = r"no case in validation \(cases: train 40, validation 0, test 10; 50 patients\)\n.*change split"
     with pytest.raises(DataError, match=found):
         split_by_patient(build_cases(range(50)), SplitConfig(seed=0, fractions=(0.8, 0, 0.2)))
 

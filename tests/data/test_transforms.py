@@ -171,7 +171,7 @@ def test_mask_of_another_shape_names_both_files(tmp_path, shape):
     image = write_png(tmp_path / "picture.png", phantom().astype(np.uint8))
     mask = write_png(tmp_path / "outline.png", np.eye(*shape, dtype=np.uint8))
     transform = both(DataConfig(), PREPROCESS, ("a",))
-    with pytest.raises(RadiographError, match=rf"outline\.png: has {shape[0]} x {shape[1]}.*picture\.png 96 x 80"):
+    with pytest.raises(RadiographError, match=rf"outline\.png: {shape[0]} x {shape[1]}.*picture\.png has 96 x 80"):
         apply_transforms(transform, as_item(Case("a", image, {"a": MaskSource(mask)})))
 
 

@@ -65,7 +65,7 @@ def test_a_file_that_ended_a_process_is_identified_only(tmp_path, examine):
     ("name", "content", "status", "reason"),
     [
         ("x.dcm", b"", "rejected", "empty: is empty"),
-        ("x.dcm", b"<html>", "rejected", "not-an-image: is not a DICOM file (no preamble, no SOPClassUID)"),
+        ("x.dcm", b"<html>", "rejected", "not-an-image: is not a DICOM file (no preamble and no SOPClassUID)"),
         ("x.png", b"no picture", "rejected", "damaged: is not a readable PNG file (UnidentifiedImageError)"),
         ("README.txt", b"text", "skipped", None),
         ("README", b"text", "skipped", None),
@@ -110,10 +110,10 @@ def test_own_results_are_skipped(tmp_path, examine):
 @pytest.mark.parametrize(
     ("tags", "status", "reason"),
     [
-        ({"NumberOfFrames": 2}, "skipped", "frames: has 2 frames; a single one is needed"),
+        ({"NumberOfFrames": 2}, "skipped", "frames: has 2 frames, but a single frame is needed"),
         ({"NumberOfFrames": 2**31 - 1}, "rejected", "damaged: claims 2147483647 frames, more than it has bytes"),
         ({"PresentationIntentType": "FOR PROCESSING"}, "skipped", "intent: "),
-        ({"PhotometricInterpretation": "PALETTE COLOR"}, "skipped", "colour: "),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "skipped", "color: "),
         ({"Rows": 65535, "Columns": 65535}, "rejected", "size: claims 65535 x 65535 pixels"),
         ({"RescaleSlope": "NaN", "RescaleIntercept": 0}, "rejected", "damaged: RescaleSlope is not one finite number"),
         ({"Modality": "XA"}, "skipped", "modality: XA is not accepted (CR, DX)"),
@@ -132,8 +132,8 @@ def test_color_dicom_is_taken_or_skipped_by_its_content(tint, status, tmp_path, 
     rgb = {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "PhotometricInterpretation": "RGB"}
     write_dicom(tmp_path / "x", grey, data=data, **rgb)
     found = examine("x")
-    assert (found.status, found.reason[:8]) == (status, "colour: " if status else "")
-    assert any("nearly grey" in warning for warning in found.warnings) == (tint == 9)
+    assert (found.status, found.reason[:7]) == (status, "color: " if status else "")
+    assert any("nearly gray" in warning for warning in found.warnings) == (tint == 9)
 
 
 def test_image_is_turned_by_its_exif_orientation(tmp_path, examine):

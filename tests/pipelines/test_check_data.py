@@ -88,7 +88,7 @@ def test_faults(chests, tmp_path):
         ([], "data.root: required"),
         (["data.root=/nowhere"], "no such file or folder"),
         (["data.rot=."], "did you mean 'data.root'"),
-        (["data.root=EMPTY"], "no images/ folder"),
+        (["data.root=EMPTY"], "not a folder with images/"),
     ],
 )
 def test_what_cannot_start_ends_with_2(arguments, named, tmp_path):

@@ -70,7 +70,7 @@ def test_files_of_every_kind_and_fate_were_met(run: Run) -> None:
         fates = {row["status"] for path, row in found.items() if path.startswith(f"{group}/")}
         assert fates == {"done", "skipped", "rejected"}, group
     reasons = {row["reason"].partition(":")[0] for row in found.values()}
-    assert {"", "damaged", "no-pixels", "frames", "object", "intent", "body-part", "colour", "content"} <= reasons
+    assert {"", "damaged", "no-pixels", "frames", "object", "intent", "body-part", "color", "content"} <= reasons
     for name in ("seg", "png", "nifti", "overlay"):
         assert any(path.is_file() for path in (run.out / name).rglob("*"))
 

@@ -25,7 +25,7 @@ CHEST = "CR_1.2.276.0.7230010.3.1.4.8323329.6904.1517875201.850819.dcm"
 LUT = "CR_CR-ModalitySequenceLUT.dcm"
 DONE = (CHEST, LUT, "CR_RG1_J2KI.dcm", "DX_966_fixed.dcm")
 REASONS = {
-    "DX_966.dcm": "damaged: the JPEG 2000 Image Compression (Lossless Only) picture cannot be decoded",
+    "DX_966.dcm": "damaged: the JPEG 2000 Image Compression (Lossless Only) image cannot be decoded",
     "CR_chrJapMulti.dcm": "no-pixels: has no pixel data",
     "XA_XA1_JLSL.dcm": "modality: XA is not accepted (CR, DX)",
     "MG_GH133.dcm": "modality: MG is not accepted (CR, DX)",

@@ -31,9 +31,11 @@ def test_nearly_grey_image_is_taken_as_grey_with_a_warning(tmp_path, share, by):
     Image.fromarray(colored(share, by)).save(path)
     radiograph = read_radiograph(path)
     np.testing.assert_array_equal(radiograph.pixels, EIGHT)
-    warning = f"a nearly grey image was taken as grey; its channels differ by up to {by} of 255"
+    warning = f"a nearly gray image was read as grayscale; its channels differ by up to {by} of 255"
     assert radiograph.warnings == (warning,)
-    with pytest.raises(RadiographError, match=rf"its channels differ by up to {by} of 255\. Convert the image to grey"):
+    with pytest.raises(
+        RadiographError, match=rf"its channels differ by up to {by} of 255\. Convert the image to grayscale"
+    ):
         read_radiograph(path, color="refuse")
     with pytest.raises(RadiographError, match="is a color image"):
         read_label_image(path)
@@ -45,7 +47,7 @@ def test_color_image_is_refused_and_told_how_to_go_on(tmp_path, share, by):
     text = rf"a\.png: is a color image: in {share:.1%} of its pixels .* 16 of 255\. Convert .*data\.color=rgb"
     with pytest.raises(RadiographError, match=text) as error:
         read_radiograph(tmp_path / "a.png")
-    assert error.value.code == "colour"
+    assert error.value.code == "color"
 
 
 @pytest.mark.parametrize("color", ["grey", "refuse"])
@@ -88,7 +90,7 @@ def test_mask_that_only_the_alpha_channel_shows(tmp_path, channels, bits):
     label = read_label_image(write_png(tmp_path / "a.png", pixels, bits, 6 if len(channels) == 3 else 4))
     np.testing.assert_array_equal(label.values > 0, MASK)
     np.testing.assert_array_equal(label.values, pixels[:, :, -1])
-    assert label.warnings == ("the mask was taken from the alpha channel, the only channel that shows anything",)
+    assert label.warnings == ("the mask was read from the alpha channel, since the other channels do not show it",)
 
 
 def test_soft_strokes_keep_their_alpha_whatever_color_an_editor_rounds_to(tmp_path):

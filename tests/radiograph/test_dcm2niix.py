@@ -9,8 +9,9 @@ from medseg.radiograph import read_label_image, read_radiograph
 from tests.support.dicom_files import SPACING, phantom, write_uncoded
 
 PIXELS = phantom(64, 48)
-UNCODED = ("the NIfTI header has no orientation; the rows were read from the top. If the image is upside down, "
-           "set data.nifti_rows=bottom (for prediction, input.nifti_rows=bottom)",)  # fmt: skip
+UNCODED = ("the NIfTI header has no orientation; the first stored row was read as the top row. "
+           "If the image is upside down, set data.nifti_rows=bottom "
+           "(for prediction: input.nifti_rows=bottom)",)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])

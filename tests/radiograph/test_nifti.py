@@ -183,6 +183,6 @@ def test_a_stack_is_told_from_a_lie(tmp_path, shape, code):
     data = bytearray(build_nifti(np.zeros((96, 80, 3), np.uint16), None).to_bytes())
     data[40:56] = struct.pack("<8h", *(len(shape), *shape, 1, 1, 1, 1, 1, 1)[:8])
     (tmp_path / "a.nii").write_bytes(data)
-    with pytest.raises(RadiographError, match="voxels; one slice") as error:
+    with pytest.raises(RadiographError, match="voxels, but one slice") as error:
         read_radiograph(tmp_path / "a.nii")
     assert error.value.code == code

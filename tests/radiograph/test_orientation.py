@@ -39,8 +39,8 @@ def test_oblique_axes_take_the_nearest_with_a_warning():
     ("steps", "reason"),
     [
         ([[1, 0, 0], [0, 0, 1]], "plane"),
-        ([[1, 0, 0], [1, 0, 0]], "same way"),
-        ([[1, 0, 0], [0, 0, 0]], "other than zero"),
+        ([[1, 0, 0], [1, 0, 0]], "same direction"),
+        ([[1, 0, 0], [0, 0, 0]], "zero axis"),
         ([[1, 0, 0], [np.nan, 1, 0]], "finite"),
     ],
 )

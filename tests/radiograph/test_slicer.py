@@ -181,7 +181,7 @@ OFFSET = "Segmentation_ReferenceImageExtentOffset:={}"
     (LABELS[CROP], {"more": [OFFSET.format("9 3 0")]}, "outside its image"),
     (LABELS[CROP], {"more": [OFFSET.format("2 3 1")]}, "outside its image"),
     (LABELS[CROP], {"origin": (2.5, 3, 0)}, "between the pixels"),
-    (LABELS, {"steps": ((0.9, 0.1, 0), (-0.1, 0.9, 0), (0, 0, 1))}, "is rotated against"),
+    (LABELS, {"steps": ((0.9, 0.1, 0), (-0.1, 0.9, 0), (0, 0, 1))}, "is rotated relative to"),
     (LABELS, {"steps": ((0, 0, 0), (0, 1, 0), (0, 0, 1))}, "spacing of zero|not a readable NRRD"),
     (np.stack([LABELS, LABELS]), {}, "outside its image"),
     (LABELS, {"more": [REFERENCE.format(f"{MATRIX};0;31;0;39;0;0;")]}, r"was drawn on 32 x 40 pixels .* has 16 x 20"),

@@ -39,7 +39,7 @@ def test_what_is_no_file_is_refused_and_named(tmp_path, make, reason):
 
 
 def test_path_with_a_zero_byte_is_refused():
-    with pytest.raises(RadiographError, match="not a path"):
+    with pytest.raises(RadiographError, match="not a valid path"):
         read("a\0b")
 
 
@@ -108,8 +108,8 @@ def test_copy_has_a_plain_name_and_is_alone(tmp_path):
 @pytest.mark.parametrize(
     ("error", "reason", "code"),
     [
-        (MemoryError(), "needs more memory than there is", "memory"),
-        (RecursionError(), "is damaged (nested too deep)", "damaged"),
+        (MemoryError(), "needs more memory than is available", "memory"),
+        (RecursionError(), "is damaged (nested too deeply)", "damaged"),
         (ValueError("a value"), "is damaged (ValueError)", "damaged"),
         (zlib.error("a value"), "is damaged (zlib.error)", "damaged"),
     ],

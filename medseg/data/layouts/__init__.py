@@ -1,1 +1,1 @@
-"""The layouts of a data set, and what its mask files mean."""
+"""Layouts of a data set, and the meaning of its mask files."""

@@ -1,4 +1,4 @@
-"""What the layouts of a data set share: names of files and classes; and nnU-Net's and Decathlon's dataset.json."""
+"""Cases from the dataset.json of nnU-Net or Decathlon, and checks that all layouts share."""
 
 import json
 import unicodedata
@@ -17,11 +17,11 @@ COLORS = ("red", "green", "blue")
 
 
 def read_dataset_json(path: Path, config: DataSetConfig, findings: Findings) -> Found:
-    """Cases of nnU-Net's raw layout (`channel_names`, `file_ending`) or Decathlon's (`training` lists the files)."""
+    """Return the cases of nnU-Net's raw layout (`channel_names`, `file_ending`) or Decathlon's (`training`)."""
     if config.color == "rgb":
         raise DataError(
-            f"{as_text(path)}: data.color=rgb needs RGB targets, which a dataset.json cannot list. Use a folder with "
-            "targets/ or a manifest with a 'target' column."
+            f"{as_text(path)}: data.color=rgb needs RGB targets, but a dataset.json cannot list targets. Use a folder "
+            "with targets/, or a manifest with a 'target' column."
         )
     try:
         described = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -34,7 +34,7 @@ def read_dataset_json(path: Path, config: DataSetConfig, findings: Findings) -> 
     else:
         channels = described.get("channel_names", described.get("modality", {"0": ""}))
         if len(channels) != 1:
-            raise DataError(f"{as_text(path)}: {len(channels)} channels; a radiograph has one")
+            raise DataError(f"{as_text(path)}: {len(channels)} channels, but a radiograph has one channel")
         pairs = _nnunet_pairs(path.parent, str(described.get("file_ending", ".nii.gz")), findings)
     maps = find_label_maps([mask for _, _, mask in pairs], config, labels, ignored)
     note_unknown(maps.classes, maps.labels, findings)
@@ -42,15 +42,15 @@ def read_dataset_json(path: Path, config: DataSetConfig, findings: Findings) -> 
     for name, image, mask in pairs:
         for kind, file in (("images", image), ("masks", mask)):
             if not file.is_file():
-                findings.add("missing_file", name, file.name, what=f"{kind} that are missing")
+                findings.add("missing_file", name, file.name, what=f"missing {kind}")
         cases.append(Case(name, image, maps.find_sources(name, mask, image, findings)))
     return cases, maps.classes
 
 
 def _labels(described: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], int | None]:
-    """Class -> values, of nnU-Net's {"lung": 1} or {"region": [1, 2]} and of Decathlon's {"1": "lung"}.
+    """Return class -> values from nnU-Net's {"lung": 1} or {"region": [1, 2]}, or from Decathlon's {"1": "lung"}.
 
-    And the value of nnU-Net's label `ignore`, whose pixels nobody has judged.
+    The second result is the value of nnU-Net's label `ignore` (pixels without a reference), or None.
     """
     labels: dict[str, tuple[int, ...]] = {}
     ignored = None
@@ -83,7 +83,10 @@ def _nnunet_pairs(folder: Path, ending: str, findings: Findings) -> list[tuple[s
 
 
 def _list_ending(folder: Path, ending: str, findings: Findings) -> dict[str, Path]:
-    """The files whose names end in `ending`, in any case, by what stands before it. Notes two of one name."""
+    """Return the files whose names end in `ending` (upper or lower case), by the rest of their names.
+
+    Two files with the same name are noted as a finding.
+    """
     files = list_files(folder) if folder.is_dir() else []
     found: dict[str, Path] = {}
     for path in (path for path in files if path.name.lower().endswith(ending.lower())):
@@ -97,15 +100,15 @@ def _list_ending(folder: Path, ending: str, findings: Findings) -> dict[str, Pat
 def note_unmatched(
     files: Mapping[str, Path], others: Mapping[str, Path], code: str, what: str, findings: Findings
 ) -> None:
-    """Note each of `others` that none of `files` belongs to."""
+    """Note a finding for each name in `others` that is not in `files`."""
     for name in sorted(others.keys() - files.keys()):
         findings.add(code, name, others[name].name, what=what)
 
 
 def note_unknown(classes: Sequence[str], known: Iterable[str], findings: Findings) -> None:
-    """Note each of `classes` that is not `known`."""
+    """Note a finding for each name in `classes` that is not in `known`."""
     listed = sorted(known)
     for name in classes:
         if name not in listed:
-            what = f"unknown classes; there are {', '.join(listed) or 'none'}"
+            what = f"unknown classes; this data set has {', '.join(listed) or 'none'}"
             findings.add("class_name", "", name, what=what)

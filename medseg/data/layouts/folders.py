@@ -1,4 +1,4 @@
-"""A data set in folders: images/ beside masks/, in train/, validation/ and test/ where these give the split."""
+"""Cases from folders: images/ beside masks/, with optional folders train/, validation/ and test/ for the split."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,30 +24,30 @@ _TARGETS = (("targets", "target"),)
 
 @dataclass(frozen=True)
 class Part:
-    """The cases of one split, or of all."""
+    """Folders of one split, or of the whole data set."""
 
     root: Path
-    """The folder that holds images/ and masks/."""
+    """The folder that contains images/ and masks/."""
     images: Path
-    """images/, or the folder of the split in it."""
+    """images/, or the folder of the split inside it."""
     split: str | None = None
 
     def find_masks(self, names: Sequence[Sequence[str]]) -> Path:
-        """The folder of `names`, the first that there is, for these images. Raises `DataError`."""
+        """Return the first folder in `names` that exists for these images. Raises `DataError` if none exists."""
         found = next((folder for group in names if (folder := find_folder(self.root, group))), None)
         if found and self.images.parent != self.root:  # images/train beside masks/train
             found = next((folder for folder in _list_splits(found) if _split_of(folder) == self.split), None)
         if found is None:
             beside = self.images.relative_to(self.root)
             wanted = Path(names[0][0], *beside.parts[1:])
-            raise DataError(f"{as_text(self.root)}: no {as_text(wanted)}/ folder beside {as_text(beside)}/")
+            raise DataError(f"{as_text(self.root)}: no folder {as_text(wanted)}/ beside {as_text(beside)}/")
         return found
 
 
 def find_parts(root: Path) -> list[Part]:
-    """Where the images of `root` are: images/; images/ of each split, or each split in images/; nowhere.
+    """Find the images below `root`: in images/, in <split>/images/ or in images/<split>/. Empty if there are none.
 
-    Raises `DataError` that names both where two folders are of one meaning.
+    Raises `DataError` if two folders have the same meaning; the message names both.
     """
     images = find_folder(root, _IMAGES)
     if images is None:
@@ -58,21 +58,24 @@ def find_parts(root: Path) -> list[Part]:
 
 
 def find_folder(place: Path, names: Sequence[str]) -> Path | None:
-    """The folder in `place` of one of `names`, in any case. Raises `DataError` that names both where there are two."""
+    """Return the folder in `place` that has one of `names`, in upper or lower case, or None.
+
+    Raises `DataError` if there are two; the message names both.
+    """
     found = [folder for folder in list_folders(place) if folder.name.lower() in names]
     _check_single(place, found)
     return found[0] if found else None
 
 
 def read_folder(root: Path, parts: Sequence[Part], config: DataSetConfig, findings: Findings) -> Found:
-    """Cases of `images/<id>.*` with `masks/<class>/<id>.*`, `masks/<id>.*` or DICOM SEG objects in `masks/`.
+    """Return the cases of `images/<id>.*` with `masks/<class>/<id>.*`, `masks/<id>.*` or DICOM SEG files in `masks/`.
 
-    Several parts give the split; where two have a file of one name, ids begin with the split.
+    If there are several parts, they are the splits. If two parts have a file of one name, ids begin with the split.
     """
     for part in parts:
         if not list_files(part.images):
             raise DataError(
-                f"{as_text(part.images)}: no images found. Put the images into this folder itself, not into subfolders."
+                f"{as_text(part.images)}: no images found. Put the images into this folder, not into subfolders."
             )
     files = () if config.color == "rgb" else (path for part in parts for path in list_files(part.find_masks(_MASKS)))
     maps = find_label_maps(files, config)
@@ -95,7 +98,7 @@ def read_folder(root: Path, parts: Sequence[Part], config: DataSetConfig, findin
 
 
 def _read_part(root: Path, part: Part, maps: LabelMaps, config: DataSetConfig, findings: Findings) -> Found:
-    """The cases of one part, and the classes that its masks are of."""
+    """Return the cases of one part, and the classes of its masks."""
     images = name_files(list_files(part.images), findings)
     if config.color == "rgb":
         targets = pair_files(images, name_files(list_files(part.find_masks(_TARGETS)), findings))
@@ -107,9 +110,7 @@ def _read_part(root: Path, part: Part, maps: LabelMaps, config: DataSetConfig, f
     if folders and files:
         findings.add("layout", "", files[0].name, what=f"files beside the class folders in {folder.name}/")
     for lost in (path for place in (part.images, *folders) for path in list_folders(place)):
-        findings.add(
-            "layout", "", lost.relative_to(root).as_posix(), what="folders in a place where only files are expected"
-        )
+        findings.add("layout", "", lost.relative_to(root).as_posix(), what="folders in a place for files only")
     if folders:
         return _read_class_folders(images, {path.name: path for path in folders}, config, findings)
     if files and all(is_segmentation(path) for path in files):
@@ -145,7 +146,7 @@ def _read_class_folders(
 def _read_segmentations(
     images: Mapping[str, Path], files: Sequence[Path], config: DataSetConfig, findings: Findings
 ) -> Found:
-    """DICOM SEG objects, each matched to the image whose SOP instance it references."""
+    """Match each DICOM SEG file to the image whose SOP instance it references."""
     by_uid = {uid: name for name, path in images.items() if (uid := _instance_uid(path))}
     masks: dict[str, dict[str, MaskSource]] = {name: {} for name in images}
     for file in files:
@@ -156,7 +157,7 @@ def _read_segmentations(
             continue
         named = [by_uid[uid] for uid in segmentation.source_uids if uid in by_uid]
         if not named:
-            what = "DICOM SEG objects that reference no image of this data set"
+            what = "DICOM SEG files that reference no image of this data set"
             findings.add("mask_without_image", "", file.name, what=what)
         for name in named:
             for label in segmentation.masks:
@@ -172,7 +173,7 @@ def _read_segmentations(
 
 
 def _instance_uid(path: Path) -> str | None:
-    """The SOP instance UID of a DICOM file; None for any other, and for one that cannot be read."""
+    """Return the SOP instance UID of a DICOM file, or None if the file is not DICOM or cannot be read."""
     try:
         with open_source(path) as file:
             if identify(file, path) != "dicom":
@@ -187,7 +188,7 @@ def _split_of(folder: Path) -> str | None:
 
 
 def _list_splits(place: Path) -> list[Path]:
-    """The folders in `place` that are named as splits. Raises `DataError` where two are of one split."""
+    """Return the folders in `place` that have the name of a split. Raises `DataError` if two name the same split."""
     folders = [folder for folder in list_folders(place) if _split_of(folder)]
     for split in set(SPLITS.values()):
         _check_single(place, [folder for folder in folders if _split_of(folder) == split])
@@ -197,4 +198,4 @@ def _list_splits(place: Path) -> list[Path]:
 def _check_single(place: Path, found: Sequence[Path]) -> None:
     if len(found) > 1:
         names = " and ".join(f"{as_text(folder.name)}/" for folder in found)
-        raise DataError(f"{as_text(place)}: holds {names}, which mean the same. Keep one of them.")
+        raise DataError(f"{as_text(place)}: contains {names}, which have the same meaning. Keep one of them.")

@@ -1,4 +1,4 @@
-"""What the values or the segments of a mask file are: by the names in it, by settings, or by the order of classes."""
+"""Classes of the values or segments of a mask file: from names in the file, from settings, or from the class order."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,26 +14,26 @@ from medseg.radiograph.slicer import read_segment_names
 
 @dataclass(frozen=True)
 class LabelMaps:
-    """The mask files of a data set that may hold several classes each."""
+    """Mask files of a data set; each file may hold several classes."""
 
     classes: tuple[str, ...]
     segments: Mapping[Path, tuple[str, ...]]
-    """The names of the segments in files of 3D Slicer."""
+    """Segment names of each 3D Slicer file."""
     labels: Mapping[str, Values]
-    """Class -> its values in all other files; empty where nobody has declared them."""
+    """Class -> its values in all other files; empty if the values are not declared."""
     ordered: bool
-    """Somebody has put the classes in order, so that a value can be a place in it."""
+    """Whether data.classes gives the order of the classes, so that value i is the i-th class."""
     complete: bool
-    """Each case must have each class."""
+    """Whether each case must have each class."""
     ignored: int | None = None
-    """The value whose pixels count for nothing."""
+    """Value of pixels that are excluded from loss and metrics."""
 
     def find_sources(self, case: str, path: Path, image: Path, findings: Findings) -> dict[str, MaskSource]:
-        """Where each class of `case` stands in its mask file."""
+        """Return the source of each class of `case` in its mask file."""
         if path in self.segments:
             return self._by_name(case, path, image, findings)
         if self.segments and not self.ordered and not self.labels:
-            text = f"{as_text(path.name)}: names no segments, but other masks do. Name its values in data.classes"
+            text = f"{as_text(path.name)}: has no segment names, but other masks have. List its values in data.classes"
             findings.add("segment_names", case, text)
         if self.labels:
             known = join_values(self.labels.values())
@@ -70,9 +70,9 @@ def find_label_maps(
     labels: Mapping[str, Values] | None = None,
     ignored: int | None = None,
 ) -> LabelMaps:
-    """What is in `files`; `labels` and `ignored` are what the data set itself declares, where no setting does.
+    """Return the content of mask `files`. `labels` and `ignored` come from the data set; settings take precedence.
 
-    Raises `DataError` where the ignored value is also one of a class.
+    Raises `DataError` if the ignored value is also the value of a class.
     """
     segments = {path: names for path in files if (names := _segment_names(path)) is not None}
     labels = config.label_values or labels or {}
@@ -86,7 +86,10 @@ def find_label_maps(
 def find_own_mask(
     case: str, path: Path, image: Path, label: str, config: CasesConfig, findings: Findings
 ) -> dict[str, MaskSource]:
-    """The mask in a file that belongs to the class `label` by its place; none where its segments are others."""
+    """Return the mask source of class `label`, whose folder or column contains the file.
+
+    The result is empty if the file holds segments and none has this name.
+    """
     names = _segment_names(path)
     if names is None:
         labels = config.label_values or {}
@@ -101,23 +104,23 @@ def find_own_mask(
 
 
 def _check_ignored(ignored: int | None, labels: Mapping[str, Values]) -> None:
-    """Raise `DataError` where the ignored value is the background or one of a class."""
+    """Raise `DataError` if the ignored value is also the value of the background or of a class."""
     taken = {value: name for name, values in labels.items() for value in values if values != "nonzero"}
     if ignored == 0 or ignored in taken:
         meaning = f"the class {taken[ignored]}" if ignored else "the background"
         raise DataError(
             f"the ignored value {ignored} (data.ignore_value, or the label ignore of dataset.json) is also the value "
-            f"of {meaning}. Choose a value that only ignored pixels have."
+            f"of {meaning}. Choose a value that no class has."
         )
 
 
 def name_class(label: str) -> str:
-    """The class that a segment is called by: its name with `_` for whatever no class name may hold."""
+    """Return the class name of a segment: characters that a class name cannot contain become `_`."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", label.strip()).strip("_")[:32]
 
 
 def join_values(parts: Iterable[Values]) -> Values:
-    """All values that any of `parts` names."""
+    """Return all values in `parts`."""
     joined: set[int] = set()
     for part in parts:
         if part == "nonzero":
@@ -130,10 +133,10 @@ def _segment_names(path: Path) -> tuple[str, ...] | None:
     try:
         return read_segment_names(path)
     except RadiographError:
-        return None  # reading the mask will say what is wrong with it
+        return None  # the error is reported when the mask is read
 
 
 def _note_segments(case: str, path: Path, names: Sequence[str], classes: Sequence[str], findings: Findings) -> None:
     listed = ", ".join(names) or "none"
-    text = f"{as_text(path.name)}: the segments are {as_text(listed)}; the classes are {', '.join(classes)}"
+    text = f"{as_text(path.name)}: segments {as_text(listed)}, but classes {', '.join(classes)}"
     findings.add("segment_names", case, text)

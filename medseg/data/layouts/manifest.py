@@ -1,4 +1,4 @@
-"""A data set as a CSV manifest: one row an image, as spreadsheets of any country and system save it."""
+"""Cases from a CSV manifest with one row per image, as saved by spreadsheet programs in any country."""
 
 import csv
 import os
@@ -18,22 +18,22 @@ from medseg.errors import DataError
 
 _COLUMNS = ("image", "mask", "target", "patient", "split")
 _NOTHING = re.compile(r"<?(nan|nat|none|null|na|#?n/a)>?", re.IGNORECASE)
-"""What programs write into a cell where they know nothing."""
+"""Cell texts that mean "no value"."""
 _EXCEL = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
-"""The line before the header by which Excel knows the delimiter."""
+"""Line before the header that tells Excel the delimiter."""
 
 
 def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Found:
-    """Cases of a CSV with `image` and `mask` or `mask_<class>`..., optionally `patient` and `split`."""
+    """Return the cases of a CSV with `image`, `mask` or `mask_<class>`..., and optionally `patient` and `split`."""
     columns, rows = _read_rows(path, findings)
     mask_columns = {c.removeprefix("mask_"): c for c in columns if c.startswith("mask_")}
     if "image" not in columns or (
         "target" not in columns if config.color == "rgb" else ("mask" in columns) == bool(mask_columns)
     ):
-        wanted = "'target'" if config.color == "rgb" else "either 'mask' or 'mask_<class>'..."
+        wanted = "'target'" if config.color == "rgb" else "either 'mask' or 'mask_<class>' for each class"
         raise DataError(
-            f"{as_text(path)}: a manifest needs the columns 'image' and {wanted}, separated by commas, "
-            f"semicolons or tabs; found {columns}"
+            f"{as_text(path)}: found the columns {columns}. A manifest needs 'image' and {wanted}, separated by "
+            "commas, semicolons or tabs"
         )
     images = [find_file(path.parent, row["image"]) for row in rows]
     names = _unique_names(images)
@@ -56,7 +56,7 @@ def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Foun
                 masks |= find_own_mask(name, own, image, key, config, findings)
         split = row.get("split", "").lower()
         if splits_given and split not in SPLITS:
-            what = f"rows whose split is not one of {', '.join(dict.fromkeys(SPLITS.values()))}"
+            what = f"rows with an unknown split; use {', '.join(dict.fromkeys(SPLITS.values()))}"
             findings.add("manifest", name, f"{name}: {split or '(empty)'}", what=what)
         target = _existing(path, row["target"], "targets", name, findings) if config.color == "rgb" else None
         metadata = {key: value for key, value in row.items() if key not in (*_COLUMNS, *mask_columns.values())}
@@ -66,9 +66,9 @@ def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Foun
 
 
 def _read_rows(path: Path, findings: Findings) -> tuple[list[str], list[dict[str, str]]]:
-    """The columns of a CSV file and its rows but for the empty ones, every value stripped.
+    """Return the columns of a CSV file and its non-empty rows; all values are stripped.
 
-    Raises `DataError` for what is no such file.
+    Raises `DataError` if the file is not a CSV file.
     """
     try:
         with path.open(newline="", encoding=_detect_encoding(path)) as file:
@@ -78,13 +78,13 @@ def _read_rows(path: Path, findings: Findings) -> tuple[list[str], list[dict[str
             lines = [(before + reader.line_num, [value.strip() for value in line]) for line in reader]
     except (UnicodeError, csv.Error) as error:
         raise DataError(
-            f"{as_text(path)}: not a CSV file in UTF-8: {error}. Save the manifest as CSV UTF-8."
+            f"{as_text(path)}: not a CSV file in UTF-8 ({error}). Save the manifest as CSV UTF-8."
         ) from error
     if len(set(columns)) < len(columns):
-        raise DataError(f"{as_text(path)}: two columns have the same name; found {columns}")
+        raise DataError(f"{as_text(path)}: found the columns {columns}. Each column needs its own name")
     for number, line in lines:
         if any(line) and (len(line) < len(columns) or any(line[len(columns) :])):
-            what = f"lines that do not have {len(columns)} values"
+            what = f"lines without exactly {len(columns)} values"
             findings.add("manifest", "", f"line {number}: {len(line)} values", what=what)
     rows = [dict(zip_longest(columns, line[: len(columns)], fillvalue="")) for _, line in lines if any(line)]
     empty = [name for name in columns if name in _COLUMNS or name.startswith("mask_")]
@@ -98,14 +98,14 @@ def _detect_encoding(path: Path) -> str:
         start = file.read(2)
     if start in (BOM_UTF16_LE, BOM_UTF16_BE):
         return "utf-16"
-    zero = start.find(b"\0")  # of the two bytes of a letter, in a file without byte order mark
+    zero = start.find(b"\0")  # UTF-16 without byte order mark: one byte of an ASCII letter is 0
     return {0: "utf-16-be", 1: "utf-16-le"}.get(zero, "utf-8-sig")
 
 
 def _skip_to_header(file: TextIO) -> tuple[int, str]:
-    """How many lines stand before the header, where `file` is then, and the delimiter.
+    """Move `file` to the header line; return the number of lines before it and the delimiter.
 
-    That is the one between which the header has a column `image`, else a comma.
+    The delimiter is the tab, semicolon or comma that gives a column `image`; if none does, the comma.
     """
     start, number, line = 0, 0, file.readline()
     while line and (not line.strip() or _EXCEL.fullmatch(line)):
@@ -120,7 +120,7 @@ def _skip_to_header(file: TextIO) -> tuple[int, str]:
 
 
 def _name_columns(header: Sequence[str]) -> list[str]:
-    """The names of the columns, those that mean something in lower case; empty columns at the end are none."""
+    """Return the column names, known names in lower case, without empty columns at the end."""
     names = [name.strip() for name in header]
     while names and not names[-1]:
         names.pop()
@@ -136,11 +136,11 @@ def _existing(manifest: Path, name: str, kind: str, case: str, findings: Finding
 
 def _check_exists(path: Path, name: str, kind: str, case: str, findings: Findings) -> None:
     if not path.is_file():
-        findings.add("missing_file", case, name or "(empty)", what=f"{kind} that are missing")
+        findings.add("missing_file", case, name or "(empty)", what=f"missing {kind}")
 
 
 def _unique_names(images: Sequence[Path]) -> list[str]:
-    """The files' names without extension where these are unique, else with the folders that tell them apart."""
+    """Return the file names without extension; if these are not unique, with the folders that distinguish them."""
     names = [case_id(image) for image in images]
     if len(set(names)) == len(names):
         return names

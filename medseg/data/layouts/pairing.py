@@ -1,4 +1,4 @@
-"""Masks and images that belong together by their names: alike, or but for one affix such as `_mask`."""
+"""Pairs of masks and images with the same name, or with names that differ by one affix such as `_mask`."""
 
 import re
 import unicodedata
@@ -9,14 +9,14 @@ from medseg.data.case import case_id
 from medseg.data.findings import Findings
 
 Affix = tuple[str, str]
-"""What stands before and behind a name; one of the two is empty."""
+"""Text before and after a name; one of the two is empty."""
 
 _IMAGE = re.compile(r"((?:images?|img|im)[ _.-]?)?(.+?)([ _.-]?(?:images?|img|im)|_0000)?", re.IGNORECASE)
-"""What names of images may carry that those of masks do not: the kind of file, or nnU-Net's number of the channel."""
+"""Image names with an affix that mask names lack: the word image, or nnU-Net's channel number."""
 
 
 def name_files(files: Iterable[Path], findings: Findings) -> dict[str, Path]:
-    """The files by id. Notes two of one id."""
+    """Return the files by id. Two files with the same id are noted as a finding."""
     found: dict[str, Path] = {}
     for path in files:
         if (name := case_id(path)) in found:
@@ -29,10 +29,10 @@ def name_files(files: Iterable[Path], findings: Findings) -> dict[str, Path]:
 
 
 def pair_files(images: Mapping[str, Path], masks: Mapping[str, Path]) -> dict[str, Path]:
-    """The masks by the id of their image; a mask that belongs to none keeps its own id.
+    """Return the masks by the id of their image; a mask without an image keeps its own id.
 
-    Where no mask is named as an image is, one affix is taken off all of them, if that leaves the name of an image of
-    each, and no other affix does.
+    If no mask has the name of an image, one affix is removed from all masks. This needs exactly one affix that turns
+    every mask name into an image name.
     """
     for names in [] if images.keys() & masks.keys() else _name_images(images):
         affixes = [a for a in _find_affixes(names, min(masks, default="")) if all(_strip(m, a) in names for m in masks)]
@@ -42,7 +42,7 @@ def pair_files(images: Mapping[str, Path], masks: Mapping[str, Path]) -> dict[st
 
 
 def _name_images(images: Iterable[str]) -> Iterator[dict[str, str]]:
-    """The name of each image -> its id: the id itself, then without the affix that all have, such as `_image`."""
+    """Yield mappings of image name -> id: first the ids, then the ids without an affix that all share (`_image`)."""
     yield {name: name for name in images}
     found = {name: match for name in images if (match := _IMAGE.fullmatch(name))}
     if len({(match[1], match[3]) for match in found.values()}) == 1:
@@ -50,16 +50,16 @@ def _name_images(images: Iterable[str]) -> Iterator[dict[str, str]]:
 
 
 def _find_affixes(names: Collection[str], mask: str) -> set[Affix]:
-    """Each affix of `mask` beside one of `names`; an empty one, too."""
+    """Return each affix that is left of `mask` if one of `names` is removed, also the empty affix."""
     places = range(len(mask) + 1)
     behind = {("", mask[place:]) for place in places if mask[:place] in names}
     return behind | {(mask[:place], "") for place in places if mask[place:] in names}
 
 
 def _strip(mask: str, affix: Affix) -> str | None:
-    """`mask` without the affix; None where it has none, or where the affix is a part of the name, as in `11` of `1`.
+    """Return `mask` without the affix, or None if it lacks the affix or the affix is part of the name (`11`, `1`).
 
-    An affix is a word: it has a letter, and begins (or ends) where digits, or letters, of the name do not go on.
+    An affix is a separate word: it contains a letter and does not continue the digits or letters of the name.
     """
     before, behind = affix
     if not (mask.startswith(before) and mask.endswith(behind) and len(mask) > len(before + behind)):

@@ -1,1 +1,1 @@
-"""DICOM objects: header, pixel data of every transfer syntax, grey values, segmentations."""
+"""DICOM objects: header, pixel data of all supported transfer syntaxes, gray values, segmentations."""

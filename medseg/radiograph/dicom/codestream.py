@@ -1,7 +1,7 @@
-"""What a compressed image says of its own size, coding and end, read without decoding it.
+"""Size, coding and end of a compressed image, read from its codestream without decoding.
 
-Decoders allocate what the codestream claims: one of 20 bytes can ask for 10 GB or abort the interpreter. What is
-missing several of them fill silently.
+Decoders allocate the memory that the codestream claims: 20 bytes can ask for 10 GB or abort the interpreter. Several
+decoders fill missing data without an error.
 """
 
 import re
@@ -17,14 +17,14 @@ _START_OF_FRAME = {*range(0xC0, 0xD0), JPEG_LS} - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _NEXT_IN_HEADER = re.compile(rb"\xff+[\xc0-\xcf\xd9-\xfe]")
 _NEXT_BEHIND_SCAN = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
-"""No restart, and no byte that stuffing leaves behind 0xFF in entropy-coded data (ITU-T T.81 B.1.1.5, T.87 A.1)."""
+"""Excludes restart markers and stuffed bytes after 0xFF in entropy-coded data (ITU-T T.81 B.1.1.5, T.87 A.1)."""
 _SIZ, _COD, _START_OF_TILE, _START_OF_DATA, _END = b"\xff\x51", b"\xff\x52", b"\xff\x90", b"\xff\x93", b"\xff\xd9"
 _REVERSIBLE = b"\x01"
 
 
 @dataclass(frozen=True)
 class Codestream:
-    """The header of a JPEG, JPEG-LS or JPEG 2000 codestream."""
+    """Header of a JPEG, JPEG-LS or JPEG 2000 codestream."""
 
     rows: int
     columns: int
@@ -33,13 +33,13 @@ class Codestream:
     """Bits of one sample."""
     signed: bool
     process: int
-    """The start-of-frame marker of a JPEG (0xC3 is lossless, 0xF7 is JPEG-LS), 0 for JPEG 2000."""
+    """Start-of-frame marker of a JPEG (0xC3 is lossless, 0xF7 is JPEG-LS); 0 for JPEG 2000."""
     lossy: bool
-    """Whether it is coded in a way that loses information: by cosines, near-lossless, or by the 9-7 wavelet."""
+    """Whether the coding loses information: DCT, near-lossless, or 9-7 wavelet."""
 
 
 def scan_jpeg(data: bytes) -> Codestream:
-    """The header of a JPEG or JPEG-LS up to its first scan (ITU-T T.81 B.2, T.87 C.2). Raises `RadiographError`."""
+    """Read the header of a JPEG or JPEG-LS up to its first scan (T.81 B.2, T.87 C.2). Raises `RadiographError`."""
     frame, near = None, 0
     for marker, position in _segments(data):
         if marker in _START_OF_FRAME and not frame and position + 8 <= len(data):
@@ -56,7 +56,7 @@ def scan_jpeg(data: bytes) -> Codestream:
 
 
 def scan_jpeg2000(data: bytes) -> Codestream:
-    """The SIZ and COD segments of a JPEG 2000 or HTJ2K, bare or in a JP2 box (ITU-T T.800 A.5.1, A.6.1).
+    """Read the SIZ and COD segments of a JPEG 2000 or HTJ2K, bare or in a JP2 box (ITU-T T.800 A.5.1, A.6.1).
 
     Raises `RadiographError`.
     """
@@ -76,18 +76,19 @@ def scan_jpeg2000(data: bytes) -> Codestream:
 
 
 def check_jpeg_length(length: int, rows: int, columns: int, lossless: bool = False) -> None:
-    """Raise `RadiographError` where a JPEG of `length` bytes cannot hold its picture: a Huffman code has a bit or more.
+    """Raise `RadiographError` if `length` bytes are too few for a JPEG of this size.
 
-    Lossless, there is one code a sample, else at least one a block of 64, for its mean (ITU-T T.81 F.1.2, H.1.2).
+    Each Huffman code has at least one bit. A lossless JPEG has one code per sample; other JPEGs have at least one per
+    block of 64 samples, for its mean (ITU-T T.81 F.1.2, H.1.2).
     """
     if length < rows * columns // (8 if lossless else 512):
         raise RadiographError(f"the compressed image has {length} bytes, too few for {rows} x {columns} pixels")
 
 
 def find_jpeg_end(data: bytes) -> int:
-    """Where a JPEG or JPEG-LS ends, whatever lies behind. Raises `RadiographError` where no end marker follows a scan.
+    """Return the end of a JPEG or JPEG-LS in `data`. Raises `RadiographError` if no end marker follows a scan.
 
-    Thumbnails in application segments have such markers too.
+    Thumbnails in application segments are skipped, since they have end markers too.
     """
     scanned = False
     for marker, position in _segments(data):
@@ -98,7 +99,7 @@ def find_jpeg_end(data: bytes) -> int:
 
 
 def find_jpeg2000_end(data: bytes) -> int:
-    """Where a JPEG 2000 ends. Raises `RadiographError` where it does not hold each tile to its end (T.800 A.4.2)."""
+    """Return the end of a JPEG 2000 in `data`. Raises `RadiographError` if a tile is incomplete (T.800 A.4.2)."""
     right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", data, _start(data) + 8)
     if not width or not height:
         raise RadiographError("the JPEG 2000 header is damaged")
@@ -119,16 +120,19 @@ def find_jpeg2000_end(data: bytes) -> int:
 
 
 def drop_tail(data: bytes) -> Iterator[bytes]:
-    """A JPEG-LS without what may be padding before its end marker: a run of one byte, or any eight; shortest first."""
+    """Yield a JPEG-LS without possible padding before its end marker: a run of one byte, or up to eight bytes.
+
+    The shortest result comes first.
+    """
     coded = data[: -len(_END)]
-    start = len(coded.rstrip(coded[-1:]))  # of the run; what is coded may end with this byte, hardly with four of it
+    start = len(coded.rstrip(coded[-1:]))  # coded data may end with up to three such bytes
     for length in sorted({*range(start, start + 4), *range(len(coded) - 8, len(coded))}):
         if 0 < length < len(coded):
             yield coded[:length] + _END
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """The marker of each segment of a JPEG, and where its length stands; what is entropy-coded is passed over."""
+    """Yield the marker of each JPEG segment and the position of its length; entropy-coded data are skipped."""
     if not data.startswith(b"\xff\xd8"):
         raise RadiographError("the compressed image does not start like a JPEG")
     position, following = 2, _NEXT_IN_HEADER.match
@@ -146,7 +150,7 @@ def _start(data: bytes) -> int:
 
 
 def _parts(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Marker, place and end (0: unknown) of each segment of a JPEG 2000 header and of each tile-part."""
+    """Yield marker, position and end (0: unknown) of each JPEG 2000 header segment and tile-part."""
     position = _start(data) + 2
     while position + 12 <= len(data) and data[position] == 0xFF:
         marker, (length,) = data[position : position + 2], struct.unpack_from(">H", data, position + 2)

@@ -1,4 +1,4 @@
-"""The stored values of a DICOM picture, from whatever transfer syntax they lie in."""
+"""Decoding of DICOM pixel data in all supported transfer syntaxes."""
 
 from contextlib import suppress
 from importlib import import_module
@@ -49,18 +49,18 @@ _PLUGINS = {
     JPEGLSLossless: "pyjpegls",
     JPEGLSNearLossless: "pyjpegls",
     **dict.fromkeys(JPEG2000_SYNTAXES, "pylibjpeg"),
-    RLELossless: "pydicom",  # the one of pylibjpeg panics on damaged bytes
+    RLELossless: "pydicom",  # the pylibjpeg decoder panics on damaged bytes
 }
-"""The pydicom plugin for each transfer syntax: named, so that what else is installed changes nothing."""
+"""The pydicom plugin for each transfer syntax; a fixed choice, so that other installed plugins change nothing."""
 
-_DECODER_BYTES = 16  # of memory that a pixel needs, no more than what comes after needs anyway
+_DECODER_BYTES = 16  # memory per pixel; the later steps need as much anyway
 
 
 def decode_stored(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> Values:
-    """The stored values `(rows, columns)` of a grey picture, within the range of BitsStored and the sign extended.
+    """Decode the stored values `(rows, columns)` of a gray image, in the range of BitsStored, with extended sign.
 
-    Unsigned ones may be the bytes of the file themselves. Raises `RadiographError` for a transfer syntax that cannot be
-    read, a codestream that contradicts the tags, and data that end early.
+    Unsigned values may share memory with the file bytes. Raises `RadiographError` for an unsupported transfer syntax, a
+    codestream that contradicts the tags, and incomplete data.
     """
     _check_syntax(form.transfer_syntax)
     if form.transfer_syntax in _NATIVE:
@@ -72,23 +72,23 @@ def decode_stored(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> V
 
 
 def decode_color(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> NDArray[Any]:
-    """The picture `(rows, columns, 3)` as red, green and blue; YBR is converted. Raises `RadiographError`."""
+    """Decode a color image `(rows, columns, 3)` as red, green and blue; YBR is converted. Raises `RadiographError`."""
     if form.transfer_syntax in _LOSSLESS_JPEG:
         (frame,) = read_frames(dataset, 1, warnings)
         pixels = _decode_frame(frame, form, warnings).values
-        with refusing("the colors cannot be converted"):  # by pydicom, of 8 bits alone
+        with refusing("the colors cannot be converted"):  # pydicom converts 8 bits only
             is_rgb = form.photometric == "RGB"
             return pixels if is_rgb else convert_color_space(pixels, form.photometric, "RGB")
     return _decode_whole(dataset, form, 1, warnings, raw=False).reshape(form.rows, form.columns, 3)
 
 
 def decode_frames(dataset: Dataset, form: PixelFormat, count: int, warnings: list[str]) -> NDArray[Any]:
-    """The `count` frames `(frame, rows, columns)` of a segmentation as stored. Raises `RadiographError`."""
+    """Decode the `count` frames `(frame, rows, columns)` of a segmentation as stored. Raises `RadiographError`."""
     return _decode_whole(dataset, form, count, warnings, raw=True).reshape(count, form.rows, form.columns)
 
 
 def _check_syntax(syntax: UID) -> None:
-    """Raise `RadiographError` for a transfer syntax that cannot be read; a private one is not quoted."""
+    """Raise `RadiographError` for an unsupported transfer syntax; the UID of a private one is not quoted."""
     if syntax not in (*_NATIVE, *JPEG_SYNTAXES, *JPEG2000_SYNTAXES, RLELossless):
         known = syntax.name != syntax or syntax.startswith("1.2.840.10008.1.2.")
         raise RadiographError(f"TransferSyntaxUID is {syntax.name if known else 'private'}, which is not supported")
@@ -103,41 +103,41 @@ def _decode_whole(dataset: Dataset, form: PixelFormat, count: int, warnings: lis
             frames = [trim_frame(frame, form, warnings)[0] for frame in read_frames(dataset, count, warnings)]
             dataset.PixelData = encapsulate(frames)
             if form.transfer_syntax not in _PLUGINS:
-                raise RadiographError(f"more than one grey picture in transfer syntax {name} is not supported")
+                raise RadiographError(f"several gray frames in transfer syntax {name} are not supported")
             options["decoding_plugin"] = _PLUGINS[form.transfer_syntax]
         pixels = get_decoder(form.transfer_syntax).as_array(dataset, raw=raw, **options)[0]
         if pixels.size != count * form.rows * form.columns * form.samples:
-            raise RadiographError("the pixel data do not have the size that the tags state")
+            raise RadiographError("the size of the pixel data differs from Rows and Columns")
         return pixels
 
 
 def _native_cells(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> Cells:
-    """Uncompressed pixel cells. More data than one picture needs leave a warning; the first picture counts."""
+    """Return uncompressed pixel cells. Extra data after the first image are ignored with a warning."""
     element = dataset["PixelData"]
     if element.is_undefined_length:
-        raise RadiographError("PixelData is encapsulated although the transfer syntax is uncompressed")
+        raise RadiographError("PixelData is encapsulated, but the transfer syntax is uncompressed")
     big_endian = form.transfer_syntax == ExplicitVRBigEndian
     expected = form.rows * form.columns * form.allocated // 8
     data: bytes = element.value
     if big_endian and form.allocated == 8 and element.VR == "OW":  # words of two pixels (PS3.5 8.1.1)
         data = np.frombuffer(data[: len(data) // 2 * 2], dtype=">u2").astype("<u2").tobytes()
     if len(data) < expected:
-        raise RadiographError(f"PixelData is cut short: {len(data)} bytes, {expected} expected")
+        raise RadiographError(f"PixelData is cut short: {len(data)} bytes, but {expected} are needed")
     if len(data) > expected + expected % 2:
-        warnings.append(f"PixelData has {len(data)} bytes where {expected} are expected; the rest was ignored")
+        warnings.append(f"PixelData has {len(data)} bytes, but {expected} are needed; the rest was ignored")
     cell = np.dtype(f"{'>' if big_endian else '<'}u{form.allocated // 8}")
     values = np.frombuffer(data, cell, count=form.rows * form.columns).reshape(form.rows, form.columns)
     return Cells(values, precision=form.allocated)
 
 
 def _decode_frame(frame: bytes, form: PixelFormat, warnings: list[str]) -> Cells:
-    """The pixel cells of a compressed grey picture, or of a lossless JPEG in color, `(rows, columns, 3)`."""
+    """Decode the pixel cells of a compressed gray image, or of a lossless color JPEG `(rows, columns, 3)`."""
     frame, stream = trim_frame(frame, form, warnings)
     by_gdcm = form.transfer_syntax in _LOSSLESS_JPEG or (
         form.transfer_syntax == JPEGExtended12Bit and stream.precision > 8
     )
-    with refusing(f"the {form.transfer_syntax.name} picture cannot be decoded"):
-        np.empty((_DECODER_BYTES, form.rows, form.columns), np.uint8)  # decoders take a lack of memory for damage
+    with refusing(f"the {form.transfer_syntax.name} image cannot be decoded"):
+        np.empty((_DECODER_BYTES, form.rows, form.columns), np.uint8)  # decoders report a lack of memory as damage
         if by_gdcm:
             pixels = _decode_by_gdcm(frame, form, stream.precision)
         elif stream.process == JPEG_LS:
@@ -145,12 +145,12 @@ def _decode_frame(frame: bytes, form: PixelFormat, warnings: list[str]) -> Cells
         else:
             pixels = _decode_by_pydicom(frame, form, stream.precision)
     if pixels.shape[:2] != (form.rows, form.columns) or pixels.size != form.rows * form.columns * form.samples:
-        raise RadiographError("the decoded picture does not have the size that the tags state")
+        raise RadiographError("the size of the decoded image differs from Rows and Columns")
     return Cells(pixels, stream.precision, stream.signed, stream.lossy)
 
 
 def _decode_jpeg_ls(frame: bytes, form: PixelFormat, precision: int, warnings: list[str]) -> NDArray[Any]:
-    """The pixels of a JPEG-LS, which its decoder refuses where bytes are left between the last pixel and the end."""
+    """Decode a JPEG-LS. The decoder rejects bytes between the last pixel and the end marker; such bytes are dropped."""
     try:
         return _decode_by_pydicom(frame, form, precision)
     except RuntimeError:
@@ -181,9 +181,9 @@ def _decode_by_pydicom(frame: bytes, form: PixelFormat, precision: int) -> NDArr
 
 
 def _decode_by_gdcm(frame: bytes, form: PixelFormat, precision: int) -> NDArray[Any]:
-    """Lossless and 12-bit JPEG, through the GDCM inside SimpleITK, which no permissively licensed plugin reads.
+    """Decode a lossless or 12-bit JPEG with the GDCM inside SimpleITK; no permissively licensed plugin reads these.
 
-    It opens files only: it is given one with the codestream and its format, and nothing of the original header.
+    GDCM opens only files: it gets a file with the codestream and its format, without the original header.
     """
     sitk: Any = import_module("SimpleITK")
     bare = Dataset()

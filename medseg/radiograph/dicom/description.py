@@ -1,4 +1,4 @@
-"""What the header of a DICOM file says of its object, before anything is decoded."""
+"""Description of a DICOM object from its header, without decoding pixels."""
 
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -32,13 +32,13 @@ _KEYWORDS = (
 
 @dataclass(frozen=True)
 class Description:
-    """A DICOM object by its header."""
+    """Header information of a DICOM object."""
 
     sop_class: str | None
     sop_class_name: str | None
-    """As the standard's registry has it; None for a class that is missing or not in it."""
+    """Name in the standard's registry; None for a missing or unknown class."""
     modality: str | None = field(repr=False)
-    """In capitals as stated, as are body part and view: any text, perhaps a name. Print what `terms` defines only."""
+    """Modality, body part and view are raw text in capitals, perhaps a name. Print only terms defined in `terms`."""
     body_part: str | None = field(repr=False)
     view: str | None = field(repr=False)
     orientation: str | None
@@ -46,21 +46,21 @@ class Description:
     columns: int | None
     frames: int
     enhanced: bool
-    """Whether its attributes stand in functional groups (PS3.3 C.7.6.16), where they are not looked for."""
+    """Whether attributes are in functional groups (PS3.3 C.7.6.16), which are not searched."""
     study_instance_uid: str | None
     series_instance_uid: str | None
     sop_instance_uid: str | None
 
     @property
     def is_image(self) -> bool:
-        """Whether the class is one of images, or one not known that holds a picture all the same."""
+        """Return whether the class is an image class, or is unknown but has image attributes."""
         if self.sop_class_name is not None:
             return "Image Storage" in self.sop_class_name
         return self.sop_class is None or self.rows is not None
 
 
 def describe_dicom(file: BinaryIO) -> Description:
-    """The description of an open DICOM file. Raises `RadiographError` for what is not DICOM."""
+    """Describe an open DICOM file. Raises `RadiographError` if the file is not DICOM."""
     dataset = read_dataset(file, _KEYWORDS, pixels=False)
     sop_class = uid(dataset, "SOPClassUID") or uid(getattr(dataset, "file_meta", Dataset()), "MediaStorageSOPClassUID")
     name = UID(sop_class).name if sop_class else ""
@@ -87,7 +87,7 @@ def _stated(dataset: Dataset, keyword: str) -> str | None:
 
 
 def _coded(dataset: Dataset, keyword: str, sequence: str) -> str | None:
-    """The term that the code in `sequence` stands for: DX images need have no other (PS3.3 C.8.11.2, C.8.11.5)."""
+    """Return the term for the code in `sequence`; a DX image may have only the code (PS3.3 C.8.11.2, C.8.11.5)."""
     for item in items(dataset, sequence):
         scheme, value = text(item, "CodingSchemeDesignator"), text(item, "CodeValue")
         if scheme and value:

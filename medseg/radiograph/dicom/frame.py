@@ -1,4 +1,4 @@
-"""The codestream of one frame: checked against the tags, and cut where it ends."""
+"""The codestream of one frame: comparison with the tags, and removal of bytes after its end."""
 
 from pydicom.uid import (
     HTJ2K,
@@ -35,37 +35,37 @@ _PROCESSES = {
     JPEGLSLossless: (JPEG_LS,),
     JPEGLSNearLossless: (JPEG_LS,),
 }
-"""The start-of-frame markers that go with a transfer syntax."""
+"""Transfer syntax -> allowed start-of-frame markers."""
 
 JPEG_SYNTAXES = tuple(_PROCESSES)
 JPEG2000_SYNTAXES = (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
 
 
 def trim_frame(frame: bytes, form: PixelFormat, warnings: list[str]) -> tuple[bytes, Codestream]:
-    """The codestream without what lies behind its end, and what it says of itself, which agrees with the tags.
+    """Return the codestream without the bytes after its end, and its header.
 
-    Raises `RadiographError` for one that contradicts them or is cut short.
+    Raises `RadiographError` if the header contradicts the tags or the codestream is cut short.
     """
     if form.transfer_syntax not in (*JPEG_SYNTAXES, *JPEG2000_SYNTAXES):
         most = 2 * form.rows * form.columns * form.samples * form.allocated // 8 + 64
         if len(frame) > most:
-            warnings.append("bytes behind the end of the RLE data were ignored")
+            warnings.append("bytes after the end of the RLE data were ignored")
         return frame[:most], Codestream(form.rows, form.columns, form.samples, form.allocated, False, 0, lossy=False)
     is_jpeg = form.transfer_syntax in JPEG_SYNTAXES
     stream = scan_jpeg(frame) if is_jpeg else scan_jpeg2000(frame)
     _check_stream(stream, form)
     end = find_jpeg_end(frame) if is_jpeg else find_jpeg2000_end(frame)
     if frame[end:].strip(b"\x00\xff"):
-        warnings.append("bytes behind the end marker of the compressed image were ignored")
+        warnings.append("bytes after the end marker of the compressed image were ignored")
     if is_jpeg and stream.process != JPEG_LS:
         check_jpeg_length(end, form.rows, form.columns, lossless=not stream.lossy)
     return frame[:end], stream
 
 
 def _check_stream(stream: Codestream, form: PixelFormat) -> None:
-    """Raise `RadiographError` where a codestream contradicts the tags."""
+    """Raise `RadiographError` if a codestream contradicts the tags."""
     if stream.process not in _PROCESSES.get(form.transfer_syntax, (stream.process,)):
-        raise RadiographError(f"the codestream is not {form.transfer_syntax.name}, as the transfer syntax says")
+        raise RadiographError(f"the codestream is not {form.transfer_syntax.name}, but TransferSyntaxUID says so")
     if (stream.rows, stream.columns) != (form.rows, form.columns):
         raise RadiographError(
             f"the codestream has {stream.rows} x {stream.columns} pixels, but Rows and Columns say "

@@ -1,4 +1,4 @@
-"""From stored values to the grey values that mean something: modality, VOI and polarity, in the order of PS3.3 C.11."""
+"""Conversion of stored values to gray values: modality, VOI and polarity steps, in the order of PS3.3 C.11."""
 
 import math
 from dataclasses import dataclass, replace
@@ -16,14 +16,14 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Grey:
-    """Grey values, and the least and greatest that the step before could have given, whatever the picture holds."""
+    """Gray values, with the least and greatest value that the previous step can produce for any image."""
 
     values: Values
     low: float
     high: float
 
     def inverted(self) -> "Grey":
-        """Dark for bright: `low + high - x`."""
+        """Exchange dark and bright: `low + high - x`."""
         return replace(self, values=self.low + self.high - self.values)
 
 
@@ -32,12 +32,12 @@ class LookupTable:
     """A Modality or VOI LUT (PS3.3 C.11.1.1.1, C.11.2.1.1)."""
 
     first: int
-    """The input that the first entry stands for; lesser inputs get the first entry, greater ones the last."""
+    """Input value of the first entry. Smaller inputs get the first entry, inputs beyond the table the last."""
     entries: NDArray[np.uint16]
     bits: int
 
     def apply(self, values: NDArray[Any]) -> Values:
-        """`values` looked up, rounded to the nearest input first."""
+        """Look up `values`, rounded to the nearest input."""
         last = len(self.entries) - 1
         index = np.clip(np.rint(values.astype(np.float64)) - self.first, 0, last).astype(np.intp)
         return np.asarray(self.entries[index], dtype=np.float64)
@@ -46,10 +46,10 @@ class LookupTable:
 def apply_modality(
     stored: NDArray[np.integer[Any]], limits: tuple[int, int], dataset: Dataset, warnings: list[str]
 ) -> Grey:
-    """Modality values: through ModalityLUTSequence, else rescale slope and intercept (PS3.3 C.11.1), else as stored.
+    """Apply the first ModalityLUTSequence table, else rescale slope and intercept (PS3.3 C.11.1), to stored values.
 
-    `limits` are the least and the greatest stored value the pixel format allows. Raises `RadiographError` for a
-    slope of zero, a slope or intercept that is not a number and a table that cannot be read.
+    `limits` are the least and greatest stored value of the pixel format. Raises `RadiographError` for a slope of zero,
+    a slope or intercept that is not a number, and a table that cannot be read.
     """
     tables = _table_items(dataset, "ModalityLUTSequence", warnings)
     slope, intercept = _rescale(dataset, warnings)
@@ -58,7 +58,7 @@ def apply_modality(
         ends = (limits[0] * slope + intercept, limits[1] * slope + intercept)
         return Grey(values, min(ends), max(ends))
     if (slope, intercept) != (1, 0):
-        warnings.append("both a modality LUT and a rescale slope are present; the LUT was used")
+        warnings.append("the file has both a modality LUT and a rescale slope; the LUT was used")
     table = _read_table(tables[0], "ModalityLUTSequence", signed=limits[0] < 0)
     first, last = np.clip(np.subtract(limits, table.first), 0, len(table.entries) - 1)
     reachable = table.entries[first : last + 1]
@@ -66,10 +66,10 @@ def apply_modality(
 
 
 def apply_voi(grey: Grey, dataset: Dataset, warnings: list[str]) -> Grey:
-    """The values of interest: through the first VOI LUT, else the first window (PS3.3 C.11.2).
+    """Apply the first VOI LUT, else the first window (PS3.3 C.11.2).
 
-    A window spreads over `low` to `high` of the modality values, a table gives its entries. Without either, or with one
-    that cannot be used, the modality values come back with a warning.
+    A window is spread over `low` to `high` of the modality values; a table gives its entries. If both are missing or
+    unusable, the modality values are returned with a warning.
     """
     try:
         tables = _table_items(dataset, "VOILUTSequence", warnings)
@@ -78,64 +78,64 @@ def apply_voi(grey: Grey, dataset: Dataset, warnings: list[str]) -> Grey:
             return Grey(table.apply(grey.values), 0.0, float((1 << table.bits) - 1))
         centres, widths = numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth")
         if not centres and not widths:
-            raise RadiographError("no VOI LUT and no window")
+            raise RadiographError("the file has no VOI LUT and no window")
         function = (text(dataset, "VOILUTFunction") or "LINEAR").upper()
         return replace(grey, values=_window(grey, *centres[:1], *widths[:1], function=function))
     except RadiographError as error:
-        warnings.append(f"{error}; the modality values are shown instead of the VOI")
+        warnings.append(f"{error}; the modality values were used instead")
         return grey
 
 
 def is_inverse(photometric: str, dataset: Dataset, warnings: list[str]) -> bool:
-    """Whether the least value is white: MONOCHROME1, and nothing else decides (PS3.3 C.7.6.3.1.2).
+    """Return whether the least value is white. Only MONOCHROME1 decides (PS3.3 C.7.6.3.1.2).
 
-    PresentationLUTShape only restates it (C.11.6); where it contradicts, a warning is left.
+    PresentationLUTShape only repeats the polarity (C.11.6); a contradiction gives a warning.
     """
     inverse = photometric == "MONOCHROME1"
     shape = (text(dataset, "PresentationLUTShape") or "").upper()
     if shape in ("INVERSE", "IDENTITY") and (shape == "INVERSE") != inverse:
-        warnings.append(f"PresentationLUTShape {shape} contradicts {photometric}, which was followed")
+        warnings.append(f"PresentationLUTShape {shape} contradicts {photometric}; {photometric} was used")
     return inverse
 
 
 def _rescale(dataset: Dataset, warnings: list[str]) -> tuple[float, float]:
     slopes, intercepts = numbers(dataset, "RescaleSlope"), numbers(dataset, "RescaleIntercept")
     if bool(slopes) != bool(intercepts):
-        warnings.append("one of RescaleSlope and RescaleIntercept is missing; 1 and 0 stand in")
+        warnings.append("RescaleSlope or RescaleIntercept is missing; slope 1 or intercept 0 was used")
     slope, intercept = slopes or (1.0,), intercepts or (0.0,)
     if len(slope) > 1 or not math.isfinite(slope[0]) or slope[0] == 0:
-        raise RadiographError("RescaleSlope is not one finite number other than zero")
+        raise RadiographError("RescaleSlope is not one finite number that differs from zero")
     if len(intercept) > 1 or not math.isfinite(intercept[0]):
         raise RadiographError("RescaleIntercept is not one finite number")
     return slope[0], intercept[0]
 
 
 def _table_items(dataset: Dataset, keyword: str, warnings: list[str]) -> list[Dataset]:
-    """The items of a LUT sequence that hold a table. Some software writes an item with every attribute left empty."""
+    """Return the items of a LUT sequence that contain a table; some software writes items with empty attributes."""
     found = items(dataset, keyword)
     filled = [item for item in found if any(numbers(item, "LUTDescriptor")) or values(item, "LUTData")]
     if len(filled) < len(found):
-        warnings.append(f"{keyword} has an empty item, which was ignored")
+        warnings.append(f"an empty item of {keyword} was ignored")
     return filled
 
 
 def _read_table(item: Dataset, keyword: str, signed: bool) -> LookupTable:
-    """The table of a LUT item. LUTDescriptor: number of entries (0 is 65536), first input, bits of an entry."""
+    """Read the table of a LUT item. LUTDescriptor: number of entries (0 is 65536), first input, bits per entry."""
     descriptor = numbers(item, "LUTDescriptor")
     if len(descriptor) != 3 or not all(map(float.is_integer, descriptor)):
         raise RadiographError(f"{keyword} has no usable LUTDescriptor")
     count, first, bits = (int(value) for value in descriptor)
     count = count % 65536 or 65536
-    if signed and first > 32767:  # written as unsigned, meant as signed
+    if signed and first > 32767:  # a signed value that was written as unsigned
         first -= 65536
     entries = _table_entries(item, count)
     if entries is None or not 1 <= bits <= 16:
-        raise RadiographError(f"{keyword} does not hold the {count} entries of {bits} bits that it announces")
+        raise RadiographError(f"{keyword} does not contain {count} entries of {bits} bits, as its LUTDescriptor says")
     return LookupTable(first, entries, max(bits, int(entries.max()).bit_length()))
 
 
 def _table_entries(item: Dataset, count: int) -> NDArray[np.uint16] | None:
-    """LUTData as numbers, from words or from bytes, or None where there are fewer than `count`."""
+    """Return LUTData as numbers, from words or bytes, or None if there are fewer than `count`."""
     raw = values(item, "LUTData")
     if raw and isinstance(raw[0], bytes):
         order = ">" if item.original_encoding[1] is False else "<"
@@ -150,12 +150,12 @@ def _table_entries(item: Dataset, count: int) -> NDArray[np.uint16] | None:
 
 
 def _window(grey: Grey, centre: float = math.nan, width: float = math.nan, *, function: str) -> Values:
-    """A window of `centre` and `width` spread over `low` to `high` (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+    """Apply a window of `centre` and `width`, spread over `low` to `high` (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
     least_width = {"LINEAR": 1.0, "LINEAR_EXACT": 0.0, "SIGMOID": 0.0}.get(function)
     if least_width is None:
-        raise RadiographError("VOILUTFunction is none of LINEAR, LINEAR_EXACT and SIGMOID")
+        raise RadiographError("VOILUTFunction is not LINEAR, LINEAR_EXACT or SIGMOID")
     if not math.isfinite(centre) or not math.isfinite(width):
-        raise RadiographError("WindowCenter or WindowWidth is not a number")
+        raise RadiographError("WindowCenter or WindowWidth is missing or not a number")
     if width < least_width or width == 0:
         raise RadiographError(f"WindowWidth {width:g} is too small for {function}")
     if function == "SIGMOID":

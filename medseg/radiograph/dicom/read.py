@@ -1,4 +1,4 @@
-"""A DICOM file as a `Radiograph`: what is refused, what is lived with, and the order of the steps."""
+"""Reading of a DICOM file as a `Radiograph`: which files are rejected, and the order of the pixel steps."""
 
 import os
 import re
@@ -75,10 +75,10 @@ _SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"
 
 
 def read_dicom(file: BinaryIO, *, presentation: str, presentation_intent: Collection[str], color: str) -> Radiograph:
-    """The picture of a DICOM file. Raises `RadiographError` for all that is not one single grey frame.
+    """Read the image of a DICOM file. Raises `RadiographError` for files without exactly one usable frame.
 
-    A color image is grey where its channels agree as `merge_channels` says, and RGB with `color="rgb"`. Of a grey one
-    stored values, then the modality step, with `presentation="voi"` the VOI step, and MONOCHROME1 turned round last.
+    A color image stays RGB with `color="rgb"`; else its channels are merged by `merge_channels`. A gray image goes
+    through the modality step, with `presentation="voi"` the VOI step, and for MONOCHROME1 the inversion.
     """
     warnings: list[str] = []
     dataset = _read_picture(file)
@@ -116,7 +116,7 @@ def read_dicom(file: BinaryIO, *, presentation: str, presentation_intent: Collec
 def read_stored(
     file: BinaryIO, warnings: list[str]
 ) -> tuple[NDArray[np.integer[Any]], tuple[float, float] | None, bool]:
-    """Stored values as they are, spacing and whether they are lossy, of a DICOM file that holds a mask."""
+    """Read the stored values and spacing of a DICOM file that contains a mask, and whether it is lossy."""
     dataset = _read_picture(file)
     form = read_pixel_format(dataset, warnings)
     _check_grey(form)
@@ -126,9 +126,9 @@ def read_stored(
 
 
 def read_patient(path: str | os.PathLike[str]) -> tuple[str, str] | None:
-    """PatientID and IssuerOfPatientID, stripped, for grouping only; None where the file is not DICOM.
+    """Return the stripped PatientID and IssuerOfPatientID, for grouping only; None if the file is not DICOM.
 
-    Empty text stands for what is absent. Never store or print either. Raises `RadiographError` as any reader does.
+    A missing value is an empty text. Never store or print these values. Raises `RadiographError` like any reader.
     """
     with open_source(path) as file:
         if identify(file, path) != "dicom":
@@ -139,28 +139,28 @@ def read_patient(path: str | os.PathLike[str]) -> tuple[str, str] | None:
 
 
 def read_orientation(dataset: Dataset) -> str | None:
-    r"""PatientOrientation as DICOM writes it, `L\F` (PS3.3 C.7.6.1.1.1), or None where it is absent or malformed."""
+    r"""Return PatientOrientation as in DICOM, `L\F` (PS3.3 C.7.6.1.1.1), or None if missing or malformed."""
     found = texts(dataset, "PatientOrientation")
     return "\\".join(found) if len(found) == 2 and all(re.fullmatch("[LRAPHF]{1,3}", v) for v in found) else None
 
 
 def is_segmentation_class(sop_class: str | None) -> bool:
-    """Whether a SOP class is Segmentation Storage or Label Map Segmentation Storage (PS3.4 B.5)."""
+    """Return whether a SOP class is Segmentation Storage or Label Map Segmentation Storage (PS3.4 B.5)."""
     return sop_class in _SEGMENTATIONS
 
 
 def _read_picture(file: BinaryIO) -> Dataset:
-    """The data set with its pixel data, once the header has shown that it may hold one single picture."""
+    """Read the data set with its pixel data, after checking in the header that it may be a single image."""
     header = read_dataset(file, ("SOPClassUID", "NumberOfFrames"), pixels=False)
     if is_segmentation_class(uid(header, "SOPClassUID")):
-        raise RadiographError("is a DICOM segmentation, not a picture", "object")
+        raise RadiographError("is a DICOM segmentation, not an image", "object")
     frames = integer(header, "NumberOfFrames")
     if frames is not None and frames > 1:
-        raise RadiographError(f"has {frames} frames; a single one is needed", "frames")
+        raise RadiographError(f"has {frames} frames, but a single frame is needed", "frames")
     dataset = read_dataset(file, (*_KEYWORDS, *OVERLAY_TAGS, *_PIXELS), pixels=True)
     for keyword in _PIXELS[1:]:
         if keyword in dataset:
-            raise RadiographError(f"holds {keyword}; only PixelData is supported")
+            raise RadiographError(f"contains {keyword}, but only PixelData is supported")
     data = values(dataset, "PixelData")
     if not data:
         raise RadiographError(f"has no pixel data ({_class_name(dataset)})", "no-pixels")
@@ -183,9 +183,9 @@ def _check_intent(dataset: Dataset, allowed: Collection[str]) -> None:
 
 def _check_grey(form: PixelFormat) -> None:
     if is_color(form):
-        raise RadiographError(f"is a color image (SamplesPerPixel {form.samples}); a grey image is needed", "colour")
+        raise RadiographError(f"is a color image (SamplesPerPixel {form.samples}), but grayscale is needed", "color")
     if form.photometric not in _GREY:
-        raise RadiographError("PhotometricInterpretation is unknown; MONOCHROME1 or MONOCHROME2 is needed")
+        raise RadiographError("PhotometricInterpretation is unknown, but MONOCHROME1 or MONOCHROME2 is needed")
 
 
 def _grey_pixels(
@@ -210,11 +210,11 @@ def _grey_pixels(
 def _look_up(
     stored: NDArray[np.integer[Any]], levels: NDArray[np.integer[Any]], values: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """The value of each stored one; `values` are those of `levels`, which follow each other."""
+    """Return the value for each stored level; `values` belong to `levels`, which are consecutive numbers."""
     if np.array_equal(levels, values):
         return stored.astype(np.float32)
     pixels = np.empty(stored.shape, np.float32)
-    for row, found in zip(pixels, stored, strict=True):  # by row, since an index has 8 bytes
+    for row, found in zip(pixels, stored, strict=True):  # row by row, since indices need 8 bytes per pixel
         np.take(values, found - levels[0], out=row, mode="clip")
     return pixels
 
@@ -222,14 +222,14 @@ def _look_up(
 def _padding(
     stored: NDArray[np.integer[Any]], form: PixelFormat, dataset: Dataset, warnings: list[str]
 ) -> NDArray[np.bool_] | None:
-    """Where the stored values lie from PixelPaddingValue to PixelPaddingRangeLimit (PS3.3 C.7.5.1.1.2), else None."""
+    """Return the mask of values from PixelPaddingValue to PixelPaddingRangeLimit (PS3.3 C.7.5.1.1.2), or None."""
     padding = numbers(dataset, "PixelPaddingValue")
     if not padding:
         return None
     stated = (*padding, *numbers(dataset, "PixelPaddingRangeLimit"))
     limits = [limit for value in stated if (limit := _as_stored(value, form)) is not None]
     if len(padding) > 1 or len(limits) < len(stated):
-        warnings.append("PixelPaddingValue or its range limit is not a value that a pixel can have and was ignored")
+        warnings.append("PixelPaddingValue or PixelPaddingRangeLimit is not a possible pixel value; both were ignored")
         return None
     low, high = min(limits), max(limits)
     mask: NDArray[np.bool_] = (stored >= low) & (stored <= high)
@@ -237,7 +237,7 @@ def _padding(
 
 
 def _as_stored(value: float, form: PixelFormat) -> int | None:
-    """`value` as a stored value, read as signed where it was written as unsigned; None where no pixel can have it."""
+    """Return `value` as a stored value, with the sign corrected if needed; None if no pixel can have this value."""
     if not value.is_integer():
         return None
     number, (low, high) = int(value), form.stored_range

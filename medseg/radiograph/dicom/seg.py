@@ -1,4 +1,4 @@
-"""DICOM Segmentation objects (PS3.3 A.51): one mask a segment, and the pictures that they belong to."""
+"""DICOM Segmentation objects (PS3.3 A.51): one mask per segment, and the UIDs of the source images."""
 
 import os
 from collections.abc import Iterator
@@ -39,16 +39,16 @@ _KEYWORDS = (
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """The masks of one DICOM SEG."""
+    """Masks of one DICOM SEG."""
 
     source_uids: frozenset[str]
-    """SOP Instance UIDs of the pictures it refers to."""
+    """SOP Instance UIDs of the referenced images."""
     masks: dict[str, NDArray[np.bool_]]
     """Segment label -> `(rows, columns)`; a segment without a frame is empty."""
 
 
 def is_segmentation(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a DICOM SEG by its SOP class; false for whatever cannot be read."""
+    """Return whether the SOP class of a file is DICOM SEG; False if the file cannot be read."""
     try:
         with open_source(path) as file:
             return identify(file, path) == "dicom" and is_segmentation_class(
@@ -59,9 +59,9 @@ def is_segmentation(path: str | os.PathLike[str]) -> bool:
 
 
 def read_segmentation(path: str | os.PathLike[str]) -> Segmentation:
-    """The masks of a binary, fractional (cut at half) or label map SEG of single-frame pictures.
+    """Read the masks of a binary, fractional (cut at half) or label map SEG of single-frame images.
 
-    Raises `RadiographError` for another object, a segment of several frames and labels that are missing or doubled.
+    Raises `RadiographError` for other objects, segments with several frames, and missing or duplicate labels.
     """
     with open_source(path) as file:
         dataset = read_dataset(file, (*_KEYWORDS, "PixelData"), pixels=True)
@@ -74,7 +74,7 @@ def read_segmentation(path: str | os.PathLike[str]) -> Segmentation:
         by_number = dict(_segment_masks(dataset, frames))
         unknown = sorted(set(by_number) - set(labels))
         if unknown:
-            raise RadiographError(f"has frames of segment {unknown[0]}, which SegmentSequence does not describe")
+            raise RadiographError(f"has frames of segment {unknown[0]}, but SegmentSequence does not describe it")
         empty = np.zeros(frames.shape[1:], dtype=np.bool_)
         masks = {label: by_number.get(number, empty) for number, label in labels.items()}
         return Segmentation(frozenset(_source_uids(dataset)), masks)
@@ -94,7 +94,7 @@ def _labels(dataset: Dataset) -> dict[int, str]:
     for segment in items(dataset, "SegmentSequence"):
         number, label = integer(segment, "SegmentNumber"), text(segment, "SegmentLabel")
         if number is None or not label or number in labels or label in labels.values():
-            raise RadiographError("SegmentSequence has a SegmentNumber or SegmentLabel that is missing or doubled")
+            raise RadiographError("SegmentSequence has a missing or duplicate SegmentNumber or SegmentLabel")
         labels[number] = label
     if not labels:
         raise RadiographError("SegmentSequence is missing or empty")
@@ -102,32 +102,32 @@ def _labels(dataset: Dataset) -> dict[int, str]:
 
 
 def _segment_masks(dataset: Dataset, frames: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Segment number and mask of each segment that has pixels."""
+    """Yield number and mask of each segment that has pixels."""
     kind = (text(dataset, "SegmentationType") or "").upper()
     if kind == "LABELMAP":
         if len(frames) > 1:
-            raise RadiographError(f"has {len(frames)} frames; the segmentation of a single picture is needed")
+            raise RadiographError(f"has {len(frames)} frames, but the segmentation of a single image is needed")
         yield from ((int(number), frames[0] == number) for number in np.unique(frames) if number)
         return
     if kind not in ("BINARY", "FRACTIONAL"):
-        raise RadiographError("SegmentationType is none of BINARY, FRACTIONAL and LABELMAP")
+        raise RadiographError("SegmentationType is not BINARY, FRACTIONAL or LABELMAP")
     most = (numbers(dataset, "MaximumFractionalValue") or (255.0,))[0] if kind == "FRACTIONAL" else 1
     segments = _frame_segments(dataset, len(frames))
     if len(set(segments)) < len(segments):
-        raise RadiographError("has a segment of several frames; the segmentation of a single picture is needed")
+        raise RadiographError("has a segment of several frames, but the segmentation of a single image is needed")
     for number, frame in zip(segments, frames, strict=True):
         yield number, 2 * frame.astype(np.float64) >= most
 
 
 def _frame_segments(dataset: Dataset, count: int) -> list[int]:
-    """The segment number of each frame (PS3.3 C.8.20.3.1)."""
+    """Return the segment number of each frame (PS3.3 C.8.20.3.1)."""
     keyword = "SegmentIdentificationSequence"
     shared = items(dataset, "SharedFunctionalGroupsSequence")[:1] or (Dataset(),)
     groups = items(dataset, "PerFrameFunctionalGroupsSequence") or shared * count
     macros = [macro for group in groups for macro in (items(group, keyword) or items(shared[0], keyword))[:1]]
     found = [integer(macro, "ReferencedSegmentNumber") or 0 for macro in macros]
     if len(found) != count:
-        raise RadiographError(f"names the segments of {len(found)} frames and has {count}")
+        raise RadiographError(f"gives the segments of {len(found)} frames, but has {count} frames")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The distance between pixel centres that a DICOM file states, and in which plane it holds (PS3.3 10.7)."""
+"""Pixel spacing of a DICOM file, and the plane in which it is valid (PS3.3 10.7)."""
 
 import math
 
@@ -10,10 +10,11 @@ Spacing = tuple[float, float]
 
 
 def read_spacing(dataset: Dataset, warnings: list[str]) -> tuple[Spacing | None, str]:
-    """`(row, column)` in mm and its source: `calibrated`, `magnification`, `detector`, `unspecified`, `film` or `none`.
+    """Return `(row, column)` in mm and the source: `calibrated`, `magnification`, `detector`, `unspecified`, `film`.
 
-    The first source, in this order, that holds two positive numbers; one that does not leaves a warning. PixelSpacing
-    that differs from ImagerPixelSpacing, or comes with PixelSpacingCalibrationType, is calibrated (10.7.1.3).
+    The first of these sources with two positive numbers is used; a source with other values gives a warning. Without
+    any source the result is None and `none`. PixelSpacing is calibrated if it differs from ImagerPixelSpacing, or if
+    the file has PixelSpacingCalibrationType (10.7.1.3).
     """
     pixel = _pair(dataset, "PixelSpacing", warnings)
     imager = _pair(dataset, "ImagerPixelSpacing", warnings)
@@ -32,7 +33,7 @@ def read_spacing(dataset: Dataset, warnings: list[str]) -> tuple[Spacing | None,
 
 
 def is_length(value: float) -> bool:
-    """Whether `value` can be a distance in mm: positive and finite."""
+    """Return whether `value` can be a distance in mm: positive and finite."""
     return math.isfinite(value) and value > 0
 
 
@@ -58,5 +59,5 @@ def _magnification(dataset: Dataset, warnings: list[str]) -> float | None:
 
 
 def _equal(left: Spacing, right: Spacing) -> bool:
-    """Equal but for the rounding of decimal strings."""
+    """Return whether two spacings are equal except for the rounding of decimal strings."""
     return all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(left, right, strict=True))

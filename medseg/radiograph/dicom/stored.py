@@ -1,4 +1,4 @@
-"""Stored values out of pixel cells (PS3.5 8.1.1): shifted, masked or clipped to BitsStored, the sign extended."""
+"""Extraction of stored values from pixel cells (PS3.5 8.1.1): shift, mask or clip to BitsStored, extend the sign."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,21 +18,21 @@ OVERLAY_TAGS = tuple(tag for tags in _OVERLAYS for tag in tags)
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Pixel cells `(rows, columns)` as they come from a file or a decoder."""
+    """Pixel cells `(rows, columns)` from a file or a decoder."""
 
     values: Values
     precision: int
-    """Bits that a cell can use."""
+    """Number of usable bits of a cell."""
     signed: bool = False
-    """Whether the decoder has extended the sign; else PixelRepresentation tells what the bits mean."""
+    """Whether the decoder has extended the sign; if not, PixelRepresentation defines the meaning of the bits."""
     lossy: bool = False
 
 
 def extract_stored(cells: Cells, form: PixelFormat, dataset: Dataset, warnings: list[str]) -> Values:
-    """The stored values of `cells`, within the range that BitsStored and PixelRepresentation allow.
+    """Return the stored values of `cells`, in the range that BitsStored and PixelRepresentation allow.
 
-    Bits above BitsStored are masked off, since an overlay may lie there. Where compression has lost information, values
-    beyond the range are ringing and are clipped.
+    Bits above BitsStored are removed, since they may contain an overlay. After lossy compression, values outside the
+    range are ringing and are clipped.
     """
     shift = form.high_bit + 1 - form.stored if cells.precision > form.stored else 0
     values = cells.values.astype("int64" if form.allocated > 16 else "int32") if form.signed else cells.values
@@ -42,20 +42,20 @@ def extract_stored(cells: Cells, form: PixelFormat, dataset: Dataset, warnings: 
     if form.stored < 8 * values.itemsize:
         mask = (1 << form.stored) - 1
         if not form.signed and values.max() > mask:
-            warnings.append("bits above BitsStored were set and masked off")
+            warnings.append("bits above BitsStored were set; they were removed")
         values = values & mask
     return _extend(values, form.stored) if form.signed else values
 
 
 def _clip(values: Values, width: int, extended: bool, form: PixelFormat, warnings: list[str]) -> Values:
-    """Values of `width` bits, clipped. The highest is the sign, unless all of those above BitsStored are clear."""
+    """Clip values of `width` bits. The highest bit is the sign, unless all bits above BitsStored are 0."""
     if form.signed:
         values = values & ((1 << width) - 1)
         values = _extend(values, width if extended or values.max() >> form.stored else form.stored)
     least, greatest = form.stored_range
     if least <= values.min() and values.max() <= greatest:
         return values
-    warnings.append("values beyond the range of BitsStored, left by lossy compression, were clipped")
+    warnings.append("values outside the range of BitsStored, an effect of lossy compression, were clipped")
     return values.clip(least, greatest)
 
 
@@ -64,7 +64,7 @@ def _extend(values: Values, bits: int) -> Values:
 
 
 def _was_lossy(dataset: Dataset, form: PixelFormat) -> bool:
-    """Whether the pixels were lossily compressed before, and no overlay lies in the bits above the stored ones."""
+    """Return whether the image was compressed with loss before, and no overlay uses the bits above BitsStored."""
     embedded = (numbers(dataset, position) for position, data in _OVERLAYS if data not in dataset)
     above = any(found and found[0] > form.high_bit for found in embedded)
     return text(dataset, "LossyImageCompression") == "01" and not above

@@ -1,4 +1,4 @@
-"""Terms that the standard defines for codes in a header. Other text under the same tag may be anything, a name too."""
+"""Terms that the DICOM standard defines for header codes. Other text in the same tags may be anything, even a name."""
 
 _MODALITIES = """
     AR AS ASMT AU BDUS BI BMD CD CF CFM CP CR CS CT CTPROTOCOL DD DF DG DM DMS DOC DS DX EC ECG EEG EMG EOG EPS ES FA
@@ -35,18 +35,18 @@ DEFINED = {
     "BodyPartExamined": frozenset(_BODY_PARTS.split()),
     "ViewPosition": frozenset(_VIEWS.split()),
 }
-"""Terms by keyword (PS3.3 C.7.3.1.1.1 with retired ones, PS3.16 annex L and THORAX, C.8.1.1.1, C.8.7.1, C.8.11.5)."""
+"""Terms by keyword (PS3.3 C.7.3.1.1.1 with retired terms, PS3.16 annex L and THORAX, C.8.1.1.1, C.8.7.1, C.8.11.5)."""
 
 _OF_CODES = {
     **{"AnteroPosterior": "AP", "PosteroAnterior": "PA", "LeftLateral": "LL", "RightLateral": "RL"},
     **{"CervicalSpine": "CSPINE", "ThoracicSpine": "TSPINE", "LumbarSpine": "LSPINE", "HipJoint": "HIP"},
     **{"AnkleJoint": "ANKLE", "ElbowJoint": "ELBOW", "WristJoint": "WRIST"},
 }
-_THORAX = (("SCT", "51185008"), ("SRT", "T-D3000"))  # how chest was coded before SNOMED CT had a code for the region
+_THORAX = (("SCT", "51185008"), ("SRT", "T-D3000"))  # chest codes from before SNOMED CT had one for the region
 
 
 def name_code(keyword: str, scheme: str, value: str) -> str | None:
-    """The term of `keyword`, BodyPartExamined or ViewPosition, that a code of SNOMED CT (CID 4009, 4010) stands for."""
+    """Return the term of `keyword`, BodyPartExamined or ViewPosition, for a SNOMED CT code (CID 4009, 4010)."""
     from pydicom.sr.codedict import codes
     from pydicom.sr.coding import Code
 

@@ -120,7 +120,7 @@ def test_dicom_seg_problems(dicom_images, tmp_path):
     broken.save_as(dicom_images / "masks" / "4")
     message = message_of(dicom_images)
     assert "images with several masks of one class (1):\n    a: Lung" in message
-    assert "DICOM SEG objects that reference no image of this data set (1):\n    3" in message
+    assert "DICOM SEG files that reference no image of this data set (1):\n    3" in message
     assert "masks that cannot be read (1):" in message
     assert "masks/4: is a DICOM segmentation without pixel data" in message
     assert "images without a mask (1):\n    b.dcm" in message
@@ -179,9 +179,9 @@ def test_nnunet_problems(tmp_path):
     (root / "labelsTr" / "a.png").unlink()
     write_png(root / "labelsTr" / "c.png")
     message = message_of(root)
-    assert "masks that are missing (1):\n    a.png" in message
+    assert "missing masks (1):\n    a.png" in message
     assert "masks without an image (1):\n    c.png" in message
-    assert "unknown classes; there are lung (1):\n    heart" in message_of(root, classes=("heart",))
+    assert "unknown classes; this data set has lung (1):\n    heart" in message_of(root, classes=("heart",))
 
 
 def test_decathlon(tmp_path):
@@ -204,12 +204,12 @@ def test_decathlon(tmp_path):
         ("{}", "not a dataset.json of nnU-Net or Decathlon (KeyError: 'labels')"),
         ('{"labels": {"background": 0}}', "no labels but the background"),
         ('{"labels": {"a": "b"}}', "not a dataset.json"),
-        ('{"labels": {"a": 1}, "channel_names": {"0": "a", "1": "b"}}', "2 channels; a radiograph has one"),
+        ('{"labels": {"a": 1}, "channel_names": {"0": "a", "1": "b"}}', "2 channels, but a radiograph has one channel"),
         ('{"labels": {"a": 1}, "training": [{"image": "x.png"}]}', "an entry of 'training' lacks 'image' or 'label'"),
-        ('{"labels": {"a": 1}, "training": [{"image": "\\ud800", "label": "x"}]}', "images that are missing"),
+        ('{"labels": {"a": 1}, "training": [{"image": "\\ud800", "label": "x"}]}', "missing images"),
         ('{"labels": {"a": 1}, "training": []}', "no images found"),
         ('{"labels": {"a": 1}}', "no images found"),
-        ('{"labels": {"\u80ba": 1}}', "names that no class may have"),
+        ('{"labels": {"\u80ba": 1}}', "invalid class names (use up to 32"),
     ],
 )
 def test_description_problems(tmp_path, text, said):

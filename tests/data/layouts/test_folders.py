@@ -49,7 +49,7 @@ def test_two_folders_of_one_meaning(tmp_path, folders):
     kinds = {"images", "labels" if "labels" in folders else "masks"}
     write_pngs(tmp_path, *(f"{folder}/a.png" for folder in kinds | set(folders)))
     named = " and ".join(f"{folder}/" for folder in sorted(folders))
-    assert message_of(tmp_path) == f"{tmp_path}: holds {named}, which mean the same. Keep one of them."
+    assert message_of(tmp_path) == f"{tmp_path}: contains {named}, which have the same meaning. Keep one of them."
 
 
 def test_masks_come_before_labels(tmp_path):
@@ -97,11 +97,13 @@ def test_class_that_a_split_lacks(tmp_path):
 
 def test_problems_of_split_folders(tmp_path):
     write_pngs(tmp_path, "train/images/1.png", "train/masks/1.png", "val/images/2.png")
-    assert message_of(tmp_path) == f"{tmp_path}/val: no masks/ folder beside images/"
+    assert message_of(tmp_path) == f"{tmp_path}/val: no folder masks/ beside images/"
     write_pngs(tmp_path, "val/masks/2.png", "Valid/images/3.png")
-    assert message_of(tmp_path) == f"{tmp_path}: holds Valid/ and val/, which mean the same. Keep one of them."
+    assert (
+        message_of(tmp_path) == f"{tmp_path}: contains Valid/ and val/, which have the same meaning. Keep one of them."
+    )
     write_pngs(tmp_path / "inner", "images/train/1.png", "images/val/2.png", "masks/train/1.png")
-    assert message_of(tmp_path / "inner") == f"{tmp_path}/inner: no masks/val/ folder beside images/val/"
+    assert message_of(tmp_path / "inner") == f"{tmp_path}/inner: no folder masks/val/ beside images/val/"
 
 
 def test_folder_that_is_called_images_itself(tmp_path):

@@ -106,13 +106,13 @@ def test_names_that_differ_from_the_classes_list_both(tmp_path, segments, listed
         header = ["Segmentation_ContainedRepresentationNames:=Binary labelmap|"]
         write_slicer(tmp_path / "masks" / "bad.seg.nrrd", LUNGS[:1, :1], [], more=header)
     message = message_of(tmp_path, classes=("lungs", "heart"))
-    assert f"bad.seg.nrrd: the segments are {listed}; the classes are lungs, heart" in message
+    assert f"bad.seg.nrrd: segments {listed}, but classes lungs, heart" in message
     assert message.count("bad") == 1
 
 
 def test_class_that_is_left_out_on_purpose_is_an_error_too(tmp_path):
     write_segments(tmp_path, "a", "heart", "lungs")
-    assert "the segments are heart, lungs; the classes are lungs" in message_of(tmp_path, classes=("lungs",))
+    assert "segments heart, lungs, but classes lungs" in message_of(tmp_path, classes=("lungs",))
 
 
 def test_case_without_one_class_may_be_ignored(tmp_path):
@@ -131,7 +131,7 @@ def test_class_folders_of_slicer_files(tmp_path):
     found, (masks,) = read(tmp_path)
     np.testing.assert_array_equal(masks, np.stack([HEART, LUNGS]))
     write_segments(tmp_path, "a", "x", "y", folder="masks/heart", labels=LABELS)
-    assert "a.seg.nrrd: the segments are x, y; the classes are heart" in message_of(tmp_path)
+    assert "a.seg.nrrd: segments x, y, but classes heart" in message_of(tmp_path)
     assert found.classes == ("heart", "lungs")
 
 
@@ -139,7 +139,7 @@ def test_values_without_names_beside_slicer_files_need_an_order(tmp_path):
     write_segments(tmp_path, "a", "heart", "lungs")
     write_image(tmp_path, "b")
     write_png(tmp_path / "masks" / "b.png", LABELS)
-    assert "b.png: names no segments, but other masks do" in message_of(tmp_path)
+    assert "b.png: has no segment names, but other masks have" in message_of(tmp_path)
     _, masks = read(tmp_path, classes=("lungs", "heart"))
     np.testing.assert_array_equal(masks, [np.stack([LUNGS, HEART])] * 2)
 
@@ -201,7 +201,7 @@ def test_values_of_no_class_are_one_error(label_maps):
 
 def test_classes_without_values(label_maps):
     message = message_of(label_maps, label_values={"lungs": [1], "heart": [2]}, classes=("lungs", "bone"))
-    assert "unknown classes; there are heart, lungs (1):\n    bone" in message
+    assert "unknown classes; this data set has heart, lungs (1):\n    bone" in message
 
 
 def test_values_in_a_manifest(label_maps):

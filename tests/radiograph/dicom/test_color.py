@@ -87,15 +87,15 @@ def test_palette_of_colors_is_read_where_color_is_asked_for(tmp_path):
     np.testing.assert_array_equal(read_radiograph(path, color="rgb").pixels, expected)
     with pytest.raises(RadiographError, match="is a color image") as error:
         read_radiograph(path)
-    assert error.value.code == "colour"
+    assert error.value.code == "color"
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"RedPaletteColorLookupTableDescriptor": None}, "without a usable Red"),
-        ({"GreenPaletteColorLookupTableData": b"\0\0"}, "without a usable Green"),
-        ({"BluePaletteColorLookupTableData": None}, "without a usable Blue"),
+        ({"RedPaletteColorLookupTableDescriptor": None}, "no usable Red"),
+        ({"GreenPaletteColorLookupTableData": b"\0\0"}, "no usable Green"),
+        ({"BluePaletteColorLookupTableData": None}, "no usable Blue"),
         ({"SegmentedRedPaletteColorLookupTableData": b"\1\0\xff\xff\0\0"}, "segmented palette"),
     ],
 )
@@ -103,7 +103,7 @@ def test_palette_that_is_not_there_is_told(tmp_path, change, reason):
     path = write_dicom(tmp_path / "a.dcm", EIGHT, **(palette(*[np.arange(256)] * 3) | change))
     with pytest.raises(RadiographError, match=reason) as error:
         read_radiograph(path)
-    assert error.value.code == "colour"
+    assert error.value.code == "color"
 
 
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])

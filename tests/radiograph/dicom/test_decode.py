@@ -150,7 +150,7 @@ def test_overlay_in_high_bits_is_masked_off_with_a_warning(tmp_path, options):
     path = write_dicom(tmp_path / "a.dcm", phantom() | overlay, syntax=syntax, compress=options)
     radiograph = read_radiograph(path)
     np.testing.assert_array_equal(radiograph.pixels, phantom())
-    assert radiograph.warnings == ("bits above BitsStored were set and masked off",)
+    assert radiograph.warnings == ("bits above BitsStored were set; they were removed",)
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEGLosslessSV1], ids=name)
@@ -171,7 +171,7 @@ def test_left_aligned_pixels_are_shifted_with_a_warning(tmp_path, syntax):
         write_dicom(tmp_path / "a.dcm", phantom() << 4, syntax=syntax, frame=frame, HighBit=15)
     radiograph = read_radiograph(tmp_path / "a.dcm")
     np.testing.assert_array_equal(radiograph.pixels, phantom())
-    assert radiograph.warnings == ("HighBit is 15 with BitsStored 12 and BitsAllocated 16",)
+    assert radiograph.warnings == ("HighBit is 15, but BitsStored is 12 and BitsAllocated is 16",)
 
 
 @pytest.mark.parametrize("high_bit", [7, 10, 16, 99])
@@ -192,12 +192,12 @@ def test_twice_the_data_is_lived_with(tmp_path):
     path = write_dicom(tmp_path / "a.dcm", data=phantom().tobytes() + bytes(phantom().nbytes))
     radiograph = read_radiograph(path)
     np.testing.assert_array_equal(radiograph.pixels, phantom())
-    assert radiograph.warnings == ("PixelData has 30720 bytes where 15360 are expected; the rest was ignored",)
+    assert radiograph.warnings == ("PixelData has 30720 bytes, but 15360 are needed; the rest was ignored",)
 
 
 def test_short_data_are_refused(tmp_path):
     path = write_dicom(tmp_path / "a.dcm", data=phantom().tobytes()[:-2])
-    with pytest.raises(RadiographError, match=r"a\.dcm: PixelData is cut short: 15358 bytes, 15360 expected"):
+    with pytest.raises(RadiographError, match=r"a\.dcm: PixelData is cut short: 15358 bytes, but 15360 are needed"):
         read_radiograph(path)
 
 

@@ -12,7 +12,7 @@ from tests.support.codestreams import FRAMES, Frame
 from tests.support.dicom_files import write_dicom
 
 ITEM, SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0" + bytes(4)
-NO_DELIMITER = "PixelData ends without a Sequence Delimitation Item; the fragments that are there were read"
+NO_DELIMITER = "PixelData has no Sequence Delimitation Item at its end; all its fragments were read"
 WRONG_TABLE = "the offset table of PixelData does not fit its only frame and was ignored"
 
 every_frame = pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES.keys())
@@ -110,7 +110,7 @@ def test_empty_fragments_are_nothing(tmp_path, frame, table):
 def test_a_single_item_is_the_frame(tmp_path, frame):
     radiograph = read_radiograph(write(tmp_path / "a.dcm", frame, item(frame.data)))
     np.testing.assert_array_equal(radiograph.pixels, frame.decoded)
-    assert radiograph.warnings == ("PixelData starts without an offset table",)
+    assert radiograph.warnings == ("PixelData has no offset table",)
 
 
 @every_frame
@@ -119,7 +119,7 @@ def test_fragments_without_an_offset_table_are_the_frame(tmp_path, frame, boxed)
     data = jp2(frame) if boxed and frame.syntax in JPEG2000_SYNTAXES else frame.data
     radiograph = read_radiograph(write(tmp_path / "a.dcm", frame, pieces(data)))
     np.testing.assert_array_equal(radiograph.pixels, frame.decoded)
-    assert radiograph.warnings == ("PixelData starts without an offset table",)
+    assert radiograph.warnings == ("PixelData has no offset table",)
 
 
 @every_frame

@@ -34,7 +34,7 @@ def segment(marker: int, content: bytes) -> bytes:
 def test_padding_behind_the_end_marker_is_read_over(tmp_path, frame, padding):
     radiograph = read_radiograph(write(tmp_path / "a.dcm", frame, frame.data + padding))
     np.testing.assert_array_equal(radiograph.pixels, frame.decoded)
-    assert radiograph.warnings == ("bytes behind the end marker of the compressed image were ignored",)
+    assert radiograph.warnings == ("bytes after the end marker of the compressed image were ignored",)
 
 
 @pytest.mark.slow
@@ -128,7 +128,7 @@ def test_rle_with_padding_is_read_and_cut_short_refused(tmp_path):
         assert not read_radiograph(path).warnings
     path = write(tmp_path / "a.dcm", frame, frame.data + bytes(1_000_000))
     np.testing.assert_array_equal(read_radiograph(path).pixels, frame.decoded)
-    assert read_radiograph(path).warnings == ("bytes behind the end of the RLE data were ignored",)
+    assert read_radiograph(path).warnings == ("bytes after the end of the RLE data were ignored",)
     with pytest.raises(RadiographError, match="cannot be decoded"):
         read_radiograph(write(tmp_path / "a.dcm", frame, frame.data[:-30]))
 

@@ -12,8 +12,8 @@ SIGNED = SHARP.astype(np.int16) - 512
 J2K = {"encoding_plugin": "pylibjpeg", "j2k_psnr": [35]}
 NEAR = {"encoding_plugin": "pyjpegls", "jls_error": 5}
 TEN = {"BitsStored": 10, "HighBit": 9}
-CLIPPED = "values beyond the range of BitsStored, left by lossy compression, were clipped"
-MASKED = "bits above BitsStored were set and masked off"
+CLIPPED = "values outside the range of BitsStored, an effect of lossy compression, were clipped"
+MASKED = "bits above BitsStored were set; they were removed"
 
 
 def assert_read(path, expected, *warnings):
@@ -109,7 +109,7 @@ def test_eight_and_thirty_two_bits_of_a_lossy_original_are_clipped(tmp_path, cel
 
 def test_left_aligned_cells_of_a_lossy_original_have_nothing_beyond(tmp_path):
     path = write_native(tmp_path / "a.dcm", phantom() << 4, LossyImageCompression="01", HighBit=15)
-    assert_read(path, phantom(), "HighBit is 15 with BitsStored 12 and BitsAllocated 16")
+    assert_read(path, phantom(), "HighBit is 15, but BitsStored is 12 and BitsAllocated is 16")
 
 
 @pytest.mark.parametrize("above", [0x0000, 0xF000], ids=["clear", "extended"])
