@@ -101,7 +101,7 @@ def _examine(job: Job, file: BinaryIO, path: bytes, known: str | None, lost: str
         yield found
         yield from _look(job, file, path, found)
     if job.source.fingerprint(file) != stat:
-        raise RadiographError("changed while it was read", "changing")
+        raise RadiographError("the file changed while it was read", "changing")
 
 
 def _look(job: Job, file: BinaryIO, path: bytes, found: Examined) -> Iterator[Examined]:
@@ -147,13 +147,13 @@ def _add_header(job: Job, described: Description, found: Examined) -> Examined:
 def _screen(job: Job, file: BinaryIO, kind: str, described: Description | None) -> str | None:
     """Why the file is not for the model, if so."""
     if described is None and is_own_result(file, kind):
-        return "own-result: is a result of an earlier prediction"
+        return "own-result: a result of an earlier prediction"
     if kind not in job.kinds:
         return f"kind: {kind} is not among input.kinds"
     if described is None:
         return None
     if described.frames > max(1, file.seek(0, os.SEEK_END)):
-        raise RadiographError(f"claims {described.frames} frames, more than it has bytes", "damaged")
+        raise RadiographError(f"states {described.frames} frames, more than the file has bytes", "damaged")
     return screen(described, job.accepts)
 
 

@@ -198,12 +198,12 @@ def _open_journal(path: Path) -> BinaryIO:
         head = b""
         if path.exists():
             if not path.is_file():
-                raise StorageError(f"{path}: is no regular file; move it or give another output.dir")
+                raise StorageError(f"{path}: not a regular file; move it or choose another output.dir")
             with path.open("rb") as file:
                 head = file.read(len(_HEADER))
         if head != _HEADER:
             if not _HEADER.startswith(head):
-                raise StorageError(f"{path}: is no journal of this version; move it or give another output.dir")
+                raise StorageError(f"{path}: not a journal of this version; move it or choose another output.dir")
             write_text(path, _HEADER.decode())
         return path.open("r+b", buffering=0)
     except OSError as error:

@@ -234,5 +234,5 @@ def _data_bytes() -> int:
 
 def _describe(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
-        return f"the process that read it was ended by {signal.Signals(-exitcode).name}"
-    return f"the process that read it ended with code {exitcode}"
+        return f"the process that read it was stopped by {signal.Signals(-exitcode).name}"
+    return f"the process that read it ended with exit code {exitcode}"

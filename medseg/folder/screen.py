@@ -16,7 +16,7 @@ def screen(found: Description, accepts: Accepts) -> str | None:
     Modality decides, not the SOP class (real CR images are stored as Secondary Capture).
     """
     if not found.is_image:
-        return f"object: {found.sop_class_name or 'an object of an unknown class'} is no image"
+        return f"object: {found.sop_class_name or 'an object of an unknown class'} is not an image"
     shown = name_terms(found, accepts)
     for name, value, accepted in (
         ("modality", found.modality, accepts.modalities),
@@ -27,7 +27,7 @@ def screen(found: Description, accepts: Accepts) -> str | None:
             term = shown[name] or "another term"
             return f"{name.replace('_', '-')}: {term} is not accepted ({', '.join(accepted)})"
     if found.enhanced:
-        return "enhanced: the image keeps its attributes in functional groups, which are not read"
+        return "enhanced: the attributes are in functional groups, which are not supported"
     return None
 
 
@@ -55,6 +55,6 @@ def list_doubts(picture: Radiograph, terms: Mapping[str, str | None], orientatio
             yield f"{name.replace('_', ' ')} unknown"
     expected = orientations or _UPRIGHT
     if picture.orientation is not None and picture.orientation not in expected:
-        yield f"orientation {picture.orientation} is not the model's ({', '.join(expected)})"
+        yield f"orientation {picture.orientation}: the model was trained on {', '.join(expected)}"
     if picture.burned_in:
-        yield "burned-in annotation: the pixels may show who the patient is"
+        yield "burned-in annotation: the pixels may show text that identifies the patient"

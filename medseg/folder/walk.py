@@ -20,7 +20,8 @@ _KINDS = (
     (stat.S_ISCHR, "a character device"),
     (stat.S_ISBLK, "a block device"),
 )
-_BROKEN_LINKS = {errno.ENOENT: "link: dangles", errno.ENOTDIR: "link: dangles", errno.ELOOP: "link: loops"}
+_MISSING_TARGET = "link: its target does not exist"
+_BROKEN_LINKS = {errno.ENOENT: _MISSING_TARGET, errno.ENOTDIR: _MISSING_TARGET, errno.ELOOP: "link: loops"}
 
 _Identity = tuple[int, int]  # device and inode
 
@@ -128,14 +129,14 @@ class _Walk:
         folder = _identify(status)
         holders = {identity for _, identity in _list_holders(os.path.dirname(full))}
         if folder in holders or any(folder == walked.identity for walked in self._line):
-            return Entry(path, None, "rejected", "link: loops, it leads to a folder that contains it")
+            return Entry(path, None, "rejected", "link: loops; it leads to a folder that contains it")
         for place, identity in _list_holders(full):
             if identity == self._input:
-                return Entry(path, None, "skipped", "link: leads to a folder that is walked at its own place")
+                return Entry(path, None, "skipped", "link: leads to a folder inside the input folder")
             if identity in self._followed:
-                return Entry(path, None, "skipped", "link: leads to a folder that is walked under another link")
+                return Entry(path, None, "skipped", "link: leads to a folder already read through another link")
             if identity == self._output or _holds_journal(place):
-                return Entry(path, None, "skipped", "link: leads to results of this program")
+                return Entry(path, None, "skipped", "link: leads to results of an earlier prediction")
         self._followed.add(folder)
         self._enter(path, folder)
         return None
@@ -151,7 +152,7 @@ class _Walk:
 def _judge(path: bytes, status: os.stat_result, is_link: bool = False) -> Entry:
     """The entry of what is neither a folder nor a link, without a look inside."""
     if not stat.S_ISREG(status.st_mode):
-        kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "no regular file")
+        kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "not a regular file")
         return Entry(path, None, "rejected", f"link: leads to {kind}" if is_link else f"not-regular: is {kind}")
     if status.st_size > MAX_BYTES:
         verdict = "rejected" if promises_image(path) else "skipped"

@@ -23,7 +23,7 @@ def prepare_compiler(device: torch.device) -> bool:
         torch.compile(_trial)(torch.ones(64, device=device))
     except (RuntimeError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        _logger.warning("torch.compile does not work here, the network runs uncompiled: %s", reason)
+        _logger.warning("torch.compile does not work on this machine; the network runs uncompiled: %s", reason)
         return False
     torch._dynamo.config.suppress_errors = True
     return True

@@ -41,7 +41,7 @@ def find_hardware(
     Raises `ConfigError` for a GPU that is not there.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device=cuda: PyTorch finds no CUDA device; device=auto takes what there is")
+        raise ConfigError("device=cuda: PyTorch finds no CUDA device; set device=auto or device=cpu")
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     found = torch.device(kind)
     has_bf16 = _has_bf16(found)

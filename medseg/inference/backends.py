@@ -61,16 +61,16 @@ def list_backends(config: ModelPredictConfig, model: LoadedModel) -> list[Backen
     has_openvino = device.type == "cpu" and is_installed()
     if asked.backend == "openvino" and not has_openvino:
         raise ConfigError(
-            "predict.backend=openvino runs on processors: predict.device=auto"
+            "predict.backend=openvino runs on the CPU only; set predict.device=cpu"
             if device.type != "cpu"
-            else "predict.backend=openvino: it is not installed; pip install 'medseg[openvino]'"
+            else "predict.backend=openvino: OpenVINO is not installed; pip install 'medseg[openvino]'"
         )
     if asked.precision == "int8":
         if not has_openvino or asked.backend not in ("auto", "openvino"):
-            raise ConfigError("predict.precision=int8 needs OpenVINO, pip install 'medseg[openvino]', on a processor")
+            raise ConfigError("predict.precision=int8 needs OpenVINO on the CPU; pip install 'medseg[openvino]'")
         if not is_quantized:
             raise ConfigError(
-                "predict.precision=int8: the model is not quantised; python -m pipelines.quantize_xray does it"
+                "predict.precision=int8: the model is not quantized; run python -m pipelines.quantize_xray"
             )
     if asked.backend == "inductor" and not prepare_compiler(device):
         asked = asked.model_copy(update={"backend": "torch"})

@@ -44,7 +44,7 @@ def pick_fastest(candidates: Sequence[Backend], model: LoadedModel) -> tuple[Bac
     What was measured is kept in the user's cache folder, by the processor, the libraries and the architecture.
     """
     if len(candidates) == 1:
-        return candidates[0], "the only one that the settings and this machine leave"
+        return candidates[0], "the only backend available with these settings"
     path = cache_folder() / "fastest" / f"{_describe(candidates, model)}.json"
     seconds = _read(path)
     when = "measured earlier"
@@ -58,7 +58,7 @@ def pick_fastest(candidates: Sequence[Backend], model: LoadedModel) -> tuple[Bac
         if seconds[backend.name] < _WORTH * seconds[picked.name]:
             picked = backend
     shown = ", ".join(f"{backend.name} {1000 * seconds[backend.name]:.3g} ms" for backend in measured)
-    return picked, f"{when} for a picture: {shown}"
+    return picked, f"{when}, time for one image: {shown}"
 
 
 def measure_backends(candidates: Sequence[Backend], model: LoadedModel) -> dict[str, float]:
@@ -77,7 +77,7 @@ def measure_backends(candidates: Sequence[Backend], model: LoadedModel) -> dict[
             if backend is candidates[0]:
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            _logger.warning("backend %s does not work here: %s", backend.name, reason)
+            _logger.warning("backend %s does not work on this machine: %s", backend.name, reason)
         else:
             forwards[backend.name] = forward
     seconds = dict.fromkeys(forwards, float("inf"))
@@ -96,10 +96,10 @@ def _list_recorded(config: ModelPredictConfig, model: LoadedModel, recorded: str
     try:
         found = list_backends(asked, model)
     except ConfigError as error:
-        _logger.warning("not %s, which the journal says: %s", recorded, error)
+        _logger.warning("the backend recorded in the journal, %s, is not used: %s", recorded, error)
         return []
     if found[0].precision == "bf16" != config.precision and not found[0].hardware.has_bf16:
-        _logger.warning("not %s, which the journal says: this machine has no bfloat16", recorded)
+        _logger.warning("the backend recorded in the journal, %s, is not used: the CPU has no bfloat16", recorded)
         return []
     return found
 

@@ -78,13 +78,13 @@ def _find(addresses: Sequence[str], tracking: StoreConfig) -> list[Path]:
         elif Path(address).is_dir():
             folds = sorted(Path(address).glob("fold*/best.pt")) or list(Path(address).glob("best.pt"))
             if not folds:
-                raise CheckpointError(f"{address}: holds neither best.pt nor fold<k>/best.pt")
+                raise CheckpointError(f"{address}: contains neither best.pt nor fold<k>/best.pt")
             _check_finished(Path(address), folds)
             found += folds
         elif Path(address).is_file():
             found.append(Path(address))
         else:
-            raise CheckpointError(f"{address}: no such model file")
+            raise CheckpointError(f"{address}: no such file or folder")
     return found
 
 
@@ -93,7 +93,7 @@ def _check_finished(folder: Path, models: Sequence[Path]) -> None:
     written = {path.name for path in folder.iterdir()}
     if models[0].parent != folder and "config.yaml" in written and "summary.json" not in written:
         raise CheckpointError(
-            f"{folder}: this cross-validation is not finished; run it again to go on, or name the models of its folds"
+            f"{folder}: this cross-validation is not finished; run it again to resume it, or list the fold models"
         )
 
 
@@ -107,7 +107,7 @@ def _digest(path: Path) -> str:
 def _check_alike(path: Path, card: ModelCard, first: ModelCard) -> None:
     for name in ("classes", "preprocess", "reading", "inference"):
         if getattr(card, name) != getattr(first, name):
-            raise CheckpointError(f"{path}: cannot join the ensemble, its {name} differ from those of the first model")
+            raise CheckpointError(f"{path}: cannot be part of the ensemble; {name} must be the same in all models")
 
 
 def _merge(cards: Sequence[ModelCard]) -> ModelCard:
@@ -147,7 +147,7 @@ def _common(lists: Sequence[tuple[str, ...]], name: str) -> tuple[str, ...]:
     stated = [set(values) for values in lists if values]
     shared = set.intersection(*stated) if stated else set()
     if stated and not shared:
-        raise CheckpointError(f"the models of the ensemble accept no {name} in common")
+        raise CheckpointError(f"the models of the ensemble have no accepted {name} in common")
     return tuple(sorted(shared))
 
 

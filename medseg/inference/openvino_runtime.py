@@ -70,7 +70,7 @@ def convert(network: UNet, size: tuple[int, int], precision: str) -> Any:
         try:
             model = openvino.convert_model(torch.export.export(prepared, (picture,)))
         except tuple(getattr(openvino.frontend, name) for name in _FAILURES) as error:
-            raise ConfigError("predict.backend=openvino cannot convert this network; predict.backend=torch") from error
+            raise ConfigError("OpenVINO cannot convert this network; set predict.backend=torch") from error
     model.reshape(list(picture.shape))
     return model
 
@@ -112,7 +112,7 @@ def read_graph(quantized: QuantizedNetwork, network: UNet, size: tuple[int, int]
     given = [output_size(side, network.config) for side in size]
     wanted = [[1, network.in_channels, *size], [1, network.out_channels, *given]]
     if not all(shape.compatible(openvino.PartialShape(own)) for shape, own in zip(shapes, wanted, strict=True)):
-        raise CheckpointError("the int8 network of the model file has other pictures or classes than its card")
+        raise CheckpointError("the int8 network of the model file has an image size or classes other than its card")
     return model
 
 

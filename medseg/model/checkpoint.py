@@ -25,7 +25,7 @@ from medseg.notice import RESEARCH_USE
 
 _logger = logging.getLogger(__name__)
 FORMAT = "medseg-model-1"
-ANOTHER_RULE = "splits are now blocks of the patients in hash order, no longer a threshold on a hash"
+ANOTHER_RULE = "splits are now consecutive blocks of the patients in hash order, not a threshold on the hash"
 
 NETWORKS: Mapping[str, Callable[[ModelConfig, int, int], UNet]] = {"unet": build_unet}
 """What builds a network of so many channels and classes, by the name on its card."""
@@ -122,7 +122,7 @@ def check_components(inference: InferenceConfig, classes: Sequence[str]) -> None
     """Raise `ConfigError` where `inference` names a class that is not among `classes`."""
     unknown = sorted(set(inference.components) - set(classes))
     if unknown:
-        raise ConfigError(f"components: {unknown[0]} is no class of the model; it has {', '.join(classes)}")
+        raise ConfigError(f"components: {unknown[0]} is not a class of the model. Its classes: {', '.join(classes)}")
 
 
 def save_checkpoint(
@@ -154,19 +154,19 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[Mod
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged is not None:
-            raise CheckpointError(f"{path}: damaged (checksum of {damaged}); its file before is {previous_path(path)}")
+            raise CheckpointError(f"{path}: damaged (checksum of {damaged}); an earlier copy is {previous_path(path)}")
         content = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
     except (OSError, zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path}: damaged or no model file ({reason})") from error
+        raise CheckpointError(f"{path}: damaged, or not a model file ({reason})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT or not {"card", "weights"} <= content.keys():
-        raise CheckpointError(f"{path}: no model file of medseg ({FORMAT})")
+        raise CheckpointError(f"{path}: not a model file of medseg (format {FORMAT})")
     try:
         return ModelCard.model_validate(content["card"]), content
     except ValidationError as error:
-        raise CheckpointError(f"{path}: its description is not valid: {error.errors()[0]['msg']}") from error
+        raise CheckpointError(f"{path}: the model card is not valid: {error.errors()[0]['msg']}") from error
 
 
 def load_model(path: Path, device: torch.device | str = "cpu") -> tuple[ModelCard, UNet]:
@@ -181,7 +181,7 @@ def build_network(path: Path, card: ModelCard, content: Mapping[str, Any], devic
     try:
         network.load_state_dict(content["weights"])
     except RuntimeError as error:
-        raise CheckpointError(f"{path}: its weights do not fit its architecture: {error}") from error
+        raise CheckpointError(f"{path}: the weights do not fit the architecture: {error}") from error
     return network.eval()
 
 
@@ -192,7 +192,7 @@ def read_quantized(path: Path, content: Mapping[str, Any]) -> QuantizedNetwork |
     stored = content["int8"] if isinstance(content["int8"], dict) else {}
     parts: list[Any] = [stored.get(name) for name in ("graph", "weights")]
     if not all(isinstance(part, Tensor) and part.dtype == torch.uint8 and part.dim() == 1 for part in parts):
-        raise CheckpointError(f"{path}: damaged (its int8 network)")
+        raise CheckpointError(f"{path}: the int8 network is damaged")
     return QuantizedNetwork(*parts)
 
 
@@ -215,12 +215,12 @@ def load_training(path: Path, card: ModelCard) -> tuple[Path, dict[str, Any]]:
     except CheckpointError as error:
         previous = previous_path(path)
         if not previous.is_file():
-            raise CheckpointError(f"{error}; nothing to resume from") from error
-        _logger.warning("%s; going on from %s", error, previous)
+            raise CheckpointError(f"{error}; there is nothing to resume from") from error
+        _logger.warning("%s; resuming from %s", error, previous)
         path = previous
         found, content = load_checkpoint(path)
     if "training" not in content:
-        raise CheckpointError(f"{path}: holds a model but no training state to resume; last.pt does")
+        raise CheckpointError(f"{path}: contains a model but no training state; resume from last.pt instead")
     differences = _differences(found, card)
     if differences:
         raise CheckpointError(f"{path}: cannot be resumed with this configuration: {'; '.join(differences)}")
@@ -245,10 +245,10 @@ def _differences(found: ModelCard, wanted: ModelCard) -> list[str]:
         other = set(getattr(found, name)) ^ set(getattr(wanted, name))
         if other:
             kind = "training" if name == "train_digests" else "validation"
-            listed.append(f"{len(other)} {kind} cases stand only in the file or only in the present data and split")
+            listed.append(f"{len(other)} {kind} cases are only in the file or only in the current data set and split")
     if len(listed) > alike and wanted.split not in (None, found.split):
         listed.append(
-            f"its splits were drawn by an earlier rule ({ANOTHER_RULE}); train.resume=false begins a new training"
+            f"the file's split was drawn by an earlier rule ({ANOTHER_RULE}); start again with train.resume=false"
         )
     return listed
 

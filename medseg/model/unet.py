@@ -82,15 +82,15 @@ def margins(side: int, config: ModelConfig) -> tuple[int, int]:
     """
     if side < (smallest := smallest_size(config)):
         raise ConfigError(
-            f"model.depth={config.depth} needs pictures of at least {smallest} pixels a side, found {side};"
-            " a smaller model.depth takes smaller pictures"
+            f"model.depth={config.depth} needs images of at least {smallest} x {smallest} pixels, found a side of"
+            f" {side}; use larger images or a smaller model.depth"
         )
     before = _lost(config) // 2 if config.mirror_input else 0
     fitting = fitting_size(side + 2 * before, config)
     if config.padding == 0 and not config.mirror_input and side != fitting:
         raise ConfigError(
-            f"a picture side of {side} pixels does not fit model.padding=0 with model.depth={config.depth};"
-            f" nearest that do: {fitting - _step(config)}, {fitting}; model.mirror_input=true takes others too"
+            f"an image side of {side} pixels does not fit model.padding=0 with model.depth={config.depth};"
+            f" nearest sizes that fit: {fitting - _step(config)}, {fitting}; model.mirror_input=true fits any size"
         )
     return before, fitting - side - before
 

@@ -163,7 +163,7 @@ def build_segmentation(reference: Reference, masks: Masks, classes: Sequence[str
     Raises `RadiographError` where the reference has a problem.
     """
     if reference.problem is not None:
-        raise RadiographError(f"no SEG can be made: {reference.problem}")
+        raise RadiographError(f"a SEG cannot be made: {reference.problem}")
     series = _hash_uid("series", reference.uids["StudyInstanceUID"], maker.model, maker.configuration)
     instance = _hash_uid("instance", series, maker.source, reference.uids["SOPInstanceUID"])
     segmentation = Segmentation(

@@ -22,7 +22,9 @@ def claim_folder(folder: Path, results: Collection[str] = ()) -> Iterator[Path]:
         lock.acquire()
         _sweep(folder, results)
     except Timeout as error:
-        raise OutputBusyError(f"{folder}: another process writes into this folder; give another output.dir") from error
+        raise OutputBusyError(
+            f"{folder}: another process is writing into this folder; choose another output.dir"
+        ) from error
     except OSError as error:
         raise StorageError(f"{folder}: cannot be written: {error.strerror or error}") from error
     try:
@@ -55,5 +57,5 @@ def set_aside(folder: Path, names: tuple[str, ...]) -> Path | None:
         for path in found:
             path.replace(earlier / path.name)
     except OSError as error:
-        raise StorageError(f"{folder}: earlier results cannot be moved: {error.strerror or error}") from error
+        raise StorageError(f"{folder}: could not move earlier results: {error.strerror or error}") from error
     return earlier

@@ -99,4 +99,6 @@ def _verify(path: Path, mask: NDArray[np.bool_], written: Any) -> None:
         same = False
     if not same:
         path.unlink(missing_ok=True)
-        raise StorageError(f"{path}: reads back other than it was written; the disk may be failing")
+        raise StorageError(
+            f"{path}: verification failed: the file differs from what was written; the disk may be failing"
+        )

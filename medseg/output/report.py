@@ -103,7 +103,7 @@ class Report:
         as it is. Raises `StorageError`, and `KeyError` for what is no column.
         """
         if unknown := row.keys() - set(self._columns):
-            raise KeyError(f"not among the columns: {', '.join(sorted(unknown))}")
+            raise KeyError(f"not a column of the report: {', '.join(sorted(unknown))}")
         cells = {name: _normalize(name, row.get(name)) for name in self._columns}
         self._rows.writerow([_format(cell) for cell in cells.values()])
         self._jsonl.write(json.dumps(cells, allow_nan=False, ensure_ascii=False) + "\n")

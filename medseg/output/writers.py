@@ -119,12 +119,12 @@ def _write_nifti(path: Path, results: Results) -> None:
 def _check_size(size: tuple[int, int]) -> str | None:
     if max(size) <= _MAX_NIFTI:
         return None
-    return f"no NIfTI: a side of more than {_MAX_NIFTI} pixels does not fit the format"
+    return f"no NIfTI: the format allows at most {_MAX_NIFTI} pixels a side"
 
 
 def _take_reference(source: Source, warnings: list[str]) -> "Reference | None":
     if source.radiograph.kind != "dicom":
-        warnings.append("no SEG: the source is no DICOM file")
+        warnings.append("no SEG: the source is not a DICOM file")
         return None
     from medseg.output.dicom_seg import read_reference
 
@@ -159,7 +159,7 @@ def _take_preview(source: Source, warnings: list[str]) -> NDArray[np.uint8] | No
         try:
             shown = read_radiograph(source.file, **{**source.reading, "presentation": "voi"})
         except RadiographError as error:
-            warnings.append(f"overlay without the VOI step, through which {error.reason}")
+            warnings.append(f"overlay without the VOI transformation: after it, {error.reason}")
     grey = shown.pixels if shown.pixels.ndim == 2 else shown.pixels.mean(axis=2)
     return shrink_preview(grey, shown.padding)
 

@@ -33,7 +33,7 @@ def settle_batch_size(
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else count_free_memory()
     fitting = (_SHARE * free - _count_bytes(card)) / count_image_bytes(card, hardware)
     size = _choose(device.type, num_cases, fitting)
-    _logger.info("train.batch_size=%d, chosen for %s", size, device.type)
+    _logger.info("train.batch_size=%d (chosen automatically for %s)", size, device.type)
     return train.model_copy(update={"batch_size": size})
 
 

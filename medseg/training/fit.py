@@ -100,7 +100,7 @@ def fit_network(
             watch.strips.show(trainer.state.epoch)
         watch.saving.save_now(trainer)
     if pending.signum is not None:
-        _logger.info("saved %s; train.resume=true goes on from it", folder / "last.pt")
+        _logger.info("saved %s; resume with train.resume=true", folder / "last.pt")
         raise Interrupted(pending.signum)
     run.log_figure(draw_learning_curves(_series(watch.validation.history)), "learning_curves.png")
     seconds = max(budget.seconds, 1e-9)
@@ -171,15 +171,15 @@ def find_resumed(train: TrainingConfig, card: ModelCard, folder: Path) -> dict[s
     path = folder / "last.pt" if train.resume is True else train.resume
     elsewhere = path.parent.resolve() != folder.resolve()
     if elsewhere and (folder / "last.pt").exists():
-        raise CheckpointError(f"{folder}: holds the results of another run than {path}; give another output.dir")
+        raise CheckpointError(f"{folder}: contains results of another run, not of {path}; choose another output.dir")
     found, content = load_training(path, card)
     if content["training"]["best"]:
         best_card, best = load_checkpoint(found.with_name("best.pt"))
         if best_card.run_id != content["card"]["run_id"]:
-            raise CheckpointError(f"{found.with_name('best.pt')}: is of another run than {found}")
+            raise CheckpointError(f"{found.with_name('best.pt')}: belongs to another run than {found}")
         if elsewhere:
             save_checkpoint(folder / "best.pt", best_card, best["weights"])
-    _logger.info("going on from %s, iteration %s", found, content["training"]["iteration"])
+    _logger.info("resuming from %s, iteration %s", found, content["training"]["iteration"])
     return content
 
 

@@ -200,7 +200,7 @@ def check_losses(
             names = ", ".join(facts[int(index)].id for index in batch)
             raise TrainingError(
                 f"the loss is {loss} in epoch {trainer.state.epoch}, iteration {iteration + number}, batch: {names}; "
-                "a lower optim.learning_rate or train.precision=fp32 may help"
+                "try a lower optim.learning_rate or train.precision=fp32"
             )
 
 

@@ -47,7 +47,7 @@ def record_start(
     """Write and record the configuration and the data sets; what an earlier run left is set aside first."""
     earlier = set_aside(folder, _RESULTS) if fresh else None
     if earlier is not None:
-        _logger.info("results of an earlier run are now in %s", earlier)
+        _logger.info("moved the results of an earlier run to %s", earlier)
     rerun = to_yaml(recipe.model_copy(update={"train": recipe.train.model_copy(update={"resume": False})}))
     write_text(folder / "config.yaml", rerun)
     run.log_text(rerun, "config.yaml")
@@ -61,7 +61,7 @@ def record_findings(run: Run, findings: Findings) -> None:
     """Say the warnings of a data set, and record all that was found in it."""
     warnings, notes = findings.describe_warnings(), findings.describe_notes()
     if warnings:
-        _logger.warning("The data set has warnings; python -m pipelines.check_data shows the cases.")
+        _logger.warning("The data set has warnings. To see the cases, run python -m pipelines.check_data")
     for text in warnings:
         _logger.warning("  warning: %s", text)
     for text in notes:

@@ -73,7 +73,7 @@ class Saving:
         if state["epoch_length"] != trainer.state.epoch_length:
             raise CheckpointError(
                 f"cannot resume: an epoch had {state['epoch_length']} batches in the file and has "
-                f"{trainer.state.epoch_length} now; training cases or train.batch_size changed"
+                f"{trainer.state.epoch_length} now; the training cases or train.batch_size changed"
             )
         if state["optim"] != self.budget.optim.name:
             raise CheckpointError(

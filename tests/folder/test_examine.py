@@ -104,14 +104,14 @@ def test_own_results_are_skipped(tmp_path, examine):
     write_mask_png(tmp_path / "m.png", mask)
     write_mask_nifti(tmp_path / "m.nii.gz", mask, None)
     for name in ("m.png", "m.nii.gz"):
-        assert examine(name).reason == "own-result: is a result of an earlier prediction"
+        assert examine(name).reason == "own-result: a result of an earlier prediction"
 
 
 @pytest.mark.parametrize(
     ("tags", "status", "reason"),
     [
         ({"NumberOfFrames": 2}, "skipped", "frames: has 2 frames; a single one is needed"),
-        ({"NumberOfFrames": 2**31 - 1}, "rejected", "damaged: claims 2147483647 frames, more than it has bytes"),
+        ({"NumberOfFrames": 2**31 - 1}, "rejected", "damaged: states 2147483647 frames, more than the file has bytes"),
         ({"PresentationIntentType": "FOR PROCESSING"}, "skipped", "intent: "),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "skipped", "colour: "),
         ({"Rows": 65535, "Columns": 65535}, "rejected", "size: claims 65535 x 65535 pixels"),
@@ -201,7 +201,7 @@ def test_a_file_that_changes_meanwhile_is_rejected(tmp_path, examine, monkeypatc
         return read(*arguments, **settings)
 
     monkeypatch.setattr("medseg.folder.examine.read_radiograph", read_and_touch)
-    assert examine("x").reason == "changing: changed while it was read"
+    assert examine("x").reason == "changing: the file changed while it was read"
 
 
 def test_what_is_no_regular_file_any_more_is_not_read(tmp_path, examine):
@@ -230,7 +230,7 @@ def test_an_overlay_is_drawn_though_the_window_leaves_nothing_to_be_seen(tmp_pat
     write_dicom(tmp_path / "x", RescaleSlope=-1, RescaleIntercept=0, WindowCenter=2048, WindowWidth=4096)
     found = examine("x", formats=("overlay",))
     assert "overlay" in found.taken
-    assert any(w.startswith("overlay without the VOI step, through which every pixel is") for w in found.warnings)
+    assert any(w.startswith("overlay without the VOI transformation: after it, every pixel is") for w in found.warnings)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])

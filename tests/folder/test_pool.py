@@ -93,8 +93,8 @@ def test_a_task_that_hangs_is_lost(tmp_path):
 
 
 def test_a_task_that_ends_its_process_is_lost(workers):
-    assert run(workers, os.abort) == Lost("crashed: the process that read it was ended by SIGABRT")
-    assert run(workers, os._exit, 3) == Lost("crashed: the process that read it ended with code 3")
+    assert run(workers, os.abort) == Lost("crashed: the process that read it was stopped by SIGABRT")
+    assert run(workers, os._exit, 3) == Lost("crashed: the process that read it ended with exit code 3")
     assert run(workers, double, 4) == 8
 
 

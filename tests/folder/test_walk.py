@@ -15,10 +15,10 @@ from medseg.folder.journal import JOURNAL_MARK
 from medseg.folder.walk import Entry, promises_image, walk
 from medseg.radiograph.source import MAX_BYTES
 
-OWN_PLACE = ("skipped", "link: leads to a folder that is walked at its own place")
-OTHER_LINK = ("skipped", "link: leads to a folder that is walked under another link")
-HOLDER = ("rejected", "link: loops, it leads to a folder that contains it")
-RESULTS = ("skipped", "link: leads to results of this program")
+OWN_PLACE = ("skipped", "link: leads to a folder inside the input folder")
+OTHER_LINK = ("skipped", "link: leads to a folder already read through another link")
+HOLDER = ("rejected", "link: loops; it leads to a folder that contains it")
+RESULTS = ("skipped", "link: leads to results of an earlier prediction")
 OPEN = ("", "")
 
 
@@ -110,8 +110,8 @@ def test_links_to_files(root: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("nowhere", "link: dangles"),
-        ("file/below", "link: dangles"),
+        ("nowhere", "link: its target does not exist"),
+        ("file/below", "link: its target does not exist"),
         ("self", "link: loops"),
         ("other", "link: loops"),
         ("/dev/zero", "link: leads to a character device"),

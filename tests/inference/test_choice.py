@@ -59,7 +59,7 @@ def test_what_was_measured_is_kept_and_decides(model, folder):
         keep(folder, plain, other)
         picked, why = pick_fastest([PLAIN, OTHER], model)
         assert picked is wanted
-        assert why.startswith(f"measured earlier for a picture: {PLAIN.name} {1000 * plain:.3g} ms")
+        assert why.startswith(f"measured earlier, time for one image: {PLAIN.name} {1000 * plain:.3g} ms")
 
 
 @pytest.mark.slow
@@ -117,7 +117,7 @@ def test_a_backend_that_does_not_work_is_left_out(model, folder, shown):
     picked, why = pick_fastest([PLAIN, broken], model)
     assert picked is PLAIN
     assert broken.name not in why
-    assert shown.readouterr().err == "backend openvino/cpu/bf16 does not work here: libfoo.so: cannot open\n"
+    assert shown.readouterr().err == "backend openvino/cpu/bf16 does not work on this machine: libfoo.so: cannot open\n"
     with pytest.raises(ImportError):
         pick_fastest([broken, PLAIN], model)
 
@@ -145,6 +145,6 @@ def test_a_recorded_device_that_is_gone_is_said_and_chosen_anew(model, journal, 
     journal.append(b"", {"backend": "torch/cuda/bf16"})
     asked = FolderPredictConfig(backend="torch", precision="fp32")
     assert begin(asked, model, journal).name == "torch/cpu/fp32"
-    assert "not torch/cuda/bf16, which the journal says: " in shown.readouterr().err
+    assert "the backend recorded in the journal, torch/cuda/bf16, is not used: " in shown.readouterr().err
     with pytest.raises(ConfigError, match="no CUDA device"):
         begin(FolderPredictConfig(device="cuda"), model, journal)

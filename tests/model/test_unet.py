@@ -254,14 +254,14 @@ def test_the_smallest_size_trains_and_one_below_is_refused(options, depth):
     side = smallest_size(config)
     build_unet(config, 1, 1)(torch.randn(1, 1, side, side)).sum().backward()
     for shape in ((side - 1, side), (side, side - 1)):
-        with pytest.raises(ConfigError, match=f"at least {side} pixels a side, found {side - 1}"):
+        with pytest.raises(ConfigError, match=f"at least {side} x {side} pixels, found a side of {side - 1};"):
             build_unet(config, 1, 1)(torch.randn(1, 1, *shape))
 
 
 @pytest.mark.parametrize(("side", "near"), [(570, "556, 572"), (573, "572, 588"), (190, "188, 204")])
 def test_a_size_that_does_not_fit_names_the_nearest_that_do(side, near):
     config = ModelConfig(width=1, padding=0)
-    with pytest.raises(ConfigError, match=f"{side} pixels does not fit .* nearest that do: {near};"):
+    with pytest.raises(ConfigError, match=f"{side} pixels does not fit .* nearest sizes that fit: {near};"):
         build_unet(config, 1, 1)(torch.zeros(1, 1, 572, side))
     for fitting in map(int, near.split(", ")):
         assert margins(fitting, config) == (0, 0)
