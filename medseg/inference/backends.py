@@ -1,4 +1,4 @@
-"""What a network runs on: one interface to PyTorch, PyTorch compiled and OpenVINO."""
+"""Backends that run a network: one interface to PyTorch, compiled PyTorch and OpenVINO."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,42 +17,45 @@ from medseg.model.checkpoint import QuantizedNetwork
 from medseg.model.unet import UNet
 
 Forward = Callable[[Tensor], Tensor]
-"""Logits, float32 `(batch, class, rows, columns)`, of images float32 `(batch, channel, rows, columns)`."""
+"""Computes logits, float32 `(batch, class, rows, columns)`, of images, float32 `(batch, channel, rows, columns)`."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A library, a device and a precision."""
+    """A library, a device and a precision that a network can run with."""
 
     library: str
-    """`torch`, `inductor` (PyTorch compiled) or `openvino`."""
+    """`torch`, `inductor` (compiled PyTorch) or `openvino`."""
     hardware: Hardware
     precision: str
-    """`fp32`, `bf16` or `int8`, whatever is usual on the device."""
+    """`fp32`, `bf16` or `int8`. It may differ from `hardware.precision`."""
 
     @property
     def name(self) -> str:
-        """As `torch/cpu/bf16`."""
+        """The name of the backend, such as `torch/cpu/bf16`."""
         return f"{self.library}/{self.hardware.device.type}/{self.precision}"
 
     def load(self, network: UNet, size: tuple[int, int], quantized: QuantizedNetwork | None = None) -> Forward:
-        """The forward pass of `network` on pictures of `size`, `(rows, columns)`; int8 wants it quantised."""
+        """The forward pass of `network` for images of `size`, `(rows, columns)`. int8 needs `quantized`."""
         limit_threads(self.hardware)
         if self.library == "openvino":
             if self.precision == "int8":
-                assert quantized is not None  # as list_backends sees to
+                assert quantized is not None  # list_backends has checked this
                 return OpenVinoRuntime(read_graph(quantized, network, size), self.precision)
             return OpenVinoRuntime(convert(network, size, self.precision), self.precision)
         return TorchRuntime(network, self.hardware, self.precision, compiled=self.library == "inductor")
 
     def load_all(self, model: LoadedModel) -> list[Forward]:
-        """The forward passes of a model, one a network."""
+        """The forward passes of a model, one for each network."""
         size = model.card.preprocess.size
         return [self.load(network, size, own) for network, own in zip(model.networks, model.quantized, strict=True)]
 
 
 def list_backends(config: ModelPredictConfig, model: LoadedModel) -> list[Backend]:
-    """The backends that `config` allows and this machine has, the plainest first. Raises `ConfigError` without one."""
+    """The backends that `config` allows and this machine supports, the simplest first.
+
+    Raises `ConfigError` if there is none.
+    """
     asked = config
     if asked.backend == "openvino" and asked.device == "auto":
         asked = asked.model_copy(update={"device": "cpu"})
@@ -86,5 +89,5 @@ def list_backends(config: ModelPredictConfig, model: LoadedModel) -> list[Backen
 
 
 def build_training_backend(hardware: Hardware) -> Backend:
-    """PyTorch on the device and in the precision of a training."""
+    """The backend of a training: PyTorch on the given device and in its precision."""
     return Backend("torch", hardware, hardware.precision)

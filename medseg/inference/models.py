@@ -1,4 +1,4 @@
-"""The model a command is given: one file, several as an ensemble, a folder of these, or an address in MLflow."""
+"""Loading of models: a file, several files as an ensemble, a folder with model files, or an MLflow address."""
 
 import hashlib
 from collections.abc import Sequence
@@ -31,17 +31,16 @@ class LoadedModel:
     card: ModelCard
     networks: tuple[UNet, ...]
     quantized: tuple[QuantizedNetwork | None, ...]
-    """Each network in int8, where its file has it."""
+    """Each network in int8; None if its file does not have it."""
     digest: str
-    """16 hex digits of the SHA-256 of the model file, or of those of all files of an ensemble."""
+    """16 hex digits of the SHA-256 of the model file; for an ensemble, of the SHA-256 values of all its files."""
 
 
 def load_models(addresses: Sequence[str], tracking: StoreConfig, predict: ModelPredictConfig) -> LoadedModel:
-    """The model at `addresses`, with what `predict` changes of its card; several are an ensemble, whatever their order.
+    """The model at `addresses`, on the CPU, with the settings of `predict` in its card. Several files are an ensemble.
 
-    On the CPU, from where a backend takes its copy.
-
-    Raises `CheckpointError` for what is missing, damaged, or of other classes, preprocessing or reading than the rest.
+    The order of the addresses does not matter. Raises `CheckpointError` if a file is missing or damaged, or if its
+    classes, preprocessing, reading or inference settings differ from those of the other files.
     """
     loaded = {_digest(path): (path, *_load(path)) for path in _find(addresses, tracking)}
     digests = sorted(loaded)
@@ -58,7 +57,7 @@ def _load(path: Path) -> tuple[ModelCard, UNet, QuantizedNetwork | None]:
 
 
 def _adjust(card: ModelCard, predict: ModelPredictConfig) -> ModelCard:
-    """The card with the inference settings that the user gave instead of its own."""
+    """The card, with its inference settings replaced by those that the user gave."""
     given = {
         name: value for name in ("tta", "components", "fill_holes") if (value := getattr(predict, name)) is not None
     }
@@ -68,7 +67,7 @@ def _adjust(card: ModelCard, predict: ModelPredictConfig) -> ModelCard:
 
 
 def _find(addresses: Sequence[str], tracking: StoreConfig) -> list[Path]:
-    """The model files behind the addresses. Raises `CheckpointError`."""
+    """The model files at the addresses. Raises `CheckpointError`."""
     found: list[Path] = []
     for address in addresses:
         if address.startswith(_MLFLOW):
@@ -89,7 +88,7 @@ def _find(addresses: Sequence[str], tracking: StoreConfig) -> list[Path]:
 
 
 def _check_finished(folder: Path, models: Sequence[Path]) -> None:
-    """Raise `CheckpointError` where `folder` is a cross-validation that goes on, or was stopped."""
+    """Raise `CheckpointError` if `folder` holds a cross-validation that is still running or was stopped."""
     written = {path.name for path in folder.iterdir()}
     if models[0].parent != folder and "config.yaml" in written and "summary.json" not in written:
         raise CheckpointError(
@@ -111,9 +110,10 @@ def _check_alike(path: Path, card: ModelCard, first: ModelCard) -> None:
 
 
 def _merge(cards: Sequence[ModelCard]) -> ModelCard:
-    """The card of an ensemble: accepted is what every model is for, ranges are the widest, thresholds the mean.
+    """The card of an ensemble.
 
-    Seen is what any of the models has seen; no training run is its own.
+    It accepts only input that every model accepts. Ranges are the widest ones, thresholds the mean. Training cases,
+    validation cases and orientations are those of all models together. There is no run ID.
     """
     first = cards[0]
     if len(cards) == 1:
@@ -143,7 +143,7 @@ def _merge(cards: Sequence[ModelCard]) -> ModelCard:
 
 
 def _common(lists: Sequence[tuple[str, ...]], name: str) -> tuple[str, ...]:
-    """The values that all lists hold; an empty list holds all."""
+    """The values that are in all lists. An empty list stands for any value."""
     stated = [set(values) for values in lists if values]
     shared = set.intersection(*stated) if stated else set()
     if stated and not shared:
