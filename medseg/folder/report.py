@@ -1,4 +1,4 @@
-"""What a prediction leaves beside the masks: a row for each file, a summary, words on what was found."""
+"""The report of a prediction: a row for each file, a summary, and a text for the terminal."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ from medseg.output.config import ReportConfig
 from medseg.output.folder import set_aside
 from medseg.output.report import Report, encode_path, hash_path, name_columns
 
-_ROOT = b"input"  # the path under which the journal keeps which folder was predicted
+_ROOT = b"input"  # path of the journal's record that identifies the input folder
 _PACKAGES = ("medseg", "torch", "pydicom", "highdicom", "SimpleITK", "nibabel", "numpy")
 _logger = logging.getLogger(__name__)
 
@@ -39,10 +39,10 @@ def report_passes(
     *,
     quiet: bool = False,
 ) -> Iterator[Tally]:
-    """Predict the source and write report and summary; with `input.watch` again whenever there is something new.
+    """Predict the source and write report and summary. With `input.watch`, repeat this whenever there are new files.
 
-    The tally of each walk, unless one that watches met nothing new. `settings` are those that the summary tells;
-    `quiet` shows no progress. Once `stopped`, the files under way are done and reported.
+    Yields the tally of each walk; walks of a watched folder without new files yield none. `settings` are shown in the
+    summary; `quiet` hides the progress. After `stopped`, the files already started are finished and reported.
     """
     _claim_root(prediction, folder)
     source = prediction.job.source
@@ -57,7 +57,7 @@ def report_passes(
 
 
 def describe_tally(tally: Tally, folder: Path, report: ReportConfig) -> str:
-    """How many files were predicted, skipped and rejected, and where the report is."""
+    """The text for the terminal: number of files predicted, skipped and rejected, and the path of the report."""
     counts = ", ".join(f"{tally.statuses[name]} {name}" for name in ("done", "skipped", "rejected"))
     lines = [f"{counts}; {tally.predicted} predicted now, {tally.predicted / tally.seconds:.1f} images/s"]
     lines += [f"  {reason} ({number})" for reason, number in tally.reasons.most_common(10)]
@@ -66,7 +66,7 @@ def describe_tally(tally: Tally, folder: Path, report: ReportConfig) -> str:
 
 
 def _claim_root(prediction: FolderPrediction, folder: Path) -> None:
-    """Set the report on another input folder aside."""
+    """Move an existing report aside if it belongs to another input folder."""
     digest = hashlib.sha256(prediction.job.source.identity).hexdigest()
     earlier = prediction.journal.find(_ROOT)
     if earlier is None or earlier["root"] != digest:
@@ -85,7 +85,7 @@ def _report_pass(
     *,
     quiet: bool,
 ) -> Tally:
-    """One walk through the source; `quiet` without progress and without what an earlier one has told."""
+    """Do one walk through the source. `quiet` hides the progress and the warnings that an earlier walk has shown."""
     job, tally = prediction.job, Tally()
     with (
         Progress(tally, job.source, shown=not quiet) as progress,
@@ -109,7 +109,7 @@ def _report_pass(
 
 
 def _is_complete(path: Path) -> bool:
-    """Whether a summary stands there, of a run that was not stopped."""
+    """Whether `path` is the summary of a run that was not stopped."""
     try:
         return bool(json.loads(path.read_text())["complete"])
     except (OSError, ValueError, KeyError):

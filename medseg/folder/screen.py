@@ -1,4 +1,4 @@
-"""Which pictures a model is for, and what is doubtful about those it takes."""
+"""Checks whether an image is for the model, and warnings about accepted images."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,9 +11,9 @@ _UPRIGHT = ("L\\F",)
 
 
 def screen(found: Description, accepts: Accepts) -> str | None:
-    """Why a DICOM object is not for the model, as `code: text`; None where it is, or where no tag says otherwise.
+    """The reason why a DICOM object is not for the model, as `code: text`; None if it is. Missing tags are accepted.
 
-    Modality decides, not the SOP class (real CR images are stored as Secondary Capture).
+    The Modality tag is checked, not the SOP class, because some real CR images are stored as Secondary Capture.
     """
     if not found.is_image:
         return f"object: {found.sop_class_name or 'an object of an unknown class'} is not an image"
@@ -32,9 +32,9 @@ def screen(found: Description, accepts: Accepts) -> str | None:
 
 
 def name_terms(found: Description, accepts: Accepts) -> dict[str, str | None]:
-    """Modality, body part and view as a report may show them: terms that the standard defines or the model knows.
+    """Modality, body part and view for the report, if the DICOM standard defines the term or the model accepts it.
 
-    Other text is left out: it may name a person.
+    Other text is left out, because it may name a person.
     """
     return {
         name: value if value in DEFINED[keyword] or value in accepted else None
@@ -47,7 +47,7 @@ def name_terms(found: Description, accepts: Accepts) -> dict[str, str | None]:
 
 
 def list_doubts(picture: Radiograph, terms: Mapping[str, str | None], orientations: tuple[str, ...]) -> Iterator[str]:
-    """Warnings on a picture that is taken: `terms` that are unknown, another orientation, burned-in text."""
+    """Warnings about an accepted image: unknown `terms`, another orientation, burned-in text."""
     if picture.kind != "dicom":
         return
     for name in ("modality", "body_part", "view"):
