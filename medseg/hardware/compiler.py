@@ -1,4 +1,4 @@
-"""`torch.compile`, which needs a compiler of its own: a cache that is kept, and a trial before it is relied on."""
+"""Setup of `torch.compile`: a permanent cache, and a test, since it needs a compiler that may be missing."""
 
 import logging
 import os
@@ -13,10 +13,10 @@ _logger = logging.getLogger(__name__)
 
 
 def prepare_compiler(device: torch.device) -> bool:
-    """Whether `torch.compile` works on `device`; where it does not, that is said. What it compiles is kept on disk.
+    """Whether `torch.compile` works on `device`. If not, a warning is logged. Compiled code is cached on disk.
 
-    Apart for each kind of processor, of which PyTorch's own key says nothing. A network that it then cannot compile
-    runs uncompiled, with PyTorch's warning.
+    Each type of CPU has its own cache, because PyTorch's cache key does not include it. If a network cannot be compiled
+    later, it runs uncompiled, with a warning from PyTorch.
     """
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor" / identify_processor()))
     try:

@@ -1,4 +1,4 @@
-"""How networks use a processor: its instructions, how many threads, the memory that a training takes."""
+"""Settings for networks on a CPU: its instructions, the number of threads, and the memory of a training."""
 
 import ctypes
 import hashlib
@@ -14,10 +14,10 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of glibc'
 
 
 def keep_freed_memory() -> bool:
-    """Keep memory that is freed for what comes next, to the end of the process; whether the C library can (glibc).
+    """Keep freed memory for later use, until the process ends. Returns whether the C library supports it (glibc).
 
-    Otherwise each large tensor is a mapping of its own, which the system fills with zeros page by page, in every step
-    anew: a tenth to a sixth of a training step. The price is a process that stays at its peak, which is up to a fifth
+    Otherwise each large tensor is a new mapping that the system fills with zeros page by page, in every step. This
+    takes a tenth to a sixth of a training step. In return, the process keeps its peak memory, which is up to a fifth
     higher (mallopt(3)).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -25,9 +25,9 @@ def keep_freed_memory() -> bool:
 
 
 def limit_threads(hardware: Hardware) -> None:
-    """Let PyTorch run no more threads on a CPU than there are cores, of which a container's quota may leave few.
+    """Limit PyTorch's CPU threads to the number of available cores, which a container's quota may reduce.
 
-    A number that `OMP_NUM_THREADS` gives stays, and so do threads that are bound to cores: these see no other core.
+    A number set by `OMP_NUM_THREADS` is kept. Threads bound to cores are kept too, since they see only these cores.
     """
     if hardware.device.type != "cpu":
         return
@@ -38,7 +38,7 @@ def limit_threads(hardware: Hardware) -> None:
 
 
 def identify_processor() -> str:
-    """16 hex digits over its name and instructions: code compiled for others is slow here, wrong, or cannot run."""
+    """16 hex digits of a hash of the CPU's name and instructions. Code compiled for another CPU may fail or be slow."""
     instructions = sorted(name for name, there in torch.cpu.get_capabilities().items() if there is True)
     known = [name_processor(), torch.backends.cpu.get_cpu_capability(), instructions]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
