@@ -199,7 +199,7 @@ def _digest(file: BinaryIO, path: bytes, with_content: bool) -> tuple[str, str]:
 
 
 def locate(error: Exception) -> str:
-    """The type of an error and the place where it was raised, without its message, which may contain patient data."""
+    """The type of an error and its place in the code. The message is left out, because it may contain patient data."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

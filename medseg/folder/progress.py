@@ -11,7 +11,7 @@ from typing import Self
 from tqdm import tqdm
 
 _logger = logging.getLogger(__name__)
-_SECONDS = 10.0  # between two lines
+_SECONDS = 10.0  # time between two log lines
 
 
 class Tally:

@@ -16,7 +16,7 @@ _logger = logging.getLogger(__name__)
 _PROCESSOR = 4  # larger batches are hardly faster on a CPU and give an epoch fewer steps
 _GPU = 64
 _STEPS = 16  # a larger batch must leave at least this many steps in an epoch
-_SHARE = 0.5  # of the free memory
+_SHARE = 0.5  # share of the free memory that a training may use
 _STATES = 4  # weights, gradients and two optimizer moments, all float32
 _PASSES = 3  # activations for the backward pass, their gradients, and the workspace of the convolutions
 
