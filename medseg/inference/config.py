@@ -95,16 +95,16 @@ class InputConfig(Section):
     """File formats to predict, recognized by content. Other files are skipped. img: raw images of the JSRT data set."""
 
     invert: bool = False
-    """Whether images show air bright and bone dark. DICOM files and the raw .IMG files of JSRT state this themselves,
-    so the setting does not apply to them."""
+    """Invert images that show air bright and bone dark. No effect on DICOM and raw JSRT files (.IMG), which state their
+    polarity."""
 
     nifti_rows: Literal["top", "bottom"] | None = None
-    """Row that is stored first in NIfTI files without orientation codes: the top or the bottom row. null: bottom if
-    dcm2niix wrote the file, else top, with a warning."""
+    """First stored row of NIfTI files without orientation codes: top or bottom of the image. null: bottom if dcm2niix
+    wrote the file, else top with a warning."""
 
     exif: Literal["apply", "ignore"] | None = None
-    """How the EXIF orientation of images is used. apply or null: the image is turned, and its masks fit the turned
-    image. ignore: the image is read as stored."""
+    """EXIF orientation of images. apply or null: turn the image, as browsers do; its masks fit the turned image.
+    ignore: read the image as stored."""
 
     modalities: tuple[str, ...] | None = None
     """Accepted values of the DICOM tag Modality. null: those in the model file. Empty list: any value. Files without

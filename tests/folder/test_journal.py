@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_files() -> Iterator[None]:
-    """Files may not grow beyond 100 000 bytes: what a full disk feels like."""
+    """Files cannot grow beyond 100 000 bytes, as on a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
@@ -202,7 +202,7 @@ with Journal(Path(sys.argv[1])) as journal:
 @pytest.mark.slow
 @pytest.mark.parametrize("num_records", [1, 40, 700])
 def test_what_is_on_disk_survives_a_kill(path: Path, num_records: int) -> None:
-    """A kill so many records after the journal was written twice."""
+    """The process is killed `num_records` records after the journal was written twice."""
     command = [sys.executable, "-c", WRITER, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as writer:
         assert writer.stdout is not None

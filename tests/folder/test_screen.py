@@ -16,7 +16,7 @@ def screened(path, accepts=ACCEPTS):
         return screen(describe_dicom(file), accepts)
 
 
-def test_a_picture_the_model_is_for_is_taken(tmp_path):
+def test_an_image_the_model_is_for_is_taken(tmp_path):
     assert screened(write_dicom(tmp_path / "x")) is None
 
 
@@ -36,8 +36,8 @@ def test_another_object_is_not(tags, reason, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["DOE JANE", "Hand (left)", "HAND OF JANE DOE, BORN 1970"])
-def test_other_text_is_no_reason_to_take_a_picture_and_is_never_quoted(text, tmp_path):
-    """What a model is for is still compared with it: a site may have terms of its own."""
+def test_other_text_is_no_reason_to_take_an_image_and_is_never_quoted(text, tmp_path):
+    """The text is still compared with the terms that the model accepts, because a site may have its own terms."""
     for keyword, code, known in (
         ("Modality", "modality", "CR, DX"),
         ("BodyPartExamined", "body-part", "CHEST"),
@@ -60,7 +60,7 @@ def test_modality_decides_not_the_sop_class(tmp_path):
     assert screened(write_dicom(tmp_path / "x", Modality="MG")) is not None
 
 
-def test_an_unknown_class_with_a_picture_is_taken_and_without_one_is_not(tmp_path):
+def test_an_unknown_class_with_an_image_is_taken_and_without_one_is_not(tmp_path):
     assert screened(write_dicom(tmp_path / "x", SOPClassUID="1.2.3.4")) is None
     reason = screened(write_dicom(tmp_path / "y", SOPClassUID="1.2.3.4", Rows=None, data=b""))
     assert reason == "object: an object of an unknown class is not an image"

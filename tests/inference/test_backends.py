@@ -138,7 +138,7 @@ def test_a_damaged_int8_network_is_said(model, name):
 
 
 @pytest.mark.slow
-def test_an_int8_network_of_other_pictures_is_refused(model):
+def test_an_int8_network_of_other_images_is_refused(model):
     pytest.importorskip("openvino")
     own = quantized(model)
     with pytest.raises(CheckpointError, match="an image size or classes other than its card"):

@@ -35,7 +35,7 @@ def model(tmp_path):
 
 
 def begin(config, model, journal):
-    """The backend of a folder, as prediction takes it."""
+    """The backend of a folder, chosen as in prediction."""
     backend = build_backend(config, model, journal.backend)
     journal.keep_backend(backend.name)
     return backend
@@ -74,7 +74,7 @@ def test_a_damaged_file_is_measured_anew(model, folder, content):
 
 @pytest.mark.slow
 def test_threads_are_limited_before_the_speed_is_measured(model, folder, monkeypatch, shown):
-    """So that what one container measured is not what another one with more cores goes by."""
+    """A container with more cores must not use the measurement of a container with fewer."""
     pytest.importorskip("openvino")
     threads = torch.get_num_threads()
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -106,7 +106,7 @@ def test_a_cache_folder_that_cannot_be_written_is_no_error(model, tmp_path, monk
 
 
 class Broken(Backend):
-    """A library that is there and cannot be loaded."""
+    """The library is installed but cannot be loaded."""
 
     def load(self, *_):
         raise ImportError("libfoo.so: cannot open\nmore")

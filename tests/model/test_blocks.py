@@ -40,7 +40,7 @@ def section_2_conv_block(i, o):
 
 
 def copy_weights(block, literal):
-    """Copy the weights of `block`, in their order, into `literal`, whatever the names."""
+    """Copy the weights of `block` into `literal` by order, not by name."""
     with torch.no_grad():
         for ours, theirs in zip(block.parameters(), literal.parameters(), strict=True):
             theirs.copy_(ours)
@@ -141,7 +141,7 @@ def test_down_sample_halves_an_even_size_with_and_without_padding(padding):
 
 
 def up_sampled(mode):
-    """The article's 2x2 source, brought to 4x4 by an `UpSample` whose 1x1 convolution keeps channel 0."""
+    """The article's 2x2 source, upsampled to 4x4 by an `UpSample` whose 1x1 convolution keeps channel 0."""
     block = UpSample(2, ModelConfig(upsample=mode))
     nn.init.zeros_(block.layer.bias)
     with torch.no_grad():

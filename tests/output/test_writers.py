@@ -39,7 +39,7 @@ def is_own(path: Path, kind: str) -> bool:
 
 
 def take(name: str, path: Path, **changes: object) -> tuple[object, list[str]]:
-    """What a format takes of the file at `path`, and the warnings."""
+    """The data that a format takes from the file at `path`, and the warnings."""
     warnings: list[str] = []
     reading = {"presentation": changes.pop("presentation", "stored")}
     with path.open("rb") as file:
@@ -51,7 +51,7 @@ def take(name: str, path: Path, **changes: object) -> tuple[object, list[str]]:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Callable[[str], Results]:
-    """What a format is written from: a chest of 96 x 80 pixels."""
+    """Input of a writer: a chest image of 96 x 80 pixels."""
     path = write_dicom(tmp_path / "source.dcm")
     masks = np.zeros((2, 96, 80), bool)
     masks[0, 10:80, 10:28] = masks[0, 10:80, 52:70] = masks[1, 50:76, 28:58] = True
@@ -153,7 +153,7 @@ class TestOwnResults:
     def test_other_kinds_are_not(self, own: dict[str, Path]) -> None:
         assert not any(is_own(path, kind) for path in own.values() for kind in ("dicom", "jpeg", "tiff"))
 
-    def test_pictures_of_others_are_not(self, tmp_path: Path) -> None:
+    def test_images_of_others_are_not(self, tmp_path: Path) -> None:
         picture = MASK.astype(np.uint8)
         write_png(tmp_path / "plain.png", picture)
         write_png(tmp_path / "other.png", picture, {"Software": "medsegmenter", "Description": "medseg"})
