@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: temporary file, fsync, rename, fsync of the folder."""
+"""Writing of files whole or not at all: temporary file, fsync, rename, fsync of the folder."""
 
 import io
 import os
@@ -13,10 +13,10 @@ from medseg.errors import StorageError
 
 @contextmanager
 def open_atomically(path: Path, keep_previous: Path | None = None) -> Iterator[IO[bytes]]:
-    """A binary file that appears under `path` only when the block ends without an error.
+    """A binary file that appears at `path` only if the block ends without an error.
 
-    A file that stood there stays whole until it is replaced; with `keep_previous` it goes on under that name.
-    Raises `StorageError` naming `path` where the disk is full or the folder cannot be written.
+    An existing file stays complete until it is replaced. With `keep_previous` it is kept under that name. Raises
+    `StorageError` with `path` if the disk is full or the folder cannot be written.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -43,7 +43,7 @@ def open_atomically(path: Path, keep_previous: Path | None = None) -> Iterator[I
 
 
 class _Watched(io.FileIO):
-    """A file that remembers why it could not be written: `torch.save` turns it into a RuntimeError of its own."""
+    """A file that remembers why it could not be written, because `torch.save` raises its own RuntimeError instead."""
 
     error: OSError | None = None
 
@@ -62,12 +62,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _keep(path: Path, previous: Path) -> None:
-    """Give the file at `path` the second name `previous`, so that neither name is ever without a whole file."""
+    """Give the file at `path` the second name `previous`. At any moment both names lead to a complete file."""
     link = previous.with_name(f".{previous.name}.link")
     link.unlink(missing_ok=True)
     try:
         os.link(path, link)
-    except OSError:  # a file system without hard links
+    except OSError:  # the file system has no hard links
         os.replace(path, previous)
     else:
         os.replace(link, previous)

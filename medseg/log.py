@@ -1,4 +1,4 @@
-"""How a command shows what the library logs."""
+"""Display of the library's log messages in commands."""
 
 import logging
 import sys
@@ -13,12 +13,12 @@ class _Lines(logging.Handler):
 
 @contextmanager
 def show_log() -> Iterator[None]:
-    """Within the block each message of `medseg`, from INFO on, is a line on stderr. No other logger is touched."""
+    """Print log messages of `medseg`, from level INFO on, to stderr within the block. Other loggers do not change."""
     logger, handler = logging.getLogger("medseg"), _Lines()
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    logger.propagate = False  # a library may have given the root logger a handler, which would print it again
+    logger.propagate = False  # a handler of the root logger, set by another library, would print the message again
     try:
         yield
     finally:

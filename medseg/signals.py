@@ -1,6 +1,6 @@
-"""SIGINT and SIGTERM in a command: at once outside the training loop, at the end of the step inside it.
+"""Handling of SIGINT and SIGTERM in commands. They end a training after its current step, and other work at once.
 
-Who calls the library otherwise, or from another thread than the main one, has signals as they were.
+Without a command, or outside the main thread, signal handlers are not changed.
 """
 
 import signal
@@ -13,7 +13,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """A signal asked this process to end; no `Exception`, so that nothing takes it for a failure."""
+    """A signal asked this process to end. It is not an `Exception`, so that no code handles it as a failure."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
@@ -21,32 +21,32 @@ class Interrupted(BaseException):
 
 
 class Pending:
-    """The signal that came while it was deferred, if one came."""
+    """The deferred signal, if one came."""
 
     signum: int | None = None
 
     def came(self) -> bool:
-        """Whether one came."""
+        """Whether a signal came."""
         return self.signum is not None
 
     def raise_if_came(self) -> None:
-        """Raise `Interrupted` for the one that came."""
+        """Raise `Interrupted` if a signal came."""
         if self.signum is not None:
             raise Interrupted(self.signum)
 
 
 @contextmanager
 def signals_raised() -> Iterator[None]:
-    """Within the block, a command, SIGINT and SIGTERM raise `Interrupted`."""
+    """Make SIGINT and SIGTERM raise `Interrupted` within the block. Commands run in such a block."""
     with _handling(_raise):
         yield
 
 
 @contextmanager
 def signals_deferred() -> Iterator[Pending]:
-    """Within the block the first signal is only remembered, for the loop to stop at a sound place; a second raises.
+    """Only remember the first signal within the block, so that the loop can stop at a safe place. A second one raises.
 
-    Nothing changes where signals are not raised, outside a command.
+    Outside `signals_raised` nothing changes.
     """
     pending = Pending()
     if signal.getsignal(signal.SIGTERM) is not _raise:
@@ -68,7 +68,7 @@ def _raise(signum: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def _handling(handle: object) -> Iterator[None]:
-    """Nothing outside the main thread, which alone can handle signals, and whose matter they are."""
+    """Set `handle` as signal handler within the block. Does nothing outside the main thread, which owns the signals."""
     numbers = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, handle) for number in numbers}  # type: ignore[arg-type]
     try:

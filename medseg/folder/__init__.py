@@ -1,1 +1,1 @@
-"""The batch prediction of a folder: files found, examined, predicted, written, journaled."""
+"""Batch prediction of a folder: find files, examine them, predict, write results, and keep a journal."""

@@ -1,4 +1,4 @@
-"""One file of the input folder, read in a process of its own: what it is, and what the network shall see of it."""
+"""Examination of one input file, in a worker process: its kind, its report data and its input for the network."""
 
 import hashlib
 import os
@@ -28,24 +28,24 @@ _SHORT_OF_MEMORY = "needs more than input.memory_gib"
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """What was found; `image` only where the file is to be predicted.
+    """The findings on one file. `image` is set only if the file is to be predicted.
 
-    Nothing in it tells who the patient is but what a SEG has `taken`, which goes there and nowhere else.
+    Only `taken` can contain patient data. It is written into the SEG and nowhere else.
     """
 
     id: str
     status: str = ""
-    """Empty, `skipped`, `rejected`, or `known` where the content is that of an earlier run."""
+    """Empty, `skipped`, `rejected`, or `known` if the content is the same as in an earlier run."""
     reason: str = ""
     warnings: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Columns of the report."""
+    """Values for the columns of the report."""
     certain: bool = False
-    """Whether the content is that of an image format, whatever the name says."""
+    """Whether the content is certainly of an image format, whatever the file name is."""
     stat: tuple[int, ...] = ()
     """The fingerprint of the file."""
     content: str = ""
-    """SHA-256 of the file, for a SEG; else empty."""
+    """SHA-256 of the file if a SEG is written, else empty."""
     pixels: str = ""
     """SHA-256 of the pixels."""
     instance: str = ""
@@ -55,26 +55,26 @@ class Examined:
     image: NDArray[np.float32] | None = field(default=None, repr=False)
     """`(channel, rows, columns)` at the network's size."""
     taken: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What output formats need of the file, by their names."""
+    """Data that the output formats need from the file, by name of the format."""
     seconds: float = 0.0
 
 
 def examine_file(job: Job, path: bytes, known: str | None, lost: str | None = None) -> Examined:
-    """Read one file; `known` is the id it had in an earlier run. Never raises for what the file holds.
+    """Read one file. `known` is its id in an earlier run. The content of a file never raises an error.
 
-    With `lost`, the reason why a first attempt ended its process, the file is identified and no more.
+    `lost` is the reason why a first attempt ended its process. If it is given, the file is only identified.
     """
     started = time.perf_counter()
     found = Examined(identify_file(path))
     try:
         with job.source.open(path) as file:
-            for found in _examine(job, file, path, known, lost):  # noqa: B007 -- the last one that was reached counts
+            for found in _examine(job, file, path, known, lost):  # noqa: B007 -- only the last one is needed
                 pass
     except RadiographError as error:
         found = _refuse(found, path, error.code, _SHORT_OF_MEMORY if error.code == "memory" else error.reason)
     except OSError as error:
         found = _refuse(found, path, "unreadable", error.strerror or type(error).__name__)
-    except Exception as error:  # the one place where a batch goes on past a bad file
+    except Exception as error:  # a bad file must not stop the batch
         if is_short_of_memory(error):
             found = _refuse(found, path, "memory", _SHORT_OF_MEMORY)
         else:
@@ -83,12 +83,12 @@ def examine_file(job: Job, path: bytes, known: str | None, lost: str | None = No
 
 
 def identify_file(path: bytes) -> str:
-    """The id of a file that is not opened: 16 hex digits over its path."""
+    """The id of a file that is not opened: 16 hex digits of a hash of its path."""
     return hashlib.sha256(path).hexdigest()[:16]
 
 
 def _examine(job: Job, file: BinaryIO, path: bytes, known: str | None, lost: str | None) -> Iterator[Examined]:
-    """What is known of an open file, each time more; where a step raises, what was known before it still holds."""
+    """The findings on an open file, more complete at each step. If a step raises, the earlier findings stay valid."""
     stat = job.source.fingerprint(file)
     yield Examined(identify_file(path), stat=stat)
     id, content = _digest(file, path, any(WRITERS[name].takes_content for name in job.formats))
@@ -101,11 +101,11 @@ def _examine(job: Job, file: BinaryIO, path: bytes, known: str | None, lost: str
         yield found
         yield from _look(job, file, path, found)
     if job.source.fingerprint(file) != stat:
-        raise RadiographError("changed while it was read", "changing")
+        raise RadiographError("the file changed while it was read", "changing")
 
 
 def _look(job: Job, file: BinaryIO, path: bytes, found: Examined) -> Iterator[Examined]:
-    if file.tell() == 0:  # after the digest
+    if file.tell() == 0:  # the digest has read to the end
         raise RadiographError("is empty", "empty")
     file.seek(0)
     yield (found := replace(found, certain=identify_content(file.read(352)) is not None))
@@ -145,20 +145,20 @@ def _add_header(job: Job, described: Description, found: Examined) -> Examined:
 
 
 def _screen(job: Job, file: BinaryIO, kind: str, described: Description | None) -> str | None:
-    """Why the file is not for the model, if so."""
+    """The reason why the file is not for the model; None if it is."""
     if described is None and is_own_result(file, kind):
-        return "own-result: is a result of an earlier prediction"
+        return "own-result: a result of an earlier prediction"
     if kind not in job.kinds:
         return f"kind: {kind} is not among input.kinds"
     if described is None:
         return None
     if described.frames > max(1, file.seek(0, os.SEEK_END)):
-        raise RadiographError(f"claims {described.frames} frames, more than it has bytes", "damaged")
+        raise RadiographError(f"states {described.frames} frames, more than the file has bytes", "damaged")
     return screen(described, job.accepts)
 
 
 def _add_pixels(job: Job, radiograph: Radiograph, found: Examined) -> Examined:
-    """What the report needs of an image."""
+    """`found` with the values that the report needs from an image."""
     rows, columns = radiograph.pixels.shape[:2]
     row_mm, column_mm = radiograph.spacing_mm or (None, None)
     facts = {
@@ -181,7 +181,7 @@ def _add_pixels(job: Job, radiograph: Radiograph, found: Examined) -> Examined:
 
 
 def _refuse(found: Examined, path: bytes, code: str, reason: str) -> Examined:
-    """Reject the file; skip what neither by name nor by content promised to be an image."""
+    """Reject the file. Skip it instead if neither its name nor its content is that of an image."""
     counts = found.certain or promises_image(path) or code in ("unreadable", "changing")
     status = "rejected" if counts and code not in ("frames", "color", "intent", "object") else "skipped"
     reason = f"{code if counts else 'not-an-image'}: {reason}"
@@ -189,7 +189,7 @@ def _refuse(found: Examined, path: bytes, code: str, reason: str) -> Examined:
 
 
 def _digest(file: BinaryIO, path: bytes, with_content: bool) -> tuple[str, str]:
-    """The id of the file, 16 hex digits of SHA-256 over path and content, and, if asked for, that of its content."""
+    """The id of the file (16 hex digits of a hash of path and content) and, if asked for, its content's SHA-256."""
     whole, content = hashlib.sha256(path + b"\0"), hashlib.sha256()
     while chunk := file.read(1 << 18):
         whole.update(chunk)
@@ -199,7 +199,7 @@ def _digest(file: BinaryIO, path: bytes, with_content: bool) -> tuple[str, str]:
 
 
 def locate(error: Exception) -> str:
-    """The kind of an error and where it was raised: its words may hold values of the file."""
+    """The type of an error and its place in the code. The message is left out, because it may contain patient data."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

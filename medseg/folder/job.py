@@ -1,4 +1,4 @@
-"""What every file of a run is treated with."""
+"""The settings that apply to every file of a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -16,14 +16,14 @@ from medseg.radiograph.read import Exif, NiftiRows
 
 @dataclass(frozen=True)
 class Job:
-    """The settings that decide what becomes of a file. Plain values, which travel to the worker processes."""
+    """The settings that determine the result for a file: plain values that are sent to the worker processes."""
 
     source: FolderSource
     sink: FolderSink
     model: str
     """16 hex digits that name the model."""
     backend: str
-    """What the network runs on, as `torch/cpu/bf16`."""
+    """Name of the backend, such as `torch/cpu/bf16`."""
     kinds: tuple[str, ...]
     invert: bool
     nifti_rows: NiftiRows | None
@@ -36,17 +36,17 @@ class Job:
     tta: tuple[str, ...]
     formats: tuple[str, ...]
     burned_in: bool
-    """Whether an overlay is drawn although BurnedInAnnotation is YES."""
+    """Whether overlays are drawn even if BurnedInAnnotation is YES."""
     uids: bool
 
     @property
     def configuration(self) -> str:
-        """16 hex digits over the settings that decide the masks."""
+        """16 hex digits of a hash over the settings that determine the masks."""
         return self._digest("model", "backend", "invert", "nifti_rows", "exif", "reading", "decision", "tta")
 
     @property
     def key(self) -> str:
-        """16 hex digits over all that decides what is written; a result under another key is made anew."""
+        """16 hex digits of a hash over all settings that determine the results. Results with another key are redone."""
         return self._digest(*(field.name for field in fields(self) if field.name not in ("source", "sink")))
 
     def _digest(self, *names: str) -> str:
@@ -61,7 +61,7 @@ def build_job(
     output: PredictOutputConfig,
     report: ReportConfig,
 ) -> Job:
-    """What every file of a folder is treated with: the model's own settings, and what a person may choose."""
+    """The job of a folder, from the settings of the model and those of the user."""
     given = {name: getattr(input, name) for name in ("modalities", "body_parts", "views")}
     chosen = {name: sorted(v.upper() for v in values) for name, values in given.items() if values is not None}
     return Job(

@@ -1,4 +1,4 @@
-"""What has been done in an output folder: an append-only file of JSON lines that survives any end of the program."""
+"""The journal of an output folder: an append-only file of JSON lines that stays valid after any crash."""
 
 import hashlib
 import json
@@ -14,34 +14,35 @@ from medseg.atomic import write_text
 from medseg.errors import StorageError
 
 JOURNAL_NAME = "journal.jsonl"
-"""The name of the journal in every output folder."""
+"""File name of the journal in every output folder."""
 
 JOURNAL_MARK = b'{"medseg_journal":'
-"""How every journal begins, of whatever version."""
+"""First bytes of every journal, in all versions."""
 
 _HEADER = JOURNAL_MARK + b" 1}\n"
 _KEY_LENGTH = 32
 _FLUSH_SECONDS = 0.5
 _RUN = b""
-"""The path under which stands what concerns no single file."""
+"""Path of the record that belongs to the whole run, not to a file."""
 
 
 class Journal:
-    """The latest record of each input path, on disk at most a second after it was appended.
+    """The latest record of each input path. It is on disk within a second after it was appended.
 
-    A path is stored only as 32 hex digits of its SHA-256, since file names may hold names. Memory stays flat: where a
-    record stands is kept in a temporary SQLite database that deletes itself. Any thread may append and find.
+    A path is stored only as 32 hex digits of its SHA-256, because file names may contain patient names. The positions
+    of the records are kept in a temporary SQLite database that deletes itself, so memory use does not grow. Any thread
+    may append and find.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the journal at `path`, made if new; a line that a crash has torn counts as never written.
+        """Open the journal at `path`, or create it. An incomplete last line, left by a crash, is removed.
 
-        Raises `StorageError` where it cannot be written or is somebody else's file.
+        Raises `StorageError` if the file cannot be written or is not a journal.
         """
         self._path = path
         self._lock = threading.Lock()
-        self._pending = bytearray()  # whole lines that come after `_end`
-        self._end = 0  # of what is safely in the file
+        self._pending = bytearray()  # complete lines that are not in the file yet
+        self._end = 0  # length of the lines that are safely in the file
         self._failure: StorageError | None = None
         self._file = _open_journal(path)
         try:
@@ -59,7 +60,7 @@ class Journal:
         self._flusher.start()
 
     def find(self, path: bytes) -> dict[str, Any] | None:
-        """The record that was last appended for `path`; None where there is none."""
+        """The latest record of `path`; None if there is none."""
         with self._lock, _indexing():
             place = self._index.execute("SELECT start, length FROM records WHERE key = ?", (_hash(path),)).fetchone()
             if place is None:
@@ -75,19 +76,19 @@ class Journal:
 
     @property
     def backend(self) -> str:
-        """The backend that the folder was begun with, as `torch/cpu/bf16`; empty in a new folder."""
+        """The backend that the folder was started with, such as `torch/cpu/bf16`; empty in a new folder."""
         return str((self.find(_RUN) or {"backend": ""})["backend"])
 
     def keep_backend(self, name: str) -> None:
-        """Record the backend that the folder's masks come from, unless it is known."""
+        """Record the backend that makes the masks of the folder, if it is not recorded yet."""
         if name != self.backend:
             self.append(_RUN, {"backend": name})
 
     def append(self, path: bytes, record: Mapping[str, Any]) -> None:
-        """Add a record of `path`, without a key `path` of its own.
+        """Add a record of `path`. The record must not have a key `path`.
 
-        Raises `StorageError`, and adds nothing, where what was appended before could not be written; that is kept and
-        tried again.
+        If earlier records could not be written, this raises `StorageError` and adds nothing. The earlier records are
+        kept, and writing them is tried again.
         """
         assert "path" not in record
         key = _hash(path)
@@ -101,7 +102,7 @@ class Journal:
             self._index.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (key, start, len(line)))
 
     def close(self) -> None:
-        """Write what is left. Raises `StorageError` where that fails; what was written before stays sound."""
+        """Write the remaining records. If this fails, it raises `StorageError`; earlier records stay valid."""
         self._stopping.set()
         self._flusher.join()
         try:
@@ -125,7 +126,7 @@ class Journal:
                 self._failure = error
 
     def _flush(self) -> None:
-        """Write the pending lines; one thread at a time. Where that fails the file ends as it did before."""
+        """Write the pending lines. Only one thread may call this. If it fails, the file keeps its earlier content."""
         if self._file.closed:
             return
         with self._lock:
@@ -146,7 +147,7 @@ class Journal:
             self._end += len(lines)
 
     def _read_index(self) -> None:
-        """Find where every record stands, and cut off a last line without its end."""
+        """Find the positions of all records, and cut off an incomplete last line."""
         try:
             with self._path.open("rb") as file, _indexing():
                 self._index.execute("BEGIN")
@@ -167,13 +168,13 @@ class Journal:
 
 
 class Firsts:
-    """Which id came first with a digest, for any number of digests in little memory."""
+    """The first id of each digest, for any number of digests in little memory."""
 
     def __init__(self) -> None:
         self._index = _open_index("firsts (digest TEXT PRIMARY KEY, id TEXT)")
 
     def first(self, digest: str, id: str) -> str | None:
-        """The id that came with `digest` before; None where `id` is the first, which is remembered."""
+        """The first id that came with `digest`; None if `id` is the first. Then it is remembered."""
         with _indexing():
             added = self._index.execute("INSERT OR IGNORE INTO firsts VALUES (?, ?)", (digest, id))
             if added.rowcount == 1:
@@ -182,7 +183,7 @@ class Firsts:
         return str(found[0])
 
     def close(self) -> None:
-        """Forget everything."""
+        """Delete the index."""
         self._index.close()
 
     def __enter__(self) -> Self:
@@ -193,17 +194,17 @@ class Firsts:
 
 
 def _open_journal(path: Path) -> BinaryIO:
-    """The file of a journal without what follows its header; a header that a crash has torn is written again."""
+    """The open file of a journal with a valid header. A header left incomplete by a crash is written again."""
     try:
         head = b""
         if path.exists():
             if not path.is_file():
-                raise StorageError(f"{path}: is no regular file; move it or give another output.dir")
+                raise StorageError(f"{path}: not a regular file; move it or choose another output.dir")
             with path.open("rb") as file:
                 head = file.read(len(_HEADER))
         if head != _HEADER:
             if not _HEADER.startswith(head):
-                raise StorageError(f"{path}: is no journal of this version; move it or give another output.dir")
+                raise StorageError(f"{path}: not a journal of this version; move it or choose another output.dir")
             write_text(path, _HEADER.decode())
         return path.open("r+b", buffering=0)
     except OSError as error:
@@ -211,7 +212,7 @@ def _open_journal(path: Path) -> BinaryIO:
 
 
 def _read_key(line: bytes) -> str | None:
-    """The key of a record; None for the header and for what is no record."""
+    """The key of a record; None if the line is the header or not a record."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -225,7 +226,7 @@ def _hash(path: bytes) -> str:
 
 
 def _open_index(table: str) -> sqlite3.Connection:
-    """One table in a temporary database that SQLite keeps on disk beyond 8 MB and deletes by itself."""
+    """A temporary database with one table. SQLite moves it to disk beyond 8 MB and deletes it by itself."""
     with _indexing():
         index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         for statement in ("PRAGMA journal_mode=OFF", "PRAGMA cache_size=-8192", f"CREATE TABLE {table} WITHOUT ROWID"):

@@ -1,4 +1,4 @@
-"""What one thread hands to another, through a bounded queue that both can leave."""
+"""A bounded queue from one thread to another that either thread can leave."""
 
 import threading
 from collections import deque
@@ -12,12 +12,12 @@ _MAX_WAITING = 1000
 
 
 class Lane(Generic[T]):
-    """What `work` puts in a thread of its own, to be iterated over in this one. A context manager, which ends both."""
+    """Runs `work` in a thread of its own. Iterating gives the items that it puts. A context manager, which ends it."""
 
     def __init__(self, work: Callable[["Lane[T]"], None], wake: Callable[[], None]) -> None:
-        """`wake` makes `work` look at `abandoned`, should it be waiting for something else."""
+        """`wake` must interrupt `work` if it waits for something else, so that it checks `abandoned`."""
         self.abandoned = False
-        """Whether nobody iterates any more: `work` is to return."""
+        """Whether iteration has ended. Then `work` must return."""
         self._wake = wake
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
@@ -26,14 +26,14 @@ class Lane(Generic[T]):
         self._working.add_done_callback(lambda _: self._tell())
 
     def put(self, item: T) -> None:
-        """Hand on `item`; waits while too many are waiting and somebody iterates."""
+        """Add `item` to the queue. While the queue is full and not abandoned, this waits."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._items) < _MAX_WAITING or self.abandoned)
             self._items.append(item)
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[T]:
-        """What was put, until `work` has returned. Raises what it raised, after what it had put."""
+        """The items in their order, until `work` has returned. An error of `work` is raised after its last item."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._items or self._working.done())

@@ -1,6 +1,6 @@
-"""Processes that may die, hang or eat memory at the cost of one file.
+"""Worker processes. If one dies, hangs or uses too much memory, only one file is lost.
 
-Each has a pipe of its own, so that one that dies, at whatever moment, can neither lose nor block what others do.
+Each worker has its own pipe. A worker that dies, at whatever moment, cannot lose or block the work of the others.
 """
 
 import multiprocessing
@@ -26,14 +26,14 @@ from medseg.hardware.cores import count_cores
 from medseg.inference.config import InputConfig
 from medseg.output.writers import list_modules
 
-_ATTEMPTS = 3  # a process that is killed may have been killed for another's sake
-_STILLBORN = 10  # processes in a row that end before they are ready
+_ATTEMPTS = 3  # a process may be killed because of another process, so its task is tried again
+_STILLBORN = 10  # give up after so many processes in a row that end before they are ready
 _PR_SET_PDEATHSIG = 1
 _context = multiprocessing.get_context("forkserver")
 
 
 def start_server(formats: Collection[str]) -> None:
-    """Start the process that workers are forked from. It imports what they need while this one goes on."""
+    """Start the process that workers are forked from. It imports their modules in the background."""
     from multiprocessing import forkserver
 
     _context.set_forkserver_preload(["medseg.folder.write", *list_modules(formats)])
@@ -57,7 +57,7 @@ def _main_hidden() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Lost:
-    """A task that ended its process, took too long or needed too much memory; `reason` is `code: text`."""
+    """The result of a task that ended its process, took too long or needed too much memory. Reason: `code: text`."""
 
     reason: str
 
@@ -71,20 +71,20 @@ class _Task:
 
 
 class _Worker:
-    """One process, and the task it is at."""
+    """One process and its current task."""
 
     def __init__(self, memory: int, scratch: Path) -> None:
         self.pipe, theirs = _context.Pipe()
         self.process = _context.Process(target=_serve, args=(theirs, memory, str(scratch)), daemon=True)
         with _main_hidden():
             self.process.start()
-        theirs.close()  # so that the end of the process is the end of the pipe
+        theirs.close()  # so that the pipe closes when the process ends
         self.ready = False
         self.task: _Task | None = None
         self.deadline = float("inf")
 
     def end(self) -> int | None:
-        """Kill the process; how it ended."""
+        """Kill the process and return its exit code."""
         self.process.kill()
         self.process.join()
         self.pipe.close()
@@ -92,15 +92,15 @@ class _Worker:
 
 
 class Workers:
-    """A pool of processes with limits on time and memory of a task. A context manager."""
+    """A pool of processes with limits on the time and memory of each task. A context manager."""
 
     def __init__(self, number: int | None, limits: InputConfig, folder: Path) -> None:
-        """`number` processes, None for one a core, that keep temporary files in `folder`. Raises `StorageError`."""
+        """Start `number` processes (None: one per core) with temporary files in `folder`. Raises `StorageError`."""
         self.number = number or count_cores()
         self.timeout_seconds = limits.timeout_seconds
         self.memory_gib = limits.memory_gib
         self._scratch = folder / ".scratch"
-        shutil.rmtree(self._scratch, ignore_errors=True)  # what a killed process left
+        shutil.rmtree(self._scratch, ignore_errors=True)  # files left by a killed process
         try:
             self._scratch.mkdir()
         except OSError as error:
@@ -111,18 +111,18 @@ class Workers:
         self._workers = [self._start() for _ in range(self.number)]
 
     def submit(self, tag: object, function: Callable[..., Any], *arguments: Any) -> None:
-        """Run `function(*arguments)` in one of the processes; `wait` gives the result with `tag`."""
+        """Run `function(*arguments)` in one of the processes. `wait` returns the result with `tag`."""
         self._waiting.append(_Task(tag, function, arguments))
         self._dispatch()
 
     def wake(self) -> None:
-        """Have `wait`, or the next call of it, come back without a result. Any thread may ask for it."""
+        """Make the current or next call of `wait` return without a result. Any thread may call this."""
         os.eventfd_write(self._bell, 1)
 
     def wait(self) -> tuple[Any, Any] | None:
-        """The tag and the result of the next task that ends, or `Lost`; None after `wake`.
+        """The tag of the next task that ends, and its result or `Lost`; None after `wake`.
 
-        What the task raised is raised.
+        An error of the task is raised here.
         """
         while True:
             left = min(worker.deadline for worker in self._workers) - time.monotonic()
@@ -154,7 +154,7 @@ class Workers:
             return _Worker(int(self.memory_gib * 2**30), self._scratch)
         except (OSError, EOFError) as error:
             if attempts > 1:
-                time.sleep(0.1)  # the server that they are forked from is ending: the next attempt starts another
+                time.sleep(0.1)  # the fork server is ending; the next attempt starts a new one
                 return self._start(attempts - 1)
             raise WorkerError(f"the processes that read files cannot be started: {type(error).__name__}") from error
 
@@ -163,11 +163,11 @@ class Workers:
             if self._waiting and worker.ready and worker.task is None:
                 worker.task = task = self._waiting.popleft()
                 worker.deadline = time.monotonic() + self.timeout_seconds
-                with suppress(OSError):  # it has just died: the pipe tells `wait`
+                with suppress(OSError):  # the worker has just died; `wait` sees its closed pipe
                     worker.pipe.send((task.function, task.arguments))
 
     def _receive(self, worker: _Worker) -> tuple[Any, Any] | None:
-        """What a worker has to say: that it is ready, a result, or, by the end of its pipe, that it died."""
+        """Read the message of a worker: it is ready, it has a result, or (closed pipe) it died."""
         try:
             error, value = worker.pipe.recv()
         except (EOFError, OSError):
@@ -189,7 +189,7 @@ class Workers:
         return worker.task.tag, Lost(f"timeout: took more than {self.timeout_seconds:g} s")
 
     def _bury(self, worker: _Worker) -> tuple[Any, Any] | None:
-        """Decide on the task of a worker that died: once more, or lost."""
+        """Handle a worker that died: its task is tried again or is lost."""
         worker.process.join(timeout=5)
         exitcode = worker.end()
         task = worker.task
@@ -208,12 +208,12 @@ class Workers:
 
 
 def is_short_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the limit on memory was met, in Python, NumPy or torch, which has no type for it."""
+    """Whether an error means that the memory limit was reached. torch has no error type for it, only a message."""
     return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
 
 
 def _serve(pipe: "connection.Connection[Any, Any]", memory: int, scratch: str) -> None:
-    """Do tasks until the other end of the pipe is closed."""
+    """Run tasks until the other end of the pipe is closed."""
     _settle(memory, scratch)
     pipe.send((None, None))
     while True:
@@ -223,13 +223,13 @@ def _serve(pipe: "connection.Connection[Any, Any]", memory: int, scratch: str) -
             return
         try:
             answer: tuple[BaseException | None, Any] = None, function(*arguments)
-        except Exception as error:  # raised again by the one who waits
+        except Exception as error:  # `wait` raises it again
             answer = error, None
         pipe.send(answer)
 
 
 def _settle(memory: int, scratch: str) -> None:
-    """Make this process one that can do no harm: limits, no core dumps, no output, dead when its parent dies."""
+    """Make this process harmless: limits, no core dumps, no output, and an end when its parent dies."""
     CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -238,7 +238,7 @@ def _settle(memory: int, scratch: str) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
     tempfile.tempdir = scratch
     silence = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):  # codecs print what they stumble over, values of the file among it
+    for stream in (1, 2):  # error messages of codecs may contain values of the file
         os.dup2(silence, stream)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
@@ -251,5 +251,5 @@ def _data_bytes() -> int:
 
 def _describe(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
-        return f"the process that read it was ended by {signal.Signals(-exitcode).name}"
-    return f"the process that read it ended with code {exitcode}"
+        return f"the process that read it was stopped by {signal.Signals(-exitcode).name}"
+    return f"the process that read it ended with exit code {exitcode}"

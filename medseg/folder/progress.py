@@ -1,4 +1,4 @@
-"""How far a folder is, for a person who waits: a bar on a terminal, elsewhere a line now and then."""
+"""Progress display of a folder: a bar on a terminal, elsewhere a line from time to time."""
 
 import logging
 import sys
@@ -14,27 +14,27 @@ from tqdm import tqdm
 from medseg.notice import RESEARCH_USE
 
 _logger = logging.getLogger(__name__)
-_SECONDS = 10.0  # between two lines
+_SECONDS = 10.0  # time between two log lines
 
 
 class Tally:
-    """Files by status and by the code of the reason."""
+    """Number of files by status and by reason code."""
 
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.predicted = 0
-        """Files predicted now, not taken over from an earlier run."""
+        """Files predicted in this run, not in an earlier one."""
         self.started = time.monotonic()
 
     @property
     def rejected(self) -> int:
-        """Files that should have been predicted and could not be."""
+        """Number of files that should have been predicted but could not be."""
         return self.statuses["rejected"]
 
     @property
     def seconds(self) -> float:
-        """Time since the start."""
+        """Seconds since the start."""
         return time.monotonic() - self.started
 
     def describe(self, folder: Path, *, hashed: bool) -> str:
@@ -56,21 +56,21 @@ class Tally:
 
 
 class Progress:
-    """Shows a tally; the number of all files is counted by a second walk at the same time. A context manager."""
+    """Shows a tally. A second walk counts all files at the same time. A context manager."""
 
     def __init__(self, tally: Tally, files: Iterable[object], shown: bool = True) -> None:
         self.tally = tally
         self.shown = shown
         self._total: int | None = None
         self._bar = tqdm(total=0, unit=" files", file=sys.stderr) if shown and sys.stderr.isatty() else None
-        self._marks = deque([(tally.started, 0)], maxlen=7)  # the rate is that of the last lines: known files go faster
+        self._marks = deque([(tally.started, 0)], maxlen=7)  # only recent lines: known files go faster
         self._leaving = False
         self._counter = threading.Thread(target=self._count, args=(files,), daemon=True)
         if shown:
             self._counter.start()
 
     def show(self) -> None:
-        """Bring bar or lines up to date."""
+        """Update the bar, or log a line if it is time."""
         if self._bar is not None:
             self._bar.total = self._total
             self._bar.set_postfix_str(f"{self.tally.rejected} rejected", refresh=False)
@@ -80,7 +80,7 @@ class Progress:
             self._marks.append((time.monotonic(), self.tally.statuses.total()))
 
     def describe(self) -> str:
-        """One line: files so far, rejects, rate, time left."""
+        """One line: number of files, rejected files, rate, time left."""
         number = self.tally.statuses.total()
         since, before = self._marks[0]
         rate = (number - before) / max(time.monotonic() - since, 1e-9)

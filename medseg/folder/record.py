@@ -1,4 +1,4 @@
-"""What the journal keeps of a file, and which results stand for it."""
+"""The journal's record of a file, and the output files that belong to it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -11,13 +11,13 @@ from medseg.folder.journal import Journal
 from medseg.folder.walk import Entry
 from medseg.output.writers import choose_date, name_outputs
 
-_LIMITS = ("timeout", "memory", "crashed")  # reasons that another limit may remove
-_PASSING = ("changing", "unreadable", "killed")  # reasons that may be gone the next time
+_LIMITS = ("timeout", "memory", "crashed")  # reasons that may not occur with other limits
+_PASSING = ("changing", "unreadable", "killed")  # reasons that may not occur in the next run
 
 
 @dataclass(frozen=True)
 class Record:
-    """What became of a file, and how one tells whether that still holds. The names are those of the journal."""
+    """The result for a file, and the data to check whether it is still valid. Field names are those of the journal."""
 
     id: str
     status: str
@@ -27,43 +27,43 @@ class Record:
     warnings: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     seconds: float | None = None
-    """Of reading, predicting and writing; None where another run has to tell."""
+    """Time of reading, predicting and writing; None if the next run must try again."""
     pixels: str = ""
     instance: str = ""
     outputs: Mapping[str, int] = field(default_factory=dict)
-    """Bytes of each result by its name in the sink."""
+    """Size in bytes of each result, by its name in the sink."""
     stat: tuple[int, ...] = ()
     key: str = ""
     configuration: str = ""
     date: str | None = None
-    """When its masks were first made."""
+    """Time when its masks were first made."""
     limits: tuple[float, ...] | None = None
-    """Seconds and GiB that did not suffice."""
+    """Limits (seconds, GiB) that were not enough."""
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Self:
-        """The record that `as_json` made, also of a later version."""
+        """The record from a line of `as_json`. Unknown fields of later versions are ignored."""
         known = {each.name: line[each.name] for each in fields(cls) if each.name in line}
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in known.items()}
         return cls(**values)
 
     def as_json(self) -> dict[str, Any]:
-        """Its line in the journal."""
+        """The record as a line of the journal."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True, eq=False)
 class File:
-    """An entry of the source, and what an earlier run has recorded of it."""
+    """An entry of the source, with its record from an earlier run."""
 
     entry: Entry
     earlier: Record | None = None
     stands: bool = False
-    """Whether the same job left that record, and its results are in place."""
+    """Whether the record comes from the same job and its results still exist."""
 
     @property
     def settled(self) -> Record | None:
-        """What became of it, where that is known without a look inside."""
+        """The final record, if it is known without opening the file."""
         if self.entry.fingerprint is None:
             return Record(identify_file(self.entry.path), self.entry.status, self.entry.reason)
         same = self.earlier is not None and self.stands and self.earlier.stat == self.entry.fingerprint
@@ -71,15 +71,15 @@ class File:
 
 
 class Records:
-    """The records of a job's files in its journal. Any thread may ask."""
+    """The records of a job's files in its journal. Any thread may use it."""
 
     def __init__(self, job: Job, journal: Journal, limits: tuple[float, ...]) -> None:
-        """`limits` are those of the workers, in seconds and GiB."""
+        """`limits` are the limits of the workers, in seconds and GiB."""
         self._job, self._journal, self._limits = job, journal, limits
         self._key, self._configuration = job.key, job.configuration
 
     def find(self, entry: Entry) -> File:
-        """An entry with the last record of its name."""
+        """The entry with its latest record."""
         line = self._journal.find(self._name(entry)) if entry.fingerprint is not None else None
         if line is None:
             return File(entry)
@@ -87,20 +87,20 @@ class Records:
         return File(entry, earlier, self._stands(earlier))
 
     def choose_date(self, file: File, found: Examined) -> datetime:
-        """The date of the results: the first time these were made, so that making them again changes no byte."""
+        """The date of the results: when they were first made. So making them again gives the same bytes."""
         earlier = self._find_same(file, found)
         return datetime.fromisoformat(earlier.date) if earlier is not None and earlier.date else choose_date()
 
     def renew(self, file: File, earlier: Record, found: Examined) -> Record:
-        """The earlier record, of a file that was touched and has the same content."""
+        """The earlier record with the new fingerprint, for a file that was touched but has the same content."""
         return self._append(file, replace(earlier, stat=found.stat))
 
     def keep(
         self, file: File, found: Examined, outputs: Mapping[str, int] | None = None, date: datetime | None = None
     ) -> Record:
-        """The record of what was found, and of `outputs`, of that `date`, which are on the disk.
+        """Record the findings and the `outputs` on the disk, made at `date`.
 
-        A reason that may pass is not recorded, and leaves what an earlier run has made.
+        If the reason may not occur in the next run, nothing is recorded, and the results of earlier runs are kept.
         """
         code = found.reason.partition(":")[0]
         record = Record(
@@ -126,7 +126,7 @@ class Records:
         return record
 
     def _name(self, entry: Entry) -> bytes:
-        """What the journal knows a file by: two sources may hold the same names."""
+        """The name of a file in the journal. It includes the source, since two sources may have the same file names."""
         return self._job.source.identity + b"\0" + entry.path
 
     def _stands(self, record: Record) -> bool:
@@ -135,7 +135,7 @@ class Records:
         return all(self._job.sink.size(name) == size for name, size in record.outputs.items())
 
     def _find_same(self, file: File, found: Examined) -> Record | None:
-        """The earlier record if it is of the same masks, whatever else was asked for."""
+        """The earlier record if it belongs to the same masks, even if the output formats differ."""
         earlier = file.earlier
         same = earlier is not None and (earlier.id, earlier.configuration) == (found.id, self._configuration)
         return earlier if same else None
@@ -143,10 +143,10 @@ class Records:
     def _tidy(
         self, file: File, found: Examined, outputs: Mapping[str, int] | None, was_writing: bool
     ) -> dict[str, int]:
-        """The outputs that stand for a file, once all others of its name are removed.
+        """The outputs that belong to a file. All other outputs under its name are removed.
 
-        What an earlier run made of the same image in the same way stays, though its format is not asked for now. What
-        goes is of another content or model, or was left by a process that died.
+        Outputs of an earlier run with the same image and the same settings are kept, even if their format is not
+        requested now. Outputs of other content or another model, and those left by a process that died, are removed.
         """
         sink, standing = self._job.sink, dict(outputs or {})
         if outputs is not None and (same := self._find_same(file, found)) is not None:

@@ -1,4 +1,4 @@
-"""What a prediction leaves beside the masks: a row for each file, a summary, words on what was found."""
+"""The report of a prediction: a row for each file, a summary, and a text for the terminal."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ from medseg.output.config import ReportConfig
 from medseg.output.folder import set_aside
 from medseg.output.report import Cell, Report, encode_path, hash_path, name_columns
 
-_ROOT = b"input"  # the path under which the journal keeps which folder was predicted
+_ROOT = b"input"  # path of the journal's record that identifies the input folder
 _PACKAGES = ("medseg", "torch", "pydicom", "highdicom", "SimpleITK", "nibabel", "numpy")
 _logger = logging.getLogger(__name__)
 
@@ -42,10 +42,10 @@ def report_passes(
     *,
     quiet: bool = False,
 ) -> Iterator[Row | Tally]:
-    """Predict the source and write report and summary; with `input.watch` again whenever there is something new.
+    """Predict the source and write report and summary. With `input.watch`, repeat this whenever there are new files.
 
-    The row of each file, and after each pass through the source its tally, unless a pass that watches met nothing new.
-    `settings` are those that the summary shows; `quiet` shows no progress. Once `stopped`, the files that have begun
+    Yields the row of each file, and the tally after each pass; a pass over a watched folder without new files yields no
+    tally. `settings` are shown in the summary; `quiet` hides the progress. After `stopped`, the files already started
     are finished and reported.
     """
     _claim_root(prediction, folder)
@@ -61,7 +61,7 @@ def report_passes(
 
 
 def _claim_root(prediction: FolderPrediction, folder: Path) -> None:
-    """Set the report on another input folder aside."""
+    """Move an existing report aside if it belongs to another input folder."""
     digest = hashlib.sha256(prediction.job.source.identity).hexdigest()
     earlier = prediction.journal.find(_ROOT)
     if earlier is None or earlier["root"] != digest:
@@ -80,7 +80,7 @@ def _report_pass(
     *,
     quiet: bool,
 ) -> Generator[Row, None, Tally]:
-    """One pass through the source: its rows, then its tally. `quiet`: no progress, and no old rejections again."""
+    """Make one pass through the source. `quiet` hides the progress and the warnings that an earlier pass has shown."""
     job, tally = prediction.job, Tally()
     with (
         Progress(tally, job.source, shown=not quiet) as progress,
@@ -105,7 +105,7 @@ def _report_pass(
 
 
 def _is_complete(path: Path) -> bool:
-    """Whether a summary stands there, of a run that was not stopped."""
+    """Whether `path` is the summary of a run that was not stopped."""
     try:
         return bool(json.loads(path.read_text())["complete"])
     except (OSError, ValueError, KeyError):

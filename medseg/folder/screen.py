@@ -1,4 +1,4 @@
-"""Which pictures a model is for, and what is doubtful about those it takes."""
+"""Checks whether an image is for the model, and warnings about accepted images."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,12 +11,12 @@ _UPRIGHT = ("L\\F",)
 
 
 def screen(found: Description, accepts: Accepts) -> str | None:
-    """Why a DICOM object is not for the model, as `code: text`; None where it is, or where no tag says otherwise.
+    """The reason why a DICOM object is not for the model, as `code: text`; None if it is. Missing tags are accepted.
 
-    Modality decides, not the SOP class (real CR images are stored as Secondary Capture).
+    The Modality tag is checked, not the SOP class, because some real CR images are stored as Secondary Capture.
     """
     if not found.is_image:
-        return f"object: {found.sop_class_name or 'an object of an unknown class'} is no image"
+        return f"object: {found.sop_class_name or 'an object of an unknown class'} is not an image"
     shown = name_terms(found, accepts)
     for name, value, accepted in (
         ("modality", found.modality, accepts.modalities),
@@ -27,14 +27,14 @@ def screen(found: Description, accepts: Accepts) -> str | None:
             term = shown[name] or "another term"
             return f"{name.replace('_', '-')}: {term} is not accepted ({', '.join(accepted)})"
     if found.enhanced:
-        return "enhanced: the image keeps its attributes in functional groups, which are not read"
+        return "enhanced: the attributes are in functional groups, which are not supported"
     return None
 
 
 def name_terms(found: Description, accepts: Accepts) -> dict[str, str | None]:
-    """Modality, body part and view as a report may show them: terms that the standard defines or the model knows.
+    """Modality, body part and view for the report, if the DICOM standard defines the term or the model accepts it.
 
-    Other text is left out: it may name a person.
+    Other text is left out, because it may name a person.
     """
     return {
         name: value if value in DEFINED[keyword] or value in accepted else None
@@ -47,7 +47,7 @@ def name_terms(found: Description, accepts: Accepts) -> dict[str, str | None]:
 
 
 def list_doubts(picture: Radiograph, terms: Mapping[str, str | None], orientations: tuple[str, ...]) -> Iterator[str]:
-    """Warnings on a picture that is taken: `terms` that are unknown, another orientation, burned-in text."""
+    """Warnings about an accepted image: unknown `terms`, another orientation, burned-in text."""
     if picture.kind != "dicom":
         return
     for name in ("modality", "body_part", "view"):
@@ -55,6 +55,6 @@ def list_doubts(picture: Radiograph, terms: Mapping[str, str | None], orientatio
             yield f"{name.replace('_', ' ')} unknown"
     expected = orientations or _UPRIGHT
     if picture.orientation is not None and picture.orientation not in expected:
-        yield f"orientation {picture.orientation} is not the model's ({', '.join(expected)})"
+        yield f"orientation {picture.orientation}: the model was trained on {', '.join(expected)}"
     if picture.burned_in:
-        yield "burned-in annotation: the pixels may show who the patient is"
+        yield "burned-in annotation: the pixels may show text that identifies the patient"

@@ -1,4 +1,4 @@
-"""Where results are written."""
+"""The place where results are written."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,31 +7,31 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class FolderSink:
-    """A folder of results, by names relative to it. Travels to the worker processes, which write them.
+    """A folder for results. Names are relative to it. It is sent to the worker processes, which write the results.
 
-    Another sink offers the same.
+    Any other sink must have the same methods.
     """
 
     folder: Path
 
     def path(self, name: str) -> Path:
-        """Where a result is to be written, whole or not at all."""
+        """The path of a result. It must be written whole or not at all."""
         return self.folder / name
 
     def size(self, name: str) -> int:
-        """Bytes of a result; -1 where there is none."""
+        """Size of a result in bytes; -1 if it does not exist."""
         try:
             return self.path(name).stat().st_size
         except OSError:
             return -1
 
     def remove(self, name: str) -> None:
-        """Remove a result if there is one."""
+        """Remove a result if it exists."""
         with suppress(FileNotFoundError, NotADirectoryError):
             self.path(name).unlink()
 
     def sweep(self, name: str) -> None:
-        """Remove what a process that died has left of a result under way."""
+        """Remove the unfinished files of a result, left by a process that died."""
         path = self.path(name)
         for unfinished in path.parent.glob(f".{path.name}.*.tmp"):
             unfinished.unlink()

@@ -1,4 +1,4 @@
-"""Where the files come from that are predicted."""
+"""The source of the files that are predicted."""
 
 import os
 import stat
@@ -13,36 +13,36 @@ from medseg.folder.walk import Entry, fingerprint, walk
 
 @dataclass(frozen=True)
 class FolderSource:
-    """The files of a folder, by their names relative to it. Travels to the worker processes, which open them.
+    """The files of a folder. Names are relative to it. It is sent to the worker processes, which open the files.
 
-    Another source offers the same: its entries, in the same order each time it is iterated over; `open` and
-    `fingerprint`; and an `identity`.
+    Any other source must offer the same: iteration over its entries, always in the same order; `open`, `fingerprint`
+    and `identity`.
     """
 
     root: Path
-    """Absolute: the journal tells folders apart by it."""
+    """Absolute path. The journal tells folders apart by it."""
     output: Path | None = None
-    """A folder of results, which is left out."""
+    """A folder of results, which is not read."""
 
     @property
     def identity(self) -> bytes:
-        """What tells it from other sources, whose files may have the same names."""
+        """The name of this source. Other sources may have files with the same names."""
         return os.fsencode(self.root)
 
     def __iter__(self) -> Iterator[Entry]:
         return walk(self.root, self.output)
 
     def open(self, name: bytes) -> BinaryIO:
-        """The file of an entry, at its start. Raises `OSError`, and `RadiographError` for what is no file any more."""
+        """Open the file of an entry. Raises `OSError`, and `RadiographError` if it is no longer a regular file."""
         return open(self.root / os.fsdecode(name), "rb", opener=_open_quietly)
 
     def fingerprint(self, file: BinaryIO) -> tuple[int, ...]:
-        """As in the entry of an open file, unless it has changed since."""
+        """The fingerprint of an open file. It equals that of its entry unless the file has changed."""
         return fingerprint(os.fstat(file.fileno()))
 
 
 def _open_quietly(path: str, flags: int) -> int:
-    """Open without waiting, should the file have become a FIFO since it was looked at; refuse it then."""
+    """Open a file without waiting. Refuse it if it has become a FIFO or another special file in the meantime."""
     descriptor = os.open(path, flags | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

@@ -1,9 +1,9 @@
-"""The stages of a folder's files, from entries to outcomes, which come out in the order of the entries.
+"""The stages that turn the entries of a folder into outcomes, in the order of the entries.
 
     entries -> ReadStage -> Network -> WriteStage -> outcomes
 
-The network has the thread that asks for the outcomes for itself. The other stages share a second one, which takes what
-the worker processes have made and gives them new tasks meanwhile, so that neither waits for the other.
+The network runs in the thread that asks for the outcomes. The other stages share a second thread, which takes results
+from the worker processes and gives them new tasks. So neither thread waits for the other.
 """
 
 import time
@@ -26,29 +26,29 @@ from medseg.folder.walk import Entry
 from medseg.folder.write import Written, write_results
 from medseg.inference.predictor import Predictor
 
-_AHEAD = 2  # steps: one that is computed and one that is ready when it ends
-_MAX_WAITING = 1000  # outcomes that may wait for one that is slow
+_AHEAD = 2  # steps: one is computed while the next one is ready
+_MAX_WAITING = 1000  # outcomes that may wait for a slow one before them
 
 
 @dataclass
 class Seconds:
-    """Where the time of a run went."""
+    """The seconds that the parts of a run took."""
 
     start: float = 0.0
-    """Until the first image was ready for the network."""
+    """Time until the first image was ready for the network."""
     predict: float = 0.0
-    """The network at work."""
+    """Time in the network."""
     waiting: float = 0.0
-    """The network without an image between two steps."""
+    """Time that the network waited for images between two steps."""
     decode: float = 0.0
-    """Reading, summed over processes."""
+    """Time of reading, summed over processes."""
     write: float = 0.0
-    """Writing, summed over processes."""
+    """Time of writing, summed over processes."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an entry, and whether that is new."""
+    """The record of an entry, and whether this run has made it."""
 
     entry: Entry
     record: Record
@@ -57,7 +57,7 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """A file for the network; `image` is `(channel, rows, columns)`."""
+    """A file that is ready for the network. `image` is `(channel, rows, columns)`."""
 
     file: File
     found: Examined
@@ -66,7 +66,7 @@ class Read:
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """A file to be written; probabilities are `(class, rows, columns)`."""
+    """A file that is ready to be written. `probabilities` are `(class, rows, columns)`."""
 
     file: File
     found: Examined
@@ -74,28 +74,28 @@ class Predicted:
 
 
 Handed = Outcome | list[Read]
-"""What the second thread hands to the first: a step for the network, or an outcome."""
+"""An item from the second thread to the first: an outcome, or a step for the network."""
 
 
 class ReadStage:
-    """Files from when a worker is asked to look until the network takes them."""
+    """The files that are being read or are waiting for the network."""
 
     def __init__(self, job: Job, workers: Workers, records: Records, seconds: Seconds) -> None:
         self._job, self._workers, self._records, self._seconds = job, workers, records, seconds
-        self._looking: dict[File, str | None] = {}  # why the first look was lost, if it was
+        self._looking: dict[File, str | None] = {}  # with the reason why the first attempt was lost, if it was
         self._ready: deque[Read] = deque()
 
     def __len__(self) -> int:
         return len(self._looking) + len(self._ready)
 
     def begin(self, file: File, lost: str | None = None) -> None:
-        """Have a file read; only identified where a first look was `lost`."""
+        """Let a worker read a file. If a first attempt was `lost`, it only identifies the file."""
         self._looking[file] = lost
         known = file.earlier.id if file.earlier is not None and file.stands and lost is None else None
         self._workers.submit((self, file), examine_file, self._job, file.entry.path, known, lost)
 
     def end(self, file: File, found: Examined | Lost) -> Outcome | None:
-        """Take what a worker has found; the outcome, unless the file has further to go."""
+        """Take the findings of a worker. Returns the outcome, or None if the file is not finished."""
         lost = self._looking.pop(file)
         if isinstance(found, Lost):
             if lost is None:
@@ -111,21 +111,21 @@ class ReadStage:
         return Outcome(file.entry, self._records.keep(file, found), fresh=True)
 
     def take_step(self, size: int) -> list[Read]:
-        """`size` files for the network; fewer if none is being read, none if that is worth waiting for."""
+        """The next `size` files for the network; none if there are fewer and more are being read, else all of them."""
         if len(self._ready) < size and self._looking:
             return []
         return [self._ready.popleft() for _ in range(min(size, len(self._ready)))]
 
 
 class Network:
-    """The network, and where its time goes."""
+    """The network, with a measurement of its time."""
 
     def __init__(self, predictor: Predictor, seconds: Seconds) -> None:
         self._predictor, self._seconds = predictor, seconds
         self._began, self._ended = time.perf_counter(), 0.0
 
     def predict(self, step: Sequence[Read]) -> list[Predicted]:
-        """Probabilities for each file."""
+        """The files of a step with their probabilities."""
         start = time.perf_counter()
         if self._ended:
             self._seconds.waiting += start - self._ended
@@ -141,7 +141,7 @@ class Network:
 
 
 class WriteStage:
-    """Files at the workers, to be written."""
+    """The files whose results are being written by the workers."""
 
     def __init__(self, job: Job, workers: Workers, records: Records, seconds: Seconds) -> None:
         self._job, self._workers, self._records, self._seconds = job, workers, records, seconds
@@ -151,13 +151,13 @@ class WriteStage:
         return len(self._begun)
 
     def begin(self, item: Predicted) -> None:
-        """Have masks cut, measured and written."""
+        """Let a worker make, measure and write the masks of a file."""
         date = self._records.choose_date(item.file, item.found)
         self._begun[item.file] = item.found, date
         self._workers.submit((self, item.file), write_results, self._job, item.found, item.probabilities, date)
 
     def end(self, file: File, written: Written | Lost) -> Outcome:
-        """Take what a worker has written."""
+        """Take the result of a worker, and return the outcome."""
         found, date = self._begun.pop(file)
         if isinstance(written, Lost):
             lost = replace(found, status="rejected", reason=written.reason)
@@ -174,26 +174,26 @@ class WriteStage:
 
 
 class FolderPrediction:
-    """Reads in worker processes, predicts here, writes in worker processes, and keeps the journal."""
+    """Predicts the files of a folder. Worker processes read and write, this process predicts and keeps the journal."""
 
     def __init__(self, job: Job, predictor: Predictor, workers: Workers, journal: Journal) -> None:
         self.job, self.journal = job, journal
         self._predictor, self._workers = predictor, workers
         self._records = Records(job, journal, (workers.timeout_seconds, workers.memory_gib))
-        self._window = 2 * workers.number + 3 * predictor.batch_size  # two steps of the network and one that fills
+        self._window = 2 * workers.number + 3 * predictor.batch_size  # two steps are ready, a third one fills
         self.seconds = Seconds()
         self.complete = True
-        """Whether the last run was not stopped before its end."""
+        """Whether the last run went to its end without being stopped."""
 
     def is_known(self, entry: Entry) -> bool:
-        """Whether a file has been dealt with and has not been touched since."""
+        """Whether a file is finished and has not changed since."""
         return self._records.find(entry).settled is not None
 
     def run(self, entries: Iterable[Entry], stopped: Callable[[], bool]) -> Generator[Outcome]:
         """The outcome of each entry, in order.
 
-        Once `stopped`, those of files under way and of those that an earlier run has dealt with. To be closed if it is
-        not iterated to its end. Raises `StorageError`.
+        After `stopped`, only outcomes of files already started or finished in an earlier run follow. The caller must
+        close the generator unless it is iterated to its end. Raises `StorageError`.
         """
         self.seconds, self.complete = Seconds(), True
         files, network = self._admit(entries, stopped), Network(self._predictor, self.seconds)
@@ -214,11 +214,11 @@ class FolderPrediction:
                 self.complete = False
 
     def _serve(self, files: Iterator[File], lane: Lane[Handed], predicted: deque[list[Predicted]]) -> None:
-        """All stages but the network: hand on steps and outcomes, and take what it has `predicted`."""
+        """Run all stages except the network: send it steps, take its results from `predicted`, and send outcomes."""
         shared = self.job, self._workers, self._records, self.seconds
         reading, writing = ReadStage(*shared), WriteStage(*shared)
-        steps: deque[list[Read]] = deque()  # at the network
-        order: deque[File] = deque()  # of those whose outcome has not left
+        steps: deque[list[Read]] = deque()  # steps at the network
+        order: deque[File] = deque()  # files whose outcome has not been sent
         outcomes: dict[File, Outcome] = {}
         while not lane.abandoned:
             while len(reading) + sum(map(len, steps)) + len(writing) < self._window and len(order) < _MAX_WAITING:

@@ -1,4 +1,4 @@
-"""What lies in a folder: every file once, in an order that is always the same, and what must not be opened."""
+"""A walk through a folder: every file once, always in the same order, with entries for what cannot be opened."""
 
 # ruff: noqa: PTH116, PTH118, PTH120, PTH208 -- pathlib has no paths of bytes
 
@@ -20,45 +20,46 @@ _KINDS = (
     (stat.S_ISCHR, "a character device"),
     (stat.S_ISBLK, "a block device"),
 )
-_BROKEN_LINKS = {errno.ENOENT: "link: dangles", errno.ENOTDIR: "link: dangles", errno.ELOOP: "link: loops"}
+_MISSING_TARGET = "link: its target does not exist"
+_BROKEN_LINKS = {errno.ENOENT: _MISSING_TARGET, errno.ENOTDIR: _MISSING_TARGET, errno.ELOOP: "link: loops"}
 
 _Identity = tuple[int, int]  # device and inode
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file that was met, or a folder that could not be entered."""
+    """A file, or something else that cannot be opened, such as a broken link or a locked folder."""
 
     path: bytes
-    """Relative to the root, `/` between parts, the bytes of the file system; `.` for the root itself."""
+    """Path relative to the root, with `/` between parts, in the bytes of the file system; `.` for the root itself."""
 
     fingerprint: tuple[int, ...] | None
-    """Of the regular file it is or leads to; None where it must not be opened."""
+    """Fingerprint of the regular file that it is or links to; None if it must not be opened."""
 
     status: str = ""
-    """`rejected` or `skipped` where it must not be opened, else empty."""
+    """`rejected` or `skipped` if it must not be opened, else empty."""
 
     reason: str = ""
-    """`code: text` then; the text holds no path and no name."""
+    """`code: text` if it must not be opened. The text contains no path and no name."""
 
 
 def fingerprint(status: os.stat_result) -> tuple[int, ...]:
-    """What cannot stay the same when a file's content changes: the time of the last change can be set by no one."""
+    """Values that change with the content of a file: inode, size, and two times. No program can set the second time."""
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def promises_image(name: bytes) -> bool:
-    """Whether a file of this name claims to be an image: if it is none it is broken, not something else."""
+    """Whether the file name is that of an image. Such a file is rejected, not skipped, if it is not an image."""
     return name.lower().endswith(_EXTENSIONS)
 
 
 def walk(root: Path, output: Path | None) -> Iterator[Entry]:
-    """Everything in `root` but folders, once, depth first, names sorted as bytes.
+    """Everything in `root` except folders, once, depth first, with names sorted as bytes.
 
-    A folder is an entry only where it cannot be listed. No folder is walked twice: a link to one outside is followed
-    once, any other is an entry. `output` and the output folders of earlier runs, known by their journal, are left out
-    without an entry; `root` is walked even if it is such a folder. Memory grows by the names in the folders that lead
-    to the present one and by the links that were followed. Two mounts of one folder count as two.
+    A folder is an entry only if it cannot be listed. No folder is walked twice: a link to an outside folder is followed
+    once; any other link to a folder is an entry. `output` and the output folders of earlier runs, which have a journal,
+    are left out without an entry; but `root` itself is always walked, unless it is `output`. Two mounts of one folder
+    count as two folders. Memory holds the names in the current folder and its parents, and the followed links.
     """
     walked = _Walk(os.fsencode(root), output)
     entry = walked.start()
@@ -73,7 +74,7 @@ def walk(root: Path, output: Path | None) -> Iterator[Entry]:
 class _Folder:
     path: bytes
     identity: _Identity
-    names: list[bytes]  # still to come, the next one last
+    names: list[bytes]  # remaining names; the last one is next
 
 
 class _Walk:
@@ -81,11 +82,11 @@ class _Walk:
         self._root = root
         self._input: _Identity | None = None
         self._output = _identify(output.stat()) if output is not None and output.exists() else None
-        self._followed: set[_Identity] = set()  # folders outside that a link led to
-        self._line: list[_Folder] = []  # from the root to the present folder
+        self._followed: set[_Identity] = set()  # outside folders reached through a link
+        self._line: list[_Folder] = []  # from the root to the current folder
 
     def start(self) -> Entry | None:
-        """Enter the root."""
+        """Enter the root. Returns an entry if it cannot be listed."""
         try:
             self._input = _identify(os.stat(self._root))
             if self._input != self._output:
@@ -95,13 +96,13 @@ class _Walk:
         return None
 
     def next(self) -> bytes | None:
-        """The path to meet next; None at the end."""
+        """The next path; None at the end."""
         while self._line and not self._line[-1].names:
             self._line.pop()
         return os.path.join(self._line[-1].path, self._line[-1].names.pop()) if self._line else None
 
     def meet(self, path: bytes) -> Entry | None:
-        """The entry of what `path` is; None for a folder, which is entered unless it is to be left out."""
+        """The entry at `path`; None for a folder. A folder is entered unless it must be left out."""
         full = os.path.join(self._root, path)
         try:
             status = os.lstat(full)
@@ -128,14 +129,14 @@ class _Walk:
         folder = _identify(status)
         holders = {identity for _, identity in _list_holders(os.path.dirname(full))}
         if folder in holders or any(folder == walked.identity for walked in self._line):
-            return Entry(path, None, "rejected", "link: loops, it leads to a folder that contains it")
+            return Entry(path, None, "rejected", "link: loops; it leads to a folder that contains it")
         for place, identity in _list_holders(full):
             if identity == self._input:
-                return Entry(path, None, "skipped", "link: leads to a folder that is walked at its own place")
+                return Entry(path, None, "skipped", "link: leads to a folder inside the input folder")
             if identity in self._followed:
-                return Entry(path, None, "skipped", "link: leads to a folder that is walked under another link")
+                return Entry(path, None, "skipped", "link: leads to a folder already read through another link")
             if identity == self._output or _holds_journal(place):
-                return Entry(path, None, "skipped", "link: leads to results of this program")
+                return Entry(path, None, "skipped", "link: leads to results of an earlier prediction")
         self._followed.add(folder)
         self._enter(path, folder)
         return None
@@ -149,9 +150,9 @@ class _Walk:
 
 
 def _judge(path: bytes, status: os.stat_result, is_link: bool = False) -> Entry:
-    """The entry of what is neither a folder nor a link, without a look inside."""
+    """The entry of a path that is neither a folder nor a link to one. The file is not opened."""
     if not stat.S_ISREG(status.st_mode):
-        kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "no regular file")
+        kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "not a regular file")
         return Entry(path, None, "rejected", f"link: leads to {kind}" if is_link else f"not-regular: is {kind}")
     if status.st_size > MAX_BYTES:
         verdict = "rejected" if promises_image(path) else "skipped"
@@ -168,7 +169,7 @@ def _identify(status: os.stat_result) -> _Identity:
 
 
 def _list_holders(path: bytes) -> Iterator[tuple[bytes, _Identity]]:
-    """The folder at `path` and each one that it lies in, links resolved, up to the root of the system."""
+    """The folder at `path` and all its parent folders, with links resolved, up to the root of the file system."""
     place = os.path.realpath(path, strict=True)
     while True:
         yield place, _identify(os.stat(place))
@@ -178,7 +179,7 @@ def _list_holders(path: bytes) -> Iterator[tuple[bytes, _Identity]]:
 
 
 def _holds_journal(folder: bytes) -> bool:
-    """Whether an earlier run has written into `folder`."""
+    """Whether `folder` is the output folder of an earlier run."""
     journal = os.path.join(folder, os.fsencode(JOURNAL_NAME))
     try:
         if not stat.S_ISREG(os.lstat(journal).st_mode):

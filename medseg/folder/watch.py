@@ -1,4 +1,4 @@
-"""Looking at a folder again and again for files that are new and have stopped growing."""
+"""Repeated walks through a folder to find new files that have stopped growing."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from medseg.folder.walk import Entry
 from medseg.inference.config import InputConfig
 
-_SHARE = 4  # a look at a large folder is followed by a pause of so many times its length
+_SHARE = 4  # the pause after a walk is at least this many times as long as the walk
 
 Seen = dict[bytes, tuple[int, ...] | None]
 
@@ -14,10 +14,10 @@ Seen = dict[bytes, tuple[int, ...] | None]
 def watch(
     source: Iterable[Entry], is_known: Callable[[Entry], bool], config: InputConfig, stopped: Callable[[], bool]
 ) -> Iterator[Iterator[Entry]]:
-    """The settled entries of the source, at first and whenever there is something new, until `stopped`.
+    """The settled entries of the source: once at first, then whenever there is something new, until `stopped`.
 
-    An entry is settled if it is known, or was not touched between two looks. Memory grows with the files that are not
-    known, which are the new ones and those that cannot be read.
+    An entry is settled if it is known, or if it did not change between two walks. Memory grows with the number of files
+    that are not known, which are new files and files that cannot be read.
     """
     before: Seen = {}
     tried: Seen | None = None

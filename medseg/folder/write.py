@@ -1,4 +1,4 @@
-"""The results of one file, made in a process of their own: masks at the original size, measurements, files."""
+"""The results of one file, made in a worker process: masks at the original size, measurements, output files."""
 
 import time
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from medseg.output.writers import Results, write_formats
 
 @dataclass
 class Written:
-    """What stands on the disk for a file."""
+    """The results of a file on the disk, with its report data."""
 
     facts: dict[str, Any]
     warnings: list[str]
@@ -31,15 +31,15 @@ class Written:
 
 
 def write_results(job: Job, found: Examined, predicted: NDArray[np.float32], date: datetime) -> Written | Lost:
-    """Cut probabilities `(class, rows, columns)` of the network's size into masks; measure and write them.
+    """Turn probabilities `(class, rows, columns)` at the network's size into masks; measure and write them.
 
-    Raises `StorageError` where a file cannot be written, and what says that memory is short.
+    Raises `StorageError` if a file cannot be written, and passes on the errors of a lack of memory.
     """
     try:
         return _make_results(job, found, predicted, date)
     except StorageError:
         raise
-    except Exception as error:  # the batch goes on past a picture that a library cannot cope with
+    except Exception as error:  # an image that a library cannot process must not stop the batch
         if is_short_of_memory(error):
             raise
         return Lost(f"unexpected: {locate(error)}")

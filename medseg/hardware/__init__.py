@@ -1,1 +1,1 @@
-"""What this machine is and what a command runs on: cores, memory, device, precision, compiled code."""
+"""The hardware that a command runs on: cores, memory, device, precision, compiled code."""

@@ -1,4 +1,4 @@
-"""The user's cache folder: what can be made again, kept from one run to the next."""
+"""The user's cache folder, for data that speeds up later runs and can be made again."""
 
 import os
 import stat
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """`medseg` below XDG_CACHE_HOME or `~/.cache`, which may not exist; without a home, a temporary one.
+    """The folder `medseg` below XDG_CACHE_HOME or `~/.cache`; it may not exist. Without a home: a temporary folder.
 
-    That one is the user's alone, since what is kept there is code.
+    Only the user can write into the temporary folder, because the cache contains code.
     """
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 (Path's raises)
     if os.path.isabs(base):  # noqa: PTH117

@@ -1,4 +1,4 @@
-"""`torch.compile`, which needs a compiler of its own: a cache that is kept, and a trial before it is relied on."""
+"""Setup of `torch.compile`: a permanent cache, and a test, since it needs a compiler that may be missing."""
 
 import logging
 import os
@@ -40,7 +40,7 @@ def can_compile(device: torch.device) -> bool:
             torch.compile(_trial)(torch.ones(64, device=device))
     except (RuntimeError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        _logger.warning("torch.compile does not work here, so the network runs uncompiled: %s", reason)
+        _logger.warning("torch.compile does not work on this machine; the network runs uncompiled: %s", reason)
         return False
     return True
 

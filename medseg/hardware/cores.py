@@ -1,4 +1,4 @@
-"""What this process may really use of the machine: the cores, the memory, and what the processor is called."""
+"""Resources that this process may use, cores and memory, and the name of the CPU."""
 
 import math
 import os
@@ -13,9 +13,9 @@ import psutil
 
 
 def count_cores(root: Path = Path("/")) -> int:
-    """The cores of this process, at least 1: those of its affinity, or fewer where a cgroup limits its CPU time.
+    """Number of CPU cores that this process may use, at least 1: by its affinity, or fewer if a cgroup limits CPU time.
 
-    A quota of one and a half cores counts as two. `root` is where `proc` and `sys` are found.
+    A quota of one and a half cores counts as two. `root` is the folder that contains `proc` and `sys`.
     """
     return min([len(_list_cores()), *map(math.ceil, _list_quotas(root))])
 
@@ -27,9 +27,9 @@ def _list_cores() -> set[int]:
 
 
 def _list_quotas(root: Path) -> Iterator[float]:
-    """The CPU time per time, in cores, that the cgroups of this process and all above them allow.
+    """The CPU limits, in cores, of the cgroups of this process and all their parents.
 
-    cgroup v2 says it in `cpu.max`, `max 100000` being no limit, v1 in `cpu.cfs_quota_us`, -1 being none.
+    cgroup v2 keeps the limit in `cpu.max` (`max 100000` is no limit), v1 in `cpu.cfs_quota_us` (-1 is no limit).
     """
     for folder in _list_cgroups(root, "cpu"):
         yield from _divide(*_read(folder / "cpu.max"))
@@ -38,19 +38,19 @@ def _list_quotas(root: Path) -> Iterator[float]:
 
 @dataclass(frozen=True)
 class CpuReading:
-    """What the cores of this process have done up to some moment."""
+    """The CPU time that was used on the cores of this process up to some moment."""
 
     seconds: float
-    """The moment, on a clock that only runs forwards."""
+    """The moment, in seconds of a monotonic clock."""
     others: float
-    """CPU seconds that other programs have had on these cores."""
+    """CPU seconds that other programs have used on these cores."""
     num_cores: int
 
 
 def read_cpu(root: Path = Path("/")) -> CpuReading | None:
-    """The CPU time of all programs on the cores of this process, but for its own; None where the system hides it.
+    """The CPU time of all other programs on the cores of this process; None if the system does not show it.
 
-    From `proc/stat` (proc_stat(5)): user, nice, system, irq and softirq, of which user holds that of guests.
+    The source is `proc/stat` (proc_stat(5)): user, nice, system, irq and softirq. User includes the time of guests.
     """
     cores = {f"cpu{core}" for core in _list_cores()}
     try:
@@ -62,30 +62,30 @@ def read_cpu(root: Path = Path("/")) -> CpuReading | None:
 
 
 def count_free_memory(root: Path = Path("/")) -> int:
-    """The bytes that this process may still take: those of the system, or fewer where a cgroup limits its memory.
+    """Number of bytes that this process may still allocate: by the system, or fewer if a cgroup limits its memory.
 
-    `root` is where `proc` and `sys` are found.
+    `root` is the folder that contains `proc` and `sys`.
     """
     free = int(psutil.virtual_memory().available)
     for folder in _list_cgroups(root, "memory"):
         for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
-            with suppress(IndexError, ValueError):  # one that is not there, or the word max
+            with suppress(IndexError, ValueError):  # the file is missing or contains the word max
                 allowed, taken = (int(_read(folder / name)[0]) for name in (limit, used))
                 free = min(free, allowed - taken + _count_cached(folder))
     return max(free, 0)
 
 
 def _count_cached(folder: Path) -> int:
-    """Bytes of files that a cgroup counts and the system takes back at need."""
+    """Bytes of cached files, which a cgroup counts as used but the system frees when needed."""
     words = _read(folder / "memory.stat")
     counts = dict(zip(words[::2], words[1::2], strict=False))
     return int(counts.get("total_inactive_file", counts.get("inactive_file", 0)))
 
 
 def _list_cgroups(root: Path, controller: str) -> Iterator[Path]:
-    """The folders of the cgroups of this process, and of all above them, that may hold files of a controller.
+    """The folders of the cgroups of this process and all their parents that may contain files of a controller.
 
-    In a container the path may be that of the host, of which only the root is to be seen.
+    In a container, the path may be a path of the host. Then only its root is visible.
     """
     with suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
@@ -97,7 +97,7 @@ def _list_cgroups(root: Path, controller: str) -> Iterator[Path]:
 
 
 def _climb(root: Path, mounts: tuple[str, ...], path: str) -> Iterator[Path]:
-    """The folder of a cgroup and all above it, wherever its hierarchy may be mounted."""
+    """The folder of a cgroup and all its parents, for all places where the hierarchy may be mounted."""
     inside = PurePosixPath(path.lstrip("/"))
     for mount in mounts:
         yield from (root / mount / part for part in (inside, *inside.parents))
@@ -117,7 +117,7 @@ def _divide(quota: str = "max", period: str = "0", *_: str) -> Iterator[float]:
 
 
 def name_processor(root: Path = Path("/")) -> str:
-    """What the processor calls itself, as `AMD EPYC`, else its architecture; `root` is where `proc` is found."""
+    """The name of the CPU, such as `AMD EPYC`, or else its architecture. `root` is the folder that contains `proc`."""
     with suppress(OSError):
         for line in (root / "proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

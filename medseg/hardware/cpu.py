@@ -1,4 +1,4 @@
-"""How networks use a processor: its instructions, how many threads, the memory that a training takes."""
+"""Settings for networks on a CPU: its instructions, the number of threads, and the memory of a training."""
 
 import ctypes
 import hashlib
@@ -39,9 +39,9 @@ def freed_memory_kept() -> Iterator[bool]:
 
 @contextmanager
 def threads_limited(hardware: Hardware) -> Iterator[None]:
-    """Within the block, PyTorch runs no more threads on a CPU than there are cores; a container may have few.
+    """Within the block, PyTorch runs at most as many CPU threads as there are cores; a container may have few.
 
-    A number given by `OMP_NUM_THREADS` stays, and so do threads that are bound to cores: these see no other core.
+    A number set by `OMP_NUM_THREADS` is kept. Threads bound to cores are kept too, since they see only these cores.
     """
     before = torch.get_num_threads()
     said = {"OMP_NUM_THREADS", "GOMP_CPU_AFFINITY"} & os.environ.keys()
@@ -57,7 +57,7 @@ def threads_limited(hardware: Hardware) -> Iterator[None]:
 
 
 def identify_processor() -> str:
-    """16 hex digits over its name and instructions: code compiled for others is slow here, wrong, or cannot run."""
+    """16 hex digits of a hash of the CPU's name and instructions. Code compiled for another CPU may fail or be slow."""
     instructions = sorted(name for name, there in torch.cpu.get_capabilities().items() if there is True)
     known = [name_processor(), torch.backends.cpu.get_cpu_capability(), instructions]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]

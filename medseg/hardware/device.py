@@ -1,4 +1,4 @@
-"""What a command runs on, found once and handed on: the device, its precision, how tensors lie in memory, the cores."""
+"""The hardware of a command, found once and passed on: device, precision, memory layout of tensors, CPU cores."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ class Hardware:
 
     device: torch.device
     precision: str
-    """`bf16` or `fp32`: as asked, else the fastest that the device has."""
+    """`bf16` or `fp32`: as requested, else the fastest that the device supports."""
     has_bf16: bool
-    """Whether the device multiplies bfloat16 itself."""
+    """Whether the device has bfloat16 instructions."""
     channels_last: bool
-    """Whether the channels of images and weights lie innermost."""
+    """Whether the channels of images and weights are innermost in memory."""
     num_cores: int
-    """CPU cores that this process may use."""
+    """Number of CPU cores that this process may use."""
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """How images and weights lie in memory, as PyTorch says it."""
+        """PyTorch's memory format of images and weights."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
 
@@ -36,12 +36,12 @@ def find_hardware(
     precision: Literal["auto", "bf16", "fp32"] = "auto",
     channels_last: bool = True,
 ) -> Hardware:
-    """What this machine has of what is asked for; auto takes a GPU, and bfloat16, if there is one.
+    """The requested hardware of this machine. `auto` chooses a GPU if there is one, and bfloat16 if it is supported.
 
-    Raises `ConfigError` for a GPU that is not there.
+    Raises `ConfigError` if a GPU is requested but not found.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device=cuda: PyTorch finds no CUDA device; device=auto takes what there is")
+        raise ConfigError("device=cuda: PyTorch finds no CUDA device; set device=auto or device=cpu")
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     found = torch.device(kind)
     has_bf16 = _has_bf16(found)
@@ -57,15 +57,15 @@ def _has_bf16(device: torch.device) -> bool:
 
 
 class AutocastInferer:
-    """Runs a network under bfloat16 autocast on any device (MONAI's own is for CUDA alone); float32 comes out.
+    """Runs a network on any device, under bfloat16 autocast if requested, with float32 outputs. MONAI's needs CUDA.
 
-    What MONAI's engines take as an `Inferer`; it is none, since prediction starts without MONAI.
+    MONAI's engines accept it as an `Inferer`. It is not a subclass, because prediction does not import MONAI.
     """
 
     def __init__(self, hardware: Hardware) -> None:
         self.hardware = hardware
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """Logits, float32."""
+        """The logits, float32."""
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.hardware.precision == "bf16"):
             return network(inputs.contiguous(memory_format=self.hardware.memory_format), *args, **kwargs).float()

@@ -1,1 +1,1 @@
-"""A trained model at work: masks at the original size, and how good they are."""
+"""Prediction with a trained model: masks at the original image size, and their scores."""

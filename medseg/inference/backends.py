@@ -1,4 +1,4 @@
-"""What a network runs on: one interface to PyTorch, PyTorch compiled and OpenVINO."""
+"""Backends that run a network: one interface to PyTorch, compiled PyTorch and OpenVINO."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,29 +17,29 @@ from medseg.model.checkpoint import QuantizedNetwork
 from medseg.model.unet import UNet
 
 Forward = Callable[[Tensor], Tensor]
-"""Logits, float32 `(batch, class, rows, columns)`, of images float32 `(batch, channel, rows, columns)`."""
+"""Computes logits, float32 `(batch, class, rows, columns)`, of images, float32 `(batch, channel, rows, columns)`."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A library, a device and a precision."""
+    """A library, a device and a precision that a network can run with."""
 
     library: str
-    """`torch`, `inductor` (PyTorch compiled) or `openvino`."""
+    """`torch`, `inductor` (compiled PyTorch) or `openvino`."""
     hardware: Hardware
     precision: str
-    """`fp32`, `bf16` or `int8`, whatever is usual on the device."""
+    """`fp32`, `bf16` or `int8`. It may differ from `hardware.precision`."""
 
     @property
     def name(self) -> str:
-        """As `torch/cpu/bf16`."""
+        """The name of the backend, such as `torch/cpu/bf16`."""
         return f"{self.library}/{self.hardware.device.type}/{self.precision}"
 
     def load(self, network: UNet, size: tuple[int, int], quantized: QuantizedNetwork | None = None) -> Forward:
-        """The forward pass of `network` on pictures of `size`, `(rows, columns)`; int8 wants it quantised."""
+        """The forward pass of `network` for images of `size`, `(rows, columns)`. int8 needs `quantized`."""
         if self.library == "openvino":
             if self.precision == "int8":
-                assert quantized is not None  # as list_backends sees to
+                assert quantized is not None  # list_backends has checked this
                 graph = read_graph(quantized, network, size)
             else:
                 graph = convert(network, size, self.precision)
@@ -48,13 +48,16 @@ class Backend:
         return TorchRuntime(network, self.hardware, self.precision, compiled=self.library == "inductor")
 
     def load_all(self, model: LoadedModel) -> list[Forward]:
-        """The forward passes of a model, one a network."""
+        """The forward passes of a model, one for each network."""
         size = model.card.preprocess.size
         return [self.load(network, size, own) for network, own in zip(model.networks, model.quantized, strict=True)]
 
 
 def list_backends(config: ModelPredictConfig, model: LoadedModel) -> list[Backend]:
-    """The backends that `config` allows and this machine has, the plainest first. Raises `ConfigError` without one."""
+    """The backends that `config` allows and this machine supports, the simplest first.
+
+    Raises `ConfigError` if there is none.
+    """
     asked = config
     if asked.backend == "openvino" and asked.device == "auto":
         asked = asked.model_copy(update={"device": "cpu"})
@@ -63,16 +66,16 @@ def list_backends(config: ModelPredictConfig, model: LoadedModel) -> list[Backen
     has_openvino = device.type == "cpu" and is_installed()
     if asked.backend == "openvino" and not has_openvino:
         raise ConfigError(
-            "predict.backend=openvino runs on processors: predict.device=auto"
+            "predict.backend=openvino runs on the CPU only; set predict.device=cpu"
             if device.type != "cpu"
-            else "predict.backend=openvino: it is not installed; pip install 'medseg[openvino]'"
+            else "predict.backend=openvino: OpenVINO is not installed; pip install 'medseg[openvino]'"
         )
     if asked.precision == "int8":
         if not has_openvino or asked.backend not in ("auto", "openvino"):
-            raise ConfigError("predict.precision=int8 needs OpenVINO, pip install 'medseg[openvino]', on a processor")
+            raise ConfigError("predict.precision=int8 needs OpenVINO on the CPU; pip install 'medseg[openvino]'")
         if not is_quantized:
             raise ConfigError(
-                "predict.precision=int8: the model is not quantised; python -m pipelines.quantize_xray does it"
+                "predict.precision=int8: the model is not quantized; run python -m pipelines.quantize_xray"
             )
     if asked.backend == "inductor" and not can_compile(device):
         asked = asked.model_copy(update={"backend": "torch"})
@@ -88,5 +91,5 @@ def list_backends(config: ModelPredictConfig, model: LoadedModel) -> list[Backen
 
 
 def build_training_backend(hardware: Hardware) -> Backend:
-    """PyTorch on the device and in the precision of a training."""
+    """The backend of a training: PyTorch on the given device and in its precision."""
     return Backend("torch", hardware, hardware.precision)

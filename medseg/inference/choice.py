@@ -1,4 +1,4 @@
-"""Which backend a command takes: as asked, as the journal says, or the fastest by a short measurement that is kept."""
+"""The choice of a command's backend: from the settings, from the journal, or by a short speed measurement."""
 
 import hashlib
 import json
@@ -21,36 +21,36 @@ from medseg.inference.models import LoadedModel
 
 _logger = logging.getLogger(__name__)
 _ROUNDS = 3
-_WORTH = 0.95  # of the time of a plainer one: a smaller difference is noise
+_WORTH = 0.95  # share of a simpler backend's time; a smaller gain is noise
 
 
 def build_backend(config: ModelPredictConfig, model: LoadedModel, recorded: str = "") -> Backend:
-    """The backend that `config` asks for; if that leaves the choice, the recorded one, else the fastest, which is said.
+    """The backend of a command: as `config` asks, else the recorded one, else the fastest. The choice is logged.
 
-    `recorded` is the name of the backend that a folder was begun with: its masks come from one. Raises `ConfigError`
-    for what this machine or the model has not.
+    `recorded` is the name of the backend that a folder was started with. All masks of a folder come from one backend.
+    Raises `ConfigError` if this machine or the model does not support the settings.
     """
     candidates = _list_recorded(config, model, recorded) if recorded else []
     candidates = candidates or list_backends(config, model)
-    with threads_limited(candidates[0].hardware):  # on whose number the speed depends
+    with threads_limited(candidates[0].hardware):  # the speed depends on their number
         backend, reason = pick_fastest(candidates, model)
     _logger.info("backend %s: %s", backend.name, reason)
     return backend
 
 
 def pick_fastest(candidates: Sequence[Backend], model: LoadedModel) -> tuple[Backend, str]:
-    """The fastest of `candidates`, the plainest first, with networks of such a model, and why it was picked.
+    """The fastest of `candidates` for networks like those of `model`, and the reason. The simplest must come first.
 
-    What was measured is kept in the user's cache folder, by the processor, the libraries and the architecture.
+    The measured times are cached in the user's cache folder, for each combination of CPU, libraries and architecture.
     """
     if len(candidates) == 1:
-        return candidates[0], "the only one that the settings and this machine leave"
+        return candidates[0], "the only backend available with these settings"
     path = cache_folder() / "fastest" / f"{_describe(candidates, model)}.json"
     seconds = _read(path)
     when = "measured earlier"
     if set(seconds) != {backend.name for backend in candidates}:
         seconds, when = measure_backends(candidates, model), "measured now"
-        with suppress(StorageError):  # a cache folder that cannot be written
+        with suppress(StorageError):  # the cache folder may not be writable
             write_text(path, json.dumps(seconds) + "\n")
     measured = [backend for backend in candidates if backend.name in seconds]
     picked = measured[0]
@@ -58,13 +58,13 @@ def pick_fastest(candidates: Sequence[Backend], model: LoadedModel) -> tuple[Bac
         if seconds[backend.name] < _WORTH * seconds[picked.name]:
             picked = backend
     shown = ", ".join(f"{backend.name} {1000 * seconds[backend.name]:.3g} ms" for backend in measured)
-    return picked, f"{when} for a picture: {shown}"
+    return picked, f"{when}, time for one image: {shown}"
 
 
 def measure_backends(candidates: Sequence[Backend], model: LoadedModel) -> dict[str, float]:
-    """Seconds that the model's first network takes for a picture by name of backend; in turn, the least of three.
+    """Seconds that the model's first network takes for one image, by name of backend: the shortest of three rounds.
 
-    A backend that does not work here is left out, which is said, unless it is the plainest.
+    A backend that does not work on this machine is left out with a warning. If it is the simplest, its error is raised.
     """
     size, network = model.card.preprocess.size, model.networks[0]
     picture = torch.rand(1, network.in_channels, *size, generator=torch.Generator().manual_seed(0))
@@ -77,7 +77,7 @@ def measure_backends(candidates: Sequence[Backend], model: LoadedModel) -> dict[
             if backend is candidates[0]:
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            _logger.warning("backend %s does not work here: %s", backend.name, reason)
+            _logger.warning("backend %s does not work on this machine: %s", backend.name, reason)
         else:
             forwards[backend.name] = forward
     seconds = dict.fromkeys(forwards, float("inf"))
@@ -90,22 +90,22 @@ def measure_backends(candidates: Sequence[Backend], model: LoadedModel) -> dict[
 
 
 def _list_recorded(config: ModelPredictConfig, model: LoadedModel, recorded: str) -> list[Backend]:
-    """The backend that the journal says, unless `config` says otherwise; empty, which is said, where it is gone."""
+    """The backend in the journal, unless `config` asks for another. If it is not available: empty, with a warning."""
     fields = dict(zip(("backend", "device", "precision"), recorded.split("/"), strict=True))
     asked = config.model_copy(update={key: v for key, v in fields.items() if getattr(config, key) == "auto"})
     try:
         found = list_backends(asked, model)
     except ConfigError as error:
-        _logger.warning("not %s, which the journal says: %s", recorded, error)
+        _logger.warning("the backend recorded in the journal, %s, is not used: %s", recorded, error)
         return []
     if found[0].precision == "bf16" != config.precision and not found[0].hardware.has_bf16:
-        _logger.warning("not %s, which the journal says: this machine has no bfloat16", recorded)
+        _logger.warning("the backend recorded in the journal, %s, is not used: the CPU has no bfloat16", recorded)
         return []
     return found
 
 
 def _describe(candidates: Sequence[Backend], model: LoadedModel) -> str:
-    """16 hex digits over all that the speed depends on."""
+    """16 hex digits of a hash over everything that the speed depends on."""
     libraries = {backend.library for backend in candidates} & {"openvino"} | {"torch"}
     known = {
         "backends": [(backend.name, backend.hardware.channels_last) for backend in candidates],

@@ -15,110 +15,122 @@ def _as_list(given: Any) -> Any:
 
 Kind = Literal["dicom", "nifti", "png", "jpeg", "tiff", "gif", "bmp", "mha", "nrrd", "img"]
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
-"""Models by file, folder or MLflow address; one may stand without brackets."""
+"""Models, each given as a file, a folder or an MLflow address. A single model needs no brackets."""
 
 
 class PredictConfig(Section):
     """How probabilities become masks."""
 
     threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["best"] = 0.5
-    """The probability from which a pixel is foreground (article: 0.5); best takes each class's own from validation."""
+    """Lowest probability at which a pixel is foreground. Article: 0.5. best: each class has its own threshold, the one
+    that gave the best Dice on the validation set."""
 
     batch_size: PositiveInt = 4
-    """Pictures in a step of the network."""
+    """Batch size: number of images that the network processes together."""
 
 
 class TrainPredictConfig(InferenceConfig, PredictConfig):
-    """How probabilities become masks; all but threshold and batch_size go into the model file."""
+    """How probabilities become masks. All settings except threshold and batch_size are stored in the model file."""
 
 
 class ModelPredictConfig(PredictConfig):
-    """How probabilities become masks, and on what."""
+    """How probabilities become masks, and on which hardware."""
 
     tta: tuple[Literal["mirror", "gamma"], ...] | None = None
-    """Test-time augmentation; null as the model file says."""
+    """Test-time augmentation: the probabilities are averaged over several versions of the image. mirror adds the
+    mirrored image; gamma adds a darker and a brighter image. Empty: none. null: as stored in the model file."""
 
     components: dict[str, PositiveInt] | None = None
-    """Largest connected components kept of a class, `{heart: 1, lungs: 2}`; null as the model file says."""
+    """Number of connected components to keep for each class, largest first: `{heart: 1, lungs: 2}`. A class that is
+    not listed keeps all its components. null: as stored in the model file."""
 
     fill_holes: bool | None = None
-    """Holes in masks are filled; null as the model file says."""
+    """Fill the holes in masks. null: as stored in the model file."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the network runs; auto takes a GPU where there is one."""
+    """Device that runs the network. auto: the GPU if there is one, else the CPU."""
 
     backend: Literal["auto", "torch", "inductor", "openvino"] = "auto"
-    """Runs the network: PyTorch, PyTorch compiled (a minute at first, then kept), OpenVINO (medseg[openvino]); auto
-    takes torch on a GPU, else the faster of torch and openvino by a short measurement, kept for the next time."""
+    """Library that runs the network. torch: PyTorch. inductor: compiled PyTorch; compiling takes a minute the first
+    time and is cached. openvino: OpenVINO on the CPU; install medseg[openvino]. auto: torch on a GPU; on the CPU the
+    faster of torch and openvino. A short measurement finds the faster one, and its result is cached."""
 
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    """auto takes bf16 where the processor or the GPU has it; int8 where quantize_xray made the model, if faster;
-    else fp32."""
+    """Number format of the network. int8 needs OpenVINO and a model from quantize_xray. auto: bf16 if the hardware
+    supports it, else fp32; int8 if the model has it and it is faster."""
 
     channels_last: bool = True
-    """Memory layout of PyTorch's pictures and weights: channels innermost, faster on most hardware."""
+    """Memory layout of images and weights in PyTorch. true: channels innermost, faster on most hardware."""
 
 
 class FolderPredictConfig(ModelPredictConfig):
-    """How probabilities become masks, on what, and with how many processes."""
+    """How probabilities become masks, on which hardware, and with how many processes."""
 
     workers: PositiveInt | None = None
-    """Processes that decode and write; null takes one a processor core."""
+    """Number of processes that decode images and write results. null: one for each CPU core."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the network runs; auto takes what the output folder's journal says, else a GPU where there is one."""
+    """Device that runs the network. auto: the device recorded in the output folder's journal; in a new folder the GPU
+    if there is one, else the CPU."""
 
     backend: Literal["auto", "torch", "inductor", "openvino"] = "auto"
-    """Runs the network: PyTorch, PyTorch compiled (a minute at first, then kept), OpenVINO (medseg[openvino]); auto
-    takes what the journal says, else torch on a GPU, else the faster of torch and openvino by a short measurement, kept
-    for the next time."""
+    """Library that runs the network. torch: PyTorch. inductor: compiled PyTorch; compiling takes a minute the first
+    time and is cached. openvino: OpenVINO on the CPU; install medseg[openvino]. auto: the backend recorded in the
+    journal; in a new folder torch on a GPU, or on the CPU the faster of torch and openvino. A short measurement finds
+    the faster one, and its result is cached."""
 
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    """auto takes what the journal says, else bf16 where the processor or the GPU has it; int8 where quantize_xray made
-    the model, if that is faster; else fp32."""
+    """Number format of the network. int8 needs OpenVINO and a model from quantize_xray. auto: the precision recorded in
+    the journal; in a new folder bf16 if the hardware supports it, else fp32; int8 if the model has it and it is
+    faster."""
 
 
 class ReadingInputConfig(Section):
     """How images are read."""
 
     invert: bool = False
-    """Whether images show air bright and bone dark. DICOM and the raw .IMG of JSRT say so themselves."""
+    """Invert images that show air bright and bone dark. No effect on DICOM and raw JSRT files (.IMG), which state their
+    polarity."""
 
     nifti_rows: Literal["top", "bottom"] | None = None
-    """Which row is stored first in NIfTI files without orientation codes, the top or the bottom one. null: bottom if
-    dcm2niix wrote the file, else top, with a warning."""
+    """First stored row of NIfTI files without orientation codes: top or bottom of the image. null: bottom if dcm2niix
+    wrote the file, else top with a warning."""
 
     exif: Literal["apply", "ignore"] | None = None
-    """The EXIF orientation of images. apply, or null: the image is turned, and its masks lie on the turned image.
-    ignore: the image is read as stored."""
+    """EXIF orientation of images. apply or null: turn the image, as browsers do; its masks fit the turned image.
+    ignore: read the image as stored."""
 
 
 class InputConfig(ReadingInputConfig):
     """Which files are predicted, and how they are read."""
 
     dir: ExistingPath
-    """The folder, walked with its subfolders; never written to."""
+    """Folder of the images. Its subfolders are included. Nothing is written into it."""
 
     kinds: tuple[Kind, ...] = ("dicom", "nifti", "png", "jpeg")
-    """Kinds of files, by content, that are predicted; others are skipped. img: the raw images of JSRT."""
+    """File formats to predict, recognized by content. Other files are skipped. img: raw images of the JSRT data set."""
 
     modalities: tuple[str, ...] | None = None
-    """Accepted values of Modality; null takes those of the model file. A file without the tag is accepted."""
+    """Accepted values of the DICOM tag Modality. null: those in the model file. Empty list: any value. Files without
+    the tag are accepted."""
 
     body_parts: tuple[str, ...] | None = None
-    """Accepted values of BodyPartExamined; null takes those of the model file, an empty list anything."""
+    """Accepted values of the DICOM tag BodyPartExamined. null: those in the model file. Empty list: any value. Files
+    without the tag are accepted."""
 
     views: tuple[str, ...] | None = None
-    """Accepted values of ViewPosition; null takes those of the model file, an empty list anything."""
+    """Accepted values of the DICOM tag ViewPosition. null: those in the model file. Empty list: any value. Files
+    without the tag are accepted."""
 
     timeout_seconds: PositiveFloat = 120.0
-    """Time that reading, or writing, one file may take; then it is rejected."""
+    """Longest time in seconds to read, or to write, one file. A file that takes longer is rejected."""
 
     memory_gib: PositiveFloat = 4.0
-    """Memory that a process may take to decode one file, GiB; a file that needs more is rejected."""
+    """Memory limit in GiB for a process that decodes a file. A file that needs more is rejected."""
 
     watch: bool = False
-    """Go on looking for new files that have stopped growing, until stopped by a signal."""
+    """Keep looking for new files after the first pass, until the command is stopped with Ctrl-C or SIGTERM. A file is
+    read only after it has stopped growing."""
 
     poll_seconds: PositiveFloat = 2.0
-    """Pause between two looks at a watched folder; a file that did not change in between is taken."""
+    """Seconds between two looks at a watched folder. A file is read if it has not changed between them."""

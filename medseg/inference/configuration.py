@@ -9,7 +9,7 @@ from typing import Any
 from medseg.config import Section
 
 _ARITHMETIC = 2
-"""Raised whenever a backend or the restoring of masks computes differently than before under the same name."""
+"""Version of the computation. Raise it when a backend or the restoring of masks changes its results."""
 
 
 def digest_settings(values: Mapping[str, Any]) -> str:

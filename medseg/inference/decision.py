@@ -1,4 +1,4 @@
-"""From a network's probabilities to masks at the original size."""
+"""Conversion of a network's probabilities into masks at the original image size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ from medseg.model.checkpoint import ModelCard
 
 @dataclass(frozen=True)
 class Decision:
-    """What is foreground. Plain settings, which travel to other processes."""
+    """The rule that turns probabilities into masks. It holds plain settings and can be sent to other processes."""
 
     classes: tuple[str, ...]
     preprocess: PreprocessConfig
     thresholds: tuple[float, ...]
-    """One a class; a probability at the threshold is foreground."""
+    """One threshold for each class. A probability equal to the threshold is foreground."""
     components: Mapping[str, int]
     fill_holes: bool
 
     def masks(self, predicted: Tensor, size: tuple[int, int]) -> Tensor:
-        """Masks, bool `(class, *size)`, of one picture's network-size probabilities `(class, rows, columns)`."""
+        """Masks, bool `(class, *size)`, of one image's probabilities `(class, rows, columns)` at the network's size."""
         return self._clean(restore(predicted, size, torch.tensor(self.thresholds), self.preprocess))
 
     def network_masks(self, predicted: Tensor) -> Tensor:
-        """Masks, bool `(class, rows, columns)`, at the network's size, where training measured its ranges."""
+        """Masks, bool `(class, rows, columns)`, at the network's size. The card's ranges were measured at this size."""
         return self._clean(predicted >= torch.tensor(self.thresholds).reshape(-1, 1, 1))
 
     def _clean(self, masks: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class Decision:
 
 
 def build_decision(card: ModelCard, config: PredictConfig) -> Decision:
-    """The decision that a model carries, with the threshold of `config`."""
+    """The decision with the settings of the model card and the threshold of `config`."""
     best = tuple(card.thresholds.get(name, 0.5) for name in card.classes)
     fixed = config.threshold
     return Decision(

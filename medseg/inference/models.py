@@ -1,4 +1,4 @@
-"""The model a command is given: one file, several as an ensemble, a folder of these, or an address in MLflow."""
+"""Loading of models: a file, several files as an ensemble, a folder with model files, or an MLflow address."""
 
 import hashlib
 from collections.abc import Sequence
@@ -31,19 +31,18 @@ class LoadedModel:
     card: ModelCard
     networks: tuple[UNet, ...]
     quantized: tuple[QuantizedNetwork | None, ...]
-    """Each network in int8, where its file has it."""
+    """Each network in int8; None if its file does not have it."""
     digest: str
-    """16 hex digits of the SHA-256 of the model file, or of those of all files of an ensemble."""
+    """16 hex digits of the SHA-256 of the model file; for an ensemble, of the SHA-256 values of all its files."""
 
 
 def load_models(
     addresses: Sequence[str], tracking: StoreConfig, predict: ModelPredictConfig | None = None
 ) -> LoadedModel:
-    """The model at `addresses`, adjusted as by `adjust_model`; several are an ensemble, whatever their order.
+    """The model at `addresses`, on the CPU, adjusted by `adjust_model`. Several files are an ensemble.
 
-    Its networks are on the CPU; a backend takes copies of them.
-
-    Raises `CheckpointError` for what is missing, damaged, or of other classes, preprocessing or reading than the rest.
+    The order of the addresses does not matter. Raises `CheckpointError` if a file is missing or damaged, or if its
+    classes, preprocessing, reading or inference settings differ from those of the other files.
     """
     loaded = {_digest(path): (path, *_load(path)) for path in _find(addresses, tracking)}
     digests = sorted(loaded)
@@ -61,7 +60,7 @@ def _load(path: Path) -> tuple[ModelCard, UNet, QuantizedNetwork | None]:
 
 
 def adjust_model(model: LoadedModel, predict: ModelPredictConfig) -> LoadedModel:
-    """The model with the settings of `predict` in place of those on its card; null keeps the card's.
+    """The model with the inference settings of its card replaced by those of `predict` that are not null.
 
     Raises `ConfigError` for a class that the model does not have.
     """
@@ -74,7 +73,7 @@ def adjust_model(model: LoadedModel, predict: ModelPredictConfig) -> LoadedModel
 
 
 def _find(addresses: Sequence[str], tracking: StoreConfig) -> list[Path]:
-    """The model files behind the addresses. Raises `CheckpointError`."""
+    """The model files at the addresses. Raises `CheckpointError`."""
     found: list[Path] = []
     for address in addresses:
         if address.startswith(_MLFLOW):
@@ -84,22 +83,22 @@ def _find(addresses: Sequence[str], tracking: StoreConfig) -> list[Path]:
         elif Path(address).is_dir():
             folds = sorted(Path(address).glob("fold*/best.pt")) or list(Path(address).glob("best.pt"))
             if not folds:
-                raise CheckpointError(f"{address}: holds neither best.pt nor fold<k>/best.pt")
+                raise CheckpointError(f"{address}: contains neither best.pt nor fold<k>/best.pt")
             _check_finished(Path(address), folds)
             found += folds
         elif Path(address).is_file():
             found.append(Path(address))
         else:
-            raise CheckpointError(f"{address}: no such model file")
+            raise CheckpointError(f"{address}: no such file or folder")
     return found
 
 
 def _check_finished(folder: Path, models: Sequence[Path]) -> None:
-    """Raise `CheckpointError` where `folder` is a cross-validation that goes on, or was stopped."""
+    """Raise `CheckpointError` if `folder` holds a cross-validation that is still running or was stopped."""
     written = {path.name for path in folder.iterdir()}
     if models[0].parent != folder and "config.yaml" in written and "summary.json" not in written:
         raise CheckpointError(
-            f"{folder}: this cross-validation is not finished; run it again to go on, or name the models of its folds"
+            f"{folder}: this cross-validation is not finished; run it again to resume it, or list the fold models"
         )
 
 
@@ -113,13 +112,14 @@ def _digest(path: Path) -> str:
 def _check_alike(path: Path, card: ModelCard, first: ModelCard) -> None:
     for name in ("classes", "preprocess", "reading", "inference"):
         if getattr(card, name) != getattr(first, name):
-            raise CheckpointError(f"{path}: cannot join the ensemble, its {name} differ from those of the first model")
+            raise CheckpointError(f"{path}: cannot be part of the ensemble; {name} must be the same in all models")
 
 
 def _merge(cards: Sequence[ModelCard]) -> ModelCard:
-    """The card of an ensemble: accepted is what every model is for, ranges are the widest, thresholds the mean.
+    """The card of an ensemble.
 
-    Seen is what any of the models has seen; no training run is its own.
+    It accepts only input that every model accepts. Ranges are the widest ones, thresholds the mean. Training cases,
+    validation cases and orientations are those of all models together. There is no run ID.
     """
     first = cards[0]
     if len(cards) == 1:
@@ -149,11 +149,11 @@ def _merge(cards: Sequence[ModelCard]) -> ModelCard:
 
 
 def _common(lists: Sequence[tuple[str, ...]], name: str) -> tuple[str, ...]:
-    """The values that all lists hold; an empty list holds all."""
+    """The values that are in all lists. An empty list stands for any value."""
     stated = [set(values) for values in lists if values]
     shared = set.intersection(*stated) if stated else set()
     if stated and not shared:
-        raise CheckpointError(f"the models of the ensemble accept no {name} in common")
+        raise CheckpointError(f"the models of the ensemble have no accepted {name} in common")
     return tuple(sorted(shared))
 
 

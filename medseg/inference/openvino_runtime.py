@@ -1,4 +1,4 @@
-"""OpenVINO as what a network runs on, on processors; the extra `openvino`."""
+"""The OpenVINO backend for CPUs. It needs the extra `openvino`."""
 
 import contextlib
 import importlib.util
@@ -24,7 +24,7 @@ _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 def is_installed(package: str = "openvino") -> bool:
-    """Whether a package of the extra is there."""
+    """Whether a package of the extra is installed."""
     return importlib.util.find_spec(package) is not None
 
 
@@ -47,13 +47,13 @@ def _telemetry_hidden() -> Iterator[None]:
 
 
 class OpenVinoRuntime:
-    """Gives logits, float32, of images `(batch, channel, rows, columns)`, float32, one by one.
+    """Computes logits, float32, of images `(batch, channel, rows, columns)`, float32, one image at a time.
 
-    It takes as many threads as PyTorch does.
+    It uses as many threads as PyTorch.
     """
 
     def __init__(self, model: Any, precision: str) -> None:
-        """`model` is what `convert` gives for that precision, or `read_graph` for int8."""
+        """`model` comes from `convert` with the same precision, or from `read_graph` for int8."""
         self.splits = precision == "bf16"
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
@@ -69,28 +69,28 @@ class OpenVinoRuntime:
 
 
 def convert(network: UNet, size: tuple[int, int], precision: str) -> Any:
-    """The network as an `openvino.Model` of one picture of `size`, `(rows, columns)`.
+    """The network as an `openvino.Model` for one image of `size`, `(rows, columns)`.
 
-    Raises `ConfigError` where OpenVINO does not know an operation, as those of a PyTorch younger than itself.
+    Raises `ConfigError` if OpenVINO does not know an operation, for example because PyTorch is newer than OpenVINO.
     """
     openvino = import_openvino()
     prepared = split_first(fold(network)) if precision == "bf16" else fold(network)
     with torch.no_grad(), warnings.catch_warnings(), _telemetry_hidden():
-        warnings.simplefilter("ignore", FutureWarning)  # torch.export's own
+        warnings.simplefilter("ignore", FutureWarning)  # torch.export warns about its own code
         picture = torch.zeros(1, prepared.in_channels, *size)
         try:
             model = openvino.convert_model(torch.export.export(prepared, (picture,)))
         except tuple(getattr(openvino.frontend, name) for name in _FAILURES) as error:
-            raise ConfigError("predict.backend=openvino cannot convert this network; predict.backend=torch") from error
+            raise ConfigError("OpenVINO cannot convert this network; set predict.backend=torch") from error
     model.reshape(list(picture.shape))
     return model
 
 
 def quantize(network: UNet, images: Sequence[Tensor]) -> QuantizedNetwork:
-    """The network with convolutions in int8, by NNCF's post-training quantisation, which the extra `openvino` brings.
+    """The network with int8 convolutions, by post-training quantization with NNCF (part of the extra `openvino`).
 
-    The ranges of activations are measured on `images`, each `(channel, rows, columns)`. The first convolution, which
-    would leave 8 bits of a picture, stays float32.
+    The ranges of the activations are measured on `images`, each `(channel, rows, columns)`. The first convolution stays
+    float32; in int8 it would reduce the image to 8 bits.
     """
     openvino = import_openvino()
     with _telemetry_hidden():
@@ -98,7 +98,7 @@ def quantize(network: UNet, images: Sequence[Tensor]) -> QuantizedNetwork:
     nncf.set_log_level("ERROR")
     model = convert(network, (int(images[0].shape[-2]), int(images[0].shape[-1])), "int8")
     first = next(node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution")
-    with _telemetry_hidden(), contextlib.redirect_stdout(sys.stderr):  # its progress
+    with _telemetry_hidden(), contextlib.redirect_stdout(sys.stderr):  # NNCF prints its progress
         quantized = nncf.quantize(
             model,
             nncf.Dataset([image[None].numpy() for image in images]),
@@ -113,7 +113,7 @@ def quantize(network: UNet, images: Sequence[Tensor]) -> QuantizedNetwork:
 
 
 def read_graph(quantized: QuantizedNetwork, network: UNet, size: tuple[int, int]) -> Any:
-    """The `openvino.Model` of a quantised `network`. Raises `CheckpointError` where it is damaged, or of another."""
+    """The `openvino.Model` of a quantized network. Raises `CheckpointError` if it is damaged or not of `network`."""
     openvino = import_openvino()
     weights = openvino.Tensor(quantized.weights.numpy())
     try:
@@ -124,7 +124,7 @@ def read_graph(quantized: QuantizedNetwork, network: UNet, size: tuple[int, int]
     given = [output_size(side, network.config) for side in size]
     wanted = [[1, network.in_channels, *size], [1, network.out_channels, *given]]
     if not all(shape.compatible(openvino.PartialShape(own)) for shape, own in zip(shapes, wanted, strict=True)):
-        raise CheckpointError("the int8 network of the model file has other pictures or classes than its card")
+        raise CheckpointError("the int8 network of the model file has an image size or classes other than its card")
     return model
 
 

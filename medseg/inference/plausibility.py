@@ -1,4 +1,4 @@
-"""Whether masks look like those of training."""
+"""Checks whether masks are like those of the training set."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,15 +12,15 @@ _WIDENED = 0.1
 
 
 def find_empty(masks: NDArray[np.bool_], classes: Sequence[str]) -> list[str]:
-    """`empty_<class>` for each mask `(rows, columns)` of `(class, rows, columns)` without a pixel."""
+    """A warning `empty_<class>` for each empty mask. `masks` is `(class, rows, columns)`."""
     return [f"empty_{name}" for name, mask in zip(classes, masks, strict=True) if not mask.any()]
 
 
 def find_implausible(masks: NDArray[np.bool_], classes: Sequence[str], ranges: Mapping[str, Range]) -> list[str]:
-    """`implausible_<class>` for each mask whose area or centre lies outside the training range.
+    """A warning `implausible_<class>` for each mask whose area or center lies outside the training range.
 
-    `masks` is `(class, rows, columns)` at the network's input size, where `ranges` were measured; a range is widened
-    by a tenth of its width on either side. Empty masks, and classes without a range, are passed over.
+    `masks` is `(class, rows, columns)` at the network's input size, the size at which `ranges` were measured. Each
+    range is widened by a tenth of its width on both sides. Empty masks and classes without a range are skipped.
     """
     found = []
     for name, mask in zip(classes, masks, strict=True):

@@ -1,4 +1,4 @@
-"""Masks put right after the network: largest pieces kept, holes filled."""
+"""Cleaning of predicted masks: keep the largest connected components, fill holes."""
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -13,11 +13,11 @@ from medseg.metrics.shape import find_box
 def clean_masks(
     masks: NDArray[np.bool_], classes: Sequence[str], components: Mapping[str, int], fill_holes: bool
 ) -> NDArray[np.bool_]:
-    """The masks `(class, rows, columns)` with the largest pieces of each class that `components` gives a number of.
+    """Cleaned masks `(class, rows, columns)`. For each class in `components`, only that many largest pieces are kept.
 
-    Pixels that touch at a corner are of one piece; of pieces of equal size the one that begins higher up is kept, of
-    those in one row the one further left. `fill_holes` then fills, in every class, background that no path of touching
-    sides leads out of. The masks given are not changed.
+    Pixels that touch at a corner belong to one piece. Among pieces of equal size, the one that starts higher up comes
+    first; in the same row, the one further left. Then `fill_holes` fills, in every class, background that is enclosed
+    by the mask; diagonal gaps count as closed. The given masks are not changed.
     """
     cleaned = masks
     for index, name in enumerate(classes):

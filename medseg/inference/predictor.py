@@ -1,4 +1,4 @@
-"""Trained networks at work: preprocessed pictures in, probabilities and masks at the original size out."""
+"""Prediction: from preprocessed images to probabilities and masks at the original size."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,11 +14,11 @@ from medseg.model.checkpoint import ModelCard
 
 _GAMMAS = (0.8, 1.25)
 _CPU = torch.device("cpu")
-_BATCH = -4  # the axis, whatever stands before it
+_BATCH = -4  # the batch axis, counted from the end because network and view axes may precede it
 
 
 class Predictor:
-    """A model with its preprocessing and thresholds; several networks of one card are an ensemble."""
+    """A model with its preprocessing and thresholds. Several networks with one card are an ensemble."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Predictor:
         device: torch.device = _CPU,
         backend: str = "",
     ) -> None:
-        """`forwards` are what a backend of that name loads on `device`."""
+        """`forwards` are the loaded networks of the backend named `backend`, on `device`."""
         self.card = card
         self.forwards = forwards
         self.batch_size = config.batch_size
@@ -38,36 +38,38 @@ class Predictor:
 
     @property
     def views(self) -> tuple[str, ...]:
-        """What the networks are shown: `plain`, and as test-time augmentation says `mirror`, `gamma_0.8`, ..."""
+        """Names of the image versions that the networks see: `plain`, and with test-time augmentation also `mirror`,
+        `gamma_0.8`, `gamma_1.25`.
+        """
         return tuple(name for name, *_ in self._show(torch.empty(0)))
 
     def predict(self, images: Tensor) -> Tensor:
-        """Probabilities float32 `(batch, class, *size)` on the CPU, of `(batch, channel, *size)` inputs in [0, 1].
+        """Probabilities, float32 `(batch, class, *size)` on the CPU, of inputs `(batch, channel, *size)` in [0, 1].
 
-        The mean over networks and over what test-time augmentation makes of the picture. A processor takes pictures one
-        by one: it is no slower, and the result cannot depend on a picture's neighbours.
+        They are the mean over all networks and views. A CPU processes one image at a time: this is not slower, and the
+        result cannot depend on the other images of the batch.
         """
         return self._predict(images, _average)
 
     def predict_each(self, images: Tensor) -> Tensor:
-        """What `predict` takes the mean of: `(network, view, batch, class, *size)`, in the order of `views`."""
+        """The probabilities before averaging: `(network, view, batch, class, *size)`, in the order of `views`."""
         maps = self._predict(images, torch.stack)
         return maps.reshape(len(self.forwards), -1, *maps.shape[1:])
 
     def probabilities(self, predicted: Tensor, size: tuple[int, int]) -> Tensor:
-        """One picture's probabilities `(class, *size)` at its original size."""
+        """The probabilities `(class, *size)` of one image at its original size."""
         return restore_probabilities(predicted, size, self.card.preprocess)
 
     def masks(self, predicted: Tensor, size: tuple[int, int]) -> Tensor:
-        """One picture's masks, bool `(class, *size)`, at its original size."""
+        """The masks of one image, bool `(class, *size)`, at its original size."""
         return self.decision.masks(predicted, size)
 
     @torch.inference_mode()
     def _predict(self, images: Tensor, gather: Callable[[list[Tensor]], Tensor]) -> Tensor:
-        """What `gather` makes of the maps `(batch, class, *size)` of every network and view."""
+        """The result of `gather` on the probability maps `(batch, class, *size)` of all networks and views."""
         if self.device.type == "cpu":
             return torch.cat([gather(self._maps(image)) for image in torch.split(images, 1)], dim=_BATCH)
-        missing = -len(images) % self.batch_size  # always of one size, for which a GPU always takes the same way
+        missing = -len(images) % self.batch_size  # a GPU picks its algorithm by batch size, so all batches are full
         filled = torch.cat([images, images.new_zeros(missing, *images.shape[1:])])
         maps = [gather(self._maps(batch.to(self.device))).cpu() for batch in torch.split(filled, self.batch_size)]
         return torch.cat(maps, dim=_BATCH).narrow(_BATCH, 0, len(images))
@@ -77,7 +79,7 @@ class Predictor:
         return [undo(forward(view).sigmoid()) for forward in self.forwards for _, view, undo in views]
 
     def _show(self, images: Tensor) -> Iterator[tuple[str, Tensor, Callable[[Tensor], Tensor]]]:
-        """The images as they are and augmented, each with its name and with what takes its maps back."""
+        """The views of the images: each view's name, its images, and the function that undoes it on the maps."""
         yield "plain", images, _same
         if "mirror" in self.card.inference.tta:
             yield "mirror", images.flip(-1), _mirror
@@ -87,7 +89,7 @@ class Predictor:
 
 
 def build_predictor(model: LoadedModel, backend: Backend, config: PredictConfig) -> Predictor:
-    """The model on `backend`."""
+    """The predictor of a model on `backend`."""
     return Predictor(model.card, backend.load_all(model), config, backend.hardware.device, backend.name)
 
 

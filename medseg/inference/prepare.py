@@ -1,4 +1,4 @@
-"""A trained network made ready to predict: what training needed is gone, what bfloat16 would lose is kept."""
+"""Preparation of a trained network for prediction: layers of the training are removed, and bfloat16 loses less."""
 
 import copy
 from itertools import pairwise
@@ -14,7 +14,7 @@ _LEVELS = 1024
 
 
 def fold(network: UNet) -> UNet:
-    """A copy of `network` for evaluation: dropout is gone, convolutions do what batch normalisation did after them."""
+    """A copy of `network` in evaluation mode, without dropout, with batch normalization fused into the convolutions."""
     folded = copy.deepcopy(network).eval()
     for module in list(folded.modules()):
         for name, following in pairwise(list(module._modules)):
@@ -29,11 +29,11 @@ def fold(network: UNet) -> UNet:
 
 
 def split_first(network: UNet) -> UNet:
-    """A copy of a folded `network` that takes what `split_images` makes, and loses nothing of it in bfloat16.
+    """A copy of a folded `network` for the output of `split_images`, so that bfloat16 loses nothing of the image.
 
-    A radiograph is bright all over and its contrast small, so that the 8 bits of its first convolution in bfloat16 are
-    what most of the difference between masks in bfloat16 and float32 comes from. Here weights, bias and picture are
-    each the sum of two bfloat16 numbers, and the products that matter are all made.
+    A radiograph is bright everywhere and has little contrast. bfloat16 keeps 8 bits, so the first convolution causes
+    most of the difference between bfloat16 and float32 masks. Here weights, bias and image are each a sum of two
+    bfloat16 numbers, and all products that matter are computed.
     """
     split = copy.deepcopy(network)
     layer = cast(nn.Sequential, split.encoder[0].layer)
@@ -54,10 +54,10 @@ def split_first(network: UNet) -> UNet:
 
 
 def split_images(images: Tensor) -> Tensor:
-    """Images `(batch, channel, rows, columns)` as `(batch, 3 * channel + 2, rows, columns)`, each exact in bfloat16.
+    """Images `(batch, channel, rows, columns)` as `(batch, 3 * channel + 2, rows, columns)`, all exact in bfloat16.
 
-    Grey values are rounded to 1/1024: the last bits of float32, in which a picture may differ from itself in another
-    format, would else be magnified by every bfloat16 that they round to the other side.
+    Gray values are rounded to 1/1024. The same image read from another file format may differ in the last bits of
+    float32. Without rounding, such a bit could change a bfloat16 value, which is a larger difference.
     """
     high, low = split_bits((images * _LEVELS).round() / _LEVELS)
     ones = images.new_ones(len(images), 2, *images.shape[2:])
@@ -65,6 +65,6 @@ def split_images(images: Tensor) -> Tensor:
 
 
 def split_bits(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Two tensors of numbers that bfloat16 holds exactly; their sum has 16 of the 24 bits of `values`."""
+    """Two tensors that are exact in bfloat16. Their sum keeps 16 of the 24 bits of `values`."""
     high = values.bfloat16().to(values.dtype)
     return high, (values - high).bfloat16().to(values.dtype)

@@ -1,4 +1,4 @@
-"""How good a model is on cases, at the size of their references."""
+"""Scores of a model on cases, at the size of the reference masks."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,9 +19,9 @@ from medseg.output.images import write_mask_png
 def score_cases(
     predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataSetConfig, masks: Path | None = None
 ) -> dict[str, float]:
-    """The scores of `SegmentationScores` over `cases`; `cached` holds their network input, in the same order.
+    """The scores of `SegmentationScores` over `cases`. `cached` holds their network inputs in the same order.
 
-    Each mask is written to `masks/<class>/<case>.png`, 0 and 255, if that folder is given.
+    If the folder `masks` is given, each mask is written to `masks/<class>/<case>.png` with values 0 and 255.
     """
     scores = SegmentationScores(predictor.card.classes)
     for case, predicted, reference, ignored, present in _predictions(predictor, cases, cached, data):
@@ -37,7 +37,7 @@ def score_cases(
 def search_thresholds(
     predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataSetConfig
 ) -> dict[str, float]:
-    """The threshold of each class whose mean Dice over `cases` is best."""
+    """For each class, the threshold with the best mean Dice over `cases`."""
     search = ThresholdSearch(predictor.card.classes)
     for _, predicted, reference, ignored, present in _predictions(predictor, cases, cached, data):
         probabilities = predictor.probabilities(predicted, _size(reference)).masked_fill(ignored, 0)
@@ -48,7 +48,7 @@ def search_thresholds(
 def _predictions(
     predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataSetConfig
 ) -> Iterator[tuple[Case, Tensor, Tensor, Tensor, Tensor]]:
-    """Each case with its network-size probabilities, what `_reference` gives, and which classes it knows."""
+    """Each case with its probabilities at the network's size, its reference, ignored pixels and known classes."""
     for first in range(0, len(cases), predictor.batch_size):
         chosen = cases[first : first + predictor.batch_size]
         batch = cached[list(range(first, first + len(chosen)))]
@@ -57,9 +57,9 @@ def _predictions(
 
 
 def _reference(case: Case, predictor: Predictor, data: DataSetConfig) -> tuple[Tensor, Tensor]:
-    """Masks, bool `(class, rows, columns)`, at the reference's own size, and the pixels that count for nothing.
+    """Reference masks and ignored pixels, both bool `(class, rows, columns)`, at the size of the reference.
 
-    Of an RGB target the mask is where it is at least half.
+    For an RGB target, values of at least half the range are foreground.
     """
     if case.target is None:
         files, classes = read_mask_files(case.masks, data, []), predictor.card.classes

@@ -1,4 +1,4 @@
-"""PyTorch as what a network runs on."""
+"""The PyTorch backend."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -14,9 +14,9 @@ from medseg.model.unet import UNet
 
 
 class TorchRuntime:
-    """A copy of a network that gives logits, float32, of images `(batch, channel, rows, columns)`, float32.
+    """Computes logits, float32, of images `(batch, channel, rows, columns)`, float32, with a copy of a network.
 
-    Compiled, that happens at the first picture, on a GPU into a CUDA graph.
+    A compiled network is compiled at the first image; on a GPU it becomes a CUDA graph.
     """
 
     def __init__(self, network: UNet, hardware: Hardware, precision: str, *, compiled: bool) -> None:

@@ -1,1 +1,1 @@
-"""Arrays in, numbers out: overlap, contours, calibration, the cardiothoracic ratio, statistics."""
+"""Metrics on arrays: overlap, contour distances, calibration, cardiothoracic ratio, statistics."""

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, where it matters: around the reference's contour."""
+"""Calibration of the probabilities around the contour of the reference."""
 
 import math
 from dataclasses import dataclass
@@ -14,27 +14,28 @@ Mask = NDArray[np.bool_]
 
 NUM_BINS = 20
 BAND = 0.05
-"""Half-width of the band around the contour, as a share of the picture's shorter side.
+"""Half-width of the band around the contour, as a share of the image's shorter side.
 
-Around it lie 98 % or more of the pixels that a network of `configs/chest_xray.yaml` gets wrong on held-out JSRT cases,
-and 93 % on Montgomery's, but only a third of all pixels for lungs, a tenth for heart or clavicles. Half the width would
-lose up to a sixth of the wrong ones; the whole picture would mostly count background that no network gets wrong.
+A network of `configs/chest_xray.yaml` has at least 98 % of its wrong pixels in this band on held-out JSRT cases, and
+93 % on Montgomery cases. Yet the band holds only a third of all pixels for lungs, and a tenth for heart or clavicles.
+Half the width would miss up to a sixth of the wrong pixels. The whole image is mostly background that every network
+gets right.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class CalibrationCurve:
-    """The reliability of one class's probabilities, as sums over pixels; curves of cases add up with `+`.
+    """The reliability curve of one class, as sums over pixels. The curves of several cases are added with `+`.
 
-    Bin i of n holds the probabilities from i / n up to, not including, (i + 1) / n; the last one 1 as well.
+    Bin i of n holds the probabilities from i / n up to, but not including, (i + 1) / n. The last bin includes 1.
     """
 
     pixels: NDArray[np.int64]
-    """How many pixels fell into each bin, `(bins,)`."""
+    """Number of pixels in each bin, `(bins,)`."""
     probability: NDArray[np.float64]
-    """The sum of their probabilities, `(bins,)`."""
+    """Sum of their probabilities, `(bins,)`."""
     foreground: NDArray[np.int64]
-    """How many of them the reference counts to the class, `(bins,)`."""
+    """Number of these pixels that are foreground in the reference, `(bins,)`."""
 
     def __add__(self, other: "CalibrationCurve") -> "CalibrationCurve":
         return CalibrationCurve(
@@ -43,20 +44,20 @@ class CalibrationCurve:
 
     @property
     def predicted(self) -> NDArray[np.float64]:
-        """The mean probability in each bin; NaN where it is empty."""
+        """The mean probability in each bin; NaN for an empty bin."""
         return divide(self.probability, self.pixels)
 
     @property
     def observed(self) -> NDArray[np.float64]:
-        """The share of foreground in each bin; NaN where it is empty."""
+        """The share of foreground in each bin; NaN for an empty bin."""
         return divide(self.foreground, self.pixels)
 
     @property
     def error(self) -> float:
-        """The expected calibration error, 0 to 1; NaN without a pixel.
+        """The expected calibration error, 0 to 1; NaN without pixels.
 
-        The mean over pixels of |observed - predicted| of their bin (Naeini et al., AAAI 2015), here of the probability
-        of foreground, not of the class that won.
+        It is the mean over pixels of |observed - predicted| of their bin (Naeini et al., AAAI 2015). Here the
+        probability is that of foreground, not that of the winning class.
         """
         total = int(self.pixels.sum())
         return float(np.abs(self.probability - self.foreground).sum() / total) if total else math.nan
@@ -69,10 +70,10 @@ def measure_calibration(
     num_bins: int = NUM_BINS,
     ignored: Mask | None = None,
 ) -> CalibrationCurve:
-    """The curve of one case and class: `probability` in [0, 1] and its reference, both `(rows, columns)`.
+    """The curve of one case and class. `probability`, in [0, 1], and `reference` are both `(rows, columns)`.
 
-    Over the pixels within `band`, a share of the shorter side, of the reference's contour; without a pixel where the
-    reference has none, being empty or the whole picture. Pixels that are `ignored` are left out.
+    It covers the pixels near the contour of the reference: up to `band`, a share of the shorter side. The curve has no
+    pixels if the reference has no contour because it is empty or fills the image. `ignored` pixels are left out.
     """
     near = find_band(reference, band * min(reference.shape))
     near = near if ignored is None else near & ~ignored
@@ -86,9 +87,9 @@ def measure_calibration(
 
 
 def find_band(mask: Mask, width: float) -> Mask:
-    """The pixels at most `width` pixels from a contour, which runs along both sides of a mask's border.
+    """The pixels at a distance of at most `width` pixels from the contour, the pixels on both sides of a mask's border.
 
-    `mask` is `(rows, columns)`. The edge of the picture is no border: nobody knows what lies beyond.
+    `mask` is `(rows, columns)`. The edge of the image is not a border, because the structure may continue outside it.
     """
     band = np.zeros(mask.shape, np.bool_)
     if not mask.any():
@@ -102,7 +103,7 @@ def find_band(mask: Mask, width: float) -> Mask:
 
 
 def _find_both_sides(mask: Mask) -> Mask:
-    """The pixels with one of their four neighbours on the other side of the mask's border."""
+    """The pixels that have one of their four neighbors on the other side of the mask's border."""
     contour = np.zeros(mask.shape, np.bool_)
     across_rows, across_columns = mask[1:] != mask[:-1], mask[:, 1:] != mask[:, :-1]
     contour[1:] |= across_rows

@@ -11,36 +11,37 @@ Point = tuple[float, float]
 """Row and column of a pixel."""
 
 _SPECK = 0.05
-"""A piece with less than this share of the lungs' area is none of them."""
+"""Pieces with less than this share of the lungs' area are ignored."""
 _SMALLER_LUNG = 0.2
-"""The least share of the larger lung's area that the smaller one has."""
+"""Smallest area of the smaller lung, as a share of the larger lung's area."""
 _APART = 1 / 3
-"""The least distance between the centres of two lungs side by side, as a share of the columns they span."""
+"""Smallest distance between the centers of the two lungs, as a share of the columns they span."""
 _VALLEY = 0.5
-"""The greatest height of the mediastinum between lungs that touch, as a share of the less high lung."""
+"""Largest number of lung pixels in the mediastinum column if lungs touch, as a share of the shorter lung's peak."""
 
 
 @dataclass(frozen=True)
 class CardiothoracicRatio:
-    """The heart's extent over the greatest inner chest width, and where both were measured."""
+    """The heart's width divided by the greatest inner chest width, with the positions of both measurements."""
 
     value: float
     heart: tuple[tuple[int, int], tuple[int, int]]
-    """Row and column of the heart's first and last pixel from left to right on the picture."""
+    """Row and column of the heart's leftmost and rightmost pixel in the image."""
     chest: tuple[tuple[int, int], tuple[int, int]]
-    """The same of the lungs, in the row where they are widest."""
+    """Row and column of the lungs' leftmost and rightmost pixel, in the row where they are widest."""
     warnings: tuple[str, ...] = ()
-    """What makes the ratio doubtful: `heart in 2 pieces`."""
+    """Reasons to doubt the ratio, such as `heart in 2 pieces`."""
 
     @property
     def words(self) -> str:
-        """`Cardiothoracic ratio 0.52`."""
+        """The label, such as `Cardiothoracic ratio 0.52`."""
         return f"Cardiothoracic ratio {self.value:.2f}"
 
     @property
     def lines(self) -> tuple[tuple[Point, ...], ...]:
-        """The two lines to be drawn, as radiologists do: the heart's steps from one border's row to the other's
-        in the middle of the chest.
+        """The two lines to draw, as radiologists do.
+
+        The heart's line changes from the row of one border to the row of the other in the middle of the chest.
         """
         (left_row, left), (right_row, right) = self.heart
         middle = (self.chest[0][1] + self.chest[1][1]) / 2
@@ -51,11 +52,11 @@ class CardiothoracicRatio:
 
 
 def measure_ctr(lungs: NDArray[np.bool_], heart: NDArray[np.bool_]) -> CardiothoracicRatio | None:
-    """The cardiothoracic ratio of two masks `(rows, columns)`, None where they do not show it.
+    """The cardiothoracic ratio of two masks `(rows, columns)`; None if it cannot be measured on them.
 
-    The heart's extent from its rightmost to its leftmost border, whatever rows these lie in, over the greatest inner
-    chest width on one level: outer edge to outer edge of the lungs in a row that crosses both (Danzer, Am J Med Sci
-    157, 1919). The heart's mask counts whole, the lungs' without specks.
+    It is the distance in columns between the heart's leftmost and rightmost border, in whatever rows they lie, divided
+    by the greatest inner chest width: from outer edge to outer edge of the lungs, in one row that crosses both (Danzer,
+    Am J Med Sci 157, 1919). All pixels of the heart count. Specks of the lungs are ignored.
     """
     if not lungs.any() or not heart.any():
         return None
@@ -77,7 +78,7 @@ def measure_ctr(lungs: NDArray[np.bool_], heart: NDArray[np.bool_]) -> Cardiotho
 
 
 def _find_borders(heart: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Row and column of the leftmost and the rightmost pixel; the middle one of several."""
+    """Row and column of the leftmost and the rightmost pixel. If there are several, the middle pixel is taken."""
     columns = np.flatnonzero(heart.any(axis=0))
     left, right = int(columns[0]), int(columns[-1])
     rows = [np.flatnonzero(heart[:, column]) for column in (left, right)]
@@ -85,21 +86,21 @@ def _find_borders(heart: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int,
 
 
 def _find_widest(sides: NDArray[np.uint8]) -> tuple[int, int, int] | None:
-    """The row across both lungs with the greatest width, its first and its last column; None where there is none.
+    """The row with the greatest width across both lungs, with its first and last column; None if there is no such row.
 
-    `sides` is 1 for one lung, 2 for the other.
+    `sides` is 1 in one lung and 2 in the other.
     """
     lung = sides > 0
     first = lung.argmax(axis=1)
     last = lung.shape[1] - 1 - lung[:, ::-1].argmax(axis=1)
     crosses = (sides == 1).any(axis=1) & (sides == 2).any(axis=1)
     widths = np.where(crosses, last - first + 1, 0)
-    row = len(widths) - 1 - int(widths[::-1].argmax())  # the lowest of equals
+    row = len(widths) - 1 - int(widths[::-1].argmax())  # the lowest row if several are equal
     return (row, int(first[row]), int(last[row])) if widths[row] else None
 
 
 def _tell_lungs_apart(lungs: NDArray[np.bool_], warnings: list[str]) -> NDArray[np.uint8]:
-    """1 for the lung on the left of the picture, 2 for the other; 0 elsewhere, everywhere where they are not two."""
+    """An array with 1 in the lung on the left of the image, 2 in the other, 0 elsewhere. All 0 if two are not found."""
     labels = _label(lungs)[0]
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
@@ -122,9 +123,10 @@ def _tell_lungs_apart(lungs: NDArray[np.bool_], warnings: list[str]) -> NDArray[
 
 
 def _choose_left(profiles: NDArray[np.int_]) -> NDArray[np.bool_] | None:
-    """Which pieces are the lung on the left, by the split of their centres into the two most distant groups (Otsu).
+    """For each piece, whether it belongs to the lung on the left; None if the pieces do not form two lungs.
 
-    `profiles` `(piece, columns)` counts each piece's pixels in each column. None where the groups are not two lungs.
+    Otsu's method splits the centers of the pieces into the two most distant groups. `profiles`, `(piece, columns)`,
+    counts each piece's pixels in each column.
     """
     if len(profiles) < 2:
         return None
@@ -144,7 +146,7 @@ def _choose_left(profiles: NDArray[np.int_]) -> NDArray[np.bool_] | None:
 
 
 def _find_middle(profile: NDArray[np.int_]) -> int | None:
-    """The column of the mediastinum between lungs that touch, None where `profile` is that of one lung only."""
+    """The column of the mediastinum between touching lungs; None if `profile` shows only one lung."""
     quarter = len(profile) // 4
     inner = profile[quarter : len(profile) - quarter]
     lowest = np.flatnonzero(inner == inner.min())
@@ -160,7 +162,7 @@ def _are_both_lungs(left: float, right: float) -> bool:
 
 
 def _label(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """Pieces, numbered from 1; pixels that touch at a corner are of one piece."""
+    """The pieces of a mask, numbered from 1, and their count. Pixels that touch at a corner belong to one piece."""
     from scipy.ndimage import label
 
     labels, count = label(mask, np.ones((3, 3), bool))

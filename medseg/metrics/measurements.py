@@ -1,4 +1,4 @@
-"""What masks of certain classes give beside their areas: one entry a number."""
+"""Measurements on the masks of certain classes. There is one entry for each number."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,36 +8,36 @@ from medseg.metrics.cardiothoracic import Point, measure_ctr
 
 
 class Measured(Protocol):
-    """A number, and how an overlay shows it."""
+    """A measured number, with its text and lines for an overlay."""
 
     @property
     def value(self) -> float:
-        """The number."""
+        """The measured number."""
 
     @property
     def words(self) -> str:
-        """What it is, and its value."""
+        """The label: name and value."""
 
     @property
     def lines(self) -> Sequence[Sequence[Point]]:
-        """Lines through `(row, column)` on the masks."""
+        """Lines through points `(row, column)` of the masks."""
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What makes it doubtful."""
+        """Reasons to doubt the number."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number that is measured where a model has the classes it needs."""
+    """A number that is measured if a model has the classes for it."""
 
     name: str
-    """Its column in a report, and how its scores begin in an evaluation."""
+    """Name of its column in a report, and first part of the names of its scores in an evaluation."""
     classes: tuple[str, ...]
     views: Mapping[str, tuple[str, ...]]
-    """Values of ViewPosition that it has a meaning on, each with the warnings that it brings."""
+    """Values of ViewPosition for which the number is meaningful, each with the warnings to give."""
     measure: Callable[..., Measured | None]
-    """Measures masks `(rows, columns)` of `classes`, in their order; None where they do not show it."""
+    """Function on the masks `(rows, columns)` of `classes`, in this order. Returns None if it cannot be measured."""
 
 
 CTR = Measurement(
@@ -50,5 +50,5 @@ MEASUREMENTS = (CTR,)
 
 
 def choose_measurements(classes: Collection[str]) -> list[Measurement]:
-    """The measurements that masks of `classes` allow."""
+    """The measurements that are possible with masks of `classes`."""
     return [each for each in MEASUREMENTS if set(each.classes) <= set(classes)]

@@ -1,4 +1,4 @@
-"""Dice, IoU and the article's mIoU, as an Ignite metric; and the thresholds that are best on given cases."""
+"""Dice, IoU and the article's mIoU as an Ignite metric, and the search for the best thresholds."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 def measure_overlap(prediction: Tensor, reference: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Dice and IoU, float32 `(batch, class)` and NaN where a class is not known, and the pixels that `mean_iou` wants.
+    """Dice and IoU, both float32 `(batch, class)`, and the pixel counts for `mean_iou`. All are on the CPU.
 
-    Masks are bool `(batch, class, rows, columns)`, `present` is bool `(batch, class)`. Both masks empty count 1, one of
-    them empty 0. The pixels, float64 `(batch, class, 3)`: in both masks, in either, in the picture; 0 of an unknown
-    class. All on the CPU.
+    The masks are bool `(batch, class, rows, columns)`. `present`, bool `(batch, class)`, tells which classes are known.
+    Dice and IoU are 1 if both masks are empty, 0 if one is empty, and NaN for an unknown class. The pixel counts,
+    float64 `(batch, class, 3)`, are those in both masks, in either mask and in the image; 0 for an unknown class.
     """
     unknown = torch.where(present, 0.0, torch.nan).cpu()
     dice = compute_dice(prediction.float(), reference.float(), include_background=True, ignore_empty=False)
@@ -27,9 +27,9 @@ def measure_overlap(prediction: Tensor, reference: Tensor, present: Tensor) -> t
 
 
 def mean_iou(counts: Tensor) -> Tensor:
-    """The article's mIoU `(...)` from pixels `(..., class, 3)`, those of `measure_overlap` added up over cases.
+    """The article's mIoU `(...)`, from the pixel counts `(..., class, 3)` of `measure_overlap`, summed over cases.
 
-    The mean of foreground and background IoU, then over the classes that have pixels; NaN without one.
+    It is the mean of foreground and background IoU, averaged over the classes that have pixels; NaN if none has.
     """
     both, either, pixels = counts.unbind(dim=-1)
     foreground = torch.where(either > 0, both / either, 1.0)
@@ -39,12 +39,12 @@ def mean_iou(counts: Tensor) -> Tensor:
 
 
 class SegmentationScores(Metric):
-    """`dice`, `iou`, `miou`, `dice_<class>` and `iou_<class>` over all cases seen.
+    """`dice`, `iou`, `miou`, `dice_<class>` and `iou_<class>` over all added cases.
 
-    `dice_<class>` and `iou_<class>` are means over cases, MONAI's metrics with ignore_empty=False: both masks empty
-    counts 1, one of them empty 0; `dice` and `iou` are means of these over classes. `miou` is the article's metric,
-    background included: one confusion matrix a class over the whole set, the mean of foreground and background IoU,
-    then the mean over classes. A class that no case knows is left out.
+    `dice_<class>` and `iou_<class>` are means over cases of MONAI's metrics with ignore_empty=False: 1 if both masks
+    are empty, 0 if one is empty. `dice` and `iou` are their means over classes. `miou` is the article's metric and
+    includes the background: one confusion matrix for each class over all cases gives the mean of foreground and
+    background IoU, which is averaged over classes. A class that is unknown in all cases is left out.
     """
 
     def __init__(self, classes: Sequence[str], output_transform: Callable[[Any], Any] = lambda output: output) -> None:
@@ -52,7 +52,7 @@ class SegmentationScores(Metric):
         super().__init__(output_transform)
 
     def reset(self) -> None:
-        """Forget all cases."""
+        """Remove all cases."""
         self._dice: list[Tensor] = []
         self._iou: list[Tensor] = []
         self._counts = torch.zeros(len(self.classes), 3, dtype=torch.float64)
@@ -65,7 +65,7 @@ class SegmentationScores(Metric):
         self._counts += counts.sum(dim=0)
 
     def compute(self) -> dict[str, float]:
-        """The scores by name; classes that no case knows are not among them."""
+        """The scores by name, without classes that are unknown in all cases."""
         known = self._counts[:, 2] > 0
         scores = {"miou": float(mean_iou(self._counts))}
         for name, values in (("dice", self._dice), ("iou", self._iou)):
@@ -76,7 +76,7 @@ class SegmentationScores(Metric):
 
 
 class ThresholdSearch:
-    """The threshold of each class whose mean Dice over cases is best, from probabilities in bins of `1 / num_bins`."""
+    """Finds the threshold with the best mean Dice over cases for each class, among multiples of `1 / num_bins`."""
 
     def __init__(self, classes: Sequence[str], num_bins: int = 40) -> None:
         self.classes = tuple(classes)
@@ -84,7 +84,7 @@ class ThresholdSearch:
         self._dice: list[Tensor] = []
 
     def update(self, probabilities: Tensor, reference: Tensor, present: Tensor) -> None:
-        """Add one case: maps `(class, rows, columns)` and `present`, bool `(class,)`."""
+        """Add one case: probabilities and reference, `(class, rows, columns)`, and `present`, bool `(class,)`."""
         bins = (probabilities.double() * self.num_bins).floor().long().clamp(0, self.num_bins - 1).flatten(1)
         predicted = torch.stack([torch.bincount(b, minlength=self.num_bins) for b in bins])
         inside = reference.flatten(1)
@@ -97,7 +97,7 @@ class ThresholdSearch:
         self._dice.append(torch.where(present[:, None], dice, torch.nan))
 
     def compute(self) -> dict[str, float]:
-        """The best threshold by class, of equally good ones the nearest to 0.5; 0.5 where no case knows the class."""
+        """The best threshold by class. Among equal ones, the nearest to 0.5; 0.5 if no case knows the class."""
         if not self._dice:
             return dict.fromkeys(self.classes, 0.5)
         means = torch.stack(self._dice).nanmean(dim=0)

@@ -1,4 +1,4 @@
-"""Where a mask lies and how much it covers."""
+"""Position and area of masks."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 def measure_areas(
     masks: NDArray[np.bool_], classes: Sequence[str], spacing_mm: tuple[float, float] | None
 ) -> dict[str, int | float]:
-    """`area_px_<class>` and, where `spacing_mm` `(row, column)` is known, `area_mm2_<class>`.
+    """The areas `area_px_<class>`, and also `area_mm2_<class>` if `spacing_mm`, `(row, column)`, is known.
 
     `masks` is `(class, rows, columns)`.
     """
@@ -22,7 +22,7 @@ def measure_areas(
 
 
 def measure_position(mask: NDArray[np.bool_]) -> tuple[float, float, float] | None:
-    """Area, row and column of the center of a mask `(rows, columns)`, as shares of the image; None of an empty one."""
+    """Area, center row and center column of a mask `(rows, columns)`, as shares of the image; None if it is empty."""
     count = np.count_nonzero(mask)
     if not count:
         return None
@@ -34,6 +34,6 @@ def measure_position(mask: NDArray[np.bool_]) -> tuple[float, float, float] | No
 
 
 def find_box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The rows and columns of the smallest box that holds the mask, which must not be empty."""
+    """The rows and columns of the smallest box around a mask. The mask must not be empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -1,4 +1,4 @@
-"""How far two contours lie apart."""
+"""Distances between the contours of two masks."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class SurfaceDistances:
-    """Distances between the contours of a prediction and its reference; in mm where spacing was known, else pixels."""
+    """Distances between the contours of a prediction and its reference: in mm, or in pixels without a spacing."""
 
     hd95: float
-    """The greater of the two directed 95th percentiles."""
+    """95th percentile of the Hausdorff distance: the greater of the two directed percentiles."""
     assd: float
-    """Average symmetric surface distance: the mean over the pixels of both contours, taken together."""
+    """Average symmetric surface distance: the mean over the pixels of both contours together."""
     nsd: float
-    """Normalised surface Dice: the share of the pixels of both contours within the tolerance of the other one."""
+    """Normalized surface Dice: the share of the contour pixels that lie within the tolerance of the other contour."""
 
 
 def measure_surface(
@@ -30,14 +30,14 @@ def measure_surface(
     tolerance: float = 2.0,
     ignored: Mask | None = None,
 ) -> SurfaceDistances | None:
-    """The distances between two masks `(rows, columns)`, None where either is empty.
+    """The distances between two masks `(rows, columns)`; None if either is empty or no contour is left.
 
-    Both masks are background where pixels are `ignored`; a contour beside such a pixel is none. None, too, where that
-    leaves no contour.
-    `spacing_mm` is `(row, column)`; without it distances and `tolerance` count in pixels. The same numbers as
-    `HausdorffDistanceMetric(percentile=95)`, `SurfaceDistanceMetric(symmetric=True)` and `SurfaceDiceMetric` of
-    MONAI 1.6. NSD: Nikolov et al. 2018 (arXiv 1809.04430), with pixels of the contour for its length, as in Seidlitz et
-    al. 2021 (arXiv 2111.05408).
+    Both masks must be background in `ignored` pixels. Contour pixels in or beside ignored pixels are left out.
+
+    `spacing_mm` is `(row, column)`. Without it, distances and `tolerance` are in pixels. The results equal those of
+    `HausdorffDistanceMetric(percentile=95)`, `SurfaceDistanceMetric(symmetric=True)` and `SurfaceDiceMetric` of MONAI
+    1.6. NSD is defined by Nikolov et al. 2018 (arXiv 1809.04430); the contour's length is its number of pixels, as in
+    Seidlitz et al. 2021 (arXiv 2111.05408).
     """
     if not prediction.any() or not reference.any():
         return None
@@ -51,14 +51,14 @@ def measure_surface(
     outward = _map_distance(true, spacing_mm)[predicted]
     inward = _map_distance(predicted, spacing_mm)[true]
     both = np.concatenate([outward, inward])
-    # In float32, as MONAI compares: 3 pixels of 0.6666667 mm are within 2 mm.
+    # MONAI compares in float32, so 3 pixels of 0.6666667 mm are within 2 mm.
     within = both.astype(np.float32) <= np.float32(tolerance)
     hd95 = max(float(np.percentile(distances, 95)) for distances in (outward, inward))
     return SurfaceDistances(hd95, float(both.mean()), float(within.mean()))
 
 
 def _find_contour(mask: Mask) -> Mask:
-    """The pixels of a mask with one of their four neighbours outside it; beyond the picture all is outside."""
+    """The pixels of a mask that have one of their four neighbors outside it. Pixels beyond the image are outside."""
     padded = np.pad(mask, 1)
     inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     contour: Mask = mask & ~inside
@@ -66,6 +66,6 @@ def _find_contour(mask: Mask) -> Mask:
 
 
 def _map_distance(contour: Mask, spacing_mm: tuple[float, float] | None) -> NDArray[np.float64]:
-    """The Euclidean distance of each pixel from the nearest one of a contour."""
+    """The Euclidean distance of each pixel from the nearest contour pixel."""
     distance: NDArray[np.float64] = distance_transform_edt(~contour, sampling=spacing_mm)
     return distance

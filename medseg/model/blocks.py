@@ -1,7 +1,7 @@
 """The article's blocks: ConvBlock, DownSample, UpSample.
 
-With `padding_mode="reflect"` and `dropout=0.3` they are the article's, layer for layer; its section 2 and the 2015
-paper (Ronneberger et al., arXiv:1505.04597) give the other options of `ModelConfig`.
+With `padding_mode="reflect"` and `dropout=0.3` the layers are exactly those of the article. The other options of
+`ModelConfig` come from the article's section 2 and the 2015 paper (Ronneberger et al., arXiv:1505.04597).
 """
 
 import torch
@@ -12,14 +12,15 @@ from medseg.model.config import ModelConfig
 from medseg.model.reflect import ReflectConv2d
 
 _COLOURS = 3
-"""Channels of a picture, which are padded for next to nothing, and whose borders in bfloat16 are more exact so."""
+"""Largest number of channels of an input image. Padding so few channels costs almost nothing, and the borders are more
+exact in bfloat16 than with `ReflectConv2d`."""
 
 
 class ConvBlock(nn.Module):
-    """Two 3x3 convolutions, each with batch normalisation, dropout of whole channels, activation.
+    """Two 3x3 convolutions, each followed by batch normalization, channel dropout and the activation.
 
-    `(batch, in_channels, rows, columns)` -> `(batch, out_channels, rows, columns)`, 4 rows and columns fewer with
-    `padding=0`.
+    `(batch, in_channels, rows, columns)` -> `(batch, out_channels, rows, columns)`. With `padding=0` the output has 4
+    rows and columns fewer.
     """
 
     def __init__(self, in_channels: int, out_channels: int, config: ModelConfig) -> None:
@@ -36,14 +37,15 @@ class ConvBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features at the same level."""
+        """The features, at the same level."""
         return self.layer(x)  # type: ignore[no-any-return]
 
 
 class DownSample(nn.Module):
-    """Half the rows and columns: a 3x3 convolution of stride 2, batch normalisation, activation; or 2x2 max pooling.
+    """Halves the rows and columns.
 
-    The convolution is padded by 1 even where the blocks are not, so that both ways halve an even size exactly.
+    A 3x3 convolution of stride 2 with batch normalization and activation does it, or 2x2 max pooling. The convolution
+    is padded by 1 even if the blocks are not padded, so that both ways halve an even size exactly.
     """
 
     def __init__(self, channels: int, config: ModelConfig) -> None:
@@ -64,10 +66,11 @@ class DownSample(nn.Module):
 
 
 class UpSample(nn.Module):
-    """Twice the rows and columns, half the channels, joined with the features of the same level on the way down.
+    """Doubles the rows and columns, halves the channels, and joins the encoder features of the same level.
 
-    `(batch, channels, rows, columns)` and a feature map of `channels / 2`, centre-cropped if larger (`padding=0`) ->
-    `(batch, channels, 2 rows, 2 columns)`, or `channels / 2` where the two are added (FCN).
+    The inputs are `(batch, channels, rows, columns)` and a feature map of `channels / 2`, which is cropped to its
+    center if it is larger (`padding=0`). The output is `(batch, channels, 2 rows, 2 columns)`; it has `channels / 2` if
+    the two are added (FCN).
     """
 
     def __init__(self, channels: int, config: ModelConfig) -> None:
@@ -80,7 +83,7 @@ class UpSample(nn.Module):
         )
 
     def forward(self, x: Tensor, feature_map: Tensor) -> Tensor:
-        """The joined features, those from below first."""
+        """The joined features: first the upsampled ones, then `feature_map`."""
         up = x if self.mode == "transposed" else F.interpolate(x, scale_factor=2, mode=self.mode)
         out = self.layer(up)
         feature_map = crop_centre(feature_map, out)
@@ -88,7 +91,7 @@ class UpSample(nn.Module):
 
 
 def crop_centre(x: Tensor, like: Tensor) -> Tensor:
-    """The middle of `x`, as many rows and columns as `like` has."""
+    """The center of `x`, with as many rows and columns as `like`."""
     rows, columns = like.shape[-2:]
     top, left = (x.shape[-2] - rows) // 2, (x.shape[-1] - columns) // 2
     return x[..., top : top + rows, left : left + columns]

@@ -1,6 +1,6 @@
-"""A model file: the network's weights with all that prediction must know; and the training state to go on from.
+"""Model files: the weights, the settings that prediction needs, and the training state to resume from.
 
-Plain numbers, strings and tensors, read with `weights_only=True`: a model file cannot run code.
+A model file contains only numbers, strings and tensors. It is read with `weights_only=True`, so it cannot run code.
 """
 
 import logging
@@ -25,10 +25,11 @@ from medseg.notice import RESEARCH_USE
 
 _logger = logging.getLogger(__name__)
 FORMAT = "medseg-model-1"
-ANOTHER_RULE = "splits are now blocks of the patients in hash order, no longer a threshold on a hash"
+ANOTHER_RULE = "splits are now consecutive blocks of the patients in hash order, not a threshold on the hash"
 
 NETWORKS: Mapping[str, Callable[[ModelConfig, int, int], UNet]] = {"unet": build_unet}
-"""What builds a network of so many channels and classes, by the name on its card."""
+"""Functions that build a network from its configuration, number of channels and number of classes, by the network name
+on the model card."""
 
 
 class Reading(Section):
@@ -42,7 +43,7 @@ class Reading(Section):
 
 
 class Accepts(Section):
-    """The input that the model is for; an empty list is anything."""
+    """The input that the model accepts. An empty list accepts any value."""
 
     modalities: tuple[str, ...] = ("CR", "DX")
     body_parts: tuple[str, ...] = ()
@@ -50,19 +51,19 @@ class Accepts(Section):
 
 
 class Range(Section):
-    """The smallest and the largest value of one class in training."""
+    """The smallest and the largest value of one class in the training set."""
 
     area: tuple[float, float]
-    """Share of the network's input, padding included."""
+    """Area of the mask, as a share of the network's input, padding included."""
     row: tuple[float, float]
-    """Centre of gravity, 0 top to 1 bottom."""
+    """Row of the center of gravity, from 0 (top) to 1 (bottom)."""
     column: tuple[float, float]
-    """Centre of gravity, 0 left to 1 right."""
+    """Column of the center of gravity, from 0 (left) to 1 (right)."""
 
 
 @dataclass(frozen=True)
 class QuantizedNetwork:
-    """A network whose convolutions are int8: the two files of OpenVINO's intermediate representation, as bytes."""
+    """A network with int8 convolutions, as the bytes of the two files of OpenVINO's intermediate representation."""
 
     graph: Tensor = field(repr=False)
     """XML, uint8 `(bytes,)`."""
@@ -71,58 +72,58 @@ class QuantizedNetwork:
 
 
 class QuantizationLoss(Section):
-    """What a network loses in int8, on cases that it was not trained on."""
+    """Loss of accuracy in int8, measured on cases that the network was not trained on."""
 
     images: int
-    """Training images that the ranges of activations were measured on."""
+    """Number of training images used to measure the ranges of the activations."""
     cases: int
-    """Cases that the loss was measured on."""
+    """Number of cases used to measure the loss."""
     dice: dict[str, float]
-    """By class: mean Dice against the reference in float32, minus that in int8."""
+    """By class: mean Dice in float32 minus mean Dice in int8, both against the reference."""
     worst: dict[str, float]
-    """By class: the greatest such difference of one case."""
+    """By class: the largest such difference of a single case."""
     ctr: float | None = None
-    """Mean absolute difference of the cardiothoracic ratio; None without lungs and heart."""
+    """Mean absolute difference of the cardiothoracic ratio. None without lungs and heart."""
 
 
 class ModelCard(Section):
-    """What a model file says of the model beside its weights."""
+    """The description of a model in its model file: everything except the weights."""
 
     classes: tuple[ClassName, ...]
     network: Literal["unet"] = Field(default="unet", exclude_if=lambda name: name == "unet")
-    """The entry of `NETWORKS`; files leave the first one unsaid."""
+    """A name in `NETWORKS`. The default is not written to files."""
     model: ModelConfig
     preprocess: PreprocessConfig
     inference: InferenceConfig = InferenceConfig()
     reading: Reading = Reading()
     accepts: Accepts = Accepts()
     orientations: tuple[str, ...] = ()
-    r"""PatientOrientation of the training images, `L\F`; empty where they did not say."""
+    r"""PatientOrientation of the training images, such as `L\F`. Empty if the images had no such tag."""
     thresholds: dict[str, float] = Field(default_factory=dict)
-    """The threshold of each class that was best on validation; predict.threshold=best uses it."""
+    """The threshold of each class that gave the best Dice on the validation set; used by predict.threshold=best."""
     ranges: dict[str, Range] = Field(default_factory=dict)
     train_digests: tuple[str, ...] = ()
     """SHA-256 of the pixels of each training case."""
     validation_digests: tuple[str, ...] = ()
     split: str | None = None
-    """The rule that drew these cases; None where a manifest gave them, and in files from before there was a rule."""
+    """The rule that split the cases. None if a manifest gave the split, and in files older than this field."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """Validation scores of these weights."""
     quantization: QuantizationLoss | None = None
-    """What int8 costs, where the file has the network so."""
+    """Loss of accuracy in int8, if the file contains the int8 network."""
     run_id: str | None = None
     research_use: str = RESEARCH_USE
 
     def build_network(self) -> UNet:
-        """The network of this card, with fresh weights."""
+        """The network that this card describes, with new random weights."""
         return NETWORKS[self.network](self.model, 3 if self.reading.color == "rgb" else 1, len(self.classes))
 
 
 def check_components(inference: InferenceConfig, classes: Sequence[str]) -> None:
-    """Raise `ConfigError` where `inference` names a class that is not among `classes`."""
+    """Raise `ConfigError` if `inference.components` names a class that is not in `classes`."""
     unknown = sorted(set(inference.components) - set(classes))
     if unknown:
-        raise ConfigError(f"components: {unknown[0]} is no class of the model; it has {', '.join(classes)}")
+        raise ConfigError(f"components: {unknown[0]} is not a class of the model. Its classes: {', '.join(classes)}")
 
 
 def save_checkpoint(
@@ -132,9 +133,9 @@ def save_checkpoint(
     training: Mapping[str, Any] | None = None,
     quantized: QuantizedNetwork | None = None,
 ) -> None:
-    """Write a model file, whole or not at all; the one before stays as `<stem>.previous.pt`.
+    """Write a model file, whole or not at all. An existing file is kept as `<stem>.previous.pt`.
 
-    `training` is the state to go on from, `quantized` the same network in int8. Raises `StorageError`.
+    `training` is the state to resume from, `quantized` the same network in int8. Raises `StorageError`.
     """
     content: dict[str, Any] = {"format": FORMAT, "card": card.model_dump(mode="json"), "weights": _plain(weights)}
     if training is not None:
@@ -146,31 +147,31 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[ModelCard, dict[str, Any]]:
-    """The card and the whole content (`weights`, perhaps `training`) of a model file.
+    """The card and the whole content of a model file: `weights`, and `training` and `int8` if present.
 
-    Raises `CheckpointError` that names a file which is missing, damaged or no model file.
+    Raises `CheckpointError` with the file's path if it is missing, damaged or not a model file.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged is not None:
-            raise CheckpointError(f"{path}: damaged (checksum of {damaged}); its file before is {previous_path(path)}")
+            raise CheckpointError(f"{path}: damaged (checksum of {damaged}); an earlier copy is {previous_path(path)}")
         content = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
     except (OSError, zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path}: damaged or no model file ({reason})") from error
+        raise CheckpointError(f"{path}: damaged, or not a model file ({reason})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT or not {"card", "weights"} <= content.keys():
-        raise CheckpointError(f"{path}: no model file of medseg ({FORMAT})")
+        raise CheckpointError(f"{path}: not a model file of medseg (format {FORMAT})")
     try:
         return ModelCard.model_validate(content["card"]), content
     except ValidationError as error:
-        raise CheckpointError(f"{path}: its description is not valid: {error.errors()[0]['msg']}") from error
+        raise CheckpointError(f"{path}: the model card is not valid: {error.errors()[0]['msg']}") from error
 
 
 def load_model(path: Path, device: torch.device | str = "cpu") -> tuple[ModelCard, UNet]:
-    """The card and the network, in evaluation mode on `device`. Raises `CheckpointError`."""
+    """The card and the network of a model file, in evaluation mode on `device`. Raises `CheckpointError`."""
     card, content = load_checkpoint(path, device)
     return card, build_network(path, card, content, device)
 
@@ -182,23 +183,23 @@ def build_network(path: Path, card: ModelCard, content: Mapping[str, Any], devic
     try:
         network.load_state_dict(content["weights"])
     except RuntimeError as error:
-        raise CheckpointError(f"{path}: its weights do not fit its architecture: {error}") from error
+        raise CheckpointError(f"{path}: the weights do not fit the architecture: {error}") from error
     return network.eval()
 
 
 def read_quantized(path: Path, content: Mapping[str, Any]) -> QuantizedNetwork | None:
-    """The quantised network in the content of the file at `path`, None where it has none. Raises `CheckpointError`."""
+    """The quantized network in `content`, or None if there is none. Raises `CheckpointError` with `path`."""
     if "int8" not in content:
         return None
     stored = content["int8"] if isinstance(content["int8"], dict) else {}
     parts: list[Any] = [stored.get(name) for name in ("graph", "weights")]
     if not all(isinstance(part, Tensor) and part.dtype == torch.uint8 and part.dim() == 1 for part in parts):
-        raise CheckpointError(f"{path}: damaged (its int8 network)")
+        raise CheckpointError(f"{path}: the int8 network is damaged")
     return QuantizedNetwork(*parts)
 
 
 def store_thresholds(path: Path, thresholds: Mapping[str, float]) -> ModelCard:
-    """Write the thresholds that were best on validation into the model file at `path`; its card."""
+    """Write the best validation thresholds into the model file at `path`, and return its new card."""
     card, content = load_checkpoint(path)
     card = card.model_copy(update={"thresholds": dict(thresholds)})
     save_checkpoint(path, card, content["weights"])
@@ -206,22 +207,22 @@ def store_thresholds(path: Path, thresholds: Mapping[str, float]) -> ModelCard:
 
 
 def load_training(path: Path, card: ModelCard) -> tuple[Path, dict[str, Any]]:
-    """The file to go on from and its content: `path`, or the one before it where `path` is damaged.
+    """The file to resume from and its content: `path`, or its previous version if `path` is damaged.
 
-    Raises `CheckpointError` where neither can be read, where the file holds no training state, or where architecture,
-    classes or preprocessing differ from `card`'s, with the differences.
+    Raises `CheckpointError` if neither can be read, if the file has no training state, or if its architecture, classes,
+    preprocessing or cases differ from those of `card`. The message lists the differences.
     """
     try:
         found, content = load_checkpoint(path)
     except CheckpointError as error:
         previous = previous_path(path)
         if not previous.is_file():
-            raise CheckpointError(f"{error}; nothing to resume from") from error
-        _logger.warning("%s; going on from %s", error, previous)
+            raise CheckpointError(f"{error}; there is nothing to resume from") from error
+        _logger.warning("%s; resuming from %s", error, previous)
         path = previous
         found, content = load_checkpoint(path)
     if "training" not in content:
-        raise CheckpointError(f"{path}: holds a model but no training state to resume; last.pt does")
+        raise CheckpointError(f"{path}: contains a model but no training state; resume from last.pt instead")
     differences = _differences(found, card)
     if differences:
         raise CheckpointError(f"{path}: cannot be resumed with this configuration: {'; '.join(differences)}")
@@ -229,7 +230,7 @@ def load_training(path: Path, card: ModelCard) -> tuple[Path, dict[str, Any]]:
 
 
 def previous_path(path: Path) -> Path:
-    """Where the file before `path` is kept."""
+    """The path that keeps the previous version of the file at `path`."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
@@ -246,10 +247,10 @@ def _differences(found: ModelCard, wanted: ModelCard) -> list[str]:
         other = set(getattr(found, name)) ^ set(getattr(wanted, name))
         if other:
             kind = "training" if name == "train_digests" else "validation"
-            listed.append(f"{len(other)} {kind} cases stand only in the file or only in the present data and split")
+            listed.append(f"{len(other)} {kind} cases are only in the file or only in the current data set and split")
     if len(listed) > alike and wanted.split not in (None, found.split):
         listed.append(
-            f"its splits were drawn by an earlier rule ({ANOTHER_RULE}); train.resume=false begins a new training"
+            f"the file's split was drawn by an earlier rule ({ANOTHER_RULE}); start again with train.resume=false"
         )
     return listed
 

@@ -1,4 +1,4 @@
-"""The settings of the network and of what a model file says of its use."""
+"""The settings of the network, and the inference settings that a model file carries."""
 
 from typing import Annotated, Literal
 
@@ -8,63 +8,68 @@ from medseg.config import Section
 
 
 class ModelConfig(Section):
-    """The network: the article's blocks, and the variants that its section 2 describes."""
+    """The network: the article's U-Net, and the variants that its section 2 describes."""
 
     width: Annotated[int, Field(ge=1, le=512)] = 16
-    """Channels of the first level, doubled at each level below (article and paper: 64)."""
+    """Number of channels at the first level. Each level below has twice as many. Article and 2015 paper: 64."""
 
     depth: Annotated[int, Field(ge=1, le=7)] = 4
-    """How often the picture is halved."""
+    """Number of downsampling steps. Each step halves the rows and columns. Article and 2015 paper: 4."""
 
     padding: Literal[0, 1] = 1
-    """Padding of the 3x3 convolutions in the blocks; with 0 (2015 paper) the output is smaller than the input."""
+    """Padding of the 3x3 convolutions in the blocks. With 0 (2015 paper), the output is smaller than the input."""
 
     padding_mode: Literal["reflect", "zeros"] = "zeros"
-    """What padding holds: the picture mirrored at its border (article), or zeros; training takes about the same."""
+    """Values outside the image border. reflect: the image mirrored at its border (article). zeros: 0. Both train at
+    about the same speed."""
 
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Chance of a channel to be dropped after each convolution of a block (article: 0.3)."""
+    """Probability that a channel is dropped after each convolution of a block. Article: 0.3."""
 
     activation: Literal["leaky_relu", "relu"] = "leaky_relu"
-    """What follows each normalisation (article's code: leaky_relu; its section 2 and the paper: relu)."""
+    """Activation function of the convolutions. Article's code: leaky_relu. Article's section 2 and 2015 paper: relu."""
 
     downsample: Literal["conv", "max_pool"] = "conv"
-    """Halving by a 3x3 convolution of stride 2 (article's code) or by 2x2 max pooling (its section 2, the paper)."""
+    """How the rows and columns are halved. conv: 3x3 convolution of stride 2 (article's code). max_pool: 2x2 max
+    pooling (article's section 2, 2015 paper)."""
 
     upsample: Literal["nearest", "bilinear", "transposed"] = "nearest"
-    """Doubling by interpolation and a 1x1 convolution (article: nearest) or by a 2x2 transposed convolution (paper)."""
+    """How the rows and columns are doubled. nearest, bilinear: interpolation and a 1x1 convolution (article: nearest).
+    transposed: 2x2 transposed convolution (2015 paper)."""
 
     skip: Literal["concatenate", "add"] = "concatenate"
-    """How features of the way down join those of the way up (U-Net: concatenate; FCN: add)."""
+    """How encoder features join decoder features. concatenate: U-Net. add: FCN."""
 
     output_kernel: Literal[1, 3] = 3
-    """Kernel of the last convolution, which keeps the size (article: 3; paper: 1)."""
+    """Kernel size of the last convolution. Article: 3. 2015 paper: 1."""
 
     bias: bool = False
-    """Whether the 3x3 convolutions of the blocks have a bias (article's blocks: false; its section 2: true)."""
+    """Whether the 3x3 convolutions have a bias. Article's code: false. Article's section 2: true."""
 
     batch_norm: bool = True
-    """Whether a batch normalisation follows each 3x3 convolution (the paper has none)."""
+    """Whether batch normalization follows each 3x3 convolution. The 2015 paper has none."""
 
     mirror_input: bool = False
-    """With padding=0, mirror the picture outward so that the output covers all of it (the paper's overlap-tile)."""
+    """Mirror the image outward so that the output covers all of it (overlap-tile, 2015 paper). Needs padding=0."""
 
     @field_validator("mirror_input")
     @classmethod
     def _mirror_only_without_padding(cls, mirror_input: bool, info: ValidationInfo) -> bool:
         if mirror_input and info.data.get("padding") == 1:
-            raise ValueError("needs padding=0; with padding=1 the output covers the whole picture anyway")
+            raise ValueError("needs padding=0; with padding=1 the output already covers the whole image")
         return mirror_input
 
 
 class InferenceConfig(Section):
-    """How the network's probabilities are gathered and its masks cleaned; a model file carries it."""
+    """How probabilities are averaged and masks are cleaned. These settings are stored in the model file."""
 
     tta: tuple[Literal["mirror", "gamma"], ...] = ()
-    """Test-time augmentation: probabilities averaged with those of the mirrored, darker and brighter picture."""
+    """Test-time augmentation: the probabilities are averaged over several versions of the image. mirror adds the
+    mirrored image; gamma adds a darker and a brighter image. Empty: none."""
 
     components: dict[str, PositiveInt] = Field(default_factory=dict)
-    """Largest connected components kept of a class, `{heart: 1, lungs: 2}`; a class not named keeps all."""
+    """Number of connected components to keep for each class, largest first: `{heart: 1, lungs: 2}`. A class that is
+    not listed keeps all its components."""
 
     fill_holes: bool = False
-    """Holes in masks are filled."""
+    """Fill the holes in masks."""

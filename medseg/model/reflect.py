@@ -1,8 +1,8 @@
-"""A 3x3 convolution with reflected borders, without the pass over the whole picture that padding costs.
+"""A 3x3 convolution with reflected borders, without the cost of padding the whole image.
 
-The picture is convolved with zeros around it, as libraries do it best, and the borders are mended: reflection puts
-row 1 above row 0, so the first row of the output lacks what kernel row 0 makes of row 1; likewise at the other sides.
-Forward and backward that is a small matrix product or two.
+The image is convolved with zero padding, which libraries do fastest, and then the borders are corrected. Reflection
+puts row 1 above row 0. So the first output row lacks the product of kernel row 0 with row 1, which is added; the other
+three sides are alike. In the forward and the backward pass this takes one or two small matrix products.
 """
 
 from collections.abc import Sequence
@@ -14,18 +14,19 @@ from torch import Tensor, nn
 from torch.autograd.function import Function, once_differentiable
 
 _SMALLEST = 32
-"""Rows and columns below which padding costs less than mending: at 16 x 16 a third of the pixels lie on a border."""
+"""Number of rows and columns below which padding is faster than correcting the borders. At 16 x 16 almost a quarter
+of the pixels lie on a border."""
 
 
 class ReflectConv2d(nn.Conv2d):
-    """What `nn.Conv2d` with a 3x3 kernel, `padding=1`, `padding_mode="reflect"` and stride 1 or 2 computes.
+    """`nn.Conv2d` with a 3x3 kernel, `padding=1`, `padding_mode="reflect"` and stride 1 or 2, faster in training.
 
-    It is that where nothing is learnt, for small pictures, and for `torch.compile`, `torch.export` and
-    `torch.jit.trace`, which would not see through it.
+    The original `nn.Conv2d` code runs without gradients, on small images, and under `torch.compile`, `torch.export` and
+    `torch.jit.trace`, which cannot follow the custom function.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """The convolved picture, `(batch, channels, rows, columns)`."""
+        """The convolved image, `(batch, channels, rows, columns)`."""
         rows, columns = input.shape[2:]
         untraced = not (torch.compiler.is_compiling() or torch.jit.is_tracing())  # type: ignore[attr-defined,no-untyped-call]
         even = self.stride[0] == 1 or rows % 2 == columns % 2 == 0
@@ -42,7 +43,11 @@ class ReflectConv2d(nn.Conv2d):
 
 
 class _MendedConvolution(Function):
-    """The borders of rows and columns, both sides at a time; with stride 2 and an even size only the first side."""
+    """A convolution with zero padding, then corrected at the borders.
+
+    The first and last rows and columns are corrected together. With stride 2 and an even size, only the first row and
+    column need it.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
@@ -75,17 +80,17 @@ class _MendedConvolution(Function):
 
 
 def _group_axes(x: Tensor) -> Sequence[tuple[int, ...]]:
-    """Rows and columns together where they are of one length, so that one product does for both."""
+    """The axes to correct together: rows and columns in one matrix product if they have the same length."""
     return [(2, 3)] if x.shape[2] == x.shape[3] else [(2,), (3,)]
 
 
 def _outer(x: Tensor, stride: int, axis: int) -> Tensor:
-    """The first and the last line across `axis`; with stride 2 the first alone."""
+    """The first and the last row (`axis` 2) or column (`axis` 3). With stride 2 only the first."""
     return x.narrow(axis, 0, 1) if stride == 2 else _every(x, axis, 0, x.shape[axis] - 1)
 
 
 def _inner(x: Tensor, stride: int, axis: int) -> Tensor:
-    """The lines that reflection puts beyond those."""
+    """The rows or columns next to those of `_outer`. Reflection puts them outside the border."""
     return x.narrow(axis, 1, 1) if stride == 2 else _every(x, axis, 1, x.shape[axis] - 3)
 
 
@@ -95,7 +100,7 @@ def _every(x: Tensor, axis: int, first: int, step: int) -> Tensor:
 
 
 def _to_front(x: Tensor, axis: int) -> Tensor:
-    """`(line, batch, place in the line, channel)` from `(batch, channel, rows, columns)`."""
+    """`(line, batch, position in the line, channel)` from `(batch, channel, rows, columns)`."""
     return x.permute((2, 0, 3, 1) if axis == 2 else (3, 0, 2, 1))
 
 
@@ -106,19 +111,22 @@ def _add_outer(target: Tensor, found: Tensor, stride: int, axes: tuple[int, ...]
 
 
 def _gather(x: Tensor, stride: int, axes: tuple[int, ...]) -> Tensor:
-    """What kernels meet beyond borders, three neighbours of a place in a row: `(line, batch * place, 3 channel)`."""
+    """The values outside the borders that the kernels need: `(line, batch * position, 3 * channel)`.
+
+    Each position has three neighbors in its line.
+    """
     inner = [_to_front(_inner(x, stride, axis), axis) for axis in axes]
     num_lines, batch, length, channels = inner[0].shape
     padded = x.new_empty(len(axes), num_lines, batch, length + 2, channels)
     for axis, lines, own in zip(axes, inner, padded, strict=True):
         own[:, :, 1:-1] = lines
-        # corners count once: as reflected in the rows, as zero in the columns
+        # each corner must count once: reflected in the rows, zero in the columns
         own[:, :, :: length + 1] = lines[:, :, 1 : length - 1 : length - 3] if axis == 2 else 0
     return padded.flatten(0, 1).unfold(2, 3, stride).transpose(3, 4).flatten(3).flatten(1, 2)
 
 
 def _scatter(to_x: Tensor, found: Tensor, stride: int, axes: tuple[int, ...]) -> None:
-    """Add what `_gather` took back where it came from."""
+    """Add `found`, the gradient of what `_gather` gave, to `to_x`, the gradient of the image."""
     targets = [_to_front(_inner(to_x, stride, axis), axis) for axis in axes]
     num_lines, batch, length, channels = targets[0].shape
     taps = found.view(len(axes), num_lines, batch, -1, 3, channels)

@@ -1,7 +1,7 @@
-"""The U-Net, and the arithmetic of the picture sizes it takes.
+"""The U-Net, and the image sizes that it accepts.
 
-Without padding (Ronneberger et al., arXiv:1505.04597) every block takes 4 pixels off a side: with depth d, inputs of
-k * 2^d - 4 pixels halve evenly at every level and come out 12 * 2^d - 8 pixels smaller: 572 -> 388 for d = 4.
+Without padding (Ronneberger et al., arXiv:1505.04597) every block removes 4 pixels from a side. With depth d, inputs of
+k * 2^d - 4 pixels can be halved evenly at every level. The output is 12 * 2^d - 8 pixels smaller: 572 -> 388 for d = 4.
 """
 
 from itertools import pairwise
@@ -15,10 +15,11 @@ from medseg.model.config import ModelConfig
 
 
 class UNet(nn.Module):
-    """The article's network, for any depth: c1 d1 c2 d2 c3 d3 c4 d4 c5 u1 c6 u2 c7 u3 c8 u4 c9 out.
+    """The article's network, for any depth.
 
-    `encoder` holds c1 to c4, `down` d1 to d4, `bottom` is c5, `up` holds u1 to u4, `decoder` c6 to c9. Channels double
-    from `width` at each level down: 64, 128, 256, 512, 1024 in the article.
+    In the article's names: c1 d1 c2 d2 c3 d3 c4 d4 c5 u1 c6 u2 c7 u3 c8 u4 c9 out. `encoder` holds c1 to c4, `down` d1
+    to d4, `bottom` is c5, `up` holds u1 to u4, `decoder` c6 to c9. The channels start at `width` and double at each
+    level: 64, 128, 256, 512, 1024 in the article.
     """
 
     def __init__(self, config: ModelConfig, in_channels: int, out_channels: int) -> None:
@@ -35,10 +36,11 @@ class UNet(nn.Module):
         self.out = nn.Conv2d(config.width, out_channels, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits: the article's sigmoid stands outside (its BCELoss is `binary_cross_entropy_with_logits` here).
+        """The logits, without the article's final sigmoid.
 
-        `(batch, in_channels, rows, columns)` -> `(batch, out_channels, rows, columns)`, of `output_size` rows and
-        columns. Raises `ConfigError` where `margins` does.
+        The article's BCELoss is `binary_cross_entropy_with_logits` here.
+        `(batch, in_channels, rows, columns)` -> `(batch, out_channels, rows, columns)`, with the rows and columns of
+        `output_size`. Raises the `ConfigError` of `margins`.
         """
         rows, columns = (output_size(side, self.config) for side in x.shape[-2:])
         around = (*margins(x.shape[-1], self.config), *margins(x.shape[-2], self.config))
@@ -58,54 +60,54 @@ class UNet(nn.Module):
 
 
 def build_unet(config: ModelConfig, in_channels: int, out_channels: int) -> UNet:
-    """A fresh network, initialised by PyTorch's defaults as the article's is."""
+    """A new network with PyTorch's default initial weights, as in the article."""
     return UNet(config, in_channels, out_channels)
 
 
 def check_size(size: tuple[int, int], config: ModelConfig) -> None:
-    """Raise `ConfigError` where a network of `config` cannot take pictures of `size`, `(rows, columns)`."""
+    """Raise `ConfigError` if a network of `config` cannot process images of `size`, `(rows, columns)`."""
     for side in size:
         margins(side, config)
 
 
 def output_size(side: int, config: ModelConfig) -> int:
-    """Rows (columns) of the output for that many rows (columns) of the input."""
+    """Number of output rows (or columns) for `side` input rows (or columns)."""
     return side if config.padding or config.mirror_input else side - _lost(config)
 
 
 def margins(side: int, config: ModelConfig) -> tuple[int, int]:
-    """Pixels to add before and after a side so that it halves evenly at every level.
+    """Number of pixels to add before and after a side so that it can be halved evenly at every level.
 
-    `padding=1`: up to the next multiple of 2^depth. `mirror_input`: what unpadded convolutions take off, and up to the
-    next size that fits. `padding=0` alone adds nothing. Raises `ConfigError` for a side that is too small or does not
-    fit, naming those that do.
+    `padding=1`: up to the next multiple of 2^depth. `mirror_input`: as many as unpadded convolutions remove, and up to
+    the next size that fits. `padding=0` alone: none. Raises `ConfigError` if a side is too small or does not fit; the
+    message gives sizes that fit.
     """
     if side < (smallest := smallest_size(config)):
         raise ConfigError(
-            f"model.depth={config.depth} needs pictures of at least {smallest} pixels a side, found {side};"
-            " a smaller model.depth takes smaller pictures"
+            f"model.depth={config.depth} needs images of at least {smallest} x {smallest} pixels, found a side of"
+            f" {side}; use larger images or a smaller model.depth"
         )
     before = _lost(config) // 2 if config.mirror_input else 0
     fitting = fitting_size(side + 2 * before, config)
     if config.padding == 0 and not config.mirror_input and side != fitting:
         raise ConfigError(
-            f"a picture side of {side} pixels does not fit model.padding=0 with model.depth={config.depth};"
-            f" nearest that do: {fitting - _step(config)}, {fitting}; model.mirror_input=true takes others too"
+            f"an image side of {side} pixels does not fit model.padding=0 with model.depth={config.depth};"
+            f" nearest sizes that fit: {fitting - _step(config)}, {fitting}; model.mirror_input=true fits any size"
         )
     return before, fitting - side - before
 
 
 def fitting_size(at_least: int, config: ModelConfig) -> int:
-    """The smallest side, not below `at_least`, that halves evenly at every level."""
+    """The smallest side of `at_least` pixels or more that can be halved evenly at every level."""
     step, offset = _step(config), 0 if config.padding else 4
     return -(-(at_least + offset) // step) * step - offset
 
 
 def smallest_size(config: ModelConfig) -> int:
-    """The side below which a picture is refused.
+    """The smallest accepted side of an image, in pixels.
 
-    `padding=1`: the deepest level keeps 2 pixels, which reflection and batch normalisation need. `padding=0`: one pixel
-    comes out. `mirror_input`: a picture cannot be mirrored by its own size or more.
+    `padding=1`: the deepest level keeps 2 pixels, as reflection and batch normalization need. `padding=0`: the output
+    has at least one pixel. `mirror_input`: the mirrored margin must be smaller than the image.
     """
     if config.padding:
         return _step(config) + 1
@@ -113,10 +115,10 @@ def smallest_size(config: ModelConfig) -> int:
 
 
 def _lost(config: ModelConfig) -> int:
-    """Pixels that unpadded convolutions take off a side."""
+    """Number of pixels that unpadded convolutions remove from a side."""
     return 12 * _step(config) - 8
 
 
 def _step(config: ModelConfig) -> int:
-    """Pixels of the picture to one of the deepest level."""
+    """Number of image pixels along a side for each pixel of the deepest level."""
     return 1 << config.depth

@@ -1,1 +1,1 @@
-"""What a command leaves behind: its folder, masks, reports."""
+"""The output of commands: folder, masks, overlays, reports."""

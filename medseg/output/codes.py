@@ -1,4 +1,4 @@
-"""What a class means in the words of SNOMED CT, so that other systems understand a segment by more than its label."""
+"""SNOMED CT codes of the classes, so that other systems understand a segment without its label."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 PRIVATE_SCHEME = "99MEDSEG"
-"""Designates the codes of this project's own (PS3.3 8.2): the names of classes that the table does not know."""
+"""Coding scheme of this project (PS3.3 8.2). Its codes are the names of classes that are not in the table."""
 
 _PAIRED: dict[str, Code] = {
     "breast": codes.SCT.Breast,
@@ -32,7 +32,7 @@ _PAIRED: dict[str, Code] = {
     "tibia": codes.SCT.Tibia,
     "ulna": codes.SCT.Ulna,
 }
-"""One on each side: the plural means both."""
+"""Structures with one on each side. The plural means both."""
 
 _MANIFOLD: dict[str, Code] = {
     "bone": codes.SCT.Bone,
@@ -43,7 +43,7 @@ _MANIFOLD: dict[str, Code] = {
     "rib": codes.SCT.Rib,
     "tooth": codes.SCT.Tooth,
 }
-"""May lie on one side, but the plural does not say on which."""
+"""Structures that may lie on one side, but whose plural does not say on which."""
 
 _SINGLE: dict[str, Code] = {
     "aorta": codes.SCT.Aorta,
@@ -75,7 +75,7 @@ _SINGLE: dict[str, Code] = {
         for name in (f"{region}{number}" for number in range(1, count + 1))
     },
 }
-"""Has no side of its own: the left heart is a part of the heart, not a heart on the left."""
+"""Structures without a side: the left heart is a part of the heart, not a heart on the left."""
 
 _PLURALS = {
     "bronchi": "bronchus",
@@ -104,19 +104,19 @@ _SIDES = {
 
 @dataclass(frozen=True)
 class ClassCodes:
-    """How a segment says what it shows (PS3.3 C.8.20.4)."""
+    """The codes of a segment's content (PS3.3 C.8.20.4)."""
 
     category: Code
-    """Of CID 7150. A class that is not known is a Spatial and Relational Concept, which claims nothing."""
+    """A code of CID 7150. An unknown class is a Spatial and Relational Concept, which makes no claim about anatomy."""
     structure: Code
     side: Code | None = None
-    """Of CID 244."""
+    """A code of CID 244 (laterality)."""
 
 
 def find_codes(name: str) -> ClassCodes:
-    """The codes of a class by its name: capitals, `-` for `_`, plurals, and a side in front or behind are understood.
+    """The codes of a class, from its name. Capitals, `-` for `_`, plurals, and a side at the start or end are allowed.
 
-    A name that the table does not know is its own code in the scheme `99MEDSEG`.
+    If the name is not in the table, its code is the name itself in the scheme `99MEDSEG`.
     """
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("-", "_").split("_")
     side = _SIDES.get(words[0]) or _SIDES.get(words[-1])

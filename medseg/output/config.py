@@ -1,4 +1,4 @@
-"""The settings of what a command writes."""
+"""The settings of a command's output."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 from medseg.config import Section
 
 Format = Literal["seg", "png", "nifti", "overlay"]
-"""The output formats, each with an entry in `writers.py` and a folder of its name."""
+"""The output formats. Each has an entry in `writers.py` and an output folder of the same name."""
 
 
 class OutputConfig(Section):
@@ -23,27 +23,31 @@ class TrainOutputConfig(OutputConfig):
     """The folder of this command's results; one process at a time writes into it."""
 
     masks: bool = False
-    """Also write the test cases' masks as PNG, 0 and 255, at the size of the references (the article's)."""
+    """Also write the predicted masks of the test cases: PNG files with the values 0 and 255, in the size of the
+    reference masks, as the article does."""
 
 
 class PredictOutputConfig(OutputConfig):
-    """What is written, and where."""
+    """Which results are written, and where."""
 
     dir: Path = Path("output/predict_dicom")
     """The folder of this command's results; one process at a time writes into it."""
 
     formats: tuple[Format, ...] = ("seg", "png")
-    """DICOM SEG objects, masks as PNG (0, 255) or NIfTI (0, 1) for each class, pictures to look at."""
+    """Output formats. seg: one DICOM Segmentation object for each image. png: one PNG mask (0, 255) for each class.
+    nifti: one NIfTI mask (0, 1) for each class. overlay: the image with the masks drawn on it, for viewing."""
 
     burned_in: bool = False
-    """Draw overlays of radiographs too whose BurnedInAnnotation is YES: their pixels may show a name."""
+    """Draw overlays even if the DICOM tag BurnedInAnnotation is YES. The pixels of such an image may show the name of
+    the patient."""
 
 
 class ReportConfig(Section):
-    """What the report says of where a file came from."""
+    """How the report identifies the input files."""
 
     paths: Literal["relative", "hashed"] = "relative"
-    """Paths below input.dir, or 16 hex digits of their SHA-256 where file names hold names."""
+    """File paths in the report. relative: path below input.dir. hashed: 16 hex digits of the SHA-256 of the path; use
+    it if file names contain patient names."""
 
     uids: bool = False
-    """Add Study, Series and SOP Instance UID, which link back to the archive."""
+    """Add the Study, Series and SOP Instance UIDs to the report. They identify the image in the archive."""

@@ -1,4 +1,4 @@
-"""One DICOM Segmentation object (PS3.3 A.51) for each radiograph: what it takes over from its source, what it adds."""
+"""Writing a DICOM Segmentation object (PS3.3 A.51) for a radiograph, with attributes copied from the source image."""
 
 import re
 import uuid
@@ -34,7 +34,7 @@ _CHARACTER_SETS = {
     term.replace("_", " "): "ascii" if encoding == default_encoding else encoding
     for term, encoding in python_encoding.items()
 }
-"""Defined terms of SpecificCharacterSet, `_` written as a blank, to Python's encodings."""
+"""Python's encodings by the defined terms of SpecificCharacterSet, in which `_` is replaced by a blank."""
 
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _UID = r"(?=.{1,64}\Z)[0-2](\.(0|[1-9][0-9]*))+"
@@ -58,41 +58,41 @@ _TAKEN_OVER = {
     "LossyImageCompressionRatio": r"[0-9]{1,8}(\.[0-9]{1,7})?(\\[0-9]{1,8}(\.[0-9]{1,7})?)*",
     "LossyImageCompressionMethod": r"ISO_[0-9]{4,5}_[0-9]{1,2}(\\ISO_[0-9]{4,5}_[0-9]{1,2})*",
 }
-"""What the Patient, General Study and Segmentation Image modules demand, and how it is written (PS3.5 6.2)."""
+"""Attributes that the Patient, General Study and Segmentation Image modules require, with valid values (PS3.5 6.2)."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What a SEG takes over from its source image. It tells who the patient is and goes nowhere else."""
+    """The attributes that a SEG copies from its source image. They identify the patient, so only the SEG gets them."""
 
     attributes: dict[str, str] = field(repr=False)
-    """The value of each attribute by keyword, `\\` between several; empty for what is absent or not valid."""
+    """Values by keyword, with `\\` between several values. Empty if the attribute is missing or not valid."""
     uids: dict[str, str] = field(repr=False)
-    """Of study, series, instance and class, by keyword."""
+    """UIDs of study, series, instance and SOP class, by keyword."""
     problem: str | None
-    """Why no SEG can be made, if so; no tag values."""
+    """The reason why a SEG cannot be made, if there is one. It contains no tag values."""
     warnings: tuple[str, ...]
-    """What was left out, by keyword; no tag values."""
+    """The attributes that were left empty, by keyword. They contain no tag values."""
 
 
 @dataclass(frozen=True)
 class Maker:
-    """Which model made a SEG, from what and when."""
+    """The origin of a SEG: model, settings, source file and date."""
 
     model: str
-    """16 hex digits over the model."""
+    """16 hex digits of a hash of the model."""
     configuration: str
-    """16 hex digits over the settings that decide the masks."""
+    """16 hex digits of a hash over the settings that determine the masks."""
     source: str
-    """A digest of the whole source file."""
+    """A hash of the whole source file."""
     date: datetime
     version: str
 
 
 def read_reference(file: BinaryIO) -> Reference:
-    """What a SEG of the image in an open DICOM file will refer to. Raises `RadiographError` for what is not DICOM.
+    """The reference of a SEG to the image in an open DICOM file. Raises `RadiographError` if it is not a DICOM file.
 
-    Values that cannot be decoded or that break the standard are left empty, with a warning that names the keyword.
+    Values that cannot be decoded or that violate the standard are left empty. A warning gives the keyword.
     """
     keywords = (*_UIDS, *_TAKEN_OVER, "SpecificCharacterSet", "PatientOrientation", "LossyImageCompression")
     warnings: list[str] = []
@@ -109,7 +109,7 @@ def read_reference(file: BinaryIO) -> Reference:
 
 
 def _read(dataset: Dataset, keyword: str, pattern: str, warnings: list[str]) -> str:
-    """The text of an attribute, or an empty one, with a warning unless it was empty from the start."""
+    """The text of an attribute. If it is not valid: an empty text and a warning."""
     raw = _raw(dataset, keyword)
     reason = "is not valid"
     try:
@@ -123,9 +123,9 @@ def _read(dataset: Dataset, keyword: str, pattern: str, warnings: list[str]) -> 
 
 
 def _raw(dataset: Dataset, keyword: str) -> bytes | None:
-    """The bytes of an attribute without padding, empty where it is absent; None for what is no string.
+    """The bytes of an attribute without padding; empty if it is missing, None if it is not a string.
 
-    pydicom's own conversion would print values that it dislikes.
+    The conversion by pydicom is not used, because it prints values that are not valid.
     """
     element = dataset.get_item(keyword, keep_deferred=True)
     if element is None or not element.value:
@@ -135,11 +135,11 @@ def _raw(dataset: Dataset, keyword: str) -> bytes | None:
 
 
 def _decode(raw: bytes, character_set: str) -> str:
-    """The text of a value whose first character set (PS3.3 C.12.1.1.2) is given. Raises `UnicodeError`.
+    """The text of a value. `character_set` is its first character set (PS3.3 C.12.1.1.2). Raises `UnicodeError`.
 
-    An escape sequence holds until the next one or a delimiter, which brings the first character set back (PS3.5
-    6.1.2.5.3). The bytes of ISO 2022 IR 87 and 159 may look like delimiters; Python reads their escapes by itself.
-    Where the character set is missing or unknown all but ASCII is an error, not a guess.
+    An escape sequence is valid until the next one, or until a delimiter, which restores the first character set (PS3.5
+    6.1.2.5.3). The bytes of ISO 2022 IR 87 and 159 may look like delimiters; Python decodes their escapes itself. If
+    the character set is missing or unknown, anything except ASCII is an error; nothing is guessed.
     """
     first = _CHARACTER_SETS.get(re.sub("[_-]", " ", character_set), "ascii")
     decoded = ""
@@ -156,14 +156,14 @@ def _decode(raw: bytes, character_set: str) -> str:
 
 
 def build_segmentation(reference: Reference, masks: Masks, classes: Sequence[str], maker: Maker) -> Dataset:
-    """A binary SEG of the masks `(class, rows, columns)`, a segment for each class, also for one without a pixel.
+    """A binary SEG of the masks `(class, rows, columns)`, with one segment for each class, even if its mask is empty.
 
-    The same input gives the same bytes: UIDs are hashes of what the object is made from, and no clock is asked.
-    Without a Frame of Reference each pixel corresponds to one of the source image (PS3.3 A.51.5.1).
-    Raises `RadiographError` where the reference has a problem.
+    The same input gives the same bytes: UIDs are hashes of the input, and the current time is not used. The SEG has no
+    Frame of Reference, so its pixels correspond to those of the source image (PS3.3 A.51.5.1). Raises `RadiographError`
+    if the reference has a problem.
     """
     if reference.problem is not None:
-        raise RadiographError(f"no SEG can be made: {reference.problem}")
+        raise RadiographError(f"a SEG cannot be made: {reference.problem}")
     series = _hash_uid("series", reference.uids["StudyInstanceUID"], maker.model, maker.configuration)
     instance = _hash_uid("instance", series, maker.source, reference.uids["SOPInstanceUID"])
     segmentation = Segmentation(
@@ -193,12 +193,12 @@ def build_segmentation(reference: Reference, masks: Masks, classes: Sequence[str
 
 
 def _hash_uid(*parts: str) -> str:
-    """A UID that the same parts always give (PS3.5 B.2)."""
+    """A UID that depends only on `parts` (PS3.5 B.2)."""
     return f"2.25.{uuid.uuid5(_NAMESPACE, chr(0).join(parts)).int}"
 
 
 def _describe(classes: Sequence[str], maker: Maker) -> list[SegmentDescription]:
-    """A segment for each class, with the laterality as a modifier of what it shows (PS3.3 C.8.20.4)."""
+    """A segment for each class. The laterality is a modifier of the property type (PS3.3 C.8.20.4)."""
     algorithm = AlgorithmIdentificationSequence(
         "medseg", codes.DCM.ArtificialIntelligence, maker.model, parameters={"configuration": maker.configuration}
     )
@@ -214,9 +214,9 @@ def _describe(classes: Sequence[str], maker: Maker) -> list[SegmentDescription]:
 
 
 def _stand_in(reference: Reference, shape: tuple[int, ...]) -> Dataset:
-    """A source image for highdicom, which copies and prints what it is shown: size and references alone.
+    """A source image for highdicom that contains only the size and the UIDs, since highdicom copies and prints values.
 
-    Its class is one that highdicom knows; `_complete` puts the true one in.
+    Its SOP class is one that highdicom knows. `_complete` sets the true one.
     """
     source = Dataset()
     for keyword, value in {**dict.fromkeys(_TAKEN_OVER, ""), **reference.uids}.items():
@@ -227,7 +227,7 @@ def _stand_in(reference: Reference, shape: tuple[int, ...]) -> Dataset:
 
 
 def _complete(segmentation: Segmentation, reference: Reference) -> None:
-    """Put in what was kept from highdicom, and hashes for what it took from the clock and from chance."""
+    """Add the values that highdicom was not given, and replace its random and time-dependent values by hashes."""
     for keyword, value in reference.attributes.items():
         if value or not keyword.startswith("LossyImage"):
             setattr(segmentation, keyword, value)
@@ -243,7 +243,7 @@ def _complete(segmentation: Segmentation, reference: Reference) -> None:
 
 
 def write_segmentation(path: Path, reference: Reference, masks: Masks, classes: Sequence[str], maker: Maker) -> None:
-    """Write the SEG of `build_segmentation`, whole or not at all. Raises `StorageError`."""
+    """Write the SEG of `build_segmentation`, whole or not at all. Raises `StorageError` and `RadiographError`."""
     segmentation = build_segmentation(reference, masks, classes, maker)
     with open_atomically(path) as file:
         segmentation.save_as(file, enforce_file_format=True)

@@ -1,6 +1,6 @@
-"""Pictures of how a training goes: strips of image, reference and prediction, and learning curves.
+"""Drawings of a training: strips of image, reference and prediction, and learning curves.
 
-No picture names a case. Colours are those of Okabe and Ito (2008), which colour-blind people tell apart.
+They show no case names. The colors are from Okabe and Ito (2008); color-blind people can tell them apart.
 """
 
 import math
@@ -27,7 +27,7 @@ COLOURS = (
     (0, 114, 178),  # blue
 )
 BAR, LETTERS = (24, 24, 24), (235, 235, 235)
-"""The colours of what stands above and below pictures."""
+"""Background and text color of the bars above and below images."""
 _FILL = 0.22
 _SEPARATOR = 245
 _LOSSES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
@@ -36,9 +36,9 @@ _HEADINGS = ("image", "reference", "prediction")
 
 
 def write_png(path: Path, picture: NDArray[np.uint8], text: Mapping[str, str] | None = None) -> None:
-    """Write a picture, `(rows, columns)` or `(rows, columns, 3)`, whole or not at all. Raises `StorageError`.
+    """Write an image, `(rows, columns)` or `(rows, columns, 3)`, whole or not at all. Raises `StorageError`.
 
-    `text` goes into the file by its keywords.
+    `text` is stored in the file as PNG text, by keyword.
     """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
@@ -55,8 +55,8 @@ def draw_strip(
 ) -> NDArray[np.uint8]:
     """The article's strip: image, image with reference, image with prediction, side by side.
 
-    `image` is `(rows, columns)` of any range, the masks `(classes, rows, columns)`, the result
-    `(rows, 3 * columns, 3)`. Each class has its contour and a light fill in its colour.
+    `image` is `(rows, columns)` of any range, the masks are `(classes, rows, columns)`, the result is
+    `(rows, 3 * columns, 3)`. Each class has a contour and a light fill in its color.
     """
     grey = np.repeat(to_bytes(image)[..., None], 3, axis=-1)
     return np.concatenate([grey, draw_masks(grey, reference), draw_masks(grey, prediction)], axis=1)
@@ -65,18 +65,18 @@ def draw_strip(
 def draw_rgb_strip(
     image: NDArray[np.floating], reference: NDArray[np.floating], prediction: NDArray[np.floating]
 ) -> NDArray[np.uint8]:
-    """Image, reference and prediction side by side, for networks whose target is itself a picture.
+    """Image, reference and prediction side by side, for networks whose target is an image.
 
-    Each is `(3, rows, columns)` between 0 and 1; the result `(rows, 3 * columns, 3)`.
+    Each is `(3, rows, columns)` in [0, 1]; the result is `(rows, 3 * columns, 3)`.
     """
     panes = [np.moveaxis(np.nan_to_num(pane), 0, -1) for pane in (image, reference, prediction)]
     return np.concatenate([np.rint(pane.clip(0, 1) * 255).astype(np.uint8) for pane in panes], axis=1)
 
 
 def draw_grid(strips: Sequence[NDArray[np.uint8]], classes: Sequence[str] = ()) -> NDArray[np.uint8]:
-    """Several strips, one below the other with a thin line between; narrower ones are filled up with black.
+    """Several strips below each other, with thin lines between them. Narrower strips are padded with black.
 
-    With `classes`, a line on top heads the three panes and names the colour of each class.
+    With `classes`, a heading names the three panes and the color of each class.
     """
     width = max(strip.shape[1] for strip in strips)
     rows = [_draw_heading(width, classes)] if classes else []
@@ -87,10 +87,10 @@ def draw_grid(strips: Sequence[NDArray[np.uint8]], classes: Sequence[str] = ()) 
 
 
 def draw_learning_curves(history: Mapping[str, Sequence[tuple[int, float]]]) -> "Figure":
-    """Loss on the left, Dice and mIoU on the right, by epoch, the best epoch of `val/dice` marked.
+    """Learning curves by epoch: loss on the left, Dice and mIoU on the right. The best epoch of `val/dice` is marked.
 
-    `history` has `(epoch, value)` under MLflow's names: every name with `loss` goes left, `val/dice`, `val/miou` and
-    `val/dice_<class>` go right, others are not drawn.
+    `history` holds `(epoch, value)` pairs by MLflow metric name. Names with `loss` are drawn on the left; `val/dice`,
+    `val/miou` and `val/dice_<class>` on the right; others are not drawn.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -118,7 +118,7 @@ def draw_learning_curves(history: Mapping[str, Sequence[tuple[int, float]]]) -> 
 
 
 def to_bytes(image: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Grey levels between the 0.5th and 99.5th percentile spread over 0 to 255; NaN is black."""
+    """The image as 8-bit gray levels: the 0.5th to the 99.5th percentile become 0 to 255. NaN is black."""
     finite = image[np.isfinite(image)]
     low, high = np.percentile(finite, (0.5, 99.5)) if finite.size else (0.0, 0.0)
     if high <= low:
@@ -133,7 +133,7 @@ def _to_hex(colour: tuple[int, int, int]) -> str:
 
 
 def draw_masks(grey: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Each of `masks` `(classes, rows, columns)` with contour and light fill on `grey` `(rows, columns, 3)`."""
+    """`grey`, `(rows, columns, 3)`, with a contour and a light fill for each of `masks`, `(classes, rows, columns)`."""
     from scipy.ndimage import binary_erosion
 
     pane = grey.astype(np.float32)
@@ -149,7 +149,7 @@ def draw_masks(grey: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _draw_heading(width: int, classes: Sequence[str]) -> NDArray[np.uint8]:
-    """A dark line with the names of the three panes and, below them, of the classes in their colours."""
+    """A dark bar with the names of the three panes and, below them, the legend of the classes."""
     from PIL import Image, ImageDraw, ImageFont
 
     size = min(22, max(11, width // 60))
@@ -162,7 +162,7 @@ def _draw_heading(width: int, classes: Sequence[str]) -> NDArray[np.uint8]:
 
 
 def draw_legend(width: int, classes: Sequence[str], size: int) -> NDArray[np.uint8]:
-    """Dark lines `(rows, width, 3)` with the name of each class, in letters of `size`, beside its colour."""
+    """A dark bar `(rows, width, 3)` with the name and the color of each class, in letters of `size` pixels."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size)
@@ -211,5 +211,5 @@ def _finish(axes: "Axes", title: str, label: str, curves: Mapping[str, Sequence[
         axes.set_yticks([])
         axes.text(0.5, 0.5, "nothing recorded", transform=axes.transAxes, ha="center", color="#7f7f7f")
     epochs = {epoch for points in curves.values() for epoch, _ in points}
-    if len(epochs) == 1:  # else the axis would show fractions of an epoch
+    if len(epochs) == 1:  # otherwise the axis would show fractions of an epoch
         axes.set_xlim(min(epochs) - 1, max(epochs) + 1)

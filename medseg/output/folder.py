@@ -1,4 +1,4 @@
-"""The folder of a command's results, for one process at a time."""
+"""The output folder of a command, which only one process at a time may use."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -11,10 +11,11 @@ from medseg.errors import OutputBusyError, StorageError
 
 @contextmanager
 def claim_folder(folder: Path, results: Collection[str] = ()) -> Iterator[Path]:
-    """`folder`, made if new, which no other process can claim until the block ends or this process dies.
+    """Create `folder` if needed, and lock it against other processes until the block ends or this process dies.
 
-    At both ends what a killed process was writing is removed, there and in the folders below that `results` match.
-    Raises `OutputBusyError` where another process has it, `StorageError` where it cannot be made.
+    At the start and at the end, unfinished files of killed processes are removed, in `folder` and in the subfolders
+    that match `results`. Raises `OutputBusyError` if another process has the folder, `StorageError` if it cannot be
+    created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -22,13 +23,15 @@ def claim_folder(folder: Path, results: Collection[str] = ()) -> Iterator[Path]:
         lock.acquire()
         _sweep(folder, results)
     except Timeout as error:
-        raise OutputBusyError(f"{folder}: another process writes into this folder; give another output.dir") from error
+        raise OutputBusyError(
+            f"{folder}: another process is writing into this folder; choose another output.dir"
+        ) from error
     except OSError as error:
         raise StorageError(f"{folder}: cannot be written: {error.strerror or error}") from error
     try:
         yield folder
     finally:
-        with suppress(OSError):  # it does no harm
+        with suppress(OSError):  # unfinished files do no harm
             _sweep(folder, results)
         lock.release()
 
@@ -40,7 +43,7 @@ def _sweep(folder: Path, results: Collection[str]) -> None:
 
 
 def set_aside(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """Move what an earlier run left under `names` to a new `folder/earlier/<n>`; None where there was nothing.
+    """Move the files `names` of an earlier run to a new folder `earlier/<n>` and return it; None if there were none.
 
     Raises `StorageError`.
     """
@@ -55,5 +58,5 @@ def set_aside(folder: Path, names: tuple[str, ...]) -> Path | None:
         for path in found:
             path.replace(earlier / path.name)
     except OSError as error:
-        raise StorageError(f"{folder}: earlier results cannot be moved: {error.strerror or error}") from error
+        raise StorageError(f"{folder}: could not move earlier results: {error.strerror or error}") from error
     return earlier

@@ -1,4 +1,4 @@
-"""Masks as PNG and NIfTI files, marked as ours."""
+"""Masks as PNG and NIfTI files, marked as output of this program."""
 
 import zlib
 from importlib import import_module
@@ -14,10 +14,10 @@ from medseg.notice import RESEARCH_USE
 from medseg.output.png import encode_mask
 
 OWN_SOFTWARE = "medseg"
-"""The Software of PNG files of masks and overlays; no other program's."""
+"""Value of the PNG keyword Software in masks and overlays. No other program uses it."""
 OWN_TEXT = {"Software": OWN_SOFTWARE, "Description": RESEARCH_USE}
 OWN_DESCRIPTION = f"{OWN_SOFTWARE}; research use only"
-"""The `descrip` of a NIfTI header, which has 80 bytes."""
+"""Value of the NIfTI header field `descrip`, which has 80 bytes."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEAD = 4096
@@ -26,9 +26,9 @@ _DESCRIP = slice(148, 228)
 
 
 def write_mask_png(path: Path, mask: NDArray[np.bool_]) -> None:
-    """Write a mask `(rows, columns)` as the article does: 8-bit grey, 0 background and 255 foreground.
+    """Write a mask `(rows, columns)` as the article does: 8-bit grayscale, background 0, foreground 255.
 
-    The same mask makes the same bytes. Raises `StorageError`.
+    The same mask gives the same bytes. Raises `StorageError`.
     """
     content = encode_mask(mask, OWN_TEXT)
     with open_atomically(path) as file:
@@ -36,30 +36,30 @@ def write_mask_png(path: Path, mask: NDArray[np.bool_]) -> None:
 
 
 def write_mask_nifti(path: Path, mask: NDArray[np.bool_], spacing_mm: tuple[float, float] | None) -> None:
-    """Write a mask `(rows, columns)` as `.nii.gz`: 0 and 1, `spacing_mm` `(row, column)` and the affine of the image.
+    """Write a mask `(rows, columns)` as `.nii.gz` with the values 0 and 1 and the pixel spacing `(row, column)` in mm.
 
-    The same mask makes the same bytes. The file is read back; one that does not say the same is removed. Raises
+    The same mask gives the same bytes. The file is read back for verification, and removed if it differs. Raises
     `StorageError`.
     """
     from medseg.radiograph.nifti import build_nifti
 
     image = build_nifti(mask, spacing_mm)
     image.header["descrip"] = OWN_DESCRIPTION.encode()
-    packer = zlib.compressobj(1, wbits=31, strategy=zlib.Z_RLE)  # a gzip file without name or time
+    packer = zlib.compressobj(1, wbits=31, strategy=zlib.Z_RLE)  # gzip without file name and time
     with open_atomically(path) as file:
         file.write(packer.compress(image.to_bytes()) + packer.flush())
     _verify(path, mask, image)
 
 
 def is_own_png(file: BinaryIO) -> bool:
-    """Whether an open PNG file is a mask or an overlay that this program wrote; a damaged one is not."""
+    """Whether an open PNG file is a mask or an overlay written by this program. False if it is damaged."""
     file.seek(0)
     own = (b"tEXt", f"Software\0{OWN_SOFTWARE}".encode())
     return own in _chunks(file.read(_HEAD))
 
 
 def is_own_nifti(file: BinaryIO) -> bool:
-    """Whether an open NIfTI file is a mask that this program wrote; a damaged one is not."""
+    """Whether an open NIfTI file is a mask written by this program. False if it is damaged."""
     file.seek(0)
     head = file.read(_HEAD)
     if head[:2] == b"\x1f\x8b":
@@ -71,17 +71,17 @@ def is_own_nifti(file: BinaryIO) -> bool:
 
 
 def _chunks(head: bytes) -> list[tuple[bytes, bytes]]:
-    """Name and data of the chunks that stand whole at the beginning of a PNG file."""
+    """Name and data of the chunks that are complete in the first bytes `head` of a PNG file."""
     chunks = []
     at = len(_PNG) if head.startswith(_PNG) else len(head)
     while (end := at + 8 + int.from_bytes(head[at : at + 4])) < len(head):
         chunks.append((head[at + 4 : at + 8], head[at + 8 : end]))
-        at = end + 4  # past the checksum
+        at = end + 4  # skip the checksum
     return chunks
 
 
 def _verify(path: Path, mask: NDArray[np.bool_], written: Any) -> None:
-    """Read the file at `path` again. Removes it and raises `StorageError` where it does not hold what was written."""
+    """Read the file at `path` back. If it differs from what was written, remove it and raise `StorageError`."""
     nibabel: Any = import_module("nibabel")
     damage = (
         nibabel.filebasedimages.ImageFileError,
@@ -99,4 +99,6 @@ def _verify(path: Path, mask: NDArray[np.bool_], written: Any) -> None:
         same = False
     if not same:
         path.unlink(missing_ok=True)
-        raise StorageError(f"{path}: reads back other than it was written; the disk may be failing")
+        raise StorageError(
+            f"{path}: verification failed: the file differs from what was written; the disk may be failing"
+        )

@@ -1,4 +1,4 @@
-"""Overlays: what a person looks at to see whether the masks are right."""
+"""Overlays: images with masks and measurements drawn on them, for visual checks."""
 
 import math
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LONGEST = 1024
-"""The greatest number of rows or columns of a preview."""
+"""Largest number of rows or columns of a preview."""
 
 _LINE, _HALO = (255, 255, 255), (0, 0, 0)
 _DIMMED = (165, 165, 165)
 
 
 def shrink_preview(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
-    """A grey picture of at most `LONGEST` rows and columns from the presentation pixels `(rows, columns)`.
+    """A grayscale image of at most `LONGEST` rows and columns, from presentation pixels `(rows, columns)`.
 
-    Black to white is the 0.5th to the 99.5th percentile outside `padding`, which is black.
+    The 0.5th to the 99.5th percentile of the pixels outside `padding` become black to white. `padding` is black.
     """
     if padding is not None:
         pixels = np.where(padding, np.float32(np.nan), pixels)
@@ -42,17 +42,17 @@ def write_overlay(
     classes: Sequence[str],
     measured: Sequence[Measured] = (),
 ) -> None:
-    """Write the picture of `draw_overlay` as PNG. Raises `StorageError`."""
+    """Write the image of `draw_overlay` as PNG. Raises `StorageError`."""
     write_png(path, draw_overlay(preview, masks, classes, measured), OWN_TEXT)
 
 
 def draw_overlay(
     preview: NDArray[np.uint8], masks: NDArray[np.bool_], classes: Sequence[str], measured: Sequence[Measured] = ()
 ) -> NDArray[np.uint8]:
-    """The preview with masks and lines of what was `measured`; below it a legend, the numbers, and the research use.
+    """The preview with masks and measurement lines. Below it: a legend, the numbers and the research-use notice.
 
-    `masks` is `(class, rows, columns)` at any size, the result `(rows, columns, 3)`: the preview's size and the bar
-    below. It is wider than the preview where the words need it.
+    `masks` is `(class, rows, columns)` at any size. The result is `(rows, columns, 3)`: the preview and the bars below
+    it. It is wider than the preview if the text needs the space.
     """
     from PIL import Image, ImageFont
 
@@ -81,7 +81,7 @@ def _shrink(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def _draw_lines(image: "Image", lines: Sequence[Sequence[tuple[float, float]]], scale: tuple[float, float]) -> None:
-    """White lines with a dark border and a tick at either end; `scale` leads from the masks' rows and columns."""
+    """Draw white lines with a dark border and a tick at both ends. `scale` converts rows and columns of the masks."""
     from PIL import ImageDraw
 
     draw = ImageDraw.Draw(image)
@@ -98,7 +98,7 @@ def _draw_lines(image: "Image", lines: Sequence[Sequence[tuple[float, float]]], 
 
 
 def _draw_words(width: int, words: Sequence[str], size: int) -> NDArray[np.uint8]:
-    """Dark lines `(rows, width, 3)`: the `words` beside the sign of the lines they belong to, and the research use."""
+    """A dark bar `(rows, width, 3)` with the `words`, each beside a line symbol, and the research-use notice."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size)

@@ -1,4 +1,4 @@
-"""The report of a run: one row a file met, as `report.csv` for spreadsheets and as `report.jsonl` for programs."""
+"""The report of a run: one row for each file, as `report.csv` for spreadsheets and `report.jsonl` for programs."""
 
 import csv
 import filecmp
@@ -42,50 +42,51 @@ _UIDS = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _FORMULA = re.compile(r"""(^|;)([\s"'`]*)([=+\-@\uff1d\uff0b\uff0d\uff20])""")
-"""What a spreadsheet may take for a formula: at the start of a cell, and behind a `;`, which parts cells where the
-comma is the decimal sign; blanks and quotes before it are dropped by some, full-width signs are taken by others."""
+"""Characters that start a formula in spreadsheets: at the start of a cell, and after `;`, which separates cells if the
+comma is the decimal sign. Some programs ignore blanks and quotes before them; others accept full-width signs."""
 _ENDANGERS = re.compile(
     r"[\x00-\x1f\x7f-\x9f%\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\udc80-\udcff]"
 )
-"""What ends a line, changes the direction of writing or cannot be shown; bytes that are no UTF-8 are `\\udcXX`."""
+"""Characters that end a line, change the writing direction or cannot be shown. Bytes that are not UTF-8 are
+`\\udcXX`."""
 
 
 def name_columns(classes: Sequence[str], uids: bool) -> tuple[str, ...]:
-    """The columns of a report on these classes; with `uids` those that link a row back to its source."""
+    """The columns of a report for `classes`. With `uids`, it has the UIDs that identify the source image."""
     areas = [f"area_{unit}_{name}" for unit in ("px", "mm2") for name in classes]
     return (*_COLUMNS, *areas, *(each.name for each in MEASUREMENTS), "seconds", *(_UIDS if uids else ()))
 
 
 def encode_path(path: bytes) -> str:
-    """`path` as people wrote it, for one line of UTF-8; `urllib.parse.unquote_to_bytes` gives the bytes back.
+    """`path` as readable text in one line of UTF-8. `urllib.parse.unquote_to_bytes` restores the bytes.
 
-    Percent-encoded is only what endangers a table: `%`, control characters, ends of lines, marks of the direction of
-    writing, bytes that are no UTF-8, and `=`, `+`, `-`, `@` where a spreadsheet may see a formula.
+    Only characters that endanger a table are percent-encoded: `%`, control characters, line ends, marks of the writing
+    direction, bytes that are not UTF-8, and `=`, `+`, `-`, `@` if a spreadsheet may see a formula.
     """
     text = _ENDANGERS.sub(lambda found: _percent(found[0]), path.decode("utf-8", "surrogateescape"))
     return _FORMULA.sub(lambda found: f"{found[1]}{found[2]}{_percent(found[3])}", text)
 
 
 def hash_path(path: bytes) -> str:
-    """16 hex digits of the SHA-256 of `path`: what stands for it where file names hold names."""
+    """16 hex digits of the SHA-256 of `path`, used instead of the path if file names contain patient names."""
     return hashlib.sha256(path).hexdigest()[:16]
 
 
 class Report:
-    """Two tables that are written row by row and appear whole when the block ends without an error.
+    """Two tables that are written row by row. They appear complete when the block ends without an error.
 
-    A table that stands there with the same bytes is not touched.
+    An existing table with the same bytes is not touched.
     """
 
     changed: bool = False
-    """Whether the end of the block replaced a table."""
+    """Whether a table was replaced when the block ended."""
 
     def __init__(self, folder: Path, columns: Sequence[str]) -> None:
         self._folder = folder
         self._columns = tuple(columns)
 
     def __enter__(self) -> Self:
-        """Begin both tables. Raises `StorageError`."""
+        """Open both tables. Raises `StorageError`."""
         with ExitStack() as dropping:
             self._csv = _Table(self._folder / "report.csv")
             dropping.callback(self._csv.drop)
@@ -97,13 +98,13 @@ class Report:
         return self
 
     def write(self, row: Mapping[str, Cell]) -> Mapping[str, Cell]:
-        """Add a row, and return it with all columns; what it does not hold is None. Texts in a cell are joined by `;`.
+        """Add a row, and return it with all columns. Missing columns are None. Texts in one cell are joined by `;`.
 
-        Text becomes one line of ASCII that no spreadsheet takes for a formula; `path` comes encoded or hashed and stays
-        as it is. Raises `StorageError`, and `KeyError` for what is no column.
+        Text becomes one line of ASCII that no spreadsheet takes for a formula. `path` must be encoded or hashed and is
+        not changed. Raises `StorageError`, and `KeyError` for an unknown column.
         """
         if unknown := row.keys() - set(self._columns):
-            raise KeyError(f"not among the columns: {', '.join(sorted(unknown))}")
+            raise KeyError(f"not a column of the report: {', '.join(sorted(unknown))}")
         cells = {name: _normalize(name, row.get(name)) for name in self._columns}
         self._rows.writerow([_format(cell) for cell in cells.values()])
         self._jsonl.write(json.dumps(cells, allow_nan=False, ensure_ascii=False) + "\n")
@@ -115,12 +116,12 @@ class Report:
         with self._dropping:
             if kind is None:
                 self._csv.flush()
-                self._jsonl.flush()  # both are on disk before the first is replaced
+                self._jsonl.flush()  # both files are on disk before the first one is replaced
                 self.changed = self._csv.finish() | self._jsonl.finish()
 
 
 class _Table:
-    """One file that is written whole or not at all; an error of others in between is not taken for its own."""
+    """One file that is written whole or not at all. Errors elsewhere are not reported as errors of this file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -138,7 +139,7 @@ class _Table:
             os.fsync(self._file.fileno())
 
     def finish(self) -> bool:
-        """Whether the file replaced the one that stood there, which it does unless they are the same."""
+        """Replace the existing file unless it has the same content, and return whether it was replaced."""
         with self._naming():
             if self._path.is_file() and filecmp.cmp(self._file.name, self._path, shallow=False):
                 return False
@@ -147,10 +148,10 @@ class _Table:
         return True
 
     def drop(self) -> None:
-        """Remove what has not been finished."""
+        """Remove the unfinished file."""
         if self._is_open:
             self._is_open = False
-            with suppress(StorageError):  # what the buffer still holds may not be writable
+            with suppress(StorageError):  # the rest of the buffer may not be writable
                 self._opened.__exit__(_Dropped, _Dropped(), None)
 
     @contextmanager
@@ -162,7 +163,7 @@ class _Table:
 
 
 class _Dropped(Exception):  # noqa: N818
-    """Tells `open_atomically` not to replace anything."""
+    """Tells `open_atomically` to discard the file."""
 
 
 def _percent(text: str) -> str:
@@ -170,7 +171,7 @@ def _percent(text: str) -> str:
 
 
 def _normalize(name: str, cell: Cell) -> str | int | float | bool | None:
-    """The value of the column `name` as both tables have it."""
+    """The value of the column `name` as both tables show it."""
     if cell is None or isinstance(cell, int) or (name == "path" and isinstance(cell, str)):
         return cell
     if isinstance(cell, float):

@@ -1,6 +1,6 @@
-"""The output formats, one entry each: what it takes of a source, which files it makes, how they are written.
+"""The output formats. The entry of a format says what it needs of the source, and which files it writes and how.
 
-A command asks for `list_modules` before it imports what is heavy, so that nothing here imports that either.
+Commands call `list_modules` before they import heavy modules. So this module must not import them either.
 """
 
 import os
@@ -29,19 +29,19 @@ _MAX_NIFTI = 32767
 
 @dataclass(frozen=True)
 class Source:
-    """A source image while its file is at hand and certainly the same."""
+    """A source image with its open file."""
 
     file: BinaryIO
     radiograph: "Radiograph"
     reading: Mapping[str, Any]
-    """How the model's radiographs are read, as `read_radiograph` takes it."""
+    """The arguments of `read_radiograph` for this model."""
     burned_in: bool
-    """Whether pixels are shown although BurnedInAnnotation is YES."""
+    """Whether pixels are shown even if BurnedInAnnotation is YES."""
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What a file is written from."""
+    """The data from which an output file is written."""
 
     masks: NDArray[np.bool_]
     """`(class, rows, columns)` at the original size."""
@@ -49,11 +49,11 @@ class Results:
     spacing_mm: tuple[float, float] | None
     measured: Sequence[Measured]
     taken: Any
-    """What the format took of the source."""
+    """The data that the format took from the source."""
     model: str
     configuration: str
     content: str
-    """SHA-256 of the source file, for a format that asks for it."""
+    """SHA-256 of the source file, if the format needs it."""
     date: datetime
 
 
@@ -62,34 +62,34 @@ class Writer:
     """One output format."""
 
     name: Format
-    """Also its folder below the output folder."""
+    """Name of the format and of its subfolder in the output folder."""
     extension: str
     write: Callable[[Path, Results], None]
     """Writes a file. Raises `StorageError`."""
     per_class: bool = False
-    """Whether each class has a file, made from results of that class alone, in a folder of its own."""
+    """Whether each class has its own file, in its own folder, made from the results of that class only."""
     take: Callable[[Source, list[str]], Any] = lambda source, warnings: ()
-    """What the format needs of the source; None, with a warning, where it cannot be written."""
+    """Takes the data that the format needs from the source. Returns None, with a warning, if it cannot be written."""
     takes_content: bool = False
-    """Whether it needs the SHA-256 of the source file."""
+    """Whether the format needs the SHA-256 of the source file."""
     refuse: Callable[[tuple[int, int]], str | None] = lambda size: None
-    """Why masks of a size `(rows, columns)` cannot be written, if so."""
+    """Returns the reason why masks of a size `(rows, columns)` cannot be written; None if they can."""
     module: str = ""
-    """What a worker imports before its first file, where that takes long."""
+    """Module that workers import before their first file, if importing takes long."""
     kind: str = ""
-    """The kind of input that its files would be taken for, had they no mark of this program."""
+    """Input kind of the files that this format writes. `is_own` tells them from real input."""
     is_own: Callable[[BinaryIO], bool] = lambda file: False
-    """Whether an open file of that kind has the mark."""
+    """Whether an open file of that kind has the mark of this program."""
 
     def name_files(self, classes: tuple[str, ...], id: str) -> dict[str, slice]:
-        """The paths below the output folder of the files of a source, and which of the classes are in each."""
+        """The output files for a source: paths below the output folder, each with the slice of classes it contains."""
         if not self.per_class:
             return {f"{self.name}/{id}{self.extension}": slice(None)}
         return {f"{self.name}/{name}/{id}{self.extension}": slice(i, i + 1) for i, name in enumerate(classes)}
 
 
 def take_sources(formats: Sequence[str], source: Source, warnings: list[str]) -> dict[str, Any]:
-    """What each of `formats` needs of the source, by its name; without those that cannot be written."""
+    """The data that `formats` need from the source, by format. Formats that cannot be written are left out."""
     taken = {name: WRITERS[name].take(source, warnings) for name in formats}
     return {name: part for name, part in taken.items() if part is not None}
 
@@ -123,17 +123,17 @@ def choose_date() -> datetime:
 
 
 def name_outputs(classes: tuple[str, ...], id: str) -> set[str]:
-    """Where any format puts the files of a source, below the output folder."""
+    """The paths below the output folder of all files that any format may write for a source."""
     return {path for writer in WRITERS.values() for path in writer.name_files(classes, id)}
 
 
 def list_modules(formats: Collection[str]) -> list[str]:
-    """What workers that write `formats` import before their first file."""
+    """The modules that workers import before their first file to write `formats`."""
     return [WRITERS[name].module for name in formats if WRITERS[name].module]
 
 
 def is_own_result(file: BinaryIO, kind: str) -> bool:
-    """Whether an open file of that kind is a mask or an overlay that this program wrote; damaged ones are not."""
+    """Whether an open file of `kind` is a mask or an overlay written by this program. False if it is damaged."""
     return any(is_own(file) for is_own in {writer.is_own for writer in WRITERS.values() if writer.kind == kind})
 
 
@@ -148,12 +148,12 @@ def _write_nifti(path: Path, results: Results) -> None:
 def _check_size(size: tuple[int, int]) -> str | None:
     if max(size) <= _MAX_NIFTI:
         return None
-    return f"no NIfTI: a side of more than {_MAX_NIFTI} pixels does not fit the format"
+    return f"no NIfTI: the format allows at most {_MAX_NIFTI} pixels a side"
 
 
 def _take_reference(source: Source, warnings: list[str]) -> "Reference | None":
     if source.radiograph.kind != "dicom":
-        warnings.append("no SEG: the source is no DICOM file")
+        warnings.append("no SEG: the source is not a DICOM file")
         return None
     from medseg.output.dicom_seg import read_reference
 
@@ -177,7 +177,7 @@ def _write_overlay(path: Path, results: Results) -> None:
 
 
 def _take_preview(source: Source, warnings: list[str]) -> NDArray[np.uint8] | None:
-    """The image through its VOI step, or as it is where that leaves nothing to be seen."""
+    """A preview of the image after the VOI transformation, or without it if no contrast would be left."""
     shown = source.radiograph
     if shown.burned_in and not source.burned_in:
         warnings.append("no overlay: BurnedInAnnotation is YES")
@@ -188,7 +188,7 @@ def _take_preview(source: Source, warnings: list[str]) -> NDArray[np.uint8] | No
         try:
             shown = read_radiograph(source.file, **{**source.reading, "presentation": "voi"})
         except RadiographError as error:
-            warnings.append(f"overlay without the VOI step, through which {error.reason}")
+            warnings.append(f"overlay without the VOI transformation: after it, {error.reason}")
     grey = shown.pixels if shown.pixels.ndim == 2 else shown.pixels.mean(axis=2)
     return shrink_preview(grey, shown.padding)
 
@@ -202,7 +202,7 @@ WRITERS: Mapping[str, Writer] = {
         Writer("overlay", ".png", _write_overlay, take=_take_preview, kind="png", is_own=is_own_png),
     )
 }
-"""By name, in the order of `output.config.Format`."""
+"""The writers by name, in the order of `output.config.Format`."""
 
 RESULTS = tuple(f"{writer.name}/*" if writer.per_class else writer.name for writer in WRITERS.values())
-"""The folders of files below the output folder, as patterns."""
+"""Patterns of the result folders below the output folder."""

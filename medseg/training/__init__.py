@@ -1,1 +1,1 @@
-"""Ignite engines that train and validate a network, and what they measure."""
+"""Training and validation of a network with Ignite engines."""

@@ -1,4 +1,4 @@
-"""How many pictures a training step takes where nobody said."""
+"""The batch size of a training, if the settings do not give it."""
 
 import logging
 from collections.abc import Mapping
@@ -13,18 +13,21 @@ from medseg.model.checkpoint import ModelCard
 from medseg.training.config import TrainingConfig
 
 _logger = logging.getLogger(__name__)
-_PROCESSOR = 4  # a step of more gives hardly more pictures a second, and an epoch fewer steps
+_PROCESSOR = 4  # larger batches are hardly faster on a CPU and give an epoch fewer steps
 _GPU = 64
-_STEPS = 16  # least number of steps of an epoch that is worth a larger batch
-_SHARE = 0.5  # of the memory that is free
-_STATES = 4  # weights, gradients, two moments; float32
-_PASSES = 3  # what is kept for the backward pass, gradients of the like, and what a convolution needs beside
+_STEPS = 16  # a larger batch must leave at least this many steps in an epoch
+_SHARE = 0.5  # share of the free memory that a training may use
+_STATES = 4  # weights, gradients and two optimizer moments, all float32
+_PASSES = 3  # activations for the backward pass, their gradients, and the workspace of the convolutions
 
 
 def settle_batch_size(
     train: TrainingConfig, card: ModelCard, num_cases: int, hardware: Hardware, resumed: Mapping[str, Any] | None
 ) -> TrainingConfig:
-    """`train` with a batch size: its own, else that of the training which is `resumed`, else one for this hardware."""
+    """`train` with its batch size set.
+
+    The batch size is the one in the settings, else that of the `resumed` checkpoint, else one chosen for this hardware.
+    """
     if train.batch_size is not None:
         return train
     if resumed is not None:
@@ -33,12 +36,12 @@ def settle_batch_size(
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else count_free_memory()
     fitting = (_SHARE * free - _count_bytes(card)) / count_image_bytes(card, hardware)
     size = _choose(device.type, num_cases, fitting)
-    _logger.info("train.batch_size=%d, chosen for %s", size, device.type)
+    _logger.info("train.batch_size=%d (chosen automatically for %s)", size, device.type)
     return train.model_copy(update={"batch_size": size})
 
 
 def count_image_bytes(card: ModelCard, hardware: Hardware) -> int:
-    """About how much memory an image takes in a training step: what every layer of the network gives, a few times."""
+    """Estimate of the memory for one image in a training step: a multiple of the outputs of all layers."""
     with torch.device("meta"):
         network = card.build_network()
         image = torch.empty(1, network.in_channels, *card.preprocess.size)
@@ -56,13 +59,13 @@ def count_image_bytes(card: ModelCard, hardware: Hardware) -> int:
 
 
 def _count_bytes(card: ModelCard) -> int:
-    """The memory that weights and optimiser take, whatever the batch."""
+    """The memory of weights and optimizer, which does not depend on the batch size."""
     with torch.device("meta"):
         return sum(4 * _STATES * parameter.numel() for parameter in card.build_network().parameters())
 
 
 def _choose(kind: str, num_cases: int, fitting: float) -> int:
-    """A power of two, of at most `fitting` pictures: 4 on a processor; on a GPU as many as leave an epoch its steps."""
+    """A power of two, at most `fitting`: 4 on a CPU; on a GPU up to 64, if an epoch keeps enough steps."""
     wanted = _PROCESSOR if kind == "cpu" else min(_GPU, max(_PROCESSOR, num_cases // _STEPS))
     size = 1
     while 2 * size <= min(wanted, fitting):

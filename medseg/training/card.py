@@ -1,4 +1,4 @@
-"""The card of the model that is about to be trained: what its data say of the input it is for."""
+"""The model card of a training: the settings of the model, and facts about its training data."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ from medseg.training.recipe import Recipe
 
 
 def describe_model(recipe: Recipe, data: DataConfig, splits: Splits, cached: CachedSplits) -> ModelCard:
-    """The card, without the results of training: architecture, preprocessing, accepted input, digests and ranges.
+    """The card before training: architecture, preprocessing, accepted input, digests and ranges, but no results.
 
-    Raises `ConfigError` if `predict.components` names a class that there is not.
+    Raises `ConfigError` if `predict.components` names an unknown class.
     """
     inference = InferenceConfig(**{name: getattr(recipe.predict, name) for name in InferenceConfig.model_fields})
     check_components(inference, splits.classes)
@@ -35,9 +35,10 @@ def describe_model(recipe: Recipe, data: DataConfig, splits: Splits, cached: Cac
 
 
 def describe_input(facts: Sequence[CaseFacts], data: DataConfig) -> Accepts:
-    """What `data` configures, else the tags of the training images, else CR and DX of anything.
+    """The accepted input: the settings of `data`, else the tags of the training images, else CR and DX of any kind.
 
-    Of tags only terms that the standard defines: a model file is given away, and other text may name a person.
+    Only terms defined in the DICOM standard are taken from tags. Other text may name a person, and model files are
+    passed on.
     """
 
     def seen(name: str, otherwise: tuple[str, ...], keyword: str) -> tuple[str, ...]:
@@ -51,7 +52,7 @@ def describe_input(facts: Sequence[CaseFacts], data: DataConfig) -> Accepts:
 
 
 def measure_ranges(cached: CachedCases, classes: Sequence[str]) -> dict[str, Range]:
-    """The smallest and largest area and centre of each class over the masks that are not empty."""
+    """The smallest and largest area and center of each class over the masks that are not empty."""
     measured: dict[str, list[tuple[float, float, float]]] = {name: [] for name in classes}
     for labels in cached.labels:
         for name, mask in zip(classes, (labels >= 0.5).numpy(), strict=True):

@@ -1,4 +1,4 @@
-"""The settings of training: budget, loss, optimiser."""
+"""The settings of training: budget, loss, optimizer."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -9,87 +9,96 @@ from medseg.config import Section
 
 
 class LossConfig(Section):
-    """What is made small."""
+    """Training loss."""
 
     name: Literal["bce", "dice", "bce_dice"] = "bce_dice"
-    """Binary cross-entropy of each pixel, 1 - soft Dice of each class, or their sum."""
+    """Loss function. bce: binary cross-entropy of each pixel. dice: 1 - soft Dice of each class. bce_dice: their
+    sum."""
 
 
 class OptimConfig(Section):
-    """How weights are updated."""
+    """Optimizer and learning rate."""
 
     name: Literal["adam", "adamw", "sgd"] = "adamw"
-    """The optimiser (article: adam)."""
+    """Optimizer. Article: adam."""
 
     learning_rate: PositiveFloat = 2e-3
     """Peak learning rate."""
 
     weight_decay: NonNegativeFloat = 1e-2
-    """Weight decay: decoupled from the gradient for adamw, L2 for adam and sgd."""
+    """Weight decay. adamw: decoupled from the gradient. adam, sgd: L2 penalty."""
 
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Momentum of sgd (Nesterov)."""
+    """Nesterov momentum. Used by sgd only."""
 
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    """Share of the budget over which the learning rate rises from a hundredth of its peak."""
+    """Length of the warm-up, as a share of the training budget. The learning rate rises from 1 % of its peak to the
+    peak."""
 
     decay: Literal["polynomial", "cosine", "constant"] = "polynomial"
-    """How it falls over the rest of the budget: (1 - spent)^0.9, half a cosine, or not at all."""
+    """Decay of the learning rate after the warm-up. polynomial: (1 - spent)^0.9. cosine: half a cosine. constant: no
+    decay."""
 
     gradient_clip: NonNegativeFloat = 12.0
-    """Largest norm of the gradient; 0 leaves it as it is."""
+    """Largest norm of the gradient. Larger gradients are scaled down. 0: no limit."""
 
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995
-    """Decay of the moving average of the weights that is validated and saved; 0 takes the weights themselves."""
+    """Decay of the exponential moving average of the weights. The average is what is validated and saved. 0: no
+    average, the weights themselves are used."""
 
 
 class TrainingConfig(Section):
-    """How long, on what, and what is saved on the way."""
+    """Length of the training, hardware, validation and checkpoints."""
 
     epochs: PositiveInt | None = None
-    """Budget in passes over the training set; null for train.minutes alone, or 30 where neither is given."""
+    """Training budget in epochs. null: no limit if train.minutes is given, else 30."""
 
     minutes: PositiveFloat | None = None
-    """Budget in minutes from the first step, validation included; whichever of the two ends first."""
+    """Training budget in minutes from the first step, validation included. null: no limit. If train.epochs is given
+    too, training ends at the first of the two limits."""
 
     batch_size: PositiveInt | None = None
-    """Pictures in a step of the network; null takes 4 on a processor, on a GPU up to 64, as memory and cases allow."""
+    """Batch size. null: 4 on CPU, up to 64 on GPU, limited by memory and by the number of cases."""
 
     compile: bool = False
-    """Compile the network (torch.compile): a minute at first, then kept; worth a try on a GPU, slower on processors."""
+    """Compile the network (torch.compile). It takes a minute the first time and is cached. Worth a try on a GPU; slower
+    on a CPU."""
 
     coarse: Annotated[float, Field(ge=0, lt=1)] = 0.4
-    """Share of the budget, from its start, at half the resolution, where a step costs a quarter; 0 for small sizes."""
+    """Share of the training budget, from its start, that is trained at half the resolution. Such a step takes a quarter
+    of the time. Images too small for the network at half the resolution are trained as with 0."""
 
     accumulate: PositiveInt = 1
-    """Batches whose gradients are averaged before the weights are updated."""
+    """Number of batches whose gradients are averaged before the weights are updated."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the network runs; auto takes a GPU where there is one."""
+    """Device that runs the network. auto: the GPU if there is one, else the CPU."""
 
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """bfloat16 autocast; auto where the processor (AVX512-BF16, AMX) or the GPU has it."""
+    """Number format of the network. bf16: bfloat16 autocast. auto: bf16 if the CPU (AVX512-BF16, AMX) or the GPU
+    supports it, else fp32."""
 
     channels_last: bool = True
-    """Memory layout of pictures and weights: channels innermost, faster on most hardware."""
+    """Memory layout of images and weights. true: channels innermost, faster on most hardware."""
 
     validate_every: PositiveInt = 1
-    """Epochs between validations; the last epoch is always validated."""
+    """Number of epochs between two validations. The last epoch is always validated."""
 
     early_stopping: NonNegativeInt = 0
-    """Validations without a better Dice after which training ends; 0 never."""
+    """Number of validations without a better Dice after which training stops. 0: never."""
 
     strips_every: PositiveInt = 5
-    """Validations between pictures (image | reference | prediction)."""
+    """Number of validations between two example images (image | reference | prediction)."""
 
     num_strips: NonNegativeInt = 4
-    """Validation cases in a picture."""
+    """Number of validation cases in an example image."""
 
     save_seconds: PositiveFloat = 60.0
-    """Work at risk: last.pt is written at least this often; after each epoch while that takes under 2 % of the time."""
+    """Longest time in seconds between two saves of last.pt. While saving takes less than 2 % of the time, last.pt is
+    also saved after each epoch."""
 
     resume: bool | Path = False
-    """Continue output.dir/last.pt, or the given file, and its MLflow run."""
+    """Resume a stopped training and its MLflow run. true: from output.dir/last.pt. A path: from that checkpoint."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -99,5 +108,5 @@ class TrainingConfig(Section):
 
     @property
     def num_epochs(self) -> int | None:
-        """The budget in epochs, None where minutes alone count."""
+        """The budget in epochs. None if only the minutes are limited."""
         return 30 if self.epochs is None and self.minutes is None else self.epochs

@@ -1,29 +1,29 @@
-"""Whether other programs take the CPU cores that a training counts on."""
+"""Detection of other programs that use the CPU cores of a training."""
 
 from collections.abc import Callable
 
 from medseg.hardware.cores import CpuReading, read_cpu
 
 _SECONDS = 5.0
-"""The shortest time that is looked at: the system counts in hundredths of a second."""
+"""Shortest time between two readings. The system counts CPU time in hundredths of a second."""
 _LEAST = 0.5
-"""Cores that other programs may take unsaid."""
+"""Number of cores that other programs may use without a message."""
 
 
 class CoreWatch:
-    """Compares two readings of the CPU time of this process and of all others, some seconds apart."""
+    """Compares two readings of the CPU time of other programs, taken some seconds apart."""
 
     def __init__(self, num_threads: int, read: Callable[[], CpuReading | None] = read_cpu) -> None:
-        """The training computes with `num_threads`."""
+        """`num_threads` is the number of threads of the training."""
         self._num_threads, self._read = num_threads, read
         self._before = read()
         self._said = ""
 
     def describe(self) -> str:
-        """`another program uses 1.0 of 2 CPU cores`; empty unless others leave fewer cores than there are threads.
+        """A message such as `another program uses 1.0 of 2 CPU cores`; empty if enough cores are left for all threads.
 
-        Threads that wait for one another take little CPU time then, so that a core that is idle now and then is no
-        sign that all is well.
+        The test is on the CPU time of other programs, not on idle time: threads that wait for one another leave cores
+        idle although the training is slowed down.
         """
         now = self._read()
         if now is None or self._before is None or now.seconds - self._before.seconds < _SECONDS:

@@ -1,4 +1,4 @@
-"""The one place where MONAI's engines are wired: what a training step and a validation step are."""
+"""The MONAI engines of a training: the training step and the validation step."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,11 +36,11 @@ def build_trainer(
     budget: Budget,
     hardware: Hardware,
 ) -> SupervisedTrainer:
-    """An Ignite engine whose step is: to the device, augment, forward, loss, backward, clip, update.
+    """An Ignite engine for training.
 
-    The first `train.coarse` of the budget goes by at half the resolution. Stops with `TrainingError`, naming the batch,
-    before the backward pass of a loss that is not finite; on a GPU, which a look at each loss would keep waiting,
-    `Validation` and `Saving` look before anything is validated or saved.
+    A step augments the batch, then runs forward pass, loss, backward pass, gradient clipping and update; the first
+    `train.coarse` of the budget at half the resolution. On the CPU a loss that is not finite raises `TrainingError`
+    with the batch before the backward pass. On a GPU each check would wait; there `Validation` and `Saving` check.
     """
     train, optim, device = budget.train, budget.optim, hardware.device
 
@@ -65,7 +65,7 @@ def build_trainer(
         optim_set_to_none=True,
         accumulation_steps=train.accumulate,
     )
-    trainer.logger.disabled = True  # what goes wrong is raised
+    trainer.logger.disabled = True  # errors are raised, so they need not be logged too
     if device.type == "cpu":
         trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, _check_loss)
     if optim.gradient_clip:
@@ -79,7 +79,7 @@ def build_evaluator(
     classes: Sequence[str],
     hardware: Hardware,
 ) -> SupervisedEvaluator:
-    """An Ignite engine that scores `network` at its own size; `state.metrics["scores"]` holds the result."""
+    """An Ignite engine that scores `network` at the network's image size. The scores are `state.metrics["scores"]`."""
     device = hardware.device
 
     def prepare(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tensor, Tensor]:
@@ -108,15 +108,15 @@ def build_evaluator(
 
 
 def build_ema(network: nn.Module, budget: Budget, trainer: SupervisedTrainer) -> nn.Module:
-    """The moving average of `network`, moved after each update; `network` itself where ema_decay=0.
+    """The moving average of the weights, updated after each step; `network` itself if `ema_decay=0`.
 
-    Its decay rises as (1 + step) / (10 + step), TensorFlow's rule, so that it soon forgets the weights it began with.
+    The decay rises as (1 + step) / (10 + step), as in TensorFlow, so that the average soon forgets the initial weights.
     """
     decay, accumulate = budget.optim.ema_decay, budget.train.accumulate
     if decay == 0:
         return network
 
-    def set_momentum(trainer: SupervisedTrainer) -> None:  # from the step alone, so that a resume needs no state
+    def set_momentum(trainer: SupervisedTrainer) -> None:  # depends only on the step, so that resuming needs no state
         trainer.state.ema_momentum = max(1 - decay, 9 / (10 + trainer.state.iteration / accumulate))
 
     handler = EMAHandler(network, momentum=1 - decay, handle_buffers="update")
@@ -128,7 +128,7 @@ def build_ema(network: nn.Module, budget: Budget, trainer: SupervisedTrainer) ->
 
 
 def build_optimizer(network: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
-    """The optimiser that `optim` names, over all weights, in PyTorch's fused form."""
+    """The optimizer of `optim` for all weights, in PyTorch's fused form."""
     parameters = list(network.parameters())
     if optim.name == "sgd":
         return torch.optim.SGD(
@@ -144,7 +144,7 @@ def build_optimizer(network: nn.Module, optim: OptimConfig) -> torch.optim.Optim
 
 
 def seed_everything(seed: int) -> None:
-    """Set every random number generator, as `monai.utils.set_determinism` does."""
+    """Seed every random number generator with `monai.utils.set_determinism`."""
     set_determinism(seed)
 
 
@@ -165,15 +165,15 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def ends_group(trainer: SupervisedTrainer, accumulate: int) -> bool:
-    """Whether this iteration updates the weights: every `accumulate` batches, and at the end of an epoch."""
+    """Whether this iteration updates the weights: after every `accumulate` batches, and at the end of an epoch."""
     return bool(trainer.state.iteration % trainer.state.epoch_length % accumulate == 0)
 
 
 def _load(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Images, labels and the known classes of a batch on `device`.
 
-    Where pixels are ignored there are as many labels again, 255 there: whatever a resampling makes of such a pixel,
-    however little, is above 0.
+    If pixels are ignored, a second set of labels follows, with 255 in these pixels. After resampling, any pixel with
+    even a small part of an ignored one is then above 0.
     """
     image, label, present = (_send(batch[key], device, non_blocking) for key in ("image", "label", "present"))
     if "ignored" in batch:
@@ -182,7 +182,7 @@ def _load(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tenso
 
 
 def _split_target(label: Tensor, present: Tensor, *, has_ignored: bool) -> tuple[Tensor, ...]:
-    """What `MaskedLoss` compares with, of labels as `_load` gives them."""
+    """The target of `MaskedLoss`, from labels of `_load`."""
     if not has_ignored:
         return label, present
     label, ignored = label.chunk(2, dim=1)
@@ -190,7 +190,7 @@ def _split_target(label: Tensor, present: Tensor, *, has_ignored: bool) -> tuple
 
 
 def _send(tensor: Tensor, device: torch.device, non_blocking: bool) -> Tensor:
-    """`tensor` on `device`; to a GPU from pinned memory, or the copy would wait for all that is computed there."""
+    """`tensor` on `device`. Copies to a GPU use pinned memory; otherwise they would wait for its running work."""
     return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=non_blocking)
 
 

@@ -1,4 +1,4 @@
-"""One training from its first step, or the one it was stopped at, to its last; saved and recorded on the way."""
+"""The training of one network, from its first or resumed step to its last, with validation, saving and recording."""
 
 import contextlib
 import logging
@@ -36,7 +36,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a training came to."""
+    """The result of a training."""
 
     epochs: int
     seconds: float
@@ -46,18 +46,18 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Wired:
-    """A training that is ready to begin."""
+    """A training that is ready to start."""
 
     trainer: SupervisedTrainer
     budget: Budget
     sampler: EpochSampler
     average: nn.Module
-    """The moving average of the weights, which is what a training is after."""
+    """The network with the moving average of the weights. It is the result of the training."""
 
 
 @dataclass(frozen=True)
 class _Watch:
-    """What happens to a training at its events."""
+    """The handlers that are attached to a training."""
 
     validation: Validation
     strips: Strips
@@ -75,10 +75,10 @@ def fit_network(
     resumed: Mapping[str, Any] | None,
     hook: ValidationHook | None = None,
 ) -> Fitted:
-    """Train the network of `card`; `folder` then holds `best.pt` and `last.pt`. The batch size is settled.
+    """Train the network of `card` and write `best.pt` and `last.pt` into `folder`. The batch size must be set.
 
-    `resumed` is the content of a `last.pt` to go on from; `hook` may end the training. A signal saves and raises
-    `Interrupted`; a loss that is no number raises `TrainingError`; a full disk raises `StorageError`.
+    `resumed` is the content of the `last.pt` to resume from; `hook` may stop the training. After a signal the training
+    is saved and `Interrupted` is raised. A loss that is not finite raises `TrainingError`, a full disk `StorageError`.
     """
     train, device = recipe.train, hardware.device
     wired = wire_training(recipe, card, cached.train, hardware, Augment(recipe.augment, recipe.seed, device))
@@ -96,7 +96,7 @@ def fit_network(
             watch.strips.show(trainer.state.epoch)
         watch.saving.save_now(trainer)
     if pending.signum is not None:
-        _logger.info("saved %s; train.resume=true goes on from it", folder / "last.pt")
+        _logger.info("saved %s; resume with train.resume=true", folder / "last.pt")
         raise Interrupted(pending.signum)
     run.log_figure(draw_learning_curves(_series(watch.validation.history)), "learning_curves.png")
     seconds = max(budget.seconds, 1e-9)
@@ -117,7 +117,7 @@ def _watch_training(
     folder: Path,
     hook: ValidationHook | None,
 ) -> _Watch:
-    """What validates on `cached`, saves into `folder` and reports, attached to a training."""
+    """Attach the handlers that validate on `cached`, save into `folder` and show the progress."""
     sampler, ema, train = wired.sampler, wired.average, wired.budget.train
     loader = build_validation_loader(cached, sampler.batch_size)
     evaluator = build_evaluator(ema, loader, card.classes, hardware)
@@ -142,7 +142,7 @@ def _watch_training(
 def wire_training(
     recipe: FitRecipe, card: ModelCard, cached: CachedCases, hardware: Hardware, augment: Augment
 ) -> Wired:
-    """A fresh network of `card` and the engine that trains it on `cached`; the batch size is settled."""
+    """A new network of `card` and the engine that trains it on `cached`. The batch size must be set."""
     train, device = recipe.train, hardware.device
     if min(card.preprocess.size) // 2 < smallest_size(card.model):
         train = train.model_copy(update={"coarse": 0.0})
@@ -157,30 +157,30 @@ def wire_training(
 
 
 def find_resumed(train: TrainingConfig, card: ModelCard, folder: Path) -> dict[str, Any] | None:
-    """The content of the file to go on from, None for a fresh start.
+    """The content of the checkpoint to resume from; None to start a new training.
 
-    A file of another folder brings its `best.pt` along into `folder`. Raises `CheckpointError` where there is nothing
-    to resume, or it does not fit.
+    If the checkpoint is in another folder, the `best.pt` beside it is copied into `folder`. Raises `CheckpointError` if
+    there is no checkpoint or it does not fit.
     """
     if train.resume is False:
         return None
     path = folder / "last.pt" if train.resume is True else train.resume
     elsewhere = path.parent.resolve() != folder.resolve()
     if elsewhere and (folder / "last.pt").exists():
-        raise CheckpointError(f"{folder}: holds the results of another run than {path}; give another output.dir")
+        raise CheckpointError(f"{folder}: contains results of another run, not of {path}; choose another output.dir")
     found, content = load_training(path, card)
     if content["training"]["best"]:
         best_card, best = load_checkpoint(found.with_name("best.pt"))
         if best_card.run_id != content["card"]["run_id"]:
-            raise CheckpointError(f"{found.with_name('best.pt')}: is of another run than {found}")
+            raise CheckpointError(f"{found.with_name('best.pt')}: belongs to another run than {found}")
         if elsewhere:
             save_checkpoint(folder / "best.pt", best_card, best["weights"])
-    _logger.info("going on from %s, iteration %s", found, content["training"]["iteration"])
+    _logger.info("resuming from %s, iteration %s", found, content["training"]["iteration"])
     return content
 
 
 def _series(history: list[dict[str, float]]) -> dict[str, list[tuple[int, float]]]:
-    """The history by metric: pairs of epoch and value."""
+    """The history by metric, as pairs of epoch and value."""
     names = {name for record in history for name in record if name != "epoch"}
     return {
         name: [(int(record["epoch"]), record[name]) for record in history if name in record] for name in sorted(names)

@@ -1,4 +1,4 @@
-"""Ignite handlers: the budget and its schedule, validation. Each has `attach(trainer)`."""
+"""Ignite handlers for the budget with its learning rate, and for validation. Each has `attach(trainer)`."""
 
 import math
 import time
@@ -16,35 +16,36 @@ from medseg.training.config import OptimConfig, TrainingConfig
 
 Scores = dict[str, float]
 ValidationHook = Callable[[int, Scores], bool]
-"""Is given an epoch and its validation scores; True ends the training."""
+"""Called with an epoch and its validation scores. If it returns True, the training stops."""
 _CHECK_EVERY = 20
-"""Steps after which the losses are looked at; a GPU has to be waited for then."""
+"""Number of steps between two checks of the losses. Each check waits for the GPU."""
 
 
 class Budget:
-    """Epochs and minutes: how much is spent, what the learning rate is at that, and when training ends."""
+    """The budget in epochs and minutes. It sets the learning rate and ends the training."""
 
     def __init__(self, train: TrainingConfig, optim: OptimConfig) -> None:
         self.train = train
         self.optim = optim
         self.seconds_before = 0.0
         self.validation_seconds = 0.0
-        """What the last validation took, or is expected to take: kept back from the minutes for the one at the end."""
+        """Time of the last validation, or an estimate before the first. This much of `train.minutes` is kept for the
+        validation at the end."""
         self._start: float | None = None
 
     def attach(self, trainer: SupervisedTrainer) -> None:
-        """Start the clock, set the learning rate before each step, end training after the last."""
+        """Start the clock, set the learning rate before each step, and end the training after the last step."""
         trainer.add_event_handler(Events.STARTED, self._start_clock)
         trainer.add_event_handler(Events.ITERATION_STARTED, self._set_learning_rate)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._end)
 
     @property
     def seconds(self) -> float:
-        """Seconds of training so far, those before a resume included."""
+        """Seconds of training so far, including the time before it was resumed."""
         return self.seconds_before + (0 if self._start is None else time.monotonic() - self._start)
 
     def spent(self, trainer: SupervisedTrainer, iteration: int) -> float:
-        """The share of the budget that is spent after `iteration` steps, 0 to 1."""
+        """The share of the budget, 0 to 1, that is spent after `iteration` steps."""
         shares = [0.0]
         if self.train.num_epochs is not None:
             shares.append(iteration / (self.train.num_epochs * trainer.state.epoch_length))
@@ -54,11 +55,11 @@ class Budget:
         return min(max(shares), 1.0)
 
     def is_coarse(self, trainer: SupervisedTrainer) -> bool:
-        """Whether this step belongs to the part of the budget at half the resolution."""
+        """Whether this step runs at half the resolution."""
         return self.spent(trainer, trainer.state.iteration - 1) < self.train.coarse
 
     def learning_rate(self, spent: float) -> float:
-        """The learning rate where that share of the budget is spent."""
+        """The learning rate after a share `spent` of the budget."""
         peak, warmup = self.optim.learning_rate, self.optim.warmup
         if spent < warmup:
             return peak * (0.01 + 0.99 * spent / warmup)
@@ -80,7 +81,7 @@ class Budget:
 
 
 class Validation:
-    """Scores after epochs, their history, and the best of them."""
+    """Validates after epochs and keeps the history and the best scores."""
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class Validation:
         show: Callable[[int], None],
         hook: ValidationHook | None = None,
     ) -> None:
-        """`record` takes an epoch's figures, `keep_best` the best scores so far, `show` an epoch worth a picture."""
+        """`record` gets the figures of each epoch, `keep_best` each new best score, `show` each epoch to be drawn."""
         self.evaluator = evaluator
         self.train = train
         self.budget = budget
@@ -102,7 +103,7 @@ class Validation:
         self.show = show
         self.hook = hook
         self.is_stopped = False
-        """Whether the hook has ended the training."""
+        """Whether the hook has stopped the training."""
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] = {}
         self.num_cases = num_cases
@@ -117,13 +118,13 @@ class Validation:
         """The iteration of the last validation."""
 
     def attach(self, trainer: SupervisedTrainer) -> None:
-        """Follow each step's loss; validate after every n-th epoch."""
+        """Collect the loss of each step, and validate after every `train.validate_every` epochs."""
         trainer.add_event_handler(Events.EPOCH_STARTED, self._begin)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._follow)
         trainer.add_event_handler(Events.EPOCH_COMPLETED, self._finish_epoch)
 
     def validate(self, trainer: SupervisedTrainer) -> None:
-        """Validate now, unless these weights were; record, keep the best, count towards early stopping."""
+        """Validate now, unless these weights are already validated; record the scores and keep the best."""
         if self.validated_at == trainer.state.iteration:
             return
         self.check(trainer)
@@ -146,7 +147,7 @@ class Validation:
         self.is_stopped = self.hook is not None and self.hook(trainer.state.epoch, dict(scores))
 
     def check(self, trainer: SupervisedTrainer) -> None:
-        """Raise `TrainingError` that names the first batch of the epoch whose loss was not finite."""
+        """Raise `TrainingError` if a loss of this epoch is not finite. The message names the first such batch."""
         first = trainer.state.iteration - len(self._losses) + self._num_checked + 1
         check_losses(trainer, first, self._losses[self._num_checked :], self._batches[self._num_checked :])
         self._num_checked = len(self._losses)
@@ -162,7 +163,7 @@ class Validation:
             self.check(trainer)
         self._images += len(trainer.state.output[CommonKeys.IMAGE])
         if self.validations == 0:
-            # a forward pass is about a third of a step, which is four times as long when not coarse
+            # a forward pass takes about a third of a step, and a full-resolution step four times a coarse one
             seconds = (time.monotonic() - self._epoch_start) / self._images
             factor = 4 if self.budget.is_coarse(trainer) else 1
             self.budget.validation_seconds = factor * seconds / 3 * self.num_cases
@@ -176,7 +177,7 @@ class Validation:
             trainer.terminate()
 
     def figures(self, trainer: SupervisedTrainer) -> dict[str, float]:
-        """Loss, images/s and learning rate of the epoch under way."""
+        """Loss, images per second and learning rate of the current epoch."""
         seconds = time.monotonic() - self._epoch_start
         loss = {"train/loss": float(torch.stack(self._losses).mean())} if self._losses else {}
         rate = {"images_per_second": self._images / seconds} if self._images else {}
@@ -190,7 +191,10 @@ class Validation:
 def check_losses(
     trainer: SupervisedTrainer, iteration: int, losses: Sequence[Tensor], batches: Sequence[Tensor]
 ) -> None:
-    """Raise `TrainingError` for the first of `losses`, from `iteration` on, that is not finite; its batch named."""
+    """Raise `TrainingError` for the first of `losses` that is not finite. The message names its batch.
+
+    `iteration` is the iteration of the first of `losses`.
+    """
     if not losses:
         return
     values = torch.stack([*losses]).tolist()
@@ -200,12 +204,12 @@ def check_losses(
             names = ", ".join(facts[int(index)].id for index in batch)
             raise TrainingError(
                 f"the loss is {loss} in epoch {trainer.state.epoch}, iteration {iteration + number}, batch: {names}; "
-                "a lower optim.learning_rate or train.precision=fp32 may help"
+                "try a lower optim.learning_rate or train.precision=fp32"
             )
 
 
 def end_on_signal(trainer: SupervisedTrainer, pending: Pending, accumulate: int) -> None:
-    """Let `trainer` stop after the step during which a signal came, at the end of an epoch once it is validated."""
+    """Stop `trainer` after the step during which a signal came; at the end of an epoch, after its validation."""
 
     def end(trainer: SupervisedTrainer) -> None:
         if pending.signum is not None and can_resume(trainer, accumulate):
@@ -216,6 +220,6 @@ def end_on_signal(trainer: SupervisedTrainer, pending: Pending, accumulate: int)
 
 
 def can_resume(trainer: SupervisedTrainer, accumulate: int) -> bool:
-    """Whether nothing is under way but the epoch: no gradient half gathered, no validation due."""
+    """Whether training can be resumed from this step: no gradient is partly accumulated, and no validation is due."""
     within = trainer.state.iteration % trainer.state.epoch_length
     return bool(within != 0 and within % accumulate == 0)

@@ -1,4 +1,4 @@
-"""Losses on logits that leave out the classes a case does not know, and the pixels that count for nothing."""
+"""Losses on logits that leave out ignored pixels and the classes for which a case has no mask."""
 
 import torch
 from monai.losses import DiceLoss
@@ -8,14 +8,14 @@ from torch.nn import functional
 from medseg.training.config import LossConfig
 
 _CERTAIN_BACKGROUND = -1e4
-"""A logit whose probability is 0 in any precision: with label 0 it adds nothing to either loss, nor to a gradient."""
+"""A logit with probability 0 in any precision. With label 0 it adds nothing to the losses or to the gradients."""
 
 
 class MaskedLoss(nn.Module):
     """Binary cross-entropy, soft Dice or their sum, as a mean over the known classes of a batch.
 
-    BCE on logits equals the article's sigmoid followed by BCELoss, in a form that cannot overflow. Dice is
-    V-Net's (Milletari 2016) in MONAI's implementation, per case and class, with squared terms left out.
+    BCE on logits equals the article's sigmoid followed by BCELoss, but cannot overflow. Dice is the loss of V-Net
+    (Milletari 2016) in MONAI's implementation, per case and class, without squares in the denominator.
     """
 
     def __init__(self, config: LossConfig) -> None:
@@ -24,9 +24,10 @@ class MaskedLoss(nn.Module):
         self.dice = DiceLoss(sigmoid=True, reduction="none")
 
     def forward(self, logits: Tensor, target: tuple[Tensor, ...]) -> Tensor:
-        """One number from logits and labels `(batch, class, rows, columns)` and `present`, bool `(batch, class)`.
+        """The loss from `logits`, `(batch, class, rows, columns)`, and a `target` of two or three tensors.
 
-        A third tensor, bool like the labels, names the pixels of weight 0.
+        The target holds the labels in the shape of the logits; `present`, bool `(batch, class)`; and optionally a bool
+        tensor in the shape of the labels that marks the ignored pixels.
         """
         labels, present, *rest = target
         per_class = torch.zeros(logits.shape[:2], device=logits.device)

@@ -1,4 +1,4 @@
-"""How far a training is, for a person who waits."""
+"""Progress display of a training."""
 
 import logging
 import math
@@ -16,10 +16,13 @@ _logger = logging.getLogger(__name__)
 
 
 class TrainingProgress:
-    """Loss, Dice, images/s, time left: a bar on a terminal; elsewhere a line an epoch, in a long one every 30 s."""
+    """Shows loss, Dice, images per second and time left.
+
+    On a terminal it is a bar. Elsewhere it is a line for each epoch, and every 30 s in a long epoch.
+    """
 
     def __init__(self, validation: Validation, budget: Budget, cores: CoreWatch) -> None:
-        """`cores` tells of other programs that slow the training down."""
+        """`cores` detects other programs that slow the training down."""
         self.validation = validation
         self.budget = budget
         self.cores = cores
@@ -27,17 +30,17 @@ class TrainingProgress:
         self._printed_at = time.monotonic()
 
     def attach(self, trainer: SupervisedTrainer) -> None:
-        """Show what `validation` follows."""
+        """Show the progress after each step and epoch."""
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._show)
         trainer.add_event_handler(Events.EPOCH_COMPLETED, self._print)
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Stop updating the bar and leave it on the screen."""
         if self.bar is not None:
             self.bar.close()
 
     def describe(self, trainer: SupervisedTrainer) -> str:
-        """One line on the epoch under way, with the last Dice."""
+        """One line about the current epoch, with the last Dice."""
         figures = self.validation.figures(trainer)
         dice = [record["val/dice"] for record in self.validation.history if "val/dice" in record][-1:]
         spent = self.budget.spent(trainer, trainer.state.iteration)

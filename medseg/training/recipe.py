@@ -1,4 +1,4 @@
-"""All settings of a training: what a recipe in `configs/` says."""
+"""All settings of a training, as a recipe in `configs/` gives them."""
 
 from types import MappingProxyType
 from typing import Self
@@ -15,10 +15,11 @@ from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
 
 
 class FitRecipe(Section):
-    """The settings that decide the weights."""
+    """The settings that determine the weights."""
 
     seed: NonNegativeInt = 0
-    """Decides weights, order of cases, augmentation and, unless split.seed is given, the split."""
+    """Seed of the initial weights, the order of cases and the augmentation. Also seed of the split, unless split.seed
+    is given."""
 
     data: DataConfig = DataConfig()
     phantom: PhantomConfig = PhantomConfig()
@@ -34,7 +35,7 @@ class FitRecipe(Section):
 
 
 class Recipe(FitRecipe):
-    """One training, and what it leaves."""
+    """All settings of one training."""
 
     earlier = MappingProxyType({"inference": "predict"})
 
@@ -45,9 +46,7 @@ class Recipe(FitRecipe):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.model.padding == 0 and not self.model.mirror_input:
-            raise ValueError(
-                "model.padding=0 does not cover the picture; training needs model.mirror_input=true with it"
-            )
+            raise ValueError("model.padding=0: the output would not cover the whole image; add model.mirror_input=true")
         if self.data.color == "rgb" and self.preprocess.intensity != "fixed":
-            raise ValueError("data.color=rgb learns RGB images and needs preprocess.intensity=fixed")
+            raise ValueError("data.color=rgb: the target is an RGB image; set preprocess.intensity=fixed")
         return self

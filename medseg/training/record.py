@@ -1,4 +1,4 @@
-"""What a training records before its first step: its configuration, its data sets, what was found in them."""
+"""Records made before the first step of a training: the configuration, the data sets and the findings in them."""
 
 import hashlib
 import logging
@@ -15,7 +15,7 @@ from medseg.tracking.run import Run
 from medseg.training.recipe import Recipe
 
 MASKS = ("masks/*",)
-"""Folders of results below that of a training."""
+"""Patterns of the folders with results inside the output folder of a training."""
 
 _RESULTS = (
     "best.pt",
@@ -33,7 +33,7 @@ _logger = logging.getLogger(__name__)
 
 
 def describe_run(recipe: Recipe, data: DataConfig, resumed: dict[str, Any] | None) -> dict[str, Any]:
-    """The arguments of `start_run` beside the tracking section: parameters, tags and the run to continue."""
+    """Arguments of `start_run` in addition to the tracking section: parameters, tags and the run to resume."""
     return {
         "parameters": flatten(recipe),
         "tags": {"medseg.data": name_data(recipe, data), "medseg.synthetic": str(recipe.data.root is None).lower()},
@@ -44,10 +44,10 @@ def describe_run(recipe: Recipe, data: DataConfig, resumed: dict[str, Any] | Non
 def record_start(
     run: Run, recipe: Recipe, data: DataConfig, cached: CachedSplits, folder: Path, *, fresh: bool
 ) -> None:
-    """Write and record the configuration and the data sets; what an earlier run left is set aside first."""
+    """Write and record the configuration and the data sets. Earlier results are moved aside first if `fresh`."""
     earlier = set_aside(folder, _RESULTS) if fresh else None
     if earlier is not None:
-        _logger.info("results of an earlier run are now in %s", earlier)
+        _logger.info("moved the results of an earlier run to %s", earlier)
     rerun = to_yaml(recipe.model_copy(update={"train": recipe.train.model_copy(update={"resume": False})}))
     write_text(folder / "config.yaml", rerun)
     run.log_text(rerun, "config.yaml")
@@ -58,10 +58,10 @@ def record_start(
 
 
 def record_findings(run: Run, findings: Findings) -> None:
-    """Say the warnings of a data set, and record all that was found in it."""
+    """Log the warnings and notes on a data set, and record all findings."""
     warnings, notes = findings.describe_warnings(), findings.describe_notes()
     if warnings:
-        _logger.warning("The data set has warnings; python -m pipelines.check_data shows the cases.")
+        _logger.warning("The data set has warnings. To see the cases, run python -m pipelines.check_data")
     for text in warnings:
         _logger.warning("  warning: %s", text)
     for text in notes:
@@ -70,11 +70,11 @@ def record_findings(run: Run, findings: Findings) -> None:
 
 
 def name_data(recipe: Recipe, data: DataConfig) -> str:
-    """What the data set is called in MLflow."""
+    """The name of the data set in MLflow."""
     return "phantom" if recipe.data.root is None or data.root is None else data.root.resolve().stem
 
 
 def _digest(part: CachedCases) -> str:
-    """32 hex digits over what was read of every image and mask of a split."""
+    """32 hex digits of a hash over all images and masks of a split, as they were read."""
     digests = sorted(facts.digest + facts.label_digest for facts in part.facts)
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:32]

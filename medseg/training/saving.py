@@ -1,4 +1,4 @@
-"""The state that a training goes on from: saved after epochs and within long ones, loaded, random numbers included."""
+"""The state that a training is resumed from, random number generators included: saving and loading."""
 
 import random
 import time
@@ -18,7 +18,7 @@ from medseg.training.handlers import Budget, Validation, can_resume
 
 
 class Saving:
-    """Writes the state to go on from: after epochs, and within a long one."""
+    """Saves the state to resume from, after epochs and within long epochs."""
 
     def __init__(
         self,
@@ -39,19 +39,19 @@ class Saving:
         self._took = 0.0
 
     def attach(self, trainer: SupervisedTrainer) -> None:
-        """Save after an epoch where that costs little, and whenever `train.save_seconds` have passed."""
+        """Save after each epoch if that takes little time, and whenever `train.save_seconds` have passed."""
         trainer.add_event_handler(Events.EPOCH_COMPLETED, self._save_after_epoch)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._save_within_epoch)
 
     def save_now(self, trainer: SupervisedTrainer) -> None:
-        """Write the state of this moment. Raises `TrainingError` where a loss it comes from was not finite."""
+        """Save the current state. Raises `TrainingError` if a loss of this epoch was not finite."""
         self.validation.check(trainer)
         start = time.monotonic()
         self.save(self.state(trainer))
         self._saved_at, self._took = time.monotonic(), time.monotonic() - start
 
     def state(self, trainer: SupervisedTrainer) -> dict[str, Any]:
-        """All that the next step depends on; the averaged weights stand in the model file itself."""
+        """Everything that the next step depends on, except the averaged weights, which are in the model file itself."""
         return {
             "network": trainer.network.state_dict(),
             "optimizer": trainer.optimizer.state_dict(),
@@ -69,11 +69,11 @@ class Saving:
         }
 
     def load(self, trainer: SupervisedTrainer, weights: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Go on from `state`; the random state is set when training starts. Raises `CheckpointError`."""
+        """Resume from `state`. The random state is set when the training starts. Raises `CheckpointError`."""
         if state["epoch_length"] != trainer.state.epoch_length:
             raise CheckpointError(
                 f"cannot resume: an epoch had {state['epoch_length']} batches in the file and has "
-                f"{trainer.state.epoch_length} now; training cases or train.batch_size changed"
+                f"{trainer.state.epoch_length} now; the training cases or train.batch_size changed"
             )
         if state["optim"] != self.budget.optim.name:
             raise CheckpointError(
@@ -84,7 +84,7 @@ class Saving:
         wanted = [{k: v for k, v in group.items() if k != "params"} for group in trainer.optimizer.param_groups]
         trainer.optimizer.load_state_dict(state["optimizer"])
         for group, settings in zip(trainer.optimizer.param_groups, wanted, strict=True):
-            group.update(settings)  # those of this configuration, not of the file
+            group.update(settings)  # settings come from this configuration, not from the file
         trainer.state.iteration = self.sampler.iteration = state["iteration"]
         trainer.state.epoch = state["iteration"] // state["epoch_length"]
         self.budget.seconds_before = state["seconds"]
@@ -104,7 +104,7 @@ class Saving:
 
 
 def read_random_state() -> dict[str, Any]:
-    """The state of every random number generator a training may draw from, as plain values."""
+    """The states of all random number generators that a training may use, as plain values."""
     name, keys, *rest = np.random.get_state(legacy=True)
     return {
         "torch": torch.get_rng_state(),
@@ -115,7 +115,7 @@ def read_random_state() -> dict[str, Any]:
 
 
 def write_random_state(state: Mapping[str, Any]) -> None:
-    """Set what `read_random_state` gave."""
+    """Restore the states that `read_random_state` returned."""
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])

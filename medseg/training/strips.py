@@ -1,4 +1,4 @@
-"""The article's strips, image | reference | prediction, of a few validation cases over the epochs."""
+"""The article's strips (image | reference | prediction) of some validation cases, drawn during training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from medseg.training.config import TrainingConfig
 
 
 class Strips:
-    """Draws the first validation cases; those that may show a burned-in name are left out."""
+    """Draws the first validation cases. Images that may show a burned-in name are left out."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Strips:
         self._shown = -1
 
     def show(self, epoch: int) -> None:
-        """Record the picture of this epoch in MLflow's series `val/cases` and as `epoch-<n>.png` in the folder."""
+        """Record the strips of this epoch in MLflow's image series `val/cases` and as `epoch-<n>.png` in the folder."""
         if not self.indices or epoch == self._shown:
             return
         self._shown = epoch

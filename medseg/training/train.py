@@ -1,4 +1,4 @@
-"""One training, from its cases to `summary.json`: what `train_xray` does, and `cross_validate` once a fold."""
+"""One training, from its cases to `summary.json`. `train_xray` runs it once, `cross_validate` once for each fold."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ from medseg.training.record import describe_run, record_findings, record_start
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A training that is over and recorded."""
+    """A finished and recorded training."""
 
     summary: dict[str, Any]
     """The content of `summary.json`."""
@@ -51,7 +51,7 @@ class Trained:
         return Path(self.summary["model"])
 
     def describe(self) -> str:
-        """Test Dice, where the model is and how to look at the run, for a terminal."""
+        """The text for the terminal: test Dice, path of the model, and the command that shows the run."""
         scores = self.summary["test"]
         per_class = ", ".join(f"{n.removeprefix('dice_')} {v:.4f}" for n, v in scores.items() if n.startswith("dice_"))
         synthetic = f" ({SYNTHETIC})" if self.summary["data"] == SYNTHETIC else ""
@@ -75,11 +75,12 @@ def train(
     parent_run_id: str | None = None,
     hook: ValidationHook | None = None,
 ) -> Trained:
-    """Train one network on `splits` of `data`, which has a root, and record the run, nested under `parent_run_id`.
+    """Train one network on `splits` of `data`, which must have a root, and record the run.
 
-    `folder`, which this process has claimed, then holds what `train_xray` promises; where `summary.json` stands all is
-    done. `hook` is asked after each validation whether to stop. Raises `DataError` for what check_data calls an error,
-    and as `find_resumed` and `fit_network` do.
+    The results are written into `folder`, which this process must have claimed. `summary.json` is written last, so it
+    marks a finished training. The MLflow run is nested under `parent_run_id`, if given. `hook` decides after each
+    validation whether to stop. Raises `DataError` for every error that check_data would report, and the errors of
+    `find_resumed` and `fit_network`.
     """
     with seeded(recipe.seed), _tuned(hardware):
         findings, is_fold = Findings(data.root), parent_run_id is not None
@@ -120,9 +121,9 @@ def _finish(
     fitted: Fitted,
     folder: Path,
 ) -> dict[str, Any]:
-    """The content of `summary.json`: the best model, scored at the original size. All of it is recorded.
+    """Score the best model at the original image size, record the scores, and return the content of `summary.json`.
 
-    The thresholds that were best on validation go into `best.pt` first.
+    First the best thresholds on the validation set are written into `best.pt`.
     """
     path = folder / "best.pt"
     backend = build_training_backend(hardware)

@@ -24,7 +24,7 @@ def examine(tmp_path):
     return run
 
 
-def test_a_picture_becomes_the_networks_input_and_facts(tmp_path, examine):
+def test_an_image_becomes_the_networks_input_and_facts(tmp_path, examine):
     path = write_dicom(tmp_path / "x.dcm", PatientOrientation=["L", "F"])
     found = examine("x.dcm")
     picture = read_radiograph(path)
@@ -104,7 +104,7 @@ def test_own_results_are_skipped(tmp_path, examine):
     write_mask_png(tmp_path / "m.png", mask)
     write_mask_nifti(tmp_path / "m.nii.gz", mask, None)
     for name in ("m.png", "m.nii.gz"):
-        assert examine(name).reason == "own-result: is a result of an earlier prediction"
+        assert examine(name).reason == "own-result: a result of an earlier prediction"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_volume_is_skipped(tmp_path, examine):
     assert examine("x.nii.gz").reason.startswith("frames: has 4 x 5 x 6 voxels")
 
 
-def test_a_nifti_picture_is_taken(tmp_path, examine):
+def test_a_nifti_image_is_taken(tmp_path, examine):
     nibabel.save(build_nifti(phantom().astype(np.float32), (0.3, 0.2)), tmp_path / "x.nii")
     assert examine("x.nii").spacing_mm == pytest.approx((0.3, 0.2))
 
@@ -186,7 +186,7 @@ def test_no_overlay_where_the_pixels_may_show_a_name(tmp_path, examine):
     assert examine("x", formats=("overlay",), burned_in=True).taken.keys() == {"overlay"}
 
 
-def test_a_picture_is_shown_through_its_window(tmp_path, examine):
+def test_an_image_is_shown_through_its_window(tmp_path, examine):
     write_dicom(tmp_path / "x", WindowCenter=500, WindowWidth=2)
     shown = examine("x", formats=("overlay",)).taken["overlay"]
     assert set(np.unique(shown)) == {0, 255}
@@ -201,7 +201,7 @@ def test_a_file_that_changes_meanwhile_is_rejected(tmp_path, examine, monkeypatc
         return read(*arguments, **settings)
 
     monkeypatch.setattr("medseg.folder.examine.read_radiograph", read_and_touch)
-    assert examine("x").reason == "changing: changed while it was read"
+    assert examine("x").reason == "changing: the file changed while it was read"
 
 
 def test_what_is_no_regular_file_any_more_is_not_read(tmp_path, examine):
@@ -230,11 +230,11 @@ def test_an_overlay_is_drawn_though_the_window_leaves_nothing_to_be_seen(tmp_pat
     write_dicom(tmp_path / "x", RescaleSlope=-1, RescaleIntercept=0, WindowCenter=2048, WindowWidth=4096)
     found = examine("x", formats=("overlay",))
     assert "overlay" in found.taken
-    assert any(w.startswith("overlay without the VOI step, through which every pixel is") for w in found.warnings)
+    assert any(w.startswith("overlay without the VOI transformation: after it, every pixel is") for w in found.warnings)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
-def test_a_picture_that_needs_too_much_memory_is_said_to(error, tmp_path, examine, monkeypatch):
+def test_an_image_that_needs_too_much_memory_is_said_to(error, tmp_path, examine, monkeypatch):
     write_dicom(tmp_path / "x")
 
     def fail(*arguments):

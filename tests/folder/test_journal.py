@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_files() -> Iterator[None]:
-    """Files may not grow beyond 100 000 bytes: what a full disk feels like."""
+    """Files cannot grow beyond 100 000 bytes, as on a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
@@ -130,14 +130,14 @@ def test_a_torn_header_is_written_again(path: Path, size: int) -> None:
 @pytest.mark.parametrize("content", [b"my diary\n", b'{"medseg_journal": 2}\n', b'{"medseg_journal": 1}x', b"\n"])
 def test_a_file_of_somebody_else_is_left_alone(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(StorageError, match=r"journal\.jsonl: is no journal of this version"):
+    with pytest.raises(StorageError, match=r"journal\.jsonl: not a journal of this version"):
         Journal(path)
     assert path.read_bytes() == content
 
 
 def test_a_fifo_is_not_opened(path: Path) -> None:
     os.mkfifo(path)
-    with pytest.raises(StorageError, match=r"journal\.jsonl: is no regular file"):
+    with pytest.raises(StorageError, match=r"journal\.jsonl: not a regular file"):
         Journal(path)
 
 
@@ -202,7 +202,7 @@ with Journal(Path(sys.argv[1])) as journal:
 @pytest.mark.slow
 @pytest.mark.parametrize("num_records", [1, 40, 700])
 def test_what_is_on_disk_survives_a_kill(path: Path, num_records: int) -> None:
-    """A kill so many records after the journal was written twice."""
+    """The process is killed `num_records` records after the journal was written twice."""
     command = [sys.executable, "-c", WRITER, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as writer:
         assert writer.stdout is not None

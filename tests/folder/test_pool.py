@@ -93,8 +93,8 @@ def test_a_task_that_hangs_is_lost(tmp_path):
 
 
 def test_a_task_that_ends_its_process_is_lost(workers):
-    assert run(workers, os.abort) == Lost("crashed: the process that read it was ended by SIGABRT")
-    assert run(workers, os._exit, 3) == Lost("crashed: the process that read it ended with code 3")
+    assert run(workers, os.abort) == Lost("crashed: the process that read it was stopped by SIGABRT")
+    assert run(workers, os._exit, 3) == Lost("crashed: the process that read it ended with exit code 3")
     assert run(workers, double, 4) == 8
 
 
@@ -123,7 +123,7 @@ def test_what_codecs_print_is_not_seen(workers, capfd):
 
 @pytest.mark.slow
 def test_a_server_that_ends_while_it_is_asked_for_a_process_is_started_anew(workers, tmp_path):
-    """As when a signal to the whole group of processes comes while one of them is replaced."""
+    """This happens if a signal to the whole process group comes while a worker is being replaced."""
     server = forkserver._forkserver._forkserver_pid
     os.kill(server, signal.SIGSTOP)
     while psutil.Process(server).status() != psutil.STATUS_STOPPED:

@@ -31,7 +31,7 @@ OLD = {
 
 @pytest.fixture
 def made(tmp_path):
-    """A file, the records of its job, and a result with what an earlier run recorded of it."""
+    """A file, the records of its job, and a result with its record from an earlier run."""
     write_dicom(tmp_path / "in.dcm")
     job = build_job(tmp_path, tmp_path / "out")
     mask = tmp_path / "out" / "png" / "heart" / "0123456789abcdef.png"

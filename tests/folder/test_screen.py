@@ -16,7 +16,7 @@ def screened(path, accepts=ACCEPTS):
         return screen(describe_dicom(file), accepts)
 
 
-def test_a_picture_the_model_is_for_is_taken(tmp_path):
+def test_an_image_the_model_is_for_is_taken(tmp_path):
     assert screened(write_dicom(tmp_path / "x")) is None
 
 
@@ -26,9 +26,9 @@ def test_a_picture_the_model_is_for_is_taken(tmp_path):
         ({"Modality": "XA"}, "modality: XA is not accepted (CR, DX)"),
         ({"BodyPartExamined": "HAND"}, "body-part: HAND is not accepted (CHEST)"),
         ({"ViewPosition": "LL"}, "view: LL is not accepted (PA)"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.11"}, "object: Basic Text SR Storage is no image"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4"}, "object: Segmentation Storage is no image"),
-        ({"SOPClassUID": "1.2.840.10008.1.3.10"}, "object: Media Storage Directory Storage is no image"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.11"}, "object: Basic Text SR Storage is not an image"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4"}, "object: Segmentation Storage is not an image"),
+        ({"SOPClassUID": "1.2.840.10008.1.3.10"}, "object: Media Storage Directory Storage is not an image"),
     ],
 )
 def test_another_object_is_not(tags, reason, tmp_path):
@@ -36,8 +36,8 @@ def test_another_object_is_not(tags, reason, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["DOE JANE", "Hand (left)", "HAND OF JANE DOE, BORN 1970"])
-def test_other_text_is_no_reason_to_take_a_picture_and_is_never_quoted(text, tmp_path):
-    """What a model is for is still compared with it: a site may have terms of its own."""
+def test_other_text_is_no_reason_to_take_an_image_and_is_never_quoted(text, tmp_path):
+    """The text is still compared with the terms that the model accepts, because a site may have its own terms."""
     for keyword, code, known in (
         ("Modality", "modality", "CR, DX"),
         ("BodyPartExamined", "body-part", "CHEST"),
@@ -60,10 +60,10 @@ def test_modality_decides_not_the_sop_class(tmp_path):
     assert screened(write_dicom(tmp_path / "x", Modality="MG")) is not None
 
 
-def test_an_unknown_class_with_a_picture_is_taken_and_without_one_is_not(tmp_path):
+def test_an_unknown_class_with_an_image_is_taken_and_without_one_is_not(tmp_path):
     assert screened(write_dicom(tmp_path / "x", SOPClassUID="1.2.3.4")) is None
     reason = screened(write_dicom(tmp_path / "y", SOPClassUID="1.2.3.4", Rows=None, data=b""))
-    assert reason == "object: an object of an unknown class is no image"
+    assert reason == "object: an object of an unknown class is not an image"
 
 
 def test_absent_tags_are_taken_with_a_warning(tmp_path):

@@ -26,7 +26,7 @@ def never():
 
 @pytest.fixture
 def workers(tmp_path):
-    """Of this test alone: a run that nobody ended leaves tasks."""
+    """Workers for one test only, because a run that was not closed leaves tasks."""
     start_server(("png",))
     with Workers(2, InputConfig(dir=tmp_path), tmp_path) as pool:
         yield pool
@@ -82,7 +82,7 @@ def test_steps_are_full_but_for_the_last(batch_size, build):
 
 
 def test_the_network_runs_in_the_thread_that_asks_and_all_else_beside_it(build, monkeypatch):
-    """The first step goes on until the text, which needs no network, has its record."""
+    """The first step lasts until the text file, which does not need the network, has its record."""
     kept, predicting, keeping = threading.Event(), set(), set()
 
     def predict(images):
@@ -143,7 +143,7 @@ def test_after_a_stop_what_is_known_is_told_and_nothing_else_begun(build):
 
 
 def test_one_step_is_ready_while_another_is_computed_and_no_more(build, workers, monkeypatch):
-    """The first step lasts until all files are read, yet by then one more step has been handed on, not two."""
+    """The first step lasts until all files are read. By then only one more step has been sent to the network."""
     ended, handed, found, going = [], [], [], threading.Event()
     wait, take_step = workers.wait, ReadStage.take_step
 
@@ -205,7 +205,7 @@ def test_a_step_waits_for_what_is_being_read():
 
 
 class Clock:
-    """A clock that stands still but where the test lets time pass."""
+    """A clock that moves only when the test moves it."""
 
     def __init__(self) -> None:
         self.now = 0.0

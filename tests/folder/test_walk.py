@@ -15,10 +15,10 @@ from medseg.folder.journal import JOURNAL_MARK
 from medseg.folder.walk import Entry, promises_image, walk
 from medseg.radiograph.source import MAX_BYTES
 
-OWN_PLACE = ("skipped", "link: leads to a folder that is walked at its own place")
-OTHER_LINK = ("skipped", "link: leads to a folder that is walked under another link")
-HOLDER = ("rejected", "link: loops, it leads to a folder that contains it")
-RESULTS = ("skipped", "link: leads to results of this program")
+OWN_PLACE = ("skipped", "link: leads to a folder inside the input folder")
+OTHER_LINK = ("skipped", "link: leads to a folder already read through another link")
+HOLDER = ("rejected", "link: loops; it leads to a folder that contains it")
+RESULTS = ("skipped", "link: leads to results of an earlier prediction")
 OPEN = ("", "")
 
 
@@ -40,7 +40,7 @@ def link(place: Path, target: Path | str) -> None:
 
 
 def met(root: Path, output: Path | None = None) -> dict[bytes, tuple[str, str]]:
-    """What became of each path, none of which may come twice."""
+    """The result for each path. No path may come twice."""
     entries = list(walk(root, output))
     assert all((entry.fingerprint is None) == bool(entry.status) for entry in entries)
     found = {entry.path: (entry.status, entry.reason) for entry in entries}
@@ -110,8 +110,8 @@ def test_links_to_files(root: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("nowhere", "link: dangles"),
-        ("file/below", "link: dangles"),
+        ("nowhere", "link: its target does not exist"),
+        ("file/below", "link: its target does not exist"),
         ("self", "link: loops"),
         ("other", "link: loops"),
         ("/dev/zero", "link: leads to a character device"),
@@ -278,7 +278,7 @@ def test_what_vanishes_after_it_was_listed_is_rejected(root: Path) -> None:
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """Without the rights of root, where the tests have them."""
+    """Runs the test without root's permissions, even if the tests run as root."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)
@@ -305,7 +305,7 @@ def test_a_root_that_is_gone_is_a_row(root: Path) -> None:
 
 @pytest.fixture
 def deep(root: Path) -> Iterator[Path]:
-    """3000 folders, each in the one before, a file in the 1500th: beyond the recursion limit and beyond PATH_MAX."""
+    """3000 nested folders with a file in the 1500th: more than the recursion limit and PATH_MAX allow."""
     inner = os.open(root, os.O_RDONLY)
     for depth in range(1, 3001):
         os.mkdir("d", dir_fd=inner)

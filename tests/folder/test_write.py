@@ -18,7 +18,7 @@ DECISION = Decision(CLASSES, PreprocessConfig(size=(48, 40), fit="stretch"), (0.
 
 
 def chest() -> np.ndarray:
-    """Probabilities of two lungs, 30 of 40 columns apart outside, and a heart of 15 columns."""
+    """Probabilities of two lungs that span 30 of 40 columns, and of a heart of 15 columns."""
     maps = np.zeros((2, 48, 40), np.float32)
     maps[1, 5:40, 5:14] = maps[1, 5:40, 26:35] = 1
     maps[0, 25:38, 14:29] = 1

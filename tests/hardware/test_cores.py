@@ -99,7 +99,7 @@ def test_free_memory_is_what_the_system_and_every_cgroup_leave(cgroup, files, gi
     assert count_free_memory(write(tmp_path, cgroup, files)) == gib * GIB
 
 
-def test_the_processor_is_called_what_it_calls_itself(tmp_path: Path) -> None:
+def test_the_cpu_is_called_what_it_calls_itself(tmp_path: Path) -> None:
     assert name_processor(tmp_path) == platform.machine()
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "cpuinfo").write_text("processor\t: 0\nmodel name\t: A Chip\nprocessor\t: 1\n")

@@ -29,7 +29,7 @@ with ExitStack() as held:
 
 
 def count_faults(how):
-    """Pages that the system brought while 40 MiB were taken and freed ten times, after fifty times before."""
+    """Page faults while 40 MiB are allocated and freed ten times, after fifty warm-up rounds."""
     found = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=False)
     if "not glibc" in found.stderr:
         pytest.skip("needs glibc")
@@ -79,7 +79,7 @@ def test_without_a_c_library_memory_is_left_as_it_is(monkeypatch):
         assert not is_kept
 
 
-def test_a_processor_with_other_instructions_is_another(monkeypatch):
+def test_a_cpu_with_other_instructions_is_another(monkeypatch):
     own = cpu.identify_processor()
     assert own == cpu.identify_processor()
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": False})

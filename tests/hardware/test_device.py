@@ -27,5 +27,5 @@ def test_the_memory_format_is_as_asked() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 def test_a_gpu_that_is_not_there_is_named() -> None:
-    with pytest.raises(ConfigError, match="finds no CUDA device; device=auto takes what there is"):
+    with pytest.raises(ConfigError, match="finds no CUDA device; set device=auto or device=cpu"):
         find_hardware("cuda")

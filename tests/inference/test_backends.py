@@ -70,7 +70,7 @@ def test_int8_is_a_candidate_where_the_model_has_it(model):
     assert names(own) == [f"torch/cpu/{FLOAT}", f"openvino/cpu/{FLOAT}", "openvino/cpu/int8"]
     assert names(own, precision="int8") == ["openvino/cpu/int8"]
     assert names(own, backend="torch") == [f"torch/cpu/{FLOAT}"]
-    with pytest.raises(ConfigError, match="the model is not quantised"):
+    with pytest.raises(ConfigError, match="the model is not quantized"):
         names(model, precision="int8")
     with pytest.raises(ConfigError, match="int8 needs OpenVINO"):
         names(own, precision="int8", backend="torch")
@@ -138,10 +138,10 @@ def test_a_damaged_int8_network_is_said(model, name):
 
 
 @pytest.mark.slow
-def test_an_int8_network_of_other_pictures_is_refused(model):
+def test_an_int8_network_of_other_images_is_refused(model):
     pytest.importorskip("openvino")
     own = quantized(model)
-    with pytest.raises(CheckpointError, match="other pictures or classes than its card"):
+    with pytest.raises(CheckpointError, match="an image size or classes other than its card"):
         Backend("openvino", CPU, "int8").load(own.networks[0], (48, 48), own.quantized[0])
 
 
@@ -156,7 +156,7 @@ def test_a_network_that_openvino_does_not_know_is_said(model, monkeypatch):
             return torch.special.bessel_j0(x)
 
     monkeypatch.setattr("medseg.inference.openvino_runtime.fold", lambda network: Strange())
-    with pytest.raises(ConfigError, match="openvino cannot convert this network"):
+    with pytest.raises(ConfigError, match="OpenVINO cannot convert this network"):
         Backend("openvino", CPU, "fp32").load(model.networks[0], (32, 32))
 
 

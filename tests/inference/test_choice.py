@@ -35,7 +35,7 @@ def model(tmp_path):
 
 
 def begin(config, model, journal):
-    """The backend of a folder, as prediction takes it."""
+    """The backend of a folder, chosen as in prediction."""
     backend = build_backend(config, model, journal.backend)
     journal.keep_backend(backend.name)
     return backend
@@ -59,7 +59,7 @@ def test_what_was_measured_is_kept_and_decides(model, folder):
         keep(folder, plain, other)
         picked, why = pick_fastest([PLAIN, OTHER], model)
         assert picked is wanted
-        assert why.startswith(f"measured earlier for a picture: {PLAIN.name} {1000 * plain:.3g} ms")
+        assert why.startswith(f"measured earlier, time for one image: {PLAIN.name} {1000 * plain:.3g} ms")
 
 
 @pytest.mark.slow
@@ -74,7 +74,7 @@ def test_a_damaged_file_is_measured_anew(model, folder, content):
 
 @pytest.mark.slow
 def test_threads_are_limited_before_the_speed_is_measured(model, folder, monkeypatch, shown):
-    """So that what one container measured is not what another one with more cores goes by."""
+    """A container with more cores must not use the measurement of a container with fewer."""
     pytest.importorskip("openvino")
     threads = torch.get_num_threads()
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -106,7 +106,7 @@ def test_a_cache_folder_that_cannot_be_written_is_no_error(model, tmp_path, monk
 
 
 class Broken(Backend):
-    """A library that is there and cannot be loaded."""
+    """The library is installed but cannot be loaded."""
 
     def load(self, *_):
         raise ImportError("libfoo.so: cannot open\nmore")
@@ -117,7 +117,7 @@ def test_a_backend_that_does_not_work_is_left_out(model, folder, shown):
     picked, why = pick_fastest([PLAIN, broken], model)
     assert picked is PLAIN
     assert broken.name not in why
-    assert shown.readouterr().err == "backend openvino/cpu/bf16 does not work here: libfoo.so: cannot open\n"
+    assert shown.readouterr().err == "backend openvino/cpu/bf16 does not work on this machine: libfoo.so: cannot open\n"
     with pytest.raises(ImportError):
         pick_fastest([broken, PLAIN], model)
 
@@ -145,6 +145,6 @@ def test_a_recorded_device_that_is_gone_is_said_and_chosen_anew(model, journal, 
     journal.append(b"", {"backend": "torch/cuda/bf16"})
     asked = FolderPredictConfig(backend="torch", precision="fp32")
     assert begin(asked, model, journal).name == "torch/cpu/fp32"
-    assert "not torch/cuda/bf16, which the journal says: " in shown.readouterr().err
+    assert "the backend recorded in the journal, torch/cuda/bf16, is not used: " in shown.readouterr().err
     with pytest.raises(ConfigError, match="no CUDA device"):
         begin(FolderPredictConfig(device="cuda"), model, journal)

@@ -57,7 +57,7 @@ def test_a_hole_is_filled_where_its_wall_closes_at_a_corner_only() -> None:
     np.testing.assert_array_equal(clean(mask, fill_holes=True), to_mask("..##.", ".####", ".####", "..##."))
 
 
-def test_a_bay_open_to_the_border_of_the_picture_is_no_hole() -> None:
+def test_a_bay_open_to_the_border_of_the_image_is_no_hole() -> None:
     mask = to_mask("#.#", "#.#", "###")
     np.testing.assert_array_equal(clean(mask, fill_holes=True), mask)
 

@@ -15,7 +15,7 @@ from medseg.model.config import InferenceConfig, ModelConfig
 
 
 class Constant(nn.Module):
-    """Logits that stand in its only parameter, whatever the input."""
+    """A network whose logits are its only parameter, for any input."""
 
     def __init__(self, probabilities: torch.Tensor) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def test_best_threshold_is_the_models_and_half_where_it_has_none() -> None:
 @pytest.mark.parametrize("restore", ["linear", "nearest"])
 def test_masks_have_the_original_size_and_place(restore: str) -> None:
     maps = torch.zeros(2, 16, 16)
-    maps[0, 4:12, 8:16] = 1  # the picture fills columns 4 to 11 of the square: it is twice as high as wide
+    maps[0, 4:12, 8:16] = 1  # the image fills columns 4 to 11 of the square: it is twice as high as wide
     masks = predictor(maps.clamp(0.01, 0.99), restore=restore).masks(maps, (64, 32)).numpy()
     assert masks.shape == (2, 64, 32)
     wanted = np.zeros((64, 32), bool)
@@ -69,7 +69,7 @@ def test_masks_have_the_original_size_and_place(restore: str) -> None:
 
 
 class Ramp(nn.Module):
-    """Logits that are the picture itself, weighted by column."""
+    """A network whose logits are the image itself, weighted by column."""
 
     def __init__(self) -> None:
         super().__init__()

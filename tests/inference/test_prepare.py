@@ -17,7 +17,7 @@ VARIANTS = (
 
 
 def trained(config: ModelConfig, channels: int = 1) -> UNet:
-    """A network whose batch normalisations have seen something."""
+    """A network whose batch normalizations have seen some data."""
     torch.manual_seed(3)
     network = build_unet(config, channels, 2)
     with torch.no_grad():
@@ -52,7 +52,7 @@ def test_a_split_network_computes_the_same_of_split_images(config: ModelConfig, 
     torch.testing.assert_close(found, folded(images), rtol=1e-3, atol=1e-3)
 
 
-def test_the_last_bits_of_a_picture_decide_nothing() -> None:
+def test_the_last_bits_of_an_image_decide_nothing() -> None:
     images = torch.randint(1025, (2, 1, 8, 8)) / 1024
     assert torch.equal(split_images(images + 1e-6), split_images(images))
 
@@ -66,7 +66,7 @@ def test_what_is_split_is_exact_in_bfloat16_and_has_twice_its_bits() -> None:
     assert ((high - values).abs() > values * 2**-10).any()
 
 
-def test_the_first_convolution_of_a_bright_picture_of_little_contrast_survives_bfloat16() -> None:
+def test_the_first_convolution_of_a_bright_image_of_little_contrast_survives_bfloat16() -> None:
     images = torch.randint(920, 941, (1, 1, 64, 64)) / 1024
     network = build_unet(VARIANTS[1], 1, 2)
     statistics = network.encoder[0].layer[1]

@@ -20,7 +20,7 @@ from tests.support.shape_images import draw_case, write_png_folder
 
 
 class Brightness(nn.Module):
-    """The picture itself as probability of both classes."""
+    """The image itself is the probability of both classes."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ class TestBand:
         assert (find_band(pixel, 0) == draw_picture([".....", "..#..", ".###.", "..#..", "....."])).all()
         assert (find_band(pixel, 1) == draw_picture(["..#..", ".###.", "#####", ".###.", "..#.."])).all()
 
-    def test_the_edge_of_the_picture_is_no_border(self):
+    def test_the_edge_of_the_image_is_no_border(self):
         left = np.zeros((6, 9), bool)
         left[:, :4] = True
         assert np.flatnonzero(find_band(left, 1).all(axis=0)).tolist() == [2, 3, 4, 5]

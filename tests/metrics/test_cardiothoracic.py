@@ -22,7 +22,7 @@ def draw(*boxes: tuple[int, int, int, int], shape: tuple[int, int] = SHAPE) -> n
     return mask
 
 
-RIGHT_LUNG, LEFT_LUNG = (10, 79, 10, 39), (10, 79, 70, 99)  # as on a picture: the patient's right on the left
+RIGHT_LUNG, LEFT_LUNG = (10, 79, 10, 39), (10, 79, 70, 99)  # as in an image: the patient's right is on the left
 LUNGS = draw(RIGHT_LUNG, LEFT_LUNG)  # 90 wide
 HEART = draw((40, 79, 35, 74))  # 40 wide
 
@@ -73,7 +73,7 @@ class TestCardiothoracicRatio:
         lungs = LUNGS & ~draw((40, 60, 20, 25), (30, 70, 80, 85))
         assert measure(lungs, HEART).value == pytest.approx(40 / 90)
 
-    def test_a_turned_picture_is_not_measured_across(self) -> None:
+    def test_a_turned_image_is_not_measured_across(self) -> None:
         assert measure_ctr(LUNGS.T, HEART.T) is None
 
     def test_lungs_that_touch_are_told_apart_at_the_mediastinum(self) -> None:
@@ -155,7 +155,7 @@ def test_empty_masks_are_named() -> None:
 
 
 class TestImplausible:
-    # the box has 300 of 12,000 pixels: area 0.025; centre 25 of 100 rows and 45 of 120 columns
+    # the box has 300 of 12,000 pixels: area 0.025; center 25 of 100 rows and 45 of 120 columns
     BOX = draw((20, 29, 30, 59))
     ROUND_IT = {"area": (0.02, 0.03), "row": (0.2, 0.3), "column": (0.3, 0.4)}  # noqa: RUF012
 

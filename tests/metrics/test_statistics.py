@@ -29,7 +29,7 @@ def cover(intervals: list[Interval], truth: float) -> float:
 
 
 def draw_clusters(rng: np.random.Generator, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cases of 15 patients, one to four each, alike within a patient; their mean is .9."""
+    """Cases of 15 patients, one to four for each, similar within a patient. Their mean is .9."""
     which = np.repeat(np.arange(15), ([1, 2, 3, 4] * 4)[:15])
     noise = rng.normal(0, 0.015, (len(which), columns))
     return 0.9 + rng.normal(0, 0.03, (15, columns))[which] + noise, which
@@ -136,7 +136,7 @@ class TestInterval:
         assert [math.isnan(interval.low) for interval in intervals] == [True, True]
 
     def test_any_statistic_of_weights(self):
-        """A ratio of sums over cases, as the article's mIoU is, against scipy's."""
+        """A ratio of sums over cases, like the article's mIoU, compared with scipy."""
         rng = np.random.default_rng(12)
         both, either = rng.integers(50, 90, 25), rng.integers(90, 120, 25)
 

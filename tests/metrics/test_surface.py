@@ -19,7 +19,7 @@ def draw(*pixels: tuple[int, int], shape: tuple[int, int] = SHAPE) -> np.ndarray
 
 
 def draw_blobs(rng: np.random.Generator) -> np.ndarray:
-    """Smooth shapes with holes and islands, often cut by the picture's border."""
+    """Smooth shapes with holes and islands, often cut by the border of the image."""
     noise = gaussian_filter(rng.normal(size=SHAPE), rng.uniform(0.5, 5))
     return noise > np.quantile(noise, rng.uniform(0.3, 0.95))
 
@@ -46,7 +46,7 @@ def measure_with_monai(prediction: np.ndarray, reference: np.ndarray, spacing: t
 
 
 def measure_with_itk(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, float]) -> tuple:
-    """The three from SimpleITK's contours and its distance maps."""
+    """The three distances, from SimpleITK's contours and distance maps."""
     contours, maps = [], []
     for mask in (prediction, reference):
         image = sitk.GetImageFromArray(np.pad(mask, 1).astype(np.uint8))
@@ -117,7 +117,7 @@ def test_the_inside_of_a_mask_is_no_contour():
     assert measure(ring, solid).assd == pytest.approx(24 / (36 + 24 + 36))
 
 
-def test_the_edge_of_the_picture_is_a_contour():
+def test_the_edge_of_the_image_is_a_contour():
     full, all_but_one_row = np.ones((10, 12), bool), np.ones((10, 12), bool)
     all_but_one_row[0] = False
     # the full one's top row is 12 pixels at 1; the other's new top row has 10 at 1 but for the two on the sides
@@ -143,7 +143,7 @@ def test_empty_is_missing(one, other):
 
 
 def test_contour_beside_ignored_pixels_counts_in_no_distance():
-    """Two squares that a hidden stripe cuts short: what is left of their contours is equal, or five pixels apart."""
+    """An ignored stripe cuts two squares. The rest of their contours is equal, or five pixels apart."""
     reference, prediction, ignored = (np.zeros(SHAPE, bool) for _ in range(3))
     reference[10:20, 10:30] = True
     ignored[:, 25:40] = True
@@ -168,7 +168,7 @@ def test_contour_that_is_all_beside_ignored_pixels_leaves_no_distance():
 
 
 def _keep_from(mask: np.ndarray, ignored: np.ndarray) -> np.ndarray:
-    """The contour pixels, `(pixel, 2)`, none of whose four neighbours is ignored."""
+    """The contour pixels, `(pixel, 2)`, without an ignored pixel among their four neighbors."""
     around = [(0, 1), (0, -1), (1, 0), (-1, 0)]
     return np.array(
         [

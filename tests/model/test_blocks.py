@@ -40,7 +40,7 @@ def section_2_conv_block(i, o):
 
 
 def copy_weights(block, literal):
-    """Copy the weights of `block`, in their order, into `literal`, whatever the names."""
+    """Copy the weights of `block` into `literal` by order, not by name."""
     with torch.no_grad():
         for ours, theirs in zip(block.parameters(), literal.parameters(), strict=True):
             theirs.copy_(ours)
@@ -66,7 +66,7 @@ def count(module):
 @pytest.mark.parametrize(
     ("i", "o", "expected"),
     [
-        # 9 in out + 9 out^2 for the convolutions, 2 x (out + out) for the normalisations
+        # 9 in out + 9 out^2 for the convolutions, 2 x (out + out) for the normalizations
         (1, 64, 576 + 36864 + 256),
         (64, 128, 73728 + 147456 + 512),
         (512, 1024, 4718592 + 9437184 + 4096),
@@ -125,7 +125,7 @@ def test_zero_padding_sees_zeros_beyond_the_border():
     block = ConvBlock(1, 1, ModelConfig(batch_norm=False, dropout=0)).eval()
     for conv in (block.layer[0], block.layer[3]):
         nn.init.ones_(conv.weight)
-    # ones summed over 3x3 neighbourhoods: 4 in corners, 6 on edges, 9 inside; then once more
+    # ones summed over 3x3 neighborhoods: 4 in corners, 6 on edges, 9 inside; then once more
     expected = torch.tensor([[25.0, 35, 25], [35, 49, 35], [25, 35, 25]])
     torch.testing.assert_close(block(torch.ones(1, 1, 3, 3))[0, 0], expected)
 
@@ -141,7 +141,7 @@ def test_down_sample_halves_an_even_size_with_and_without_padding(padding):
 
 
 def up_sampled(mode):
-    """The article's 2x2 source, brought to 4x4 by an `UpSample` whose 1x1 convolution keeps channel 0."""
+    """The article's 2x2 source, upsampled to 4x4 by an `UpSample` whose 1x1 convolution keeps channel 0."""
     block = UpSample(2, ModelConfig(upsample=mode))
     nn.init.zeros_(block.layer.bias)
     with torch.no_grad():

@@ -61,7 +61,7 @@ def test_a_file_that_names_no_network_holds_a_unet(tmp_path: Path) -> None:
 def test_a_network_that_is_not_known_is_refused(tmp_path: Path) -> None:
     network = save(tmp_path / "best.pt")
     save_checkpoint(tmp_path / "best.pt", CARD.model_copy(update={"network": "transformer"}), network.state_dict())
-    with pytest.raises(CheckpointError, match=r"best\.pt: its description is not valid: Input should be 'unet'"):
+    with pytest.raises(CheckpointError, match=r"best\.pt: the model card is not valid: Input should be 'unet'"):
         load_model(tmp_path / "best.pt")
 
 
@@ -105,7 +105,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
 
 def test_other_files_of_torch_are_no_models(tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(2)}, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match="no model file of medseg"):
+    with pytest.raises(CheckpointError, match="not a model file of medseg"):
         load_checkpoint(tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match="no such file"):
         load_checkpoint(tmp_path / "none.pt")
@@ -150,7 +150,7 @@ def test_splits_of_an_earlier_rule_are_told(
     if digest == "a":
         assert load_training(tmp_path / "last.pt", wanted)
         return
-    with pytest.raises(CheckpointError, match="2 training cases stand only in") as caught:
+    with pytest.raises(CheckpointError, match="2 training cases are only in") as caught:
         load_training(tmp_path / "last.pt", wanted)
     assert said == ("hash order" in str(caught.value))
 

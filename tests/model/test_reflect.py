@@ -12,7 +12,7 @@ MENDED = "_MendedConvolutionBackward"
 
 
 def build(in_channels=3, out_channels=5, stride=1, bias=True, dtype=torch.float64):
-    """The convolution and PyTorch's own with the same weights."""
+    """The project's convolution and PyTorch's, with the same weights."""
     torch.manual_seed(1)
     options = {"padding": 1, "padding_mode": "reflect", "bias": bias, "dtype": dtype}
     ours = ReflectConv2d(in_channels, out_channels, 3, stride, **options)
@@ -22,7 +22,7 @@ def build(in_channels=3, out_channels=5, stride=1, bias=True, dtype=torch.float6
 
 
 def run(module, x, wants_x=True):
-    """Output and gradients of input and weights under a loss that weighs every pixel differently."""
+    """Output and gradients of input and weights, for a loss with a different weight for each pixel."""
     x = x.clone(memory_format=torch.preserve_format).requires_grad_(wants_x)
     output = module(x)
     torch.manual_seed(2)
@@ -53,11 +53,11 @@ def test_it_is_the_convolution_with_reflected_borders_forward_and_backward(strid
 
 
 @pytest.mark.parametrize(("stride", "size"), [(1, (2, 2)), (1, (2, 3)), (2, (3, 2)), (1, (31, 64)), (2, (33, 64))])
-def test_small_pictures_and_odd_ones_halved_are_padded(stride, size):
+def test_small_images_and_odd_ones_halved_are_padded(stride, size):
     assert_same(*build(stride=stride), torch.rand(1, 3, *size, dtype=torch.float64), mended=False, rtol=0, atol=0)
 
 
-def test_one_channel_whose_picture_wants_no_gradient():
+def test_one_channel_whose_image_wants_no_gradient():
     x = torch.rand(2, 1, 40, 36, dtype=torch.float64)
     assert_same(*build(in_channels=1), x, wants_x=False, **TIGHT)
 

@@ -53,7 +53,7 @@ class PaperUNet(nn.Module):
 
 
 def article_names(network):
-    """The network's blocks under the article's names."""
+    """The blocks of the network, by the article's names."""
     levels = {"c": [*network.encoder, network.bottom, *network.decoder], "d": network.down, "u": network.up}
     named = {f"{letter}{i}": block for letter, blocks in levels.items() for i, block in enumerate(blocks, 1)}
     return {**named, "out": network.out}
@@ -65,7 +65,7 @@ def on_meta(config, i, o):
 
 
 def shapes(network, x):
-    """(channels, rows, columns) that leave each block."""
+    """The output shape (channels, rows, columns) of each block."""
     seen = {}
     for name, block in article_names(network).items():
         block.register_forward_hook(lambda _m, _i, y, name=name: seen.__setitem__(name, tuple(y.shape[1:])))
@@ -74,7 +74,7 @@ def shapes(network, x):
 
 
 def pass_input_through(network):
-    """Weights by which the network returns its input, by way of the first level's skip connection alone."""
+    """Weights with which the network returns its input, through the skip connection of the first level only."""
     width = network.config.width
     with torch.no_grad():
         for parameter in network.parameters():
@@ -254,14 +254,14 @@ def test_the_smallest_size_trains_and_one_below_is_refused(options, depth):
     side = smallest_size(config)
     build_unet(config, 1, 1)(torch.randn(1, 1, side, side)).sum().backward()
     for shape in ((side - 1, side), (side, side - 1)):
-        with pytest.raises(ConfigError, match=f"at least {side} pixels a side, found {side - 1}"):
+        with pytest.raises(ConfigError, match=f"at least {side} x {side} pixels, found a side of {side - 1};"):
             build_unet(config, 1, 1)(torch.randn(1, 1, *shape))
 
 
 @pytest.mark.parametrize(("side", "near"), [(570, "556, 572"), (573, "572, 588"), (190, "188, 204")])
 def test_a_size_that_does_not_fit_names_the_nearest_that_do(side, near):
     config = ModelConfig(width=1, padding=0)
-    with pytest.raises(ConfigError, match=f"{side} pixels does not fit .* nearest that do: {near};"):
+    with pytest.raises(ConfigError, match=f"{side} pixels does not fit .* nearest sizes that fit: {near};"):
         build_unet(config, 1, 1)(torch.zeros(1, 1, 572, side))
     for fitting in map(int, near.split(", ")):
         assert margins(fitting, config) == (0, 0)
@@ -290,7 +290,7 @@ def test_unpadded_output_lies_on_the_centre_of_the_input():
     torch.testing.assert_close(pass_input_through(network)(x), x[..., 20:32, 20:40])
 
 
-def test_mirrored_network_is_the_unpadded_one_on_a_mirrored_picture():
+def test_mirrored_network_is_the_unpadded_one_on_a_mirrored_image():
     plain = ModelConfig(**SMALL, padding=0)
     network = seeded(plain.model_copy(update={"mirror_input": True})).eval()
     unpadded = build_unet(plain, 1, 1).eval()

@@ -311,7 +311,7 @@ def test_no_seg_without_valid_uids(tmp_path, keyword, value):
         path = write_raw(path, keyword, (value or " ").encode())
     found = refer(path)
     assert found.problem == f"{keyword} is missing or not valid"
-    with pytest.raises(RadiographError, match=f"^no SEG can be made: {keyword} is missing or not valid$"):
+    with pytest.raises(RadiographError, match=f"^a SEG cannot be made: {keyword} is missing or not valid$"):
         build_segmentation(found, MASKS, CLASSES, MAKER)
 
 

@@ -25,7 +25,7 @@ def test_a_strip_is_image_reference_and_prediction_side_by_side() -> None:
     np.testing.assert_array_equal((prediction != image).any(-1), PREDICTION.any(0))
 
 
-def test_each_class_has_a_contour_in_its_colour_that_no_fill_hides() -> None:
+def test_each_class_has_a_contour_in_its_color_that_no_fill_hides() -> None:
     reference = np.split(draw_strip(IMAGE, REFERENCE, PREDICTION), 3, axis=1)[1]
     first = (reference == COLOURS[0]).all(-1)
     second = (reference == COLOURS[1]).all(-1)
@@ -40,7 +40,7 @@ def test_an_image_without_contrast_is_drawn(value: float) -> None:
     assert draw_strip(np.full((40, 30), value, np.float32), empty, empty).max() == 0
 
 
-def test_a_colour_strip_keeps_colours() -> None:
+def test_a_color_strip_keeps_colors() -> None:
     red, green, blue = (np.zeros((3, 4, 5), np.float32) for _ in range(3))
     red[0], green[1], blue[2] = 1.0, 1.5, 0.5
     strip = draw_rgb_strip(red, green, blue)

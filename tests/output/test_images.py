@@ -102,7 +102,9 @@ class TestNifti:
             path.write_bytes(spoil(file.getvalue()))
 
         monkeypatch.setattr(images, "open_atomically", failing_disk)
-        with pytest.raises(StorageError, match=r"mask\.nii\.gz: reads back other than it was written"):
+        with pytest.raises(
+            StorageError, match=r"mask\.nii\.gz: verification failed: the file differs from what was written"
+        ):
             write_mask_nifti(tmp_path / "mask.nii.gz", MASK, (0.2, 0.125))
         assert list(tmp_path.iterdir()) == []
 

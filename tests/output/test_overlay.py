@@ -41,7 +41,7 @@ class TestPreview:
         preview = shrink_preview(ramp)
         assert (preview[0, 0], preview[-1, -1], preview[50, 0]) == (0, 255, 128)
 
-    def test_few_extreme_pixels_do_not_darken_the_picture(self) -> None:
+    def test_few_extreme_pixels_do_not_darken_the_image(self) -> None:
         ramp = np.linspace(0, 1000, 10_000, dtype=np.float32).reshape(100, 100)
         marked = ramp.copy()
         marked[0, :10] = 60_000
@@ -64,7 +64,7 @@ class TestPreview:
         assert np.unique(shrink_preview(checkered)[:, 60:-60]).tolist() == [128]
 
     @pytest.mark.slow
-    def test_a_preview_is_the_picture_pillow_reduces(self) -> None:
+    def test_a_preview_is_the_image_pillow_reduces(self) -> None:
         pixels = draw_phantom(np.random.default_rng(1), 1300).pixels.astype(np.float32)
         low, high = np.percentile(pixels, (0.5, 99.5))
         grey = Image.fromarray(((pixels - low) / (high - low) * 255).clip(0, 255).astype(np.uint8))
@@ -74,7 +74,7 @@ class TestPreview:
 
 
 class TestOverlay:
-    def test_the_picture_stands_above_a_dark_bar(self) -> None:
+    def test_the_image_stands_above_a_dark_bar(self) -> None:
         preview, masks = scene(400, 500)
         drawn = draw_overlay(preview, masks, CLASSES)
         assert (drawn.dtype, drawn.shape[1:]) == (np.uint8, (500, 3))
@@ -82,7 +82,7 @@ class TestOverlay:
         assert (drawn[:400][outside] == 100).all()
         assert np.median(drawn[400:]) < 30
 
-    def test_each_class_has_its_colour_in_picture_and_legend(self) -> None:
+    def test_each_class_has_its_color_in_image_and_legend(self) -> None:
         preview, masks = scene(400, 500)
         drawn = draw_overlay(preview, masks, CLASSES)
         for colour, mask in zip(COLOURS, masks, strict=False):
@@ -111,7 +111,7 @@ class TestOverlay:
         # heart: rows 180 to 300, widest at 240, columns 175 to 375; lungs: last row 319, columns 50 to 449
         assert ends == [pytest.approx((240, 175, 375), abs=2), pytest.approx((319, 50, 449), abs=2)]
 
-    def test_the_ratio_is_told_below_the_picture(self) -> None:
+    def test_the_ratio_is_told_below_the_image(self) -> None:
         preview, masks = scene(400, 500)
         without = draw_overlay(preview, masks, CLASSES)
         drawn = draw_overlay(preview, masks, CLASSES, [measure_ctr(*masks)])
@@ -139,14 +139,14 @@ class TestOverlay:
         assert (bar[0] < 60).all()
         assert (bar[-3:] < 60).all()
 
-    def test_letters_grow_with_the_picture(self) -> None:
+    def test_letters_grow_with_the_image(self) -> None:
         bars = [
             draw_overlay(*scene(size, size), CLASSES).shape[0] - size  # two lines and a margin
             for size in (256, 1024)
         ]
         assert bars == [42, 70]
 
-    def test_a_narrow_picture_stands_in_the_middle(self) -> None:
+    def test_a_narrow_image_stands_in_the_middle(self) -> None:
         preview, masks = np.full((300, 40), 200, np.uint8), np.zeros((2, 300, 40), bool)
         drawn = draw_overlay(preview, masks, CLASSES)
         lit = np.flatnonzero(drawn[0, :, 0])
@@ -162,7 +162,7 @@ class TestOverlay:
 
 
 class TestFile:
-    def test_holds_the_picture_and_says_what_it_is_for(self, tmp_path: Path) -> None:
+    def test_holds_the_image_and_says_what_it_is_for(self, tmp_path: Path) -> None:
         preview, masks = scene(400, 500)
         write_overlay(tmp_path / "deep" / "overlay.png", preview, masks, CLASSES)
         with Image.open(tmp_path / "deep" / "overlay.png") as picture:

@@ -34,7 +34,7 @@ def test_empty_rows_above_and_below_are_rows(rows):
 
 
 def test_the_checksum_of_the_stream_is_right():
-    """Pillow does not look at it."""
+    """Pillow does not check it."""
     mask = np.zeros((900, 300), bool)
     mask[400:500, 20:90] = True
     content = encode_mask(mask, {})

@@ -19,7 +19,7 @@ COLUMNS = ("path", "reason", "warnings", "value")
 
 @pytest.fixture
 def small_files() -> Iterator[None]:
-    """Files may not grow beyond 100 000 bytes: what a full disk feels like."""
+    """Files cannot grow beyond 100 000 bytes, as on a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
@@ -70,7 +70,7 @@ def test_uids_come_last_and_only_on_demand() -> None:
         (unicodedata.normalize("NFD", "Müller").encode(), unicodedata.normalize("NFD", "Müller")),
         ("a\u2028b\u2029c\x85d\x9b".encode(), "a%E2%80%A8b%E2%80%A9c%C2%85d%C2%9B"),  # line ends, C1 controls
         ("a\u202egnp.exe\u2067\ufeff".encode(), "a%E2%80%AEgnp.exe%E2%81%A7%EF%BB%BF"),  # marks of direction
-        (b"r\xf6ntgen\xed\xa0\x80", "r%F6ntgen%ED%A0%80"),  # Latin-1; a surrogate, which is no UTF-8
+        (b"r\xf6ntgen\xed\xa0\x80", "r%F6ntgen%ED%A0%80"),  # Latin-1; a surrogate, which is not UTF-8
         ("\uff1d1+1;\u3000\uff20x".encode(), "%EF%BC%9D1+1;\u3000%EF%BC%A0x"),  # as Japanese spreadsheets take them
         (b"a\nb\t\x7f\xff\x00", "a%0Ab%09%7F%FF%00"),
         (b"=1+1", "%3D1+1"),
@@ -240,7 +240,7 @@ def test_an_error_in_between_leaves_the_old_report(tmp_path: Path, error: Any) -
 
 @pytest.mark.parametrize("rows", [10_000, 660])
 def test_a_full_disk_leaves_the_old_report(tmp_path: Path, small_files: None, rows: int) -> None:
-    """10 000 rows do not fit while they are written, of 660 only the last of one table, at the end."""
+    """10 000 rows fill the disk while they are written; of 660 rows, only the last rows of one table do not fit."""
     write(tmp_path, {"path": "a"})
     with pytest.raises(StorageError, match=r"report\.(csv|jsonl): could not be written: File too large"):
         write(tmp_path, *({"path": f"{number:090}"} for number in range(rows)))

@@ -39,7 +39,7 @@ def is_own(path: Path, kind: str) -> bool:
 
 
 def take(name: str, path: Path, **changes: object) -> tuple[object, list[str]]:
-    """What a format takes of the file at `path`, and the warnings."""
+    """The data that a format takes from the file at `path`, and the warnings."""
     warnings: list[str] = []
     reading = {"presentation": changes.pop("presentation", "stored")}
     with path.open("rb") as file:
@@ -51,7 +51,7 @@ def take(name: str, path: Path, **changes: object) -> tuple[object, list[str]]:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Callable[[str], Results]:
-    """What a format is written from: a chest of 96 x 80 pixels."""
+    """Input of a writer: a chest image of 96 x 80 pixels."""
     path = write_dicom(tmp_path / "source.dcm")
     masks = np.zeros((2, 96, 80), bool)
     masks[0, 10:80, 10:28] = masks[0, 10:80, 52:70] = masks[1, 50:76, 28:58] = True
@@ -95,9 +95,7 @@ class TestTable:
 
     def test_nifti_has_sides_of_at_most_15_bits(self) -> None:
         assert WRITERS["nifti"].refuse((100, 32767)) is None
-        assert WRITERS["nifti"].refuse((100, 32768)) == (
-            "no NIfTI: a side of more than 32767 pixels does not fit the format"
-        )
+        assert WRITERS["nifti"].refuse((100, 32768)) == ("no NIfTI: the format allows at most 32767 pixels a side")
 
 
 class TestSources:
@@ -108,11 +106,11 @@ class TestSources:
             source = Source(file, read_radiograph(file), {"presentation": "stored"}, burned_in=False)
             taken = take_sources(("nifti", "overlay", "png", "seg"), source, warnings)
         assert list(taken) == ["nifti", "overlay", "png"]
-        assert warnings == ["no SEG: the source is no DICOM file"]
+        assert warnings == ["no SEG: the source is not a DICOM file"]
 
     def test_a_seg_needs_a_dicom_file(self, tmp_path: Path) -> None:
         write_png(tmp_path / "a.png", np.arange(64, dtype=np.uint8).reshape(8, 8))
-        assert take("seg", tmp_path / "a.png") == (None, ["no SEG: the source is no DICOM file"])
+        assert take("seg", tmp_path / "a.png") == (None, ["no SEG: the source is not a DICOM file"])
 
     def test_a_seg_needs_whom_to_refer_to(self, tmp_path: Path) -> None:
         path = write_dicom(tmp_path / "a.dcm", StudyInstanceUID=None)
@@ -133,7 +131,7 @@ class TestSources:
         lost = {"RescaleSlope": -1, "RescaleIntercept": 0, "WindowCenter": 2048, "WindowWidth": 4096}
         preview, (warning,) = take("overlay", write_dicom(tmp_path / "a.dcm", **lost))
         assert preview is not None
-        assert warning.startswith("overlay without the VOI step, through which every pixel is")
+        assert warning.startswith("overlay without the VOI transformation: after it, every pixel is")
 
 
 class TestOwnResults:
@@ -155,7 +153,7 @@ class TestOwnResults:
     def test_other_kinds_are_not(self, own: dict[str, Path]) -> None:
         assert not any(is_own(path, kind) for path in own.values() for kind in ("dicom", "jpeg", "tiff"))
 
-    def test_pictures_of_others_are_not(self, tmp_path: Path) -> None:
+    def test_images_of_others_are_not(self, tmp_path: Path) -> None:
         picture = MASK.astype(np.uint8)
         write_png(tmp_path / "plain.png", picture)
         write_png(tmp_path / "other.png", picture, {"Software": "medsegmenter", "Description": "medseg"})

@@ -24,7 +24,7 @@ def test_second_process_on_the_same_folder_is_refused(tmp_path: Path, png_folder
     with claim_folder(tmp_path / "out"):
         done = train(f"data.root={png_folder}", f"output.dir={tmp_path / 'out'}")
     assert done.returncode == 2
-    assert "another process writes into this folder" in done.stderr
+    assert "another process is writing into this folder" in done.stderr
 
 
 def test_full_disk_while_saving_ends_with_the_file_named(tmp_path: Path, png_folder: Path, store: str) -> None:

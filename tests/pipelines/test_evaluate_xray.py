@@ -108,10 +108,10 @@ def test_comparison_with_another_evaluation_and_a_run_in_mlflow(
     ("arguments", "said"),
     [
         ([], "data.root: required, not given"),
-        (["model=nowhere.pt", "data.root={data}"], "nowhere.pt: no such model file"),
+        (["model=nowhere.pt", "data.root={data}"], "nowhere.pt: no such file or folder"),
         (["model={other}", "data.root={data}"], "no class in common"),
         (["model={model}", "data.root={data}", "by=sight"], "by: no column sight"),
-        (["model={model}", "data.root={data}", "compare=nowhere"], "nowhere: no such model file"),
+        (["model={model}", "data.root={data}", "compare=nowhere"], "nowhere: no such file or folder"),
     ],
 )
 def test_bad_requests_end_with_2(arguments: list[str], said: str, tmp_path: Path) -> None:

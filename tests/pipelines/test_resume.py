@@ -141,7 +141,7 @@ def test_other_cases_are_not_resumed_with(trained: Trained, tmp_path: Path, stor
         f"tracking.uri={store}",
     )
     assert done.returncode == 2
-    assert "training cases stand only in the file or only in the present data and split" in done.stderr
+    assert "training cases are only in the file or only in the current data set and split" in done.stderr
 
 
 def test_accumulated_gradients_survive_a_stop(trained: Trained, tmp_path: Path, store: str) -> None:

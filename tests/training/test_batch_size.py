@@ -27,9 +27,9 @@ def test_a_resumed_training_keeps_its_own(shown: pytest.CaptureFixture[str]) -> 
     assert shown.readouterr().err == ""
 
 
-def test_on_a_processor_it_is_four_and_that_is_said(shown: pytest.CaptureFixture[str]) -> None:
+def test_on_a_cpu_it_is_four_and_that_is_said(shown: pytest.CaptureFixture[str]) -> None:
     assert settle_batch_size(TrainingConfig(), card(), 1000, CPU, None).batch_size == 4
-    assert shown.readouterr().err == "train.batch_size=4, chosen for cpu\n"
+    assert shown.readouterr().err == "train.batch_size=4 (chosen automatically for cpu)\n"
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ def test_configuration_comes_first() -> None:
 
 def test_ranges_by_hand_leave_empty_masks_out() -> None:
     labels = torch.zeros(3, 1, 4, 8, dtype=torch.uint8)
-    labels[0, 0, 0, 0] = 1  # one pixel of 32, centre at (.125, .0625)
-    labels[1, 0, 2:4, 4:8] = 1  # 8 of 32, centre at (.75, .75)
+    labels[0, 0, 0, 0] = 1  # one pixel of 32, center at (.125, .0625)
+    labels[1, 0, 2:4, 4:8] = 1  # 8 of 32, center at (.75, .75)
     cached = CachedCases((facts(None),) * 3, torch.zeros(3, 1, 4, 8), labels, torch.ones(3, 1, dtype=torch.bool))
     found = measure_ranges(cached, ["lungs"])["lungs"]
     assert found.area == pytest.approx((1 / 32, 8 / 32))

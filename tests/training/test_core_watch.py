@@ -5,7 +5,7 @@ from medseg.training.core_watch import CoreWatch
 
 
 def watch(*readings: tuple[float, float], num_threads: int = 2, num_cores: int = 2) -> list[str]:
-    """What is said at each reading but the first: seconds, CPU seconds of others."""
+    """The message at each reading except the first: seconds, CPU seconds of others."""
     values = iter([CpuReading(seconds, others, num_cores) for seconds, others in readings])
     cores = CoreWatch(num_threads, lambda: next(values))
     return [cores.describe() for _ in readings[1:]]

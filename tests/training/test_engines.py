@@ -161,7 +161,7 @@ def test_gpu_step_equals_that_of_the_cpu() -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"coarse": 0.99}, {"probability": 1.0}])
 def test_what_ignored_pixels_are_labelled_changes_nothing(settings: dict[str, float]) -> None:
-    """Nor does any pixel that a resampling makes of them in part."""
+    """This includes pixels that are partly ignored after resampling."""
     results = []
     for fill in (0, 1):
         torch.manual_seed(0)

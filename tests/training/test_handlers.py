@@ -59,7 +59,7 @@ def test_neither_epochs_nor_minutes_is_30_epochs() -> None:
 
 
 def followed(losses: list[float]) -> tuple[Validation, SimpleNamespace]:
-    """A validation that has seen these losses, as on a GPU nobody looks at each; batch i is case i."""
+    """A validation that has collected these losses without checking each, as on a GPU. Batch i is case i."""
     train = TrainingConfig()
     validation = Validation(None, 1, train, budget(), print, print, print)  # type: ignore[arg-type]
     facts = [SimpleNamespace(id=f"case{i}") for i in range(len(losses))]

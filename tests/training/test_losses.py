@@ -53,7 +53,7 @@ def test_no_known_class_at_all_is_zero_not_nan() -> None:
 
 @pytest.mark.parametrize("name", ["bce", "dice", "bce_dice"])
 def test_ignored_pixels_have_neither_value_nor_gradient(name: str) -> None:
-    """The loss is that of the other pixels alone, here of the left half."""
+    """The loss equals that of the other pixels, here of the left half."""
     logits = torch.randn(2, 2, 4, 6, generator=torch.Generator().manual_seed(2), requires_grad=True)
     labels = (torch.randn(2, 2, 4, 6, generator=torch.Generator().manual_seed(3)) > 0).float()
     ignored, present = torch.zeros(2, 2, 4, 6, dtype=torch.bool), torch.ones(2, 2, dtype=torch.bool)

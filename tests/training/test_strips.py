@@ -30,7 +30,7 @@ def strips(folder: Path, burned_in: list[bool | None]) -> tuple[Strips, list[tup
     return Strips(nn.Conv2d(1, 1, 1), cached, ["box"], train, INFERER, run, folder), logged  # type: ignore[arg-type]
 
 
-def test_picture_is_written_and_recorded(tmp_path: Path) -> None:
+def test_image_is_written_and_recorded(tmp_path: Path) -> None:
     drawn, logged = strips(tmp_path, [None, False, None])
     drawn.show(7)
     picture = np.asarray(Image.open(tmp_path / "epoch-0007.png"))
@@ -40,9 +40,7 @@ def test_picture_is_written_and_recorded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("burned_in", "kept"), [([True, None, True, False], [1, 3]), ([True, True], [])])
-def test_pictures_with_burned_in_text_are_left_out(
-    burned_in: list[bool | None], kept: list[int], tmp_path: Path
-) -> None:
+def test_images_with_burned_in_text_are_left_out(burned_in: list[bool | None], kept: list[int], tmp_path: Path) -> None:
     drawn, logged = strips(tmp_path, burned_in)
     drawn.show(1)
     assert drawn.indices == kept

@@ -1,4 +1,4 @@
-"""A training that is called from Python, as a notebook or a sweep does."""
+"""Training called from Python, as in a notebook or a sweep."""
 
 import json
 import signal
