@@ -111,7 +111,7 @@ def test_own_results_are_skipped(tmp_path, examine):
     ("tags", "status", "reason"),
     [
         ({"NumberOfFrames": 2}, "skipped", "frames: has 2 frames, but a single frame is needed"),
-        ({"NumberOfFrames": 2**31 - 1}, "rejected", "damaged: claims 2147483647 frames, more than it has bytes"),
+        ({"NumberOfFrames": 2**31 - 1}, "rejected", "damaged: states 2147483647 frames, more than the file has bytes"),
         ({"PresentationIntentType": "FOR PROCESSING"}, "skipped", "intent: "),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "skipped", "color: "),
         ({"Rows": 65535, "Columns": 65535}, "rejected", "size: claims 65535 x 65535 pixels"),
