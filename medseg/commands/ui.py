@@ -8,9 +8,11 @@ Exit code 0: stopped; 2: there is no such store, or MLflow could not start; 130,
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 from pydantic import Field
@@ -52,7 +54,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     print(f"Open http://{config.ui.host}:{config.ui.port} in a browser. Stop with Ctrl-C.", flush=True)
     address = ["--host", config.ui.host, "--port", str(config.ui.port)]
-    arguments = ["-m", "mlflow", "ui", "--backend-store-uri", store.uri, *address]
-    return subprocess.run(
-        [sys.executable, *arguments], env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}, check=False
-    ).returncode
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri, *address]
+    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+        try:
+            return process.wait()
+        finally:
+            _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End MLflow and the processes that it has started."""
+    if os.name == "posix":
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+    else:
+        process.terminate()

@@ -1,0 +1,49 @@
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from medseg.commands.ui import main
+from medseg.errors import ConfigError
+
+
+def test_without_a_store_it_says_what_to_do(tmp_path):
+    with pytest.raises(ConfigError, match="there is no MLflow store"):
+        main([f"tracking.uri=sqlite:///{tmp_path}/none.db"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_server_has_a_ui_of_its_own(capsys):
+    assert main(["tracking.uri=https://joe:secret@mlflow.example"]) == 0
+    assert capsys.readouterr().out == "The store is a server. Open https://***@mlflow.example in a browser.\n"
+
+
+@pytest.mark.slow
+def test_it_serves_the_runs_until_it_is_stopped(tmp_path, tracking):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "medseg", "ui", f"tracking.uri={tracking.uri}", f"ui.port={port}"]
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        address = process.stdout.readline().split()[1]
+        assert address == f"http://127.0.0.1:{port}"
+        while process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"{address}/health", timeout=2) as answer:
+                    assert answer.status == 200
+                    break
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143, (tmp_path / "log").read_text()
+    with socket.socket() as free:  # MLflow's own processes have ended too
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", port))
