@@ -140,7 +140,7 @@ class FolderRun:
             seconds = tally.seconds
         if not tally.predicted:
             reasons = dict(sorted(tally.reasons.items()))
-            raise DataError(f"predict_dicom predicted none of the benchmark's DICOM files: {reasons}")
+            raise DataError(f"none of the benchmark's DICOM files was predicted: {reasons}")
         self.details = describe(tally.predicted, seconds, asdict(prediction.seconds))
         return seconds / tally.predicted
 

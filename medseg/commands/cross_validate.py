@@ -80,7 +80,9 @@ class CrossValidateConfig(Recipe):
     @model_validator(mode="after")
     def _check_register(self) -> Self:
         if self.tracking.register is not None:
-            raise ValueError("tracking.register: a cross-validation registers no model; train_xray does")
+            raise ValueError(
+                "tracking.register: a cross-validation cannot register a model. Remove this setting, or use medseg train"
+            )
         return self
 
 

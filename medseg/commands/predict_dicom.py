@@ -44,11 +44,13 @@ class PredictDicomConfig(Section):
         if not self.model:
             raise ValueError("model: an empty list; at least one model is needed")
         if not self.input.dir.is_dir():
-            raise ValueError(f"input.dir: {self.input.dir}: is a file; a folder is needed")
+            raise ValueError(f"input.dir: {self.input.dir}: is a file, but a folder is needed")
         folder, results = self.input.dir.resolve(), self.output.dir.resolve()
         own = (results / name for name in ("", *get_args(Format), "earlier", ".scratch"))
         if any(folder == path or (path != results and path in folder.parents) for path in own):
-            raise ValueError(f"output.dir: {self.output.dir} would write into input.dir; choose another folder")
+            raise ValueError(
+                f"output.dir: results in {self.output.dir} would mix with the images. Choose another folder"
+            )
         return self
 
 

@@ -1,4 +1,4 @@
-"""How a command begins and ends: errors in one line on stderr, signals and exit codes as scripts rely on them."""
+"""The frame of every command: errors in one line on stderr, signals, exit codes. Scripts rely on them."""
 
 import os
 import sys
@@ -10,10 +10,10 @@ from medseg.errors import MedsegError
 def run_command(main: Callable[[], int | None]) -> None:
     """Run `main` and end the process with its exit code.
 
-    None is 0; 1 failed under way; 2 bad configuration or data; 130 or 143 on a signal.
-    PyTorch's threads, which `main` imports, sleep where they have waited for each other for a millisecond or less (GNU
-    OpenMP; variables that are set stay). Its own 300000 rounds take the cores from whatever runs beside them, so that
-    a training was down to half; 1000 cost a sixth on a quiet machine (docs/performance.md has the figures).
+    The code is 0 if `main` returns None; 1 if it failed while it ran; 2 for bad configuration or data; 130 or 143 on a
+    signal. GNU OpenMP lets PyTorch's waiting threads spin for 300000 rounds, which takes the cores from other programs
+    and halved the speed of a training. Here they sleep after 20000 rounds, about a millisecond; 1000 rounds cost a
+    sixth on a quiet machine (docs/speed.md has the figures). Variables that are set stay.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")

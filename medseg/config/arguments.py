@@ -32,7 +32,7 @@ def parse_args(config: type[S], argv: Sequence[str] | None = None) -> S:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if {"-h", "--help"} & set(arguments):
-        with suppress(BrokenPipeError):  # nobody reads on, as behind `| head`
+        with suppress(BrokenPipeError):  # the reader has ended, as `| head` does
             print(format_help(config), flush=True)
         raise SystemExit(0)
     return build_config(config, arguments)
@@ -61,7 +61,7 @@ def build_config(config: type[S], given: Iterable[Given]) -> S:
         built = config.model_validate(_nest(settings))
     except ValidationError as error:
         raise _listed(problems + _describe(error, own)) from error
-    except OSError as error:  # a validator that looks at a path no system can have
+    except OSError as error:  # a validator got a path that the system refuses
         raise _listed([*problems, f"{error.filename}: {error.strerror}"]) from error
     if problems:
         raise _listed(problems)
@@ -87,7 +87,7 @@ def _read_argument(
     earlier: Mapping[str, str],
     problems: list[str],
 ) -> dict[str, Any]:
-    """The settings, by dotted key, that one word of the command line stands for; none where it is a problem."""
+    """The settings, by dotted key, that one word of the command line stands for; none if the word is a problem."""
     key, equals, text = argument.partition("=")
     if any("\ud800" <= character <= "\udfff" for character in argument):
         problems.append(f"{argument!r}: not UTF-8 text")
@@ -110,7 +110,7 @@ def _read_argument(
 def _pick_own(
     tree: Mapping[Any, Any], own: Collection[str], foreign: Collection[str], problems: list[str], prefix: str = ""
 ) -> dict[str, Any]:
-    """The settings of `tree` that are the command's own, by dotted key. The `foreign` are skipped, others a problem."""
+    """The settings of `tree` that belong to the command, by dotted key. `foreign` keys are skipped, others a problem."""
     known, section = [*own, *foreign], prefix.removesuffix(".")
     picked: dict[str, Any] = {}
     for name, value in tree.items():
@@ -122,16 +122,16 @@ def _pick_own(
         elif key in foreign or (value is None and _is_section(key, known)):
             continue
         elif _is_section(key, own):
-            problems.append(f"{key}: {value!r} is no section; set {key}.KEY=VALUE")
+            problems.append(f"{key}: {value!r} is not a section of settings. Write {key}.KEY=VALUE")
         elif _is_section(section, own) and "." not in str(name):
-            picked[key] = value  # a validator of the section may know it: an earlier name of a setting
+            picked[key] = value  # may be an earlier name of a setting, which a validator of the section knows
         else:
             problems.append(f"unknown key '{key}'{_nearest(key, known)}")
     return picked
 
 
 def _read_value(text: str, field: FieldInfo | None) -> Any:
-    """What `text` means in YAML where `field` takes that, else `text` itself: a path may hold any character."""
+    """The value of `text` in YAML if `field` takes it, else `text` itself: a path may hold any character."""
     try:
         value = yaml.load(text, Loader)
     except UNREADABLE:
@@ -152,7 +152,7 @@ def _read_yaml(path: str, problems: list[str]) -> dict[Any, Any]:
         if isinstance(loaded, dict):
             return loaded
         if loaded is not None:
-            problems.append(f"{path}: not a mapping of sections")
+            problems.append(f"{path}: does not hold sections of settings, such as `train:` with its settings below")
     except FileNotFoundError:
         problems.append(f"{path}: no such file and no such recipe; {suggest_recipe(path)}")
     except UnicodeDecodeError as error:
@@ -176,8 +176,8 @@ def _is_section(key: str, keys: Collection[str]) -> bool:
 
 
 def _describe(error: ValidationError, keys: Mapping[str, FieldInfo]) -> list[str]:
-    """One line on each key that pydantic refuses: the value, and what was expected."""
-    lines: dict[str, str] = {}  # what is said of a key -> what it should be; one line for all members of a union
+    """One line for each key that pydantic refuses: the value, and the values it may have."""
+    lines: dict[str, str] = {}  # a key and its value -> what it should be; one line for all members of a union
     for problem in error.errors():
         parts = [str(part) for part in problem["loc"]]
         key = next((k for n in range(len(parts), 0, -1) if (k := ".".join(parts[:n])) in keys), ".".join(parts))
@@ -197,14 +197,14 @@ def _describe(error: ValidationError, keys: Mapping[str, FieldInfo]) -> list[str
 
 
 def _nearest(key: str, keys: Collection[str]) -> str:
-    """A hint at the key that was probably meant: the same or a like name, first in the same section, then in any."""
+    """A hint at the key that was probably meant: the same or a similar name, first in the same section, then in any."""
     section, _, name = key.rpartition(".")
     names = {known.rpartition(".")[2]: known for known in list(keys)[::-1]}
     own = {known.rpartition(".")[2]: known for known in keys if known.rpartition(".")[0] == section}
     near = [names[name]] if name in names else []
     near += [own[n] for n in get_close_matches(name, own, n=1)] or get_close_matches(key, keys, n=1, cutoff=0.8)
     near += [names[n] for n in get_close_matches(name, names, n=1, cutoff=0.7)]
-    return f"; did you mean '{near[0]}'?" if near else "; --help lists the keys"
+    return f"; did you mean '{near[0]}'?" if near else ". --help lists all keys"
 
 
 def _first_line(error: Exception) -> str:

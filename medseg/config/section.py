@@ -35,7 +35,7 @@ class Section(BaseModel):
 def expand_home(path: Any) -> Any:
     """`path` with `~` or `~user` at its start replaced by that home folder; anything but a path stays."""
     if isinstance(path, str | Path):
-        with suppress(ValueError):  # a name that no user can have
+        with suppress(ValueError):  # the name of a user that does not exist
             return type(path)(os.path.expanduser(path))  # noqa: PTH111
     return path
 

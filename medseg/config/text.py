@@ -9,28 +9,28 @@ import yaml
 from medseg.config.section import Section
 
 MAX_VALUES, MAX_DEPTH = 10_000, 100
-"""Values in a YAML text, and how deep they lie in each other. An alias counts as what it stands for."""
+"""Limits on the number of values in a YAML text and on their nesting. An alias counts as the values it stands for."""
 UNREADABLE = (yaml.YAMLError, ValueError, LookupError, RecursionError)
-"""What `yaml.load` raises for a text that is no YAML, or whose tags do not fit, as in `!!bool x`."""
+"""Errors of `yaml.load` for a text that is not YAML, or whose tags do not fit, as in `!!bool x`."""
 
 
 class Loader(yaml.CSafeLoader):
-    """YAML 1.1 as PyYAML reads it, but `1e-3` is a number, a date is text, and a key stands once in its section."""
+    """YAML 1.1 as PyYAML reads it, except that `1e-3` is a number, a date is text, and no key may occur twice."""
 
     def construct_document(self, node: yaml.Node) -> Any:
-        """The value of a document. Raises `ConstructorError` for a key given twice, and beyond the two limits."""
+        """The value of a document. Raises `ConstructorError` for a key that occurs twice, and beyond the two limits."""
         level, count, depth = [node], 0, 0
         while level:
             count, depth = count + len(level), depth + 1
             if count > MAX_VALUES or depth > MAX_DEPTH:
-                problem = f"more than {MAX_VALUES} values, or more than {MAX_DEPTH} in each other"
+                problem = f"more than {MAX_VALUES} values, or more than {MAX_DEPTH} levels"
                 raise yaml.constructor.ConstructorError(None, None, problem, level[0].start_mark)
             level = list(islice(chain.from_iterable(map(_list_parts, level)), MAX_VALUES))
         return super().construct_document(node)
 
 
 def _list_parts(node: yaml.Node) -> list[yaml.Node]:
-    """The keys and values right inside a node. Raises `ConstructorError` for a key given twice."""
+    """The keys and values directly inside a node. Raises `ConstructorError` for a key that occurs twice."""
     if isinstance(node, yaml.MappingNode):
         names = set()
         for key in (key for key, _ in node.value if key.tag == _TEXT):
@@ -42,7 +42,7 @@ def _list_parts(node: yaml.Node) -> list[yaml.Node]:
 
 
 class _Dumper(yaml.CSafeDumper):
-    """YAML with quotes around text that some reader takes for a number, or for yes or no."""
+    """Writes YAML with quotes around text that other programs read as a number, or as yes or no."""
 
 
 def _represent_text(dumper: yaml.CSafeDumper, text: str) -> yaml.Node:
@@ -70,6 +70,6 @@ Loader.add_constructor("tag:yaml.org,2002:set", _refuse_set)
 
 
 def to_yaml(config: Section) -> str:
-    """The resolved configuration as YAML that reruns as it is."""
+    """The whole configuration as YAML; a command that is given this file does the same again."""
     settings = config.model_dump(mode="json")
     return yaml.dump(settings, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)

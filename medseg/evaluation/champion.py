@@ -141,7 +141,7 @@ def _find_version(registry: Registry, run_id: str | None, model: str) -> str:
     if version is None:
         raise ConfigError(
             f"tracking.promote=true: the evaluated model is not a version of '{registry.name}'. "
-            f"Register a model by training it with train_xray tracking.register={registry.name}"
+            f"Register a model by training it with medseg train tracking.register={registry.name}"
         )
     return version
 

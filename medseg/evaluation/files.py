@@ -72,7 +72,7 @@ def read_per_case(path: Path) -> list[CaseResult]:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error, AttributeError, KeyError, ValueError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise DataError(f"{path}: not a {PER_CASE} written by evaluate_xray ({reason})") from error
+        raise DataError(f"{path}: not a {PER_CASE} written by medseg evaluate ({reason})") from error
 
 
 def build_metrics(evaluation: Evaluation) -> dict[str, Any]:

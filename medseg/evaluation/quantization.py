@@ -37,7 +37,7 @@ RESULTS = (MODEL, LOSS)
 def load_single(address: str, tracking: StoreConfig) -> LoadedModel:
     """The model at `address`. Raises `ConfigError` for an ensemble or a missing extra, else as `load_models` does."""
     if not (is_installed() and is_installed("nncf")):
-        raise ConfigError("quantize_xray needs OpenVINO and NNCF: pip install 'medseg[openvino]'")
+        raise ConfigError("medseg quantize needs OpenVINO and NNCF: pip install 'medseg[openvino]'")
     model = load_models((address,), tracking)
     if len(model.networks) != 1:
         raise ConfigError(f"model: {address} holds {len(model.networks)} networks. Quantize each model file separately")

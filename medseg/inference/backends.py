@@ -74,9 +74,7 @@ def list_backends(config: ModelPredictConfig, model: LoadedModel) -> list[Backen
         if not has_openvino or asked.backend not in ("auto", "openvino"):
             raise ConfigError("predict.precision=int8 needs OpenVINO on the CPU; pip install 'medseg[openvino]'")
         if not is_quantized:
-            raise ConfigError(
-                "predict.precision=int8: the model is not quantized; run python -m pipelines.quantize_xray"
-            )
+            raise ConfigError("predict.precision=int8: the model is not quantized; run medseg quantize.")
     if asked.backend == "inductor" and not can_compile(device):
         asked = asked.model_copy(update={"backend": "torch"})
     libraries = ["torch", *(["openvino"] if has_openvino else [])] if asked.backend == "auto" else [asked.backend]

@@ -56,7 +56,7 @@ class ModelPredictConfig(PredictConfig):
     faster of torch and openvino. A short measurement finds the faster one, and its result is cached."""
 
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    """Number format of the network. int8 needs OpenVINO and a model from quantize_xray. auto: bf16 if the hardware
+    """Number format of the network. int8 needs OpenVINO and a model from medseg quantize. auto: bf16 if the hardware
     supports it, else fp32; int8 if the model has it and it is faster."""
 
     channels_last: bool = True
@@ -80,8 +80,8 @@ class FolderPredictConfig(ModelPredictConfig):
     the faster one, and its result is cached."""
 
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    """Number format of the network. int8 needs OpenVINO and a model from quantize_xray. auto: the precision recorded in
-    the journal; in a new folder bf16 if the hardware supports it, else fp32; int8 if the model has it and it is
+    """Number format of the network. int8 needs OpenVINO and a model from medseg quantize. auto: the precision recorded
+    in the journal; in a new folder bf16 if the hardware supports it, else fp32; int8 if the model has it and it is
     faster."""
 
 

@@ -91,6 +91,6 @@ def open_registry(config: StoreConfig, name: str) -> Iterator[Registry]:
                     raise
                 raise ConfigError(
                     f"tracking.register: {mask_credentials(store.uri)} has no registered model '{name}'. "
-                    f"Create it with train_xray tracking.register={name}"
+                    f"Create it with medseg train tracking.register={name}"
                 ) from error
         yield Registry(client, config, name)

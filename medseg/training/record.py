@@ -61,7 +61,7 @@ def record_findings(run: Run, findings: Findings) -> None:
     """Log the warnings and notes on a data set, and record all findings."""
     warnings, notes = findings.describe_warnings(), findings.describe_notes()
     if warnings:
-        _logger.warning("The data set has warnings. To see the cases, run python -m pipelines.check_data")
+        _logger.warning("The data set has warnings. To see the cases, run medseg check.")
     for text in warnings:
         _logger.warning("  warning: %s", text)
     for text in notes:

@@ -69,7 +69,7 @@ def test_each_turn_predicts_all_files_into_a_folder_of_its_own(
 @pytest.mark.slow
 def test_a_folder_of_which_nothing_is_predicted_is_said(build_run: Callable[..., FolderRun]) -> None:
     run = build_run("png", Accepts(modalities=("MG",)))
-    with pytest.raises(DataError, match=r"predicted none of the benchmark's DICOM files.*modality': 3"):
+    with pytest.raises(DataError, match=r"none of the benchmark's DICOM files was predicted.*modality': 3"):
         run.turn()
 
 

@@ -95,11 +95,11 @@ def test_all_problems_at_once(tmp_path):
         "  - unknown key 'optim.rte'; did you mean 'optim.rate'?",
         "  - unknown key 'rate'; did you mean 'optim.rate'?",
         "  - unknown key 'seed.x'; did you mean 'seed'?",
-        "  - data: '3' is no section; set data.KEY=VALUE",
+        "  - data: '3' is not a section of settings. Write data.KEY=VALUE",
         "  - steps: 'x' should be a valid integer, unable to parse string as an integer",
         "  - data.root: /no/such: no such file or folder",
         "  - unknown key 'data.rooot'; did you mean 'data.root'?",
-        "  - optim: 3 is no section; set optim.KEY=VALUE",
+        "  - optim: 3 is not a section of settings. Write optim.KEY=VALUE",
     }
 
 
@@ -109,12 +109,12 @@ def test_all_problems_at_once(tmp_path):
         ("optim.rte=1", "unknown key 'optim.rte'; did you mean 'optim.rate'?"),
         ("rate=1", "unknown key 'rate'; did you mean 'optim.rate'?"),
         ("data.rate=1", "unknown key 'data.rate'; did you mean 'optim.rate'?"),
-        ("qqq=1", "unknown key 'qqq'; --help lists the keys"),
-        ("=1", "unknown key ''; --help lists the keys"),
+        ("qqq=1", "unknown key 'qqq'. --help lists all keys"),
+        ("=1", "unknown key ''. --help lists all keys"),
         ("data..root=1", "unknown key 'data..root'; did you mean 'data.root'?"),
         ("data.root.x=1", "unknown key 'data.root.x'; did you mean 'data.root'?"),
         ("data.share[0]=1", "unknown key 'data.share[0]'; did you mean 'data.share'?"),
-        ("data=3", "data: '3' is no section; set data.KEY=VALUE"),
+        ("data=3", "data: '3' is not a section of settings. Write data.KEY=VALUE"),
         ("data.folds=1", "data.folds: 1 should be greater than or equal to 2"),
         ("optim.threshold=2", "optim.threshold: '2' should be less than 1 or 'best'"),
         ("optim.kind=yes", "optim.kind: 'yes' should be 'adam' or 'sgd'"),
@@ -135,12 +135,12 @@ def test_problem_names_key_value_and_remedy(argument, said):
         ("seed: 1\nseed: 2\n", ", line 2: found duplicate key seed"),
         ("data: {root: x\n", ", line 2: did not find expected ',' or '}'"),
         ("seed: 1\n\tsteps: 2", ", line 2: "),
-        ("- seed\n", ": not a mapping of sections"),
-        ("12", ": not a mapping of sections"),
-        ("seed", ": not a mapping of sections"),
+        ("- seed\n", ": does not hold sections of settings"),
+        ("12", ": does not hold sections of settings"),
+        ("seed", ": does not hold sections of settings"),
         ("[a]: 1\n", ", line 1: found unhashable key"),
         ("seed: 1\n---\nseed: 2\n", ", line 2: but found another document"),
-        ("data: &a {root: *a}\n", ", line 1: more than 10000 values, or more than 100 in each other"),
+        ("data: &a {root: *a}\n", ", line 1: more than 10000 values, or more than 100 levels"),
         ("a: &a [1, 2]\nb: &b [*a, *a]\nc: [" + "*b, " * 2000 + "]", ", line 1: more than 10000 values"),
         ("data: {root: !!python/object/apply:pathlib.Path [x]}\n", ", line 1: could not determine a constructor"),
         ("seed: !!bool x\n", ": 'x'"),
@@ -238,7 +238,10 @@ def test_maps_of_several_arguments_are_merged(tmp_path):
 
 def test_section_that_is_none_is_named_though_a_setting_follows(tmp_path):
     path = write(tmp_path / "a.yaml", "optim: 3\n")
-    assert problems_of(path, "optim.rate=1") == "configuration: optim: 3 is no section; set optim.KEY=VALUE"
+    assert (
+        problems_of(path, "optim.rate=1")
+        == "configuration: optim: 3 is not a section of settings. Write optim.KEY=VALUE"
+    )
 
 
 @pytest.mark.parametrize("key", ["steps", "data.folds", "optim.rate"])
@@ -281,7 +284,7 @@ def test_monstrous_text(tmp_path, text):
 
 def test_a_section_of_before_is_read_as_the_present_one(tmp_path):
     assert parse_args(TrainXrayConfig, [write(tmp_path / "empty.yaml", "inference:\n")]) == TrainXrayConfig()
-    with pytest.raises(ConfigError, match=r"predict: 3 is no section; set predict\.KEY=VALUE"):
+    with pytest.raises(ConfigError, match=r"predict: 3 is not a section of settings\. Write predict\.KEY=VALUE"):
         parse_args(TrainXrayConfig, [write(tmp_path / "b.yaml", "inference: {fill_holes: true}\npredict: 3\n")])
     path = write(tmp_path / "a.yaml", "inference: {tta: [mirror], fill_holes: true}\npredict: {fill_holes: false}\n")
     predict = parse_args(TrainXrayConfig, [path]).predict

@@ -90,7 +90,7 @@ def test_names_that_are_no_formula_stay_as_they_are() -> None:
 )
 def test_what_is_no_table_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_bytes(content)
-    with pytest.raises(DataError, match=r"table\.csv: not a per_case\.csv written by evaluate_xray"):
+    with pytest.raises(DataError, match=r"table\.csv: not a per_case\.csv written by medseg evaluate"):
         read_per_case(tmp_path / "table.csv")
 
 

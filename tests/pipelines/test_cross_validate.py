@@ -362,7 +362,7 @@ def test_too_few_patients_for_the_folds(tmp_path: Path) -> None:
 def test_what_means_nothing_here_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"split\.fold\b"):
         parse_args(CrossValidateConfig, ["split.fold=1"])
-    with pytest.raises(ConfigError, match="registers no model"):
+    with pytest.raises(ConfigError, match="cannot register a model"):
         parse_args(CrossValidateConfig, ["tracking.register=chest"])
 
 

@@ -171,7 +171,7 @@ def test_a_champion_is_chosen_with_the_settings_of_its_file(given: list[str], na
     usual = ["model=a.pt", f"data.root={tmp_path}", "tracking.register=x"]
     parse_args(EvaluateXrayConfig, [*usual, *given])
     parse_args(EvaluateXrayConfig, [*usual, "tracking.promote=true", "predict.threshold=0.5", "predict.precision=fp32"])
-    with pytest.raises(ConfigError, match=f"tracking.promote=true: leave away {named};"):
+    with pytest.raises(ConfigError, match=f"tracking.promote=true: remove {named}."):
         parse_args(EvaluateXrayConfig, [*usual, *given, "tracking.promote=true"])
 
 
