@@ -140,5 +140,5 @@ def _why_not(backend: Backend) -> str:
     if backend.precision == "bf16" and not backend.hardware.has_bf16:
         return "not measured: this hardware has no bfloat16"
     if backend.library == "inductor" and not _can_compile(backend.hardware.device):
-        return "not measured: torch.compile does not work here"
+        return "not measured: torch.compile does not work on this machine"
     return ""

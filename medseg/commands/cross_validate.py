@@ -80,9 +80,7 @@ class CrossValidateConfig(Recipe):
     @model_validator(mode="after")
     def _check_register(self) -> Self:
         if self.tracking.register is not None:
-            raise ValueError(
-                "tracking.register: a cross-validation cannot register a model. Remove this setting, or use medseg train"
-            )
+            raise ValueError("tracking.register: a cross-validation cannot register a model. Remove this setting")
         return self
 
 

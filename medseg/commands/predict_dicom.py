@@ -48,9 +48,7 @@ class PredictDicomConfig(Section):
         folder, results = self.input.dir.resolve(), self.output.dir.resolve()
         own = (results / name for name in ("", *get_args(Format), "earlier", ".scratch"))
         if any(folder == path or (path != results and path in folder.parents) for path in own):
-            raise ValueError(
-                f"output.dir: results in {self.output.dir} would mix with the images. Choose another folder"
-            )
+            raise ValueError(f"output.dir: {self.output.dir} would mix with the images. Choose another folder")
         return self
 
 

@@ -110,7 +110,7 @@ def _read_argument(
 def _pick_own(
     tree: Mapping[Any, Any], own: Collection[str], foreign: Collection[str], problems: list[str], prefix: str = ""
 ) -> dict[str, Any]:
-    """The settings of `tree` that belong to the command, by dotted key. `foreign` keys are skipped, others a problem."""
+    """The settings of `tree` that belong to the command, by dotted key. `foreign` keys are skipped."""
     known, section = [*own, *foreign], prefix.removesuffix(".")
     picked: dict[str, Any] = {}
     for name, value in tree.items():

@@ -78,4 +78,4 @@ def test_without_a_compiler_that_is_said(tmp_path) -> None:
         [sys.executable, "-c", lines], env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.stdout == "False\n", done.stderr
-    assert "torch.compile does not work here, so the network runs uncompiled: " in done.stderr
+    assert "torch.compile does not work on this machine; the network runs uncompiled: " in done.stderr
