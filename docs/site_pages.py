@@ -1,10 +1,12 @@
-"""Builds the pages of the site that are no files of docs/: every setting, and the pages of the top folder."""
+"""Builds the pages of the site that are not written in docs/: settings, tutorial, and pages of the top folder."""
 
+import json
 import re
 from collections.abc import Iterator
 from html import escape
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from properdocs.config.defaults import ProperDocsConfig
 from properdocs.structure.files import File, Files
@@ -14,23 +16,26 @@ from medseg.commands import COMMANDS, find_config
 from medseg.config import describe_values, leaf_fields
 
 ROOT = Path(__file__).parents[1]
+NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
 TOP_PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
 MARKER = "<!-- the settings of every command -->"
 """The place in reference.md that the settings take on the site."""
 
 
 def on_files(files: Files, config: ProperDocsConfig) -> Files:
-    """The files of docs/ and the pages of the top folder."""
+    """The files of docs/, the tutorial as a page, and the pages of the top folder."""
+    files.append(File.generated(config, "tutorial.md", content="\n\n".join(show_notebook(NOTEBOOK))))
     for name in TOP_PAGES:
         files.append(File.generated(config, name, content=(ROOT / name).read_text(encoding="utf-8")))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """The text of a page with the settings in place, and with links as the site has its pages: in one folder."""
+    """The text of a page with the settings in place, and with links to the pages of the site, all in one folder."""
     if page.file.src_uri == "reference.md":
         markdown = markdown.replace(MARKER, "\n".join(list_settings()))
-    return re.sub(r"\]\((?:\.\./|docs/)", "](", markdown)
+    markdown = re.sub(r"\]\((?:\.\./|docs/)", "](", markdown)
+    return markdown.replace("](README.md", "](index.md").replace("](tutorial.ipynb", "](tutorial.md")
 
 
 def list_settings() -> Iterator[str]:
@@ -52,6 +57,24 @@ def list_settings() -> Iterator[str]:
             yield f'<dt id="{command}-{key}"><code>{key}</code> <em>{escape(describe_values(field))}</em></dt>'
             yield f"<dd>{_to_html(field.description or '')}</dd>"
         yield "" if heading is None else "</dl>\n"
+
+
+def show_notebook(path: Path) -> Iterator[str]:
+    """The cells of a notebook as Markdown, with the outputs that are stored in it."""
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        yield source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```"
+        yield from map(_show_output, cell.get("outputs", ()))
+
+
+def _show_output(output: dict[str, Any]) -> str:
+    """An output of a cell: its image, else its table, else its text."""
+    data = {kind: "".join(content) for kind, content in output.get("data", {}).items()}
+    for kind in ("image/png", "image/jpeg"):
+        if kind in data:
+            return f'<p><img alt="output of the cell above" src="data:{kind};base64,{data[kind].strip()}"></p>'
+    text = "".join(output.get("text", data.get("text/plain", "")))
+    return data.get("text/html") or f"```text\n{text.rstrip()}\n```"
 
 
 def _to_html(text: str) -> str:
