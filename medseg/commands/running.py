@@ -13,7 +13,7 @@ def run_command(main: Callable[[], int | None]) -> None:
     None is 0; 1 failed under way; 2 bad configuration or data; 130 or 143 on a signal.
     PyTorch's threads, which `main` imports, sleep where they have waited for each other for a millisecond or less (GNU
     OpenMP; variables that are set stay). Its own 300000 rounds take the cores from whatever runs beside them, so that
-    a training was down to half; 1000 cost a sixth on a quiet machine (docs/speed.md has the figures).
+    a training was down to half; 1000 cost a sixth on a quiet machine (docs/performance.md has the figures).
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
