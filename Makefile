@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup train test quick check ui
+.PHONY: help setup train test quick check docs ui
 
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -29,6 +29,9 @@ check: $(READY)  ## ruff, format, mypy --strict
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
+
+docs: $(READY)   ## the documentation as a site: site/index.html
+	$(RUN)/properdocs build --quiet
 
 ui: $(READY)     ## the MLflow UI on mlruns/mlflow.db
 	MLFLOW_DISABLE_TELEMETRY=true $(RUN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db

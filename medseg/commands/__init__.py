@@ -1,5 +1,11 @@
 """The commands, a page each: its settings, a `run` that reads as the data flow, and a `main` that prints."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from medseg.config import Section
+
 COMMANDS = {
     "train": ("train_xray", "train a network on images and masks"),
     "evaluate": ("evaluate_xray", "measure how good a model is, on images with masks"),
@@ -13,3 +19,13 @@ COMMANDS = {
     "completion": ("completion", "print a script that completes commands and settings in bash or zsh"),
 }
 """By the word that is typed after `medseg`: the page, and what the command does."""
+
+
+def find_config(command: str) -> "type[Section] | None":
+    """The settings of a command: the last section that its page defines. None if it has no settings."""
+    from medseg.config import Section
+
+    page = import_module(f"medseg.commands.{COMMANDS[command][0]}")
+    sections = [found for found in vars(page).values() if isinstance(found, type) and issubclass(found, Section)]
+    own = [found for found in sections if found.__module__ == page.__name__]
+    return own[-1] if own else None

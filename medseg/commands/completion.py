@@ -7,10 +7,9 @@ In zsh, the file ~/.zshrc needs the line `autoload -U bashcompinit && bashcompin
 
 import sys
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 
-from medseg.commands import COMMANDS
-from medseg.config import Section, leaf_fields
+from medseg.commands import COMMANDS, find_config
+from medseg.config import leaf_fields
 from medseg.config.recipes import list_recipes
 from medseg.errors import ConfigError
 
@@ -32,8 +31,8 @@ def _write_script() -> Iterator[str]:
     yield "  local words files=1"
     yield '  local typed="${COMP_LINE:0:COMP_POINT}"; typed="${typed##* }"'
     yield '  case "$((COMP_CWORD > 1 ? 2 : 1)):${COMP_WORDS[1]}" in'
-    for name, (page, _) in COMMANDS.items():
-        yield f"    2:{name}) words='{' '.join(_list_words(page))}' ;;"
+    for name in COMMANDS:
+        yield f"    2:{name}) words='{' '.join(_list_words(name))}' ;;"
     yield "    2:*) words= ;;"
     yield f"    *) words='{' '.join([*COMMANDS, '--help', '--version'])}'; files= ;;"
     yield "  esac"
@@ -44,11 +43,7 @@ def _write_script() -> Iterator[str]:
     yield "complete -o nospace -F _medseg medseg"
 
 
-def _list_words(page: str) -> list[str]:
+def _list_words(command: str) -> list[str]:
     """What can follow a command: the recipes, and each setting with its equals sign."""
-    module = import_module(f"medseg.commands.{page}")
-    configs = [found for found in vars(module).values() if isinstance(found, type) and issubclass(found, Section)]
-    own = [found for found in configs if found.__module__ == module.__name__ and found.__name__.endswith("Config")]
-    if not own:
-        return []
-    return [*list_recipes(), *(f"{key}=" for key, *_ in leaf_fields(own[-1]))]
+    config = find_config(command)
+    return [*list_recipes(), *(f"{key}=" for key, *_ in leaf_fields(config))] if config else []

@@ -1,7 +1,7 @@
 """The settings of commands: described and constrained sections, and how they are given, shown and written."""
 
 from medseg.config.arguments import Given, build_config, parse_args
-from medseg.config.help import format_help
+from medseg.config.help import describe_values, format_help
 from medseg.config.section import ExistingPath, Section, expand_home, flatten, leaf_fields
 from medseg.config.text import to_yaml
 
@@ -10,6 +10,7 @@ __all__ = [
     "Given",
     "Section",
     "build_config",
+    "describe_values",
     "expand_home",
     "flatten",
     "format_help",

@@ -22,12 +22,15 @@ def format_help(config: type[Section]) -> str:
             heading = section
             title = "" if section is config else key.rpartition(".")[0]
             lines += ["", f"{title or 'Top level'}: {(section.__doc__ or '').strip().splitlines()[0]}"]
-        default = (
-            "required" if field.is_required() else f"default {_show(field.get_default(call_default_factory=True))}"
-        )
-        lines.append(f"  {key} ({_show_type(field.annotation, field.metadata)}, {default})")
+        lines.append(f"  {key} ({describe_values(field)})")
         lines += textwrap.wrap(field.description or "", 108, initial_indent="      ", subsequent_indent="      ")
     return "\n".join(lines)
+
+
+def describe_values(field: FieldInfo) -> str:
+    """The type, the limits and the default of a setting: `int >= 1, default 4`."""
+    shown = "required" if field.is_required() else f"default {_show(field.get_default(call_default_factory=True))}"
+    return f"{_show_type(field.annotation, field.metadata)}, {shown}"
 
 
 def _show(value: Any) -> str:

@@ -1,5 +1,6 @@
 """The settings of prediction."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
@@ -9,8 +10,12 @@ from medseg.model.config import InferenceConfig
 
 
 def _as_list(given: Any) -> Any:
-    listed = (given,) if isinstance(given, str) else given
-    return [expand_home(address) for address in listed] if isinstance(listed, list | tuple) else listed
+    listed = (given,) if isinstance(given, str | Path) else given
+    return [expand_home(_as_text(address)) for address in listed] if isinstance(listed, list | tuple) else listed
+
+
+def _as_text(address: Any) -> Any:
+    return str(address) if isinstance(address, Path) else address
 
 
 Kind = Literal["dicom", "nifti", "png", "jpeg", "tiff", "gif", "bmp", "mha", "nrrd", "img"]
