@@ -47,14 +47,14 @@ class BenchmarkSettings(Section):
     """Training time of the network if benchmark.model is null, in seconds: enough for plausible masks."""
 
     cases: PositiveInt = 6
-    """Number of validation cases whose masks are compared between each backend and fp32, and of training cases that
-    calibrate int8."""
+    """Number of validation cases on which the masks of each backend are compared with those of fp32. The same number of
+    training cases calibrates int8."""
 
     turns: PositiveInt = 3
-    """Least number of timed turns of each contestant, after one turn of warm-up."""
+    """Minimum number of measurements of each program, after one that warms it up."""
 
     seconds: NonNegativeFloat = 8.0
-    """Least duration of each comparison, in seconds: turns are repeated until then."""
+    """Minimum duration of each comparison in seconds. Measurements are repeated until it has passed."""
 
     product_seconds: PositiveFloat = 0.2
     """Approximate duration of one matrix product, in seconds."""

@@ -157,7 +157,7 @@ def _mask_of(content: Segments | LabelImage, source: MaskSource) -> NDArray[np.b
     if source.values == "nonzero":
         if content.lossy:
             raise RadiographError(
-                f"{source.path}: zero pixels are not reliable after lossy compression. {_SAVE_LOSSLESS}"
+                f"{source.path}: pixels of value 0 are not reliable after lossy compression. {_SAVE_LOSSLESS}"
             )
         return np.asarray(content.values != 0)
     return np.isin(content.values, source.values) if source.values else binarize(content)

@@ -177,22 +177,30 @@ RULES = {
     ),
     "mixed_spacing": Rule(
         "info",
-        "images with another source of pixel spacing",
-        "Lengths in mm that hold in different planes cannot be compared.",
+        "images whose pixel spacing comes from another DICOM tag than in most images",
+        "Lengths in mm are measured in different planes. Do not compare them.",
     ),
     "absent_spacing": Rule(
         "info", "images without pixel spacing", "Lengths of these images are in pixels; the others are in mm."
     ),
-    "mixed_sizes": Rule("info", "images of another size or shape", "Nothing to do if the field of view is the same."),
-    "mixed_bit_depth": Rule("info", "images of another bit depth", "Nothing to do if they come from another device."),
-    "mask_values": Rule("info", "masks with other gray levels", "Nothing to do. Any two levels are read the same way."),
+    "mixed_sizes": Rule(
+        "info", "images whose size or shape differs from most images", "Nothing to do if the field of view is the same."
+    ),
+    "mixed_bit_depth": Rule(
+        "info", "images whose bit depth differs from most images", "Nothing to do if they come from another device."
+    ),
+    "mask_values": Rule(
+        "info",
+        "masks whose gray levels differ from most masks",
+        "Nothing to do. The higher of two levels is the class.",
+    ),
     "mask_resolution": Rule(
-        "info", "masks of another size than their image", "Nothing to do if both cover the same field of view."
+        "info", "masks whose size differs from their image", "Nothing to do if both cover the same field of view."
     ),
     "burned_in": Rule(
         "info", "images with burned-in text (not shown here)", "Remove the text before you share the images."
     ),
-    "reading_note": Rule("info", "files that were read with a remark", "Read the remark."),
+    "reading_note": Rule("info", "files that were read with a warning", "Read the warning of each file."),
     "outlier_image": Rule("info", "images unlike the rest", _OTHER_THAN_THE_REST),
     "outlier_area": Rule("info", "masks of unusual area", _OTHER_THAN_THE_REST),
     "outlier_position": Rule("info", "masks in an unusual place", _OTHER_THAN_THE_REST),

@@ -38,10 +38,11 @@ class QuantizationConfig(Section):
     """Largest number of training images used to measure the ranges of activations."""
 
     max_dice_loss: NonNegativeFloat = 0.002
-    """Limit for the mean loss of Dice of each class. The Dice is measured against the references."""
+    """Limit for the mean decrease of the Dice of each class. The Dice is measured against the references."""
 
     max_case_loss: NonNegativeFloat = 0.03
-    """Limit for the loss of Dice of each class in a single case."""
+    """Limit for the decrease of the Dice of each class in a single case."""
 
     max_ctr_difference: NonNegativeFloat = 0.01
-    """Limit for the mean absolute difference of the cardiothoracic ratio. A ratio that int8 loses or adds counts 1."""
+    """Limit for the mean absolute difference of the cardiothoracic ratio. If only one precision gives a ratio, the
+    difference counts as 1."""

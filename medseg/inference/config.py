@@ -86,8 +86,8 @@ class FolderPredictConfig(ModelPredictConfig):
 
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """Number format of the network. int8 needs OpenVINO and a model from medseg quantize. auto: the precision recorded
-    in the journal; in a new folder bf16 if the hardware supports it, else fp32; int8 if the model has it and it is
-    faster."""
+    in the journal. In a new folder: int8 if the model has it and it is faster; otherwise bf16 if the hardware supports
+    it; otherwise fp32."""
 
 
 class ReadingInputConfig(Section):

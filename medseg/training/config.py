@@ -65,8 +65,8 @@ class TrainingConfig(Section):
     on a CPU."""
 
     coarse: Annotated[float, Field(ge=0, lt=1)] = 0.4
-    """Share of the training budget, from its start, that is trained at half the resolution. Such a step takes a quarter
-    of the time. Images too small for the network at half the resolution are trained as with 0."""
+    """Fraction of the training budget, at its start, during which images have half the resolution. A step then takes a
+    quarter of the time. Images that are too small for this are always trained at full resolution."""
 
     accumulate: PositiveInt = 1
     """Number of batches whose gradients are averaged before the weights are updated."""

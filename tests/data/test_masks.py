@@ -51,7 +51,7 @@ def test_all_but_0(tmp_path):
     path = write_picture(tmp_path / "m.png", np.array([[0, 1], [2, 9]], np.uint8))
     masks, _ = read_masks({"a": MaskSource(path, "nonzero", "nonzero")}, "a")
     assert masks.tolist() == [[[0, 1], [1, 1]]]
-    with pytest.raises(RadiographError, match="zero pixels are not reliable after lossy compression"):
+    with pytest.raises(RadiographError, match="pixels of value 0 are not reliable after lossy compression"):
         read_masks({"a": MaskSource(write_picture(tmp_path / "m.jpg", np.eye(9) * 9 > 0), "nonzero")}, "a")
 
 
