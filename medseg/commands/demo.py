@@ -44,6 +44,9 @@ class DemonstrationConfig(Section):
     """Seed of the phantoms and of the training."""
 
 
+_NOTE = {"tracking.description": "Synthetic phantoms, not clinical. `medseg demo`."}
+
+
 class DemoConfig(Section):
     """One demonstration."""
 
@@ -68,8 +71,9 @@ def run(config: DemoConfig) -> Iterator[str]:
     known = write_phantoms(folder / "training_data", demo.num_cases, demo.size, demo.seed)
     new = write_phantoms(folder / "new_data", demo.num_new, demo.size, demo.seed + 1)
     yield f"2. Training a network on {demo.num_cases} of them for {demo.minutes:g} minutes."
+    small = {"data.classes": ["lungs", "heart"], "preprocess.size": [128, 128], "train.coarse": 0}
     settings = {"data.root": known, "train.minutes": demo.minutes, "seed": demo.seed, "output.dir": folder / "model"}
-    trained = train_xray.run(build_config(train_xray.TrainXrayConfig, [settings, store]))
+    trained = train_xray.run(build_config(train_xray.TrainXrayConfig, [small, settings, store, _NOTE]))
     yield f"   model: {trained.model}"
     yield f"3. Segmenting the {demo.num_new} others."
     settings = {"model": str(trained.model), "input.dir": new / "images", "output.dir": folder / "masks"}

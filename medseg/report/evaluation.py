@@ -100,7 +100,8 @@ def _describe_cases(evaluation: Evaluation) -> str:
     if evaluation.subset == "all":
         seen = sum(bool(case.seen) for case in evaluation.cases)
         return f"all {number} cases, {seen} of which the model was trained or validated on (data.subset=all)"
-    return f"{number} cases, without {evaluation.left_out} that the model was trained or validated on"
+    left_out = f", {evaluation.left_out} others left out" if evaluation.left_out else ""
+    return f"{number} cases that the model was not trained or validated on{left_out}"
 
 
 def _describe_comparison(evaluation: Evaluation) -> list[str]:

@@ -81,7 +81,7 @@ def test_the_table_agrees_with_the_metrics_and_names_no_patient(evaluated: tuple
 def test_what_is_printed_ends_with_the_report(evaluated: tuple[Path, str]) -> None:
     folder, printed = evaluated
     assert f"report: {folder / 'report.html'}" in printed
-    assert "that the model was trained or validated on" in printed
+    assert "cases that the model was not trained or validated on" in printed
     assert "Not for clinical use" in (folder / "report.html").read_text()
 
 
