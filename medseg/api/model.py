@@ -24,7 +24,7 @@ from medseg.model.checkpoint import ModelCard
 from medseg.radiograph import Radiograph, read_radiograph
 from medseg.radiograph.array import NAME, build_radiograph, check_spacing
 from medseg.radiograph.dicom.dataset import as_file
-from medseg.radiograph.dicom.description import Description, describe_dicom
+from medseg.radiograph.dicom.description import describe_dicom
 from medseg.radiograph.kind import identify
 from medseg.radiograph.source import InMemory, open_source
 from medseg.tracking.config import StoreConfig
@@ -88,24 +88,19 @@ class Model:
         Raises `RadiographError` for an image that cannot be read, and `ConfigError` for a spacing or a view that
         contradicts the image.
         """
-        origin, described = self._read(image)
-        radiograph = _complete(origin.radiograph, spacing_mm, view)
-        card, decision = self.card, self._predictor.decision
+        origin, warnings = self._read(image)
+        radiograph, predictor = _complete(origin.radiograph, spacing_mm, view), self._predictor
+        size, card = radiograph.pixels.shape[:2], self.card
         found = build_input(radiograph.pixels, radiograph.padding, card.preprocess)
-        predicted = self._predictor.predict(found[None])[0]
-        size, terms = radiograph.pixels.shape[:2], vars(radiograph)
-        warnings = list(radiograph.warnings)
-        if described is not None:
-            terms = name_terms(described, card.accepts) | ({"view": view} if view else {})
-            warnings += [reason] if (reason := screen(described, card.accepts)) else []
-        warnings += list_doubts(radiograph, terms, card.orientations)
-        segmented = segment(decision, card.ranges, predicted, size, terms["view"])
+        predicted = predictor.predict(found[None])[0]
+        segmented = segment(predictor.decision, card.ranges, predicted, size, radiograph.view)
+        doubts = list_doubts(radiograph, name_terms(radiograph, card.accepts), card.orientations)
         return Result(
             segmented,
             replace(origin, radiograph=radiograph, model=self._loaded.digest, configuration=self._configuration),
             self.classes,
-            (*warnings, *segmented.warnings),
-            lambda: self._predictor.probabilities(predicted, size).numpy(),
+            (*warnings, *radiograph.warnings, *doubts, *segmented.warnings),
+            lambda: predictor.probabilities(predicted, size).numpy(),
         )
 
     def predict_folder(self, folder: Address, output_folder: Address, *given: Given) -> "Iterator[Row]":
@@ -139,8 +134,8 @@ class Model:
         own = {"decision": self._predictor.decision, "tta": tuple(sorted(card.inference.tta)), "reading": card.reading}
         return digest_settings(settings | own | self._config.input.model_dump())
 
-    def _read(self, image: Image) -> tuple[Origin, Description | None]:
-        """The radiograph and the bytes it comes from, and what a DICOM header says. Raises `RadiographError`."""
+    def _read(self, image: Image) -> tuple[Origin, list[str]]:
+        """The radiograph and the bytes it comes from; a warning if the model is not for it."""
         reading = self.card.reading.model_dump()
         if isinstance(image, Dataset):
             file = as_file(image)
@@ -149,16 +144,15 @@ class Model:
                 file = InMemory(opened.read(), image)
         else:
             radiograph = image if isinstance(image, Radiograph) else build_radiograph(image)
-            return Origin(_as_channels(radiograph, reading["color"]), InMemory(name=NAME), reading), None
+            return Origin(_as_channels(radiograph, reading["color"]), InMemory(name=NAME), reading), []
         with open_source(file):
-            kind = identify(file, file.name)
-            described = describe_dicom(file) if kind == "dicom" else None
-            reason = screen(described, self.card.accepts) if described is not None else None
+            is_dicom = identify(file, file.name) == "dicom"
+            reason = screen(describe_dicom(file), self.card.accepts) if is_dicom else None
             code, _, text = (reason or "").partition(": ")
             if code in ("object", "enhanced"):
                 raise RadiographError(text, code)
         radiograph = read_radiograph(file, **reading, **self._config.input.model_dump())
-        return Origin(radiograph, file, reading), described
+        return Origin(radiograph, file, reading), [reason] if reason else []
 
 
 def load_model(address: Address | Sequence[Address], *given: Given) -> Model:
@@ -188,6 +182,7 @@ def _complete(radiograph: Radiograph, spacing_mm: tuple[float, float] | None, vi
             raise ConfigError(f"spacing_mm: the image states {radiograph.spacing_mm} mm itself; leave spacing_mm out")
         radiograph = replace(radiograph, spacing_mm=check_spacing(spacing_mm), spacing_source="unspecified")
     if view is not None:
+        view = view.upper()
         if radiograph.view not in (None, view):
             raise ConfigError(f"view: the image states {radiograph.view} itself; leave view out")
         radiograph = replace(radiograph, view=view)

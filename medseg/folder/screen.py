@@ -31,7 +31,7 @@ def screen(found: Description, accepts: Accepts) -> str | None:
     return None
 
 
-def name_terms(found: Description, accepts: Accepts) -> dict[str, str | None]:
+def name_terms(found: Description | Radiograph, accepts: Accepts) -> dict[str, str | None]:
     """Modality, body part and view for the report, if the DICOM standard defines the term or the model accepts it.
 
     Other text is left out, because it may name a person.
