@@ -3,7 +3,10 @@
 Each takes recipes by name or path, and settings by their keys, in any number; later ones win.
 """
 
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from medseg.config import Given, build_config
 
@@ -12,7 +15,23 @@ if TYPE_CHECKING:
     from medseg.report.evaluation import CrossValidated, Evaluated
     from medseg.training.train import Trained
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
+
+def _quiet(call: Callable[P, R]) -> Callable[P, R]:
+    """The function without the warning that tqdm gives in a notebook without widgets, when Ignite imports it."""
+
+    @wraps(call)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "IProgress not found")
+            return call(*args, **kwargs)
+
+    return run
+
+
+@_quiet
 def train(*given: Given) -> "Trained":
     """Train a network as `medseg train` does, and record the run in MLflow.
 
@@ -29,6 +48,7 @@ def train(*given: Given) -> "Trained":
     return run(build_config(TrainXrayConfig, given))
 
 
+@_quiet
 def evaluate(*given: Given) -> "Evaluated":
     """Measure a model on cases that it has not seen, as `medseg evaluate` does.
 
@@ -44,6 +64,7 @@ def evaluate(*given: Given) -> "Evaluated":
     return run(build_config(EvaluateXrayConfig, given))
 
 
+@_quiet
 def check_data(*given: Given) -> "Checked":
     """Check a data set before training on it, as `medseg check` does.
 
@@ -59,6 +80,7 @@ def check_data(*given: Given) -> "Checked":
     return run(build_config(CheckDataConfig, given))
 
 
+@_quiet
 def cross_validate(*given: Given) -> "CrossValidated":
     """Train one network per fold, and score each case by the network that has not seen it.
 

@@ -111,7 +111,9 @@ def _create(
     data = tags.get("medseg.data", config.experiment)
     default = f"{data}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     name = config.run_name or (f"{parent.info.run_name} on {data}" if parent else default)
-    purpose = config.description or f"Started by `{describe_command()}`."
+    purpose = config.description or describe_command()
+    if tags.get("medseg.synthetic") == "true":
+        purpose = f"Synthetic phantoms, not clinical. {purpose}"
     note = {"mlflow.note.content": f"{purpose}\n\n{RESEARCH_USE}", "medseg.use": RESEARCH_USE}
     if lost is not None:
         _logger.warning("MLflow run %s is not in %s; a new run records the rest", lost, mask_credentials(store.uri))

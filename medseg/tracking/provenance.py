@@ -15,8 +15,10 @@ from medseg.hardware.cores import count_cores, name_processor
 
 
 def describe_command() -> str:
-    """The command line of this process, as typed in a shell."""
-    return shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]])
+    """A sentence on how this process was started: its command line as typed in a shell, or a notebook."""
+    if "ipykernel" in sys.modules:
+        return "Started in a notebook."
+    return f"Started by `{shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]])}`."
 
 
 def describe_commit(folder: Path | None = None) -> dict[str, str]:
