@@ -1,4 +1,4 @@
-"""What a network has predicted of one image -> masks at the original size, what they measure, what is doubtful."""
+"""Probabilities of one image -> masks at the original size, their measurements and warnings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
