@@ -2,9 +2,9 @@
 
 usage: medseg demo [demo.minutes=2] [output.dir=OUT]
 
-The command draws synthetic chest radiographs (phantoms), trains a network on them, segments a folder of new ones that
-are stored as DICOM files, and evaluates the masks. It needs no data, no network and no GPU. The model that it makes
-works on phantoms only: no model that was trained on patients comes with medseg.
+The command draws synthetic chest radiographs (phantoms), trains a network on them, segments a folder of new phantoms
+(DICOM files), and evaluates the masks. It needs no data, no internet and no GPU. The model works on phantoms only. No
+model that was trained on patients comes with medseg.
 Exit code 0: done; 1: failed; 130, 143: stopped by a signal.
 """
 

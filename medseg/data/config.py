@@ -118,7 +118,7 @@ class DataConfig(DataSetConfig):
 
 
 class EvaluateDataConfig(CasesConfig):
-    """Radiographs and masks for the evaluation; they are read as the model file says."""
+    """Radiographs and masks for the evaluation. The model file determines how they are read."""
 
     root: ExistingPath
     """Data set: a folder with images/ and masks/, a CSV manifest, or a dataset.json."""

@@ -43,7 +43,7 @@ def start_server(formats: Collection[str]) -> None:
 
 @contextmanager
 def _main_hidden() -> Iterator[None]:
-    """The block in which new processes do not run the main module again, which a script without a guard could not bear.
+    """The block in which new processes do not run the main module. A script without a guard would start itself again.
 
     Workers need nothing of it.
     """

@@ -1,4 +1,4 @@
-"""A DICOM object in memory, as the file that it would be."""
+"""A DICOM object in memory as a file."""
 
 import copy
 from typing import BinaryIO
