@@ -22,7 +22,7 @@ train: $(READY)  ## train on synthetic phantoms: minutes on two cores
 test: check      ## the checks, then all tests
 	$(RUN)/python -m pytest -n 2 --dist loadfile
 
-quick: $(READY)  ## the tests that take no time, of every package
+quick: $(READY)  ## the fast tests of every package
 	$(RUN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
 
 check: $(READY)  ## ruff, format, mypy --strict

@@ -31,7 +31,7 @@ class DataError(MedsegError):
 class RadiographError(DataError):
     """One file cannot be read as a radiograph or mask.
 
-    `reason` is the reason without the file's name; `code` is one word for it, by which reports group files.
+    `reason` is the reason without the name of the file. `code` is one word for the reason; reports group files by it.
     """
 
     def __init__(self, reason: str, code: str = "damaged", path: str | None = None) -> None:

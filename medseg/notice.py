@@ -1,3 +1,3 @@
-"""What every result says of itself."""
+"""The notice in every result."""
 
 RESEARCH_USE = "Research use only. Not for clinical use."

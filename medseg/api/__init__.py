@@ -1,1 +1,1 @@
-"""What `import medseg` gives: models and results in memory, and the commands as functions."""
+"""The public API of medseg: models and results in memory, and the commands as functions."""

@@ -1,6 +1,6 @@
 """The commands as functions: the same recipes and settings in, typed results out.
 
-Each takes recipes by name or path, and settings by their keys, in any number; later ones win.
+Each function takes any number of recipes (name or path) and mappings of settings. Later ones win.
 """
 
 import warnings
@@ -35,12 +35,12 @@ def _quiet(call: Callable[P, R]) -> Callable[P, R]:
 def train(*given: Given) -> "Trained":
     """Train a network as `medseg train` does, and record the run in MLflow.
 
-    `summary` of the result is the content of `summary.json`, `model` the path of the model file.
+    `summary` of the result is the content of `summary.json`; `model` is the path of the model file.
 
         trained = medseg.train("chest_xray", {"data.root": "DATA", "train.minutes": 10, "output.dir": "OUT"})
         trained.summary["test"]["dice_lungs"], trained.model
 
-    Raises `ConfigError` for settings that are wrong, `DataError` for a data set with errors, and `TrainingError` if
+    Raises `ConfigError` for wrong settings, `DataError` for a data set with errors, and `TrainingError` if
     the loss is not a number.
     """
     from medseg.commands.train_xray import TrainXrayConfig, run
@@ -52,7 +52,8 @@ def train(*given: Given) -> "Trained":
 def evaluate(*given: Given) -> "Evaluated":
     """Measure a model on cases that it has not seen, as `medseg evaluate` does.
 
-    `metrics` of the result is the content of `metrics.json`, `evaluation` holds every case, `report` is the page.
+    `metrics` of the result is the content of `metrics.json`, `evaluation` has every case, and `report` is the path of
+    the page.
 
         evaluated = medseg.evaluate({"model": "OUT/best.pt", "data.root": "DATA", "output.dir": "RESULTS"})
         evaluated.metrics["dice_lungs"], evaluated.metrics["dice_lungs_ci95"], evaluated.report
@@ -68,7 +69,7 @@ def evaluate(*given: Given) -> "Evaluated":
 def check_data(*given: Given) -> "Checked":
     """Check a data set before training on it, as `medseg check` does.
 
-    `findings` of the result are the faults, `has_errors` tells whether training would refuse the data set.
+    `findings` of the result lists the faults. `has_errors` is true if training would refuse the data set.
 
         checked = medseg.check_data({"data.root": "DATA", "output.dir": "CHECK"})
         [(finding.code, finding.severity, finding.cases) for finding in checked.findings], checked.report
@@ -84,12 +85,13 @@ def check_data(*given: Given) -> "Checked":
 def cross_validate(*given: Given) -> "CrossValidated":
     """Train one network per fold, and score each case by the network that has not seen it.
 
-    Does what `medseg cross-validate` does. The folder of the result is itself a model, the ensemble of all folds.
+    This is `medseg cross-validate` as a function. The folder of the result is itself a model: the ensemble of all
+    folds.
 
         validated = medseg.cross_validate("chest_xray", {"data.root": "DATA", "split.folds": 5, "output.dir": "OUT"})
         validated.metrics["dice_lungs_ci95"], validated.folder
 
-    Raises as `train` does.
+    Raises the same errors as `train`.
     """
     from medseg.commands.cross_validate import CrossValidateConfig, run
 

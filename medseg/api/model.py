@@ -56,7 +56,7 @@ class Model:
 
     @property
     def card(self) -> ModelCard:
-        """What the model file says of the model: preprocessing, thresholds, accepted images, validation scores."""
+        """The description in the model file: preprocessing, thresholds, accepted images, validation scores."""
         return self._loaded.card
 
     @property
@@ -66,7 +66,7 @@ class Model:
 
     @property
     def backend(self) -> str:
-        """What the network runs on, such as `torch/cpu/bf16`."""
+        """Library, device and precision of the network, such as `torch/cpu/bf16`."""
         return self._predictor.backend
 
     def __repr__(self) -> str:
@@ -77,10 +77,10 @@ class Model:
     ) -> Result:
         """Segment one image.
 
-        `image` is the path of a file of any supported format, a `pydicom.Dataset`, what `medseg.read_radiograph`
-        returns, or an array `(rows, columns)` of modality values in which dense tissue is bright. `spacing_mm`, the
-        size of a pixel `(row, column)` in millimeters, and `view`, such as `"PA"`, are for images that do not state
-        them.
+        `image` is the path of a file in any supported format, a `pydicom.Dataset`, a radiograph from
+        `medseg.read_radiograph`, or an array `(rows, columns)` of modality values in which dense tissue is bright.
+        If the image does not give them, pass `spacing_mm`, the size of a pixel `(row, column)` in millimeters, and
+        `view`, such as `"PA"`.
 
             result = medseg.load_model("OUT/best.pt").predict("image.dcm")
             result.masks["lungs"], result.areas_mm2, result.warnings
@@ -104,10 +104,11 @@ class Model:
         )
 
     def predict_folder(self, folder: Address, output_folder: Address, *given: Given) -> "Iterator[Row]":
-        """Segment every radiograph in a folder as `medseg predict` does: the rows of the report, as they are made.
+        """Segment every radiograph in a folder as `medseg predict` does, and yield each row of the report.
 
-        Masks, report and journal go to `output_folder`; called again, it resumes. `given` are more settings of
-        `medseg predict`, such as `{"output.formats": ["seg", "png"]}`. Iterate to the end: the report is written then.
+        Masks, report and journal go to `output_folder`. A second call resumes. `given` are more settings of
+        `medseg predict`, such as `{"output.formats": ["seg", "png"]}`. The report is written at the end of the
+        iteration, so iterate to the end.
 
             for row in model.predict_folder("INPUT", "MASKS"):
                 print(row["path"], row["status"], row["reason"])
@@ -129,7 +130,7 @@ class Model:
 
     @cached_property
     def _configuration(self) -> str:
-        """The name that a folder's results have under the same settings."""
+        """The digest of all settings that change the masks; `medseg predict` names its results with the same digest."""
         card, settings = self.card, {"model": self._loaded.digest, "backend": self.backend}
         own = {"decision": self._predictor.decision, "tta": tuple(sorted(card.inference.tta)), "reading": card.reading}
         return digest_settings(settings | own | self._config.input.model_dump())
@@ -165,7 +166,7 @@ def load_model(address: Address | Sequence[Address], *given: Given) -> Model:
         model = medseg.load_model("OUT/best.pt", {"predict.threshold": "best"})
         model.classes, model.card.metrics
 
-    Raises `CheckpointError` if there is no such model or it is damaged, and `ConfigError` for settings that are wrong.
+    Raises `CheckpointError` if there is no such model or it is damaged, and `ConfigError` for wrong settings.
     """
     addresses = [address] if isinstance(address, str | os.PathLike) else list(address)
     if not addresses:
@@ -176,24 +177,26 @@ def load_model(address: Address | Sequence[Address], *given: Given) -> Model:
 
 
 def _complete(radiograph: Radiograph, spacing_mm: tuple[float, float] | None, view: str | None) -> Radiograph:
-    """The radiograph with the spacing and the view that it does not state."""
+    """The radiograph, with spacing and view added if it lacks them."""
     if spacing_mm is not None:
         if radiograph.spacing_mm is not None:
-            raise ConfigError(f"spacing_mm: the image states {radiograph.spacing_mm} mm itself; leave spacing_mm out")
+            raise ConfigError(
+                f"spacing_mm: the image already has the spacing {radiograph.spacing_mm} mm; remove spacing_mm"
+            )
         radiograph = replace(radiograph, spacing_mm=check_spacing(spacing_mm), spacing_source="unspecified")
     if view is not None:
         view = view.upper()
         if radiograph.view not in (None, view):
-            raise ConfigError(f"view: the image states {radiograph.view} itself; leave view out")
+            raise ConfigError(f"view: the image already has the view {radiograph.view}; remove view")
         radiograph = replace(radiograph, view=view)
     return radiograph
 
 
 def _as_channels(radiograph: Radiograph, color: str) -> Radiograph:
-    """A radiograph in memory as the model takes it: without a file, and with three channels if it reads RGB."""
+    """A radiograph in memory as input of the model: without a file, and with three channels if the model reads RGB."""
     pixels = radiograph.pixels
     if color != "rgb" and pixels.ndim == 3:
-        raise RadiographError("has three channels, but the model reads gray images", "color", NAME)
+        raise RadiographError("has three channels, but the model reads grayscale images", "color", NAME)
     if color == "rgb" and pixels.ndim == 2:
         pixels = pixels[:, :, None].repeat(3, axis=2)
     return replace(radiograph, pixels=pixels, kind=NAME)

@@ -1,4 +1,4 @@
-"""What a model makes of one image."""
+"""The result of a model for one image: masks and measurements."""
 
 import hashlib
 import os
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """What a result is of."""
+    """The source of a result: its image, and the model and settings that made it."""
 
     radiograph: Radiograph
     file: BinaryIO
     """The bytes that the radiograph was read from; empty for an array."""
     reading: Mapping[str, Any]
-    """How the model's radiographs are read, as `read_radiograph` takes it."""
+    """Arguments of `read_radiograph` for this model."""
     model: str = ""
-    """16 hex digits of the model."""
+    """Digest of the model, 16 hex digits."""
     configuration: str = ""
-    """16 hex digits of all settings that decide the masks."""
+    """Digest of all settings that change the masks, 16 hex digits."""
 
 
 class Result:
-    """The masks of one image, at its original size, and what they measure.
+    """The masks of one image, at its original size, and their measurements.
 
-    `masks` holds bool arrays `(rows, columns)` by class. `warnings` says what is doubtful: `empty_<class>`,
-    `implausible_<class>`, another modality or orientation than in training, absent tags.
+    `masks` holds bool arrays `(rows, columns)` by class. `warnings` lists doubts: `empty_<class>`,
+    `implausible_<class>`, a modality or orientation that differs from training, absent tags.
 
         result = model.predict("image.dcm")
         result.masks["heart"].sum() == result.areas_px["heart"]
@@ -97,41 +97,42 @@ class Result:
 
     @property
     def cardiothoracic_ratio(self) -> float | None:
-        """The heart's width over that of the chest; None unless the view is PA or AP and the masks show both."""
+        """Width of the heart divided by width of the chest. None if the view is not PA or AP, or if unknown."""
         measured = self._segmented.measured.get("ctr")
         return None if measured is None else measured.value
 
     def overlay(self, *, burned_in: bool = False) -> "Image":
-        """The image with its masks, a legend and the measures, at most 1024 pixels high or wide, as a PIL image.
+        """A PIL image of at most 1024 pixels a side: the radiograph with masks, legend and measurements.
 
-        Raises `RadiographError` if BurnedInAnnotation is YES, since the pixels may name the patient; `burned_in=True`
-        draws it all the same.
+        Raises `RadiographError` if BurnedInAnnotation is YES, since the pixels may name the patient. With
+        `burned_in=True` the overlay is drawn anyway.
         """
         from PIL import Image
 
         warnings: list[str] = []
         preview = self._take(["overlay"], warnings, burned_in).get("overlay")
         if preview is None:
-            raise RadiographError("; ".join(warnings) + "; overlay(burned_in=True) draws it", "burned-in")
+            raise RadiographError("; ".join(warnings) + "; overlay(burned_in=True) draws it anyway", "burned-in")
         shown = tuple(self._segmented.measured.values())
         return Image.fromarray(draw_overlay(preview, self._segmented.masks, self._classes, shown))
 
     def write(
         self, folder: str | os.PathLike[str], formats: Sequence[str] = ("png",), *, name: str | None = None
     ) -> list[Path]:
-        """Write the masks below `folder` as `medseg predict` does; the paths of the files.
+        """Write the masks below `folder` as `medseg predict` does, and return the paths of the files.
 
-        `formats` are among `seg` (DICOM SEG, for DICOM images), `png`, `nifti` and `overlay`. The files are named
-        `name`, by default the first 16 hex digits of the SHA-256 of the image, which tell nothing of the patient.
+        `formats` may contain `seg` (DICOM SEG, for DICOM images), `png`, `nifti` and `overlay`. The files are named
+        `name`. By default this is the first 16 hex digits of the SHA-256 of the image; they do not identify the
+        patient.
 
-        Raises `ConfigError` for an unknown format, `RadiographError` for one that cannot hold this image, and
+        Raises `ConfigError` for an unknown format, `RadiographError` for a format that cannot hold this image, and
         `StorageError` if a file cannot be written.
         """
         if unknown := [each for each in formats if each not in WRITERS]:
             raise ConfigError(f"formats: {unknown[0]!r} is unknown; the formats are {', '.join(WRITERS)}")
         id = name or self._digest[:16]
         if {os.sep, os.altsep, "\0"} & set(id) or id in (".", ".."):
-            raise ConfigError(f"name: {id!r} is no file name")
+            raise ConfigError(f"name: {id!r} cannot be a file name")
         segmented, origin = self._segmented, self._origin
         made_by = origin.model, origin.configuration, self._digest, choose_date()
         shown, spacing = tuple(segmented.measured.values()), self.radiograph.spacing_mm
@@ -154,7 +155,7 @@ class Result:
         return hashlib.sha256(self._origin.file.read()).hexdigest()
 
     def _take(self, formats: Sequence[str], warnings: list[str], burned_in: bool = False) -> dict[str, Any]:
-        """What the formats need of the image."""
+        """The data of the image that each format needs."""
         origin = self._origin
         return take_sources(formats, Source(origin.file, origin.radiograph, origin.reading, burned_in), warnings)
 

@@ -16,7 +16,7 @@ probability is 4e-9 per layer."""
 
 
 class BenchmarkSettings(Section):
-    """Measured parts, and for how long."""
+    """The parts to measure, and for how long."""
 
     parts: Annotated[tuple[Part, ...], Field(min_length=1)] = (
         "limit",
@@ -25,8 +25,8 @@ class BenchmarkSettings(Section):
         "training",
         "time_to_dice",
     )
-    """Measured parts. limit: matrix products. prediction: the network alone. folder: a folder of DICOM files. training:
-    a training step. time_to_dice: the time to a validation Dice."""
+    """Parts to measure. limit: matrix products. prediction: the network alone. folder: a folder of DICOM files.
+    training: a training step. time_to_dice: the time to a validation Dice."""
 
     widths: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
     """Widths of the measured networks: channels of the first level (article: 64). null: 16 and 64; for prediction, the
@@ -44,14 +44,14 @@ class BenchmarkSettings(Section):
     The article's network gets the same weights if its architecture is the same; else the table names the difference."""
 
     fit_seconds: PositiveFloat = 40.0
-    """Training time of the network if benchmark.model is null, in seconds: enough for plausible masks."""
+    """Training time of the network in seconds if benchmark.model is null. The default gives plausible masks."""
 
     cases: PositiveInt = 6
-    """Number of validation cases on which the masks of each backend are compared with those of fp32. The same number of
+    """Number of validation cases used to compare the masks of each backend with the fp32 masks. The same number of
     training cases calibrates int8."""
 
     turns: PositiveInt = 3
-    """Minimum number of measurements of each program, after one that warms it up."""
+    """Minimum number of measurements of each program, after one warm-up."""
 
     seconds: NonNegativeFloat = 8.0
     """Minimum duration of each comparison in seconds. Measurements are repeated until it has passed."""
@@ -72,10 +72,10 @@ class BenchmarkSettings(Section):
     """Rows of each DICOM file."""
 
     folder_turns: PositiveInt = 1
-    """Number of times that the folder is predicted in each way."""
+    """Number of times that each program predicts the folder."""
 
     dice: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    """Validation Dice to be reached."""
+    """Validation Dice that the time_to_dice part must reach."""
 
     of_class: str | None = None
     """Class whose Dice must reach benchmark.dice, or mean: the mean over classes. null: lungs if the data have that
@@ -85,8 +85,8 @@ class BenchmarkSettings(Section):
     """Width of the article's network in the time_to_dice part."""
 
     minutes: PositiveFloat = 1.5
-    """Time limit of the article's training in the time_to_dice part, in minutes. This project's training has
-    train.minutes, at most this limit."""
+    """Time limit of the article's training in the time_to_dice part, in minutes. The limit of this project's training
+    is train.minutes, but never more than this."""
 
     validate_seconds: PositiveFloat = 5.0
     """Seconds of training between two validations. The time of a validation does not count."""

@@ -3,7 +3,7 @@
 A turn begins once the model is loaded and the worker processes are requested, and ends once the report is written.
 It includes the start of the workers, the walk through the folder, reading, network, writing, journal and report.
 It excludes process start, imports, loading and the choice of a backend, as does the rate that `predict_dicom` prints.
-Unlike a command of its own, it also excludes the slower first image, since the network has warmed up, as it has alone.
+Unlike the command itself, it also excludes the slower first image: the network is warm, as in the part `prediction`.
 """
 
 import tempfile

@@ -13,8 +13,8 @@ class BenchmarkTrainingConfig(TrainingConfig):
     """How this project trains to reach benchmark.dice."""
 
     minutes: PositiveFloat | None = 1.5
-    """Training budget in minutes from the first step, validation excluded. null, or more than benchmark.minutes: the
-    value of benchmark.minutes. The learning rate falls over this time."""
+    """Training budget in minutes from the first step, validation excluded. null: benchmark.minutes,
+    which is also the upper limit. The learning rate falls over this time."""
 
 
 class BenchmarkRecipe(FitRecipe):

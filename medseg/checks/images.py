@@ -72,7 +72,9 @@ def _check_saturation(surveys: Sequence[CaseSurvey], findings: Findings) -> None
     for survey in surveys:
         for label, mask in survey.masks.items():
             if mask.clipped > _CLIPPED_MASK:
-                findings.add("saturated", survey.id, f"{mask.clipped:.0%} of {label} have the least or greatest value")
+                findings.add(
+                    "saturated", survey.id, f"{mask.clipped:.0%} of the pixels of {label} have an extreme value"
+                )
 
 
 def _check_spacing(surveys: Sequence[CaseSurvey], findings: Findings) -> None:

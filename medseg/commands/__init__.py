@@ -18,7 +18,7 @@ COMMANDS = {
     "ui": ("ui", "open the MLflow UI on the recorded runs"),
     "completion": ("completion", "print a script that completes commands and settings in bash or zsh"),
 }
-"""By the word that is typed after `medseg`: the page, and what the command does."""
+"""Word after `medseg` -> module of the command, and its description."""
 
 
 def find_config(command: str) -> "type[Section] | None":

@@ -1,4 +1,4 @@
-"""Measure the speed of this machine, and of medseg beside the article's code. Research use only. Not for clinical use.
+"""Measure the speed of this machine, of medseg and of the article's code. Research use only. Not for clinical use.
 
 usage: medseg benchmark [RECIPE] [benchmark.parts=[limit,prediction]] [section.key=value ...]
        In the repository, python -m pipelines.benchmark takes the same arguments.
@@ -6,13 +6,13 @@ usage: medseg benchmark [RECIPE] [benchmark.parts=[limit,prediction]] [section.k
 The programs that are compared take turns in one run. The command prints a table, and writes benchmark.json (all
 figures), benchmark.png (a chart) and an MLflow run. It takes a quarter of an hour on two cores. Close other programs
 first. Ratios carry over to other machines better than times do.
-RECIPE may be a recipe of the train command. Its settings are those of the training that runs for benchmark.dice. That
+RECIPE may be a recipe of the train command. Its settings apply to the training that must reach benchmark.dice. This
 training uses phantoms unless data.root is given. The other parts do not depend on model and preprocess.
 The article's training loop, as published, writes an image at each step and its weights at every tenth step. The row
 "article, nothing saved" is the same loop without writing. The rows of medseg are the training step alone, without
 validation and saving.
-The decode and write shares of a folder are sums over processes, and may exceed 100%. "Dice with fp32" belongs to a
-network that was trained for benchmark.fit_seconds; benchmark.model=M takes a trained model.
+The decode and write shares of a folder are sums over processes, and may exceed 100%. "Dice with fp32" compares masks
+with the fp32 masks. The network is trained for benchmark.fit_seconds. To use a trained model, give benchmark.model=M.
 Exit code 0: measured; 1: failed; 2: could not start; 130, 143: stopped by a signal.
 """
 
@@ -30,7 +30,7 @@ class BenchmarkOutputConfig(OutputConfig):
     """Where results are written."""
 
     dir: Path = Path("output/benchmark")
-    """The folder of this command's results; one process at a time writes into it."""
+    """Folder for the results of this command. Only one process at a time may write into it."""
 
 
 class BenchmarkConfig(BenchmarkRecipe):

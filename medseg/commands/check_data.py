@@ -35,7 +35,7 @@ class CheckOutputConfig(OutputConfig):
     """Where results are written."""
 
     dir: Path = Path("output/check_data")
-    """The folder of this command's results; one process at a time writes into it."""
+    """Folder for the results of this command. Only one process at a time may write into it."""
 
 
 class CheckDataConfig(Section):

@@ -44,6 +44,6 @@ def _write_script() -> Iterator[str]:
 
 
 def _list_words(command: str) -> list[str]:
-    """What can follow a command: the recipes, and each setting with its equals sign."""
+    """The words that can follow a command: recipes, and settings with an equals sign."""
     config = find_config(command)
     return [*list_recipes(), *(f"{key}=" for key, *_ in leaf_fields(config))] if config else []

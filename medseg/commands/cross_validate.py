@@ -35,10 +35,10 @@ class CrossSplitConfig(SplitConfig):
     """Patients for training, validation and test."""
 
     folds: Annotated[int, Field(ge=2, le=100)] = 5
-    """Number of folds. Patients are ordered by a hash of seed and patient, then cut into folds; each is tested once."""
+    """Number of folds. Patients are ordered by a hash of seed and patient, then cut into folds."""
 
     fold: Annotated[int, Field(ge=0, le=0)] = 0
-    """Always 0: each fold is the test set in turn."""
+    """Always 0. Each fold is the test set once."""
 
 
 class CrossTrainingConfig(TrainingConfig):
@@ -63,11 +63,11 @@ class CrossOutputConfig(TrainOutputConfig):
     """Where results are written."""
 
     dir: Path = Path("output/cross_validate")
-    """The folder of this command's results; one process at a time writes into it."""
+    """Folder for the results of this command. Only one process at a time may write into it."""
 
     masks: bool = True
-    """Write the masks of each case, predicted by the model not trained on it, to fold<k>/masks/<class>/<case>.png: PNG
-    files with the values 0 and 255."""
+    """Also write the predicted masks to fold<k>/masks/<class>/<case>.png, with the values 0 and 255. Each case is
+    predicted by the model that was not trained on it."""
 
 
 class CrossValidateConfig(Recipe):

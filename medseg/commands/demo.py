@@ -2,9 +2,9 @@
 
 usage: medseg demo [demo.minutes=2] [output.dir=OUT]
 
-The command draws synthetic chest radiographs (phantoms), trains a network on them, segments a folder of new ones that
-are stored as DICOM files, and evaluates the masks. It needs no data, no network and no GPU. The model that it makes
-works on phantoms only: no model that was trained on patients comes with medseg.
+The command draws synthetic chest radiographs (phantoms), trains a network on them, segments a folder of new phantoms
+(DICOM files), and evaluates the masks. It needs no data, no internet and no GPU. The model works on phantoms only. No
+model that was trained on patients comes with medseg.
 Exit code 0: done; 1: failed; 130, 143: stopped by a signal.
 """
 
@@ -22,14 +22,14 @@ class DemoOutputConfig(OutputConfig):
     """Where results are written."""
 
     dir: Path = Path("output/demo")
-    """The folder of this command's results; one process at a time writes into it."""
+    """Folder for the results of this command. Only one process at a time may write into it."""
 
 
 class DemonstrationConfig(Section):
-    """How long, and on how many images."""
+    """Length of the demonstration, and numbers of images."""
 
     minutes: PositiveFloat = 2.0
-    """Minutes of training."""
+    """Length of the training in minutes."""
 
     num_cases: PositiveInt = 60
     """Number of phantoms to train on."""
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(config: DemoConfig) -> Iterator[str]:
-    """Draw phantoms, train, predict a folder and evaluate: the words on each step. Raises `MedsegError`."""
+    """Draw phantoms, train, predict a folder and evaluate; yield a text for each step. Raises `MedsegError`."""
     from medseg.commands import evaluate_xray, predict_dicom, train_xray
     from medseg.phantom.dicom import write_phantoms
 

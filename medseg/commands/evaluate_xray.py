@@ -34,7 +34,7 @@ class EvaluateOutputConfig(OutputConfig):
     """Where results are written."""
 
     dir: Path = Path("output/evaluate_xray")
-    """The folder of this command's results; one process at a time writes into it."""
+    """Folder for the results of this command. Only one process at a time may write into it."""
 
 
 class EvaluateXrayConfig(EvaluationConfig):
@@ -62,7 +62,7 @@ class EvaluateXrayConfig(EvaluationConfig):
         if self.tracking.promote and given:
             raise ValueError(
                 f"tracking.promote=true: remove {', '.join(given)}. A champion is chosen on unseen cases, "
-                "with the masks that its model file describes"
+                "with the prediction settings of its model file"
             )
         return self
 

@@ -5,7 +5,7 @@ usage: medseg predict [FILE.yaml] model=M input.dir=DIR [output.dir=OUT] [output
 
 M is a model file (best.pt), a list of model files (an ensemble), the output folder of a cross-validation (an ensemble),
 or an MLflow address (runs:/<id>/model, models:/name@alias).
-The command writes the masks, summary.json, and report.csv and report.jsonl, which have one row for each file it met.
+The command writes the masks, summary.json, report.csv and report.jsonl. The reports have one row for each file.
 Run the same command again to resume. This command needs Linux.
 Exit code 0: all files done or skipped; 1: some files rejected, or the run failed; 2: could not start; 130, 143: stopped
 by a signal.
@@ -48,7 +48,9 @@ class PredictDicomConfig(Section):
         folder, results = self.input.dir.resolve(), self.output.dir.resolve()
         own = (results / name for name in ("", *get_args(Format), "earlier", ".scratch"))
         if any(folder == path or (path != results and path in folder.parents) for path in own):
-            raise ValueError(f"output.dir: {self.output.dir} would mix with the images. Choose another folder")
+            raise ValueError(
+                f"output.dir: {self.output.dir}: the results would mix with the images. Choose another folder"
+            )
         return self
 
 
@@ -66,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(config: PredictDicomConfig, loaded: "LoadedModel | None" = None) -> "Iterator[Row | Tally]":
     """Predict every file of a folder: the row of each file, and the tally after all rows of a pass.
 
-    The report is written before the tally comes. `loaded` is the model, if it is in memory already. To be iterated to
-    the end, or closed. Raises `MedsegError`.
+    The report is written before the tally comes. `loaded` is the model, if it is in memory already. Iterate to the
+    end, or close the iterator. Raises `MedsegError`.
     """
     from medseg.folder.system import check_system
 

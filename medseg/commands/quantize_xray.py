@@ -5,7 +5,8 @@ usage: medseg quantize [FILE.yaml] model=best.pt data.root=DIR [output.dir=OUT] 
 
 DIR is the data set that the model was trained on. The command measures value ranges on training cases. On the other
 cases it measures what int8 loses: Dice of each class, on average and in the worst case, and the cardiothoracic ratio.
-It writes quantization.json and, unless a loss is above its limit, int8.pt: the model, with its network also in int8.
+It writes quantization.json. If no loss is above its limit, it also writes int8.pt, a model file with the network in
+both precisions.
 The predict and evaluate commands run int8.pt in int8 if that is faster.
 This command needs the extra openvino: pip install 'medseg[openvino]'.
 Exit code 0: quantized; 1: the loss is above a limit, or the command failed; 2: bad configuration, data or model;
@@ -26,14 +27,14 @@ class QuantizeDataConfig(CasesConfig):
     """Radiographs and their masks."""
 
     root: ExistingPath
-    """Data set of the training: a folder with images/ and masks/, a CSV manifest, or a dataset.json."""
+    """Data set that the model was trained on: a folder with images/ and masks/, a CSV manifest, or a dataset.json."""
 
 
 class QuantizeOutputConfig(OutputConfig):
     """Where results are written."""
 
     dir: Path = Path("output/quantize_xray")
-    """The folder of this command's results; one process at a time writes into it."""
+    """Folder for the results of this command. Only one process at a time may write into it."""
 
 
 class QuantizeXrayConfig(Section):
@@ -49,7 +50,7 @@ class QuantizeXrayConfig(Section):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Quantize a model, measure what that costs, and keep it if that is little."""
+    """Quantize a model, measure the loss of accuracy, and keep the int8 model if the loss is small."""
     config = parse_args(QuantizeXrayConfig, argv)
     from medseg.data.cases import find_cases
     from medseg.evaluation.candidate import read_as

@@ -23,17 +23,17 @@ from medseg.tracking.config import StoreConfig
 
 
 class AddressConfig(Section):
-    """Where the UI is served."""
+    """Address of the UI."""
 
     host: str = "127.0.0.1"
-    """Network address to serve on. 127.0.0.1: this machine alone."""
+    """Network address to serve on. 127.0.0.1: only this machine can open the UI."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = 5000
     """Port to serve on. Choose another one if it is taken."""
 
 
 class UiConfig(Section):
-    """One look at the runs."""
+    """Settings of the MLflow UI."""
 
     tracking: StoreConfig = StoreConfig()
     ui: AddressConfig = AddressConfig()
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     store = find_store(config.tracking)
     if store.is_server:
-        print(f"The store is a server. Open {store.ui_command} in a browser.")
+        print(f"The MLflow store is a server. Open {store.ui_command} in a browser.")
         return 0
     if store.database is not None and not store.database.exists():
         raise ConfigError(

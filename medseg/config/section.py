@@ -15,10 +15,10 @@ class Section(BaseModel):
     """A frozen group of described, constrained settings. A field's docstring is its line in `--help`."""
 
     recipe: ClassVar["type[Section] | None"] = None
-    """Of a command's configuration: that of another command, whose settings are skipped in files."""
+    """Configuration of another command. Its settings are skipped if a YAML file has them."""
 
     earlier: ClassVar[Mapping[str, str]] = {}
-    """Sections that files of before have, and the present ones that their settings stand in now."""
+    """Old section name in earlier files -> present section name."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, protected_namespaces=()

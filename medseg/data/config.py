@@ -60,8 +60,8 @@ class CasesConfig(Section):
     any."""
 
     missing: Literal["error", "ignore"] = "error"
-    """Cases without a mask for some class. error: stop. ignore: exclude that class of that case from loss and
-    metrics."""
+    """Cases without a mask for some class. error: stop. ignore: exclude the missing class of that case from loss
+    and metrics."""
 
     invert: bool = False
     """Invert images that show air bright and bone dark. No effect on DICOM and raw JSRT files (.IMG), which state their
@@ -108,17 +108,17 @@ class DataConfig(DataSetConfig):
     """Modalities that the model accepts at prediction. null: the modalities of the training images, else CR and DX."""
 
     body_parts: tuple[str, ...] | None = None
-    """BodyPartExamined values that the model accepts at prediction. null: those of the training images, else any."""
+    """BodyPartExamined values that the model accepts at prediction. null: values of the training images, else any."""
 
     views: tuple[str, ...] | None = None
-    """ViewPosition values that the model accepts at prediction. null: those of the training images, else any."""
+    """ViewPosition values that the model accepts at prediction. null: values of the training images, else any."""
 
     cache_gib: PositiveFloat = 4.0
     """Memory for preprocessed cases, in GiB. A larger data set is cached in files below output.dir."""
 
 
 class EvaluateDataConfig(CasesConfig):
-    """Radiographs and masks for the evaluation; they are read as the model file says."""
+    """Radiographs and masks for the evaluation. The model file determines how they are read."""
 
     root: ExistingPath
     """Data set: a folder with images/ and masks/, a CSV manifest, or a dataset.json."""
@@ -150,7 +150,7 @@ class SplitConfig(Section):
 
     fractions: tuple[Fraction, Fraction, Fraction] = (0.7, 0.15, 0.15)
     """Shares of the patients in training, validation and test. Patients are ordered by a hash of seed and patient, then
-    cut into blocks. An added patient moves about one other patient across each border."""
+    cut into blocks. Adding a patient moves about one other patient across each border between blocks."""
 
     seed: NonNegativeInt | None = None
     """Seed of the hash. null: the seed of the run."""
@@ -220,13 +220,14 @@ class AugmentConfig(Section):
     """Random changes of training batches, new for each batch, computed on the training device."""
 
     probability: Fraction = 0.9
-    """Probability of a geometric change of an image, and independently of an intensity change. 0: no augmentation."""
+    """Probability that the geometry of an image is changed. The intensity is changed with the same probability,
+    independently. 0: no augmentation."""
 
     rotate_degrees: NonNegativeFloat = 15.0
     """Largest rotation in either direction, in degrees."""
 
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Largest relative change of size. Each axis is also stretched on its own by up to a third of this."""
+    """Largest relative change of size. Each axis is also stretched on its own by up to a third of this value."""
 
     shift: Fraction = 0.12
     """Largest shift, as a fraction of the image size."""

@@ -93,7 +93,7 @@ RULES = {
     "placeholder_patients": Rule(
         "error",
         "images that share an empty or placeholder PatientID, so that patients cannot be told apart",
-        "Use a manifest with a 'patient' column. If each image is another patient, set split.patients=image.",
+        "Use a manifest with a 'patient' column. If each image shows a different patient, set split.patients=image.",
     ),
     "patient_across_splits": Rule(
         "error",

@@ -8,7 +8,7 @@ from medseg.config import Section
 
 
 class EvaluationConfig(Section):
-    """What is measured about a model."""
+    """How a model is measured and reported."""
 
     seed: NonNegativeInt = 0
     """Seed of the random resampling behind intervals and p-values."""
@@ -23,7 +23,8 @@ class EvaluationConfig(Section):
     """Number of cases in the stress test, chosen by a hash of their pixels."""
 
     shown: NonNegativeInt = 6
-    """Number of worst, of median and of best cases shown as images in the report. MLflow shows up to 6 of the worst."""
+    """Number of cases shown as images in each group of the report: worst, median and best. MLflow shows up to 6 of the
+    worst cases."""
 
     @field_validator("by", mode="before")
     @classmethod
@@ -38,7 +39,7 @@ class QuantizationConfig(Section):
     """Largest number of training images used to measure the ranges of activations."""
 
     max_dice_loss: NonNegativeFloat = 0.002
-    """Limit for the mean decrease of the Dice of each class. The Dice is measured against the references."""
+    """Limit for the mean decrease of the Dice of each class. The Dice is measured against the reference masks."""
 
     max_case_loss: NonNegativeFloat = 0.03
     """Limit for the decrease of the Dice of each class in a single case."""

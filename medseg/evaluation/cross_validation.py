@@ -120,7 +120,7 @@ def pool_folds(
         data=name_data(recipe, data),
         subset="unseen",
     )
-    note = f"each case is scored by the one of {len(folds)} models that was not trained on it, not by their ensemble"
+    note = f"each case is scored by the model that was not trained on it, not by the ensemble of {len(folds)} models"
     return replace(
         evaluation,
         warnings=[note, *evaluation.warnings],

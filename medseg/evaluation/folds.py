@@ -93,7 +93,7 @@ def check_folds(folds: list[Fold], found: CaseSet, data: DataConfig, resumed: bo
 def train_folds(folds: Sequence[Fold], data: DataConfig, hardware: Hardware, parent: Run) -> Iterator[Trained]:
     """Train each unfinished fold as `train_xray` does, or resume it; finished folds are only logged."""
     for fold in folds:
-        _logger.info("fold %d of 0 to %d", fold.number, len(folds) - 1)
+        _logger.info("fold %d (folds 0 to %d)", fold.number, len(folds) - 1)
         if fold.is_finished:
             _logger.info("already finished: %s", fold.folder)
             continue
@@ -135,6 +135,6 @@ def _check_finished(fold: Fold, digests: dict[str, str]) -> None:
     for name, cases in fold.splits.items():
         if name in known and {digests[case.id] for case in cases} != set(known[name]):
             raise CheckpointError(
-                f"{fold.folder}: was trained on other {name} cases than the data and the split give now. "
+                f"{fold.folder}: the data or the split changed: this fold was trained with other {name} cases. "
                 "Start a new cross-validation with train.resume=false"
             )

@@ -71,8 +71,8 @@ def gather_images(candidate: Candidate, cases: Sequence[Case], config: Quantizat
             images.append(read.input)
     if not images:
         raise DataError(
-            f"{candidate.data.root}: holds none of the radiographs that the model was trained on, and int8 is "
-            "calibrated with them. Set data.root to the data set of the training"
+            f"{candidate.data.root}: holds none of the radiographs that the model was trained on, but int8 must be "
+            "calibrated with them. Set data.root to the data set that the model was trained on"
         )
     return images
 
@@ -98,8 +98,8 @@ def measure_loss(
     for name, known in zip(candidate.classes, (~dice.isnan()).any(dim=0).tolist(), strict=True):
         if not known:
             raise DataError(
-                f"{candidate.data.root}: the model was trained on every case with {name}; the loss of int8 is measured "
-                "on other cases. Add cases that the model was not trained on"
+                f"{candidate.data.root}: the model was trained on every case with {name}, but the loss of int8 must be "
+                "measured on other cases. Add cases that the model was not trained on"
             )
     return QuantizationLoss(
         images=num_images,

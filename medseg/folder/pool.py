@@ -43,7 +43,7 @@ def start_server(formats: Collection[str]) -> None:
 
 @contextmanager
 def _main_hidden() -> Iterator[None]:
-    """The block in which new processes do not run the main module again, which a script without a guard could not bear.
+    """The block in which new processes do not run the main module. A script without a guard would start itself again.
 
     Workers need nothing of it.
     """
@@ -104,7 +104,7 @@ class Workers:
         try:
             self._scratch.mkdir()
         except OSError as error:
-            raise StorageError(f"{self._scratch}: could not be made: {error.strerror}") from error
+            raise StorageError(f"{self._scratch}: could not be created: {error.strerror}") from error
         self._waiting: deque[_Task] = deque()
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stillborn = 0

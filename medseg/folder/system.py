@@ -1,4 +1,4 @@
-"""The one operating system that a folder can be predicted on."""
+"""Check of the operating system: only Linux can predict folders."""
 
 import os
 import sys

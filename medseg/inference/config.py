@@ -27,8 +27,8 @@ class PredictConfig(Section):
     """How probabilities become masks."""
 
     threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["best"] = 0.5
-    """Lowest probability at which a pixel is foreground. Article: 0.5. best: each class has its own threshold, the one
-    that gave the best Dice on the validation set."""
+    """Lowest probability at which a pixel is foreground. Article: 0.5. best: for each class, the threshold
+    with the best Dice on the validation set."""
 
     batch_size: PositiveInt = 4
     """Batch size: number of images that the network processes together."""
@@ -116,16 +116,16 @@ class InputConfig(ReadingInputConfig):
     """File formats to predict, recognized by content. Other files are skipped. img: raw images of the JSRT data set."""
 
     modalities: tuple[str, ...] | None = None
-    """Accepted values of the DICOM tag Modality. null: those in the model file. Empty list: any value. Files without
-    the tag are accepted."""
+    """Accepted values of the DICOM tag Modality. null: the values in the model file. Empty list: any value. Files
+    without the tag are accepted."""
 
     body_parts: tuple[str, ...] | None = None
-    """Accepted values of the DICOM tag BodyPartExamined. null: those in the model file. Empty list: any value. Files
-    without the tag are accepted."""
+    """Accepted values of the DICOM tag BodyPartExamined. null: the values in the model file. Empty list: any value.
+    Files without the tag are accepted."""
 
     views: tuple[str, ...] | None = None
-    """Accepted values of the DICOM tag ViewPosition. null: those in the model file. Empty list: any value. Files
-    without the tag are accepted."""
+    """Accepted values of the DICOM tag ViewPosition. null: the values in the model file. Empty list: any value.
+    Files without the tag are accepted."""
 
     timeout_seconds: PositiveFloat = 120.0
     """Longest time in seconds to read, or to write, one file. A file that takes longer is rejected."""
@@ -138,4 +138,4 @@ class InputConfig(ReadingInputConfig):
     read only after it has stopped growing."""
 
     poll_seconds: PositiveFloat = 2.0
-    """Seconds between two looks at a watched folder. A file is read if it has not changed between them."""
+    """Seconds between two scans of a watched folder. A file is read if it has not changed between two scans."""

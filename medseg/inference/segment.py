@@ -1,4 +1,4 @@
-"""What a network has predicted of one image -> masks at the original size, what they measure, what is doubtful."""
+"""Probabilities of one image -> masks at the original size, their measurements and warnings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,8 +29,8 @@ def segment(
 ) -> Segmented:
     """Masks of `size` `(rows, columns)` from the network's probabilities `(class, rows, columns)`, and their measures.
 
-    `ranges` are those of the training masks. `view` is the ViewPosition of the image, on which it depends what can be
-    measured.
+    `ranges` are the ranges of the training masks. `view` is the ViewPosition of the image. It determines which
+    measurements are possible.
     """
     masks, classes = decision.masks(predicted, size).numpy(), decision.classes
     warnings = find_empty(masks, classes)

@@ -13,14 +13,14 @@ class OutputConfig(Section):
     """Where results are written."""
 
     dir: Path = Path("output")
-    """The folder of this command's results; one process at a time writes into it."""
+    """Folder for the results of this command. Only one process at a time may write into it."""
 
 
 class TrainOutputConfig(OutputConfig):
     """Where results are written."""
 
     dir: Path = Path("output/train_xray")
-    """The folder of this command's results; one process at a time writes into it."""
+    """Folder for the results of this command. Only one process at a time may write into it."""
 
     masks: bool = False
     """Also write the predicted masks of the test cases: PNG files with the values 0 and 255, in the size of the
@@ -31,7 +31,7 @@ class PredictOutputConfig(OutputConfig):
     """Which results are written, and where."""
 
     dir: Path = Path("output/predict_dicom")
-    """The folder of this command's results; one process at a time writes into it."""
+    """Folder for the results of this command. Only one process at a time may write into it."""
 
     formats: tuple[Format, ...] = ("seg", "png")
     """Output formats. seg: one DICOM Segmentation object for each image. png: one PNG mask (0, 255) for each class.

@@ -94,7 +94,7 @@ def copy_of(file: BinaryIO, suffix: str) -> Iterator[str]:
 
 
 class InMemory(io.BytesIO):
-    """Bytes with the `name` of the file that they were read from, or would be."""
+    """Bytes of a file in memory, with its `name`."""
 
     def __init__(self, content: bytes = b"", name: str | os.PathLike[str] = "") -> None:
         super().__init__(content)

@@ -23,10 +23,10 @@ class Checked:
     """A data set that was checked."""
 
     totals: Mapping[str, Any]
-    """Counts of the data set, as by `describe_set`."""
+    """Counts of the data set, from `describe_set`."""
     findings: Sequence[Finding]
     folder: Path
-    """Where `check.json` and `check.html` are."""
+    """The folder of `check.json` and `check.html`."""
 
     @property
     def has_errors(self) -> bool:
@@ -58,7 +58,7 @@ class Checked:
 def write_check(
     folder: Path, totals: Mapping[str, Any], findings: Sequence[Finding], surveys: Sequence[CaseSurvey], found: CaseSet
 ) -> Checked:
-    """Write `check.json` and `check.html`; `totals` as by `describe_set`."""
+    """Write `check.json` and `check.html`; `totals` comes from `describe_set`."""
     checked = Checked(totals, findings, folder)
     write_text(folder / "check.json", json.dumps(_build_report(totals, findings), indent=2) + "\n")
     write_check_page(checked.report, totals, findings, surveys, found.classes)

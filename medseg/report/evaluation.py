@@ -23,7 +23,7 @@ class Evaluated:
     evaluation: Evaluation
     """Everything that was measured: cases, means, intervals, comparison."""
     folder: Path
-    """Where `metrics.json`, `per_case.csv` and `report.html` are."""
+    """The folder of `metrics.json`, `per_case.csv` and `report.html`."""
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class CrossValidated(Evaluated):
-    """A cross-validation that is over and recorded; each case was scored by the network that has not seen it."""
+    """A finished cross-validation. Each case was scored by the network that has not seen it."""
 
     summary: dict[str, Any]
     """The content of `summary.json`."""
@@ -63,8 +63,8 @@ class CrossValidated(Evaluated):
         synthetic = f" ({SYNTHETIC})" if self.summary["data"] == SYNTHETIC else ""
         return "\n".join(
             [
-                f"{evaluation.data}{synthetic}: {self.summary['cases']} cases, each scored by the one of "
-                f"{number} models that has not seen it; means and 95 % intervals by patient",
+                f"{evaluation.data}{synthetic}: {self.summary['cases']} cases, each scored by the model that has not "
+                f"seen it ({number} models); means and 95 % intervals by patient",
                 *_tabulate_means(evaluation),
                 f"report: {self.report}",
                 f"model: {self.folder} (an ensemble of {number} networks)",
@@ -75,7 +75,7 @@ class CrossValidated(Evaluated):
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> Evaluated:
-    """Write `per_case.csv`, `report.html` and, by whose presence all are there, `metrics.json`."""
+    """Write `per_case.csv`, `report.html` and, last, `metrics.json`, which shows that all files are complete."""
     write_text(folder / PER_CASE, format_per_case(evaluation))
     write_page(evaluation, folder / REPORT)
     write_text(folder / METRICS, json.dumps(build_metrics(evaluation), indent=2, allow_nan=False) + "\n")

@@ -61,7 +61,7 @@ with warnings.catch_warnings():
         """Purpose of this evaluation, in Markdown, shown on its MLflow page. null: the command that started it."""
 
         register: Name | None = None
-        """Name of the registered model of which the evaluated model is a version. Required by tracking.promote."""
+        """Name of a registered model. The evaluated model must be one of its versions. Required by tracking.promote."""
 
         record: bool = True
         """Record metrics, report, per-case table and the worst cases in a run nested under the model's training run."""

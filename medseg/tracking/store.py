@@ -274,5 +274,6 @@ def _check_artifacts(experiment: "Experiment", artifacts: Path) -> None:
     if stored.parts[-2:] == artifacts.parts[-2:] and stored.resolve() != artifacts.resolve():
         raise ConfigError(
             f"tracking.experiment: the files of '{experiment.name}' belong in {stored}, but the store is now in "
-            f"{artifacts.parents[1]}. Move it back, link the old place to the new one, or choose another experiment"
+            f"{artifacts.parents[1]}. Move the store back, link the old folder to the new one, or choose another "
+            "experiment"
         )

@@ -43,8 +43,8 @@ class OptimConfig(Section):
     """Largest norm of the gradient. Larger gradients are scaled down. 0: no limit."""
 
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.995
-    """Decay of the exponential moving average of the weights. The average is what is validated and saved. 0: no
-    average, the weights themselves are used."""
+    """Decay of the exponential moving average of the weights. The averaged weights are validated and saved. 0: no
+    averaging."""
 
 
 class TrainingConfig(Section):
@@ -65,8 +65,8 @@ class TrainingConfig(Section):
     on a CPU."""
 
     coarse: Annotated[float, Field(ge=0, lt=1)] = 0.4
-    """Fraction of the training budget, at its start, during which images have half the resolution. A step then takes a
-    quarter of the time. Images that are too small for this are always trained at full resolution."""
+    """First part of the training, at half resolution, as a fraction of the training budget. A step then takes a quarter
+    of the time. Images that are too small for this are always trained at full resolution."""
 
     accumulate: PositiveInt = 1
     """Number of batches whose gradients are averaged before the weights are updated."""
@@ -85,7 +85,7 @@ class TrainingConfig(Section):
     """Number of epochs between two validations. The last epoch is always validated."""
 
     early_stopping: NonNegativeInt = 0
-    """Number of validations without a better Dice after which training stops. 0: never."""
+    """Training stops after this number of validations without a better Dice. 0: never."""
 
     strips_every: PositiveInt = 5
     """Number of validations between two example images (image | reference | prediction)."""

@@ -105,7 +105,7 @@ def train(
 
 @contextmanager
 def _tuned(hardware: Hardware) -> Iterator[None]:
-    """The block in which threads, memory and compiled code are as a training wants them."""
+    """The block in which threads, memory and compiled code are set up for training."""
     memory = freed_memory_kept() if hardware.device.type == "cpu" else nullcontext()
     with threads_limited(hardware), compiling(), memory:
         yield

@@ -116,7 +116,7 @@ def test_later_changes_of_an_array_do_not_reach_the_result(model):
         (np.zeros((0, 5)), "has 0 rows"),
         (np.zeros((5, 5), complex), "has values of type complex128"),
         (np.array([["a"]]), "has values of type"),
-        (phantom()[:, :, None].repeat(3, axis=2), "has three channels, but the model reads gray images"),
+        (phantom()[:, :, None].repeat(3, axis=2), "has three channels, but the model reads grayscale images"),
     ],
 )
 def test_an_array_that_is_no_image_is_refused(model, array, said):
@@ -131,9 +131,9 @@ def test_a_spacing_that_is_none_is_refused(model, spacing):
 
 
 def test_what_an_image_states_itself_cannot_be_given(model, image):
-    with pytest.raises(ConfigError, match="spacing_mm: the image states"):
+    with pytest.raises(ConfigError, match="spacing_mm: the image already has the spacing"):
         model.predict(image, spacing_mm=(1, 1))
-    with pytest.raises(ConfigError, match="view: the image states PA"):
+    with pytest.raises(ConfigError, match="view: the image already has the view PA"):
         model.predict(image, view="AP")
     assert same(model.predict(image, view="PA"), model.predict(image))
 

@@ -82,7 +82,7 @@ def test_what_cannot_be_written_is_said(model, result, tmp_path):
     with pytest.raises(ConfigError, match="'jpg' is unknown; the formats are seg, png, nifti, overlay"):
         array.write(tmp_path, ["jpg"])
     for name in ("../up", "..", "a/b"):
-        with pytest.raises(ConfigError, match="is no file name"):
+        with pytest.raises(ConfigError, match="cannot be a file name"):
             array.write(tmp_path, name=name)
     (tmp_path / "file").touch()
     with pytest.raises(StorageError):

@@ -20,7 +20,7 @@ def test_without_a_store_it_says_what_to_do(tmp_path):
 
 def test_a_server_has_a_ui_of_its_own(capsys):
     assert main(["tracking.uri=https://joe:secret@mlflow.example"]) == 0
-    assert capsys.readouterr().out == "The store is a server. Open https://***@mlflow.example in a browser.\n"
+    assert capsys.readouterr().out == "The MLflow store is a server. Open https://***@mlflow.example in a browser.\n"
 
 
 @pytest.mark.slow

@@ -265,7 +265,7 @@ def test_other_data_are_refused(begun: tuple[Path, Path, tuple[str, ...]]) -> No
     data, _, arguments = begun
     picture = np.asarray(Image.open(data.parent / "images" / "case00.png"))
     Image.fromarray(picture[::-1].copy()).save(data.parent / "images" / "case00.png")
-    with pytest.raises(CheckpointError, match=r"fold\d: was trained on other .* with train.resume=false"):
+    with pytest.raises(CheckpointError, match=r"fold\d: the data or the split changed: .* with train.resume=false"):
         run_here(*arguments)
 
 

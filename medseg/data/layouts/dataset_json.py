@@ -62,7 +62,7 @@ def _labels(described: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], i
         elif name.lower() != "background" and values != (0,):
             labels[name_class(name)] = values
     if not labels:
-        raise ValueError("no labels but the background")
+        raise ValueError("no label besides the background")
     return labels, ignored
 
 

@@ -1,4 +1,4 @@
-"""A DICOM object in memory, as the file that it would be."""
+"""A DICOM object in memory as a file."""
 
 import copy
 from typing import BinaryIO
@@ -11,7 +11,7 @@ from medseg.errors import RadiographError
 from medseg.radiograph.source import InMemory, refusing
 
 NAME = "dataset"
-"""What messages call it."""
+"""Its name in messages."""
 
 
 def as_file(dataset: Dataset) -> BinaryIO:
@@ -21,7 +21,7 @@ def as_file(dataset: Dataset) -> BinaryIO:
     implicit. Raises `RadiographError` if it cannot be written.
     """
     if not isinstance(dataset, Dataset):
-        raise RadiographError("is no DICOM dataset", path=NAME)
+        raise RadiographError("is not a pydicom.Dataset", path=NAME)
     file = InMemory(name=NAME)
     try:
         with refusing("cannot be written as DICOM"):
@@ -33,7 +33,7 @@ def as_file(dataset: Dataset) -> BinaryIO:
 
 
 def _complete(dataset: Dataset) -> Dataset:
-    """A shallow copy of `dataset` with what a file begins with: preamble and transfer syntax."""
+    """A shallow copy of `dataset` with the start of a file: preamble and transfer syntax."""
     whole = copy.copy(dataset)
     meta = getattr(dataset, "file_meta", None)
     whole.file_meta = FileMetaDataset() if meta is None else copy.copy(meta)

@@ -65,7 +65,9 @@ def trim_frame(frame: bytes, form: PixelFormat, warnings: list[str]) -> tuple[by
 def _check_stream(stream: Codestream, form: PixelFormat) -> None:
     """Raise `RadiographError` if a codestream contradicts the tags."""
     if stream.process not in _PROCESSES.get(form.transfer_syntax, (stream.process,)):
-        raise RadiographError(f"the codestream is not {form.transfer_syntax.name}, but TransferSyntaxUID says so")
+        raise RadiographError(
+            f"TransferSyntaxUID is {form.transfer_syntax.name}, but the codestream is of another kind"
+        )
     if (stream.rows, stream.columns) != (form.rows, form.columns):
         raise RadiographError(
             f"the codestream has {stream.rows} x {stream.columns} pixels, but Rows and Columns say "

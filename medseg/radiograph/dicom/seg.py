@@ -127,7 +127,7 @@ def _frame_segments(dataset: Dataset, count: int) -> list[int]:
     macros = [macro for group in groups for macro in (items(group, keyword) or items(shared[0], keyword))[:1]]
     found = [integer(macro, "ReferencedSegmentNumber") or 0 for macro in macros]
     if len(found) != count:
-        raise RadiographError(f"gives the segments of {len(found)} frames, but has {count} frames")
+        raise RadiographError(f"has {count} frames, but names the segments of {len(found)} frames")
     return found
 
 

@@ -202,7 +202,7 @@ def test_decathlon(tmp_path):
         ("{", "not a dataset.json"),
         ("[]", "not a dataset.json"),
         ("{}", "not a dataset.json of nnU-Net or Decathlon (KeyError: 'labels')"),
-        ('{"labels": {"background": 0}}', "no labels but the background"),
+        ('{"labels": {"background": 0}}', "no label besides the background"),
         ('{"labels": {"a": "b"}}', "not a dataset.json"),
         ('{"labels": {"a": 1}, "channel_names": {"0": "a", "1": "b"}}', "2 channels, but a radiograph has one channel"),
         ('{"labels": {"a": 1}, "training": [{"image": "x.png"}]}', "an entry of 'training' lacks 'image' or 'label'"),

@@ -53,7 +53,7 @@ def test_absent_tags_are_none(tmp_path):
 def test_text_that_may_be_a_name_is_dropped_with_a_warning(tmp_path):
     radiograph = read_radiograph(write_dicom(tmp_path / "a.dcm", BodyPartExamined="SECRET^NAME"))
     assert radiograph.body_part is None
-    assert radiograph.warnings == ("BodyPartExamined was ignored, since its text is not a code",)
+    assert radiograph.warnings == ("BodyPartExamined was ignored, since its value is not a valid code",)
 
 
 def test_lossy_tag_counts_whatever_the_transfer_syntax(tmp_path):

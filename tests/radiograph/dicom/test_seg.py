@@ -146,7 +146,7 @@ def test_segmentation_that_is_cut_short_is_refused(tmp_path):
         (lambda seg: delattr(seg, "SegmentSequence"), "SegmentSequence is missing"),
         (lambda seg: delattr(seg, "PixelData"), "without pixel data"),
         (lambda seg: delattr(seg, "SegmentationType"), "SegmentationType is not BINARY"),
-        (lambda seg: delattr(seg, "PerFrameFunctionalGroupsSequence"), "gives the segments of 0 frames, but has 2"),
+        (lambda seg: delattr(seg, "PerFrameFunctionalGroupsSequence"), "has 2 frames, but names the segments of 0"),
         (lambda seg: setattr(seg.SegmentSequence[1], "SegmentLabel", "lungs"), "missing or duplicate"),
         (lambda seg: setattr(seg.SegmentSequence[1], "SegmentNumber", 9), "has frames of segment 2"),
         (lambda seg: setattr(seg, "NumberOfFrames", 1000), "cannot be decoded"),
