@@ -50,6 +50,7 @@ def _format_help() -> str:
             "",
             *(f"  {name:{widest}}  {purpose}" for name, (_, purpose) in COMMANDS.items()),
             "",
-            "medseg COMMAND --help lists every setting of a command. Start with: medseg demo",
+            "medseg COMMAND --help lists every setting. medseg COMMAND RECIPE --help also shows the recipe's values.",
+            "Put quotes around settings with brackets or spaces: 'preprocess.size=[512, 512]'. Start with: medseg demo",
         ]
     )

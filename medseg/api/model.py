@@ -181,13 +181,13 @@ def _complete(radiograph: Radiograph, spacing_mm: tuple[float, float] | None, vi
     if spacing_mm is not None:
         if radiograph.spacing_mm is not None:
             raise ConfigError(
-                f"spacing_mm: the image already has the spacing {radiograph.spacing_mm} mm; remove spacing_mm"
+                f"spacing_mm: the image already states its spacing ({radiograph.spacing_mm}). Remove the argument"
             )
         radiograph = replace(radiograph, spacing_mm=check_spacing(spacing_mm), spacing_source="unspecified")
     if view is not None:
         view = view.upper()
         if radiograph.view not in (None, view):
-            raise ConfigError(f"view: the image already has the view {radiograph.view}; remove view")
+            raise ConfigError(f"view: the image already states its view ({radiograph.view}). Remove the argument view")
         radiograph = replace(radiograph, view=view)
     return radiograph
 

@@ -164,5 +164,12 @@ class Result:
         return f"<medseg.Result {rows} x {columns}: {', '.join(self._classes)}>"
 
 
+class _ByClass(dict[str, NDArray[Any]]):
+    """Arrays by class."""
+
+    def __missing__(self, name: str) -> NDArray[Any]:
+        raise KeyError(f"{name} is not a class of the model; it has {', '.join(self)}")
+
+
 def _by_class(classes: Sequence[str], arrays: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
-    return MappingProxyType(dict(zip(classes, arrays, strict=True)))
+    return MappingProxyType(_ByClass(zip(classes, arrays, strict=True)))

@@ -41,7 +41,8 @@ class BenchmarkSettings(Section):
 
     model: ExistingPath | None = None
     """Model file to predict with; benchmark.widths must be multiples of its width. null: a network is trained briefly.
-    The article's network gets the same weights if its architecture is the same; else the table names the difference."""
+    If the article's network has the architecture of this model, it gets its weights. If not, the table names the
+    difference."""
 
     fit_seconds: PositiveFloat = 40.0
     """Training time of the network in seconds if benchmark.model is null. The default gives plausible masks."""
@@ -72,7 +73,7 @@ class BenchmarkSettings(Section):
     """Rows of each DICOM file."""
 
     folder_turns: PositiveInt = 1
-    """Number of times that each program predicts the folder."""
+    """Number of times that each compared program predicts all images of the folder."""
 
     dice: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Validation Dice that the time_to_dice part must reach."""

@@ -11,15 +11,24 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated
+from urllib.request import urlopen
 
 from pydantic import Field
 
 from medseg.config import Section, parse_args
 from medseg.errors import ConfigError
 from medseg.tracking.config import StoreConfig
+
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # jobs score language models; their workers take seconds to start
+    "PYTHONWARNINGS": "ignore",
+}
 
 
 class AddressConfig(Section):
@@ -52,15 +61,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(
             f"{store.database}: there is no MLflow store. Train a model first, or name a store with tracking.uri"
         )
-    print(f"Open http://{config.ui.host}:{config.ui.port} in a browser. Stop with Ctrl-C.", flush=True)
-    address = ["--host", config.ui.host, "--port", str(config.ui.port)]
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri, *address]
-    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+    print("Starting the MLflow UI.", flush=True)
+    place = ["--host", config.ui.host, "--port", str(config.ui.port)]
+    quiet = ["--uvicorn-opts", "--log-level error"]
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri, *place, *quiet]
+    environment = os.environ | _QUIET
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as process:
         try:
+            if _answers(process, f"http://{config.ui.host}:{config.ui.port}/health"):
+                print(f"Open http://{config.ui.host}:{config.ui.port} in a browser. Stop with Ctrl-C.", flush=True)
             return process.wait()
         finally:
             _end(process)
+
+
+def _answers(process: "subprocess.Popen[bytes]", address: str) -> bool:
+    """Wait until the server answers; False if it has ended instead."""
+    while process.poll() is None:
+        try:
+            with urlopen(address, timeout=2):
+                return True
+        except OSError:
+            time.sleep(0.2)
+    return False
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

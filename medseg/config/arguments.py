@@ -32,8 +32,9 @@ def parse_args(config: type[S], argv: Sequence[str] | None = None) -> S:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if {"-h", "--help"} & set(arguments):
+        given = _gather(config, [word for word in arguments if word not in ("-h", "--help")], [])
         with suppress(BrokenPipeError):  # the reader has ended, as `| head` does
-            print(format_help(config), flush=True)
+            print(format_help(config, given), flush=True)
         raise SystemExit(0)
     return build_config(config, arguments)
 
@@ -45,18 +46,8 @@ def build_config(config: type[S], given: Iterable[Given]) -> S:
     problem at once.
     """
     own = {key: field for key, field, _ in leaf_fields(config)}
-    recipe = config.recipe or config
-    foreign = [key for key, *_ in leaf_fields(recipe)]
     problems: list[str] = []
-    settings: dict[str, Any] = {}
-    for word in given:
-        if isinstance(word, Mapping):
-            read = _pick_own(word, own, (), problems)
-        else:
-            read = _read_argument(os.fspath(word), own, foreign, recipe.earlier, problems)
-        for key, value in read.items():
-            both = isinstance(value, dict) and isinstance(settings.get(key), dict)
-            settings[key] = settings[key] | value if both else value
+    settings = _gather(config, given, problems)
     try:
         built = config.model_validate(_nest(settings))
     except ValidationError as error:
@@ -66,6 +57,23 @@ def build_config(config: type[S], given: Iterable[Given]) -> S:
     if problems:
         raise _listed(problems)
     return built
+
+
+def _gather(config: type[Section], given: Iterable[Given], problems: list[str]) -> dict[str, Any]:
+    """The settings that are `given`, in order, by dotted key, not validated yet."""
+    own = {key: field for key, field, _ in leaf_fields(config)}
+    recipe = config.recipe or config
+    foreign = [key for key, *_ in leaf_fields(recipe)]
+    settings: dict[str, Any] = {}
+    for word in given:
+        if isinstance(word, Mapping):
+            read = _pick_own(word, own, (), problems)
+        else:
+            read = _read_argument(os.fspath(word), own, foreign, recipe.earlier, problems)
+        for key, value in read.items():
+            both = isinstance(value, dict) and isinstance(settings.get(key), dict)
+            settings[key] = settings[key] | value if both else value
+    return settings
 
 
 def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,6 +99,9 @@ def _read_argument(
     key, equals, text = argument.partition("=")
     if any("\ud800" <= character <= "\udfff" for character in argument):
         problems.append(f"{argument!r}: not UTF-8 text")
+        return {}
+    if argument in own:
+        problems.append(f"{argument}: has no value; write {argument}=VALUE")
         return {}
     is_file = not equals or (argument.endswith((".yaml", ".yml")) and os.path.isfile(argument))  # noqa: PTH113
     if is_file or key.startswith("-"):
@@ -154,7 +165,12 @@ def _read_yaml(path: str, problems: list[str]) -> dict[Any, Any]:
         if loaded is not None:
             problems.append(f"{path}: does not hold sections of settings, such as `train:` with its settings below")
     except FileNotFoundError:
-        problems.append(f"{path}: no such file and no such recipe; {suggest_recipe(path)}")
+        hint = (
+            "put quotes around settings with brackets or spaces"
+            if path.endswith(("]", "}", ","))
+            else suggest_recipe(path)
+        )
+        problems.append(f"{path}: no such file and no such recipe; {hint}")
     except UnicodeDecodeError as error:
         problems.append(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})")
     except yaml.MarkedYAMLError as error:
@@ -188,6 +204,8 @@ def _describe(error: ValidationError, keys: Mapping[str, FieldInfo]) -> list[str
         elif problem["type"] == "missing":
             wanted = [key] if key in keys else [k for k in keys if k.startswith(f"{key}.") and keys[k].is_required()]
             lines.update({f"{name}: required, not given": "" for name in wanted})
+        elif problem["type"] in ("tuple_type", "list_type"):
+            lines[f"{key}: {problem['input']!r} should be a list in brackets, such as '{key}=[A, B]'"] = ""
         elif expected != message:
             said = f"{key}: {problem['input']!r} should be "
             lines[said] = f"{lines[said]} or {expected}" if said in lines else expected
@@ -199,9 +217,12 @@ def _describe(error: ValidationError, keys: Mapping[str, FieldInfo]) -> list[str
 def _nearest(key: str, keys: Collection[str]) -> str:
     """A hint at the key that was probably meant: the same or a similar name, first in the same section, then in any."""
     section, _, name = key.rpartition(".")
+    sections = {known.rpartition(".")[0] for known in keys}
+    if section not in sections:
+        section = (get_close_matches(section, sections, n=1, cutoff=0.7) or [section])[0]
     names = {known.rpartition(".")[2]: known for known in list(keys)[::-1]}
     own = {known.rpartition(".")[2]: known for known in keys if known.rpartition(".")[0] == section}
-    near = [names[name]] if name in names else []
+    near = [own[name]] if name in own else [names[name]] if name in names else []
     near += [own[n] for n in get_close_matches(name, own, n=1)] or get_close_matches(key, keys, n=1, cutoff=0.8)
     near += [names[n] for n in get_close_matches(name, names, n=1, cutoff=0.7)]
     return f"; did you mean '{near[0]}'?" if near else ". --help lists all keys"

@@ -2,9 +2,9 @@
 
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 from medseg.config.section import Section, leaf_fields
 
 
-def format_help(config: type[Section]) -> str:
-    """Every key with its meaning, type and default, by section."""
+def format_help(config: type[Section], given: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Every key with its meaning, type and default, by section; and its value, if it is `given` another one."""
     module = sys.modules[config.__module__]
     lines = [(module.__doc__ or config.__doc__ or "").strip(), ""]
     heading: type[Section] | None = None
@@ -22,7 +22,8 @@ def format_help(config: type[Section]) -> str:
             heading = section
             title = "" if section is config else key.rpartition(".")[0]
             lines += ["", f"{title or 'Top level'}: {(section.__doc__ or '').strip().splitlines()[0]}"]
-        lines.append(f"  {key} ({describe_values(field)})")
+        here = f", here {_show(given[key])}" if key in given and _show(given[key]) != _show(field.default) else ""
+        lines.append(f"  {key} ({describe_values(field)}{here})")
         lines += textwrap.wrap(field.description or "", 108, initial_indent="      ", subsequent_indent="      ")
     return "\n".join(lines)
 

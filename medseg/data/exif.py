@@ -44,8 +44,8 @@ def _are_drawn_as_stored(
         return False
     if has_one_ratio(turned, size):
         raise RadiographError(
-            f"{image}: EXIF orientation {orientation}, and masks of {size[0]} x {size[1]} pixels that fit both the "
-            "turned and the stored image. Set data.exif=apply or data.exif=ignore",
+            f"{image}: the image has EXIF orientation {orientation}, and its masks ({size[0]} x {size[1]} pixels) fit "
+            "both the turned and the stored image. Set data.exif=apply or data.exif=ignore",
             "exif",
         )
     return True

@@ -57,7 +57,7 @@ RULES = {
     ),
     "exif_unclear": Rule(
         "error",
-        "images with an EXIF orientation whose masks fit both the turned and the stored image",
+        "images that have an EXIF orientation, and masks that fit the image both as stored and as turned",
         "Set data.exif=apply if the masks were drawn on the turned images, else data.exif=ignore.",
     ),
     "size_mismatch": Rule(

@@ -45,5 +45,6 @@ class QuantizationConfig(Section):
     """Limit for the decrease of the Dice of each class in a single case."""
 
     max_ctr_difference: NonNegativeFloat = 0.01
-    """Limit for the mean absolute difference of the cardiothoracic ratio. If only one precision gives a ratio, the
+    """Limit for the mean absolute difference between the cardiothoracic ratios of the fp32 and the int8 model. If only
+    one of the two gives a ratio for a case, the
     difference counts as 1."""

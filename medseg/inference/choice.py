@@ -44,7 +44,7 @@ def pick_fastest(candidates: Sequence[Backend], model: LoadedModel) -> tuple[Bac
     The measured times are cached in the user's cache folder, for each combination of CPU, libraries and architecture.
     """
     if len(candidates) == 1:
-        return candidates[0], "the only backend available with these settings"
+        return candidates[0], "the only choice with these settings"
     path = cache_folder() / "fastest" / f"{_describe(candidates, model)}.json"
     seconds = _read(path)
     when = "measured earlier"

@@ -98,13 +98,15 @@ def fit_network(
     if pending.signum is not None:
         _logger.info("saved %s; resume with train.resume=true", folder / "last.pt")
         raise Interrupted(pending.signum)
+    best = watch.validation.best
+    _logger.info("best validation Dice %.4f in epoch %d", best["dice"], best["epoch"])
     run.log_figure(draw_learning_curves(_series(watch.validation.history)), "learning_curves.png")
     seconds = max(budget.seconds, 1e-9)
     return Fitted(
         trainer.state.epoch,
         seconds,
         trainer.state.iteration * wired.sampler.batch_size / seconds,
-        int(watch.validation.best["epoch"]),
+        int(best["epoch"]),
     )
 
 

@@ -40,13 +40,17 @@ class TrainingProgress:
             self.bar.close()
 
     def describe(self, trainer: SupervisedTrainer) -> str:
-        """One line about the current epoch, with the last Dice."""
-        figures = self.validation.figures(trainer)
-        dice = [record["val/dice"] for record in self.validation.history if "val/dice" in record][-1:]
+        """One line about the current epoch, with the last Dice, and the epoch it is of if that is another one."""
+        figures, epoch, length = self.validation.figures(trainer), trainer.state.epoch, trainer.state.epoch_length
+        dice = [record for record in self.validation.history if "val/dice" in record][-1:]
+        done = trainer.state.iteration % length
         spent = self.budget.spent(trainer, trainer.state.iteration)
         left = self.budget.seconds * (1 - spent) / spent if spent else 0
-        parts = [f"epoch {trainer.state.epoch}", f"loss {figures.get('train/loss', math.nan):.4f}"]
-        parts += [f"Dice {value:.4f}" for value in dice]
+        parts = [f"epoch {epoch}" + (f" ({done / length:.0%})" if done else "")]
+        parts += [f"loss {figures.get('train/loss', math.nan):.4f}"]
+        for record in dice:
+            of = "" if record["epoch"] == epoch else f" (epoch {record['epoch']:.0f})"
+            parts.append(f"Dice {record['val/dice']:.4f}{of}")
         parts += [f"{figures.get('images_per_second', 0):.1f} images/s", f"{left // 60:.0f}:{left % 60:02.0f} left"]
         return "  ".join(filter(None, [*parts, self.cores.describe()]))
 

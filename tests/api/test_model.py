@@ -131,9 +131,9 @@ def test_a_spacing_that_is_none_is_refused(model, spacing):
 
 
 def test_what_an_image_states_itself_cannot_be_given(model, image):
-    with pytest.raises(ConfigError, match="spacing_mm: the image already has the spacing"):
+    with pytest.raises(ConfigError, match="spacing_mm: the image already states its spacing"):
         model.predict(image, spacing_mm=(1, 1))
-    with pytest.raises(ConfigError, match="view: the image already has the view PA"):
+    with pytest.raises(ConfigError, match=r"view: the image already states its view \(PA\)"):
         model.predict(image, view="AP")
     assert same(model.predict(image, view="PA"), model.predict(image))
 

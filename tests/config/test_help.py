@@ -32,6 +32,15 @@ def test_help_lists_every_key_with_meaning_type_and_default():
         assert line in text
 
 
+def test_help_shows_the_values_of_a_recipe(capsys):
+    with pytest.raises(SystemExit):
+        parse_args(TrainXrayConfig, ["chest_xray", "train.epochs=7", "no.such=key", "--help"])
+    text = capsys.readouterr().out
+    assert "  train.minutes (float > 0 | null, default null, here 10)" in text
+    assert "  train.epochs (int > 0 | null, default null, here 7)" in text
+    assert "  preprocess.size ([int >= 16 <= 8192, int >= 16 <= 8192], default [256, 256])" in text
+
+
 def test_help_of_training_is_complete(capsys):
     with pytest.raises(SystemExit) as ended:
         parse_args(TrainXrayConfig, ["train.epochs=nonsense", "--help"])

@@ -169,9 +169,9 @@ def test_champions_follow_one_another_and_decisions_are_counted(tracking: Tracki
 def test_what_is_not_registered_is_said_before_and_after(tracking: TrackingConfig, tmp_path: Path) -> None:
     run, model = register(tracking, tmp_path, 0)
     for evaluation, run_id in ((evaluate(None), run), (evaluate(None, model=model), None)):
-        with pytest.raises(ConfigError, match=r"not a version of 'chest'\. .* train_xray tracking\.register=chest"):
+        with pytest.raises(ConfigError, match=r"not a version of 'chest'\. .* medseg train tracking\.register=chest"):
             promote_model(evaluation, run_id, tracking, "chest")
-        with pytest.raises(ConfigError, match=r"not a version of 'chest'\. .* train_xray tracking\.register=chest"):
+        with pytest.raises(ConfigError, match=r"not a version of 'chest'\. .* medseg train tracking\.register=chest"):
             find_champion_address(tracking, "chest", run_id, evaluation.model)
     with pytest.raises(ConfigError, match="no registered model 'hcest'"):
         promote_model(evaluate(None), run, tracking, "hcest")

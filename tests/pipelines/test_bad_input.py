@@ -129,7 +129,7 @@ def test_loss_that_is_no_number_ends_with_1_and_a_failed_run(tmp_path: Path, png
 @pytest.mark.parametrize(
     ("argument", "named"),
     [
-        ("preprocess.size=[16,16]", "model.depth=4 needs pictures of at least 17 pixels"),
+        ("preprocess.size=[16,16]", "model.depth=4 needs images of at least 17 x 17 pixels"),
         pytest.param(
             "train.device=cuda",
             "no CUDA device",

@@ -115,7 +115,7 @@ def test_every_case_is_predicted_once_by_the_model_that_has_not_seen_it(crossed:
     summary = read_summary(out)
     assert [part["fold"] for part in summary["folds"]] == [0, 1]
     assert sum(part["cases"]["test"] for part in summary["folds"]) == summary["cases"] == 24
-    assert f"model: {out} (an ensemble of 2)" in told
+    assert f"model: {out} (an ensemble of 2 networks)" in told
     assert "Research use only" in told
 
 

@@ -101,6 +101,6 @@ def test_a_model_that_is_not_registered_is_refused_before_it_is_measured(
 ) -> None:
     register(tracking, tmp_path / "champion" / "best.pt", 0)
     other = write_model(tmp_path / "other" / "best.pt", ("box", "disc"), 1)
-    with pytest.raises(ConfigError, match="no version of 'shapes'"):
+    with pytest.raises(ConfigError, match="not a version of 'shapes'"):
         promote(tracking, other, write_png_folder(tmp_path / "data", 7))
     assert not (other.parent / "out").exists()
