@@ -90,17 +90,17 @@ class Model:
         """
         origin, warnings = self._read(image)
         radiograph, predictor = _complete(origin.radiograph, spacing_mm, view), self._predictor
-        size, card = radiograph.pixels.shape[:2], self.card
-        found = build_input(radiograph.pixels, radiograph.padding, card.preprocess)
+        card = self.card
+        found, frame = build_input(radiograph.pixels, radiograph.padding, card.preprocess)
         predicted = predictor.predict(found[None])[0]
-        segmented = segment(predictor.decision, card.ranges, predicted, size, radiograph.view)
+        segmented = segment(predictor.decision, card.ranges, predicted, frame, radiograph.view)
         doubts = list_doubts(radiograph, name_terms(radiograph, card.accepts), card.orientations)
         return Result(
             segmented,
             replace(origin, radiograph=radiograph, model=self._loaded.digest, configuration=self._configuration),
             self.classes,
             (*warnings, *radiograph.warnings, *doubts, *segmented.warnings),
-            lambda: predictor.probabilities(predicted, size).numpy(),
+            lambda: predictor.probabilities(predicted, frame).numpy(),
         )
 
     def predict_folder(self, folder: Address, output_folder: Address, *given: Given) -> "Iterator[Row]":

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from medseg.data.preprocess import find_field
+from medseg.data.frame import find_field
 
 _SAMPLES = 1_000_000
 _LEVELS = 1 << 16

@@ -106,10 +106,11 @@ def survey_case(case: Case, classes: Sequence[str], data: DataSetConfig, preproc
     """Read the image and the masks or target of a case and summarize them. Raises `RadiographError`."""
     notes: list[str] = []
     radiograph, read = _read(case, data, notes)
+    image, frame = build_input(radiograph.pixels, radiograph.padding, preprocess)
     fitted = torch.zeros((len(classes), *preprocess.size), dtype=torch.bool)
     for name, file in read.items():
-        fitted[classes.index(name)] = fit(torch.from_numpy(file.mask[None].astype(np.uint8)), preprocess)[0] >= 0.5
-    image = build_input(radiograph.pixels, radiograph.padding, preprocess)
+        mask = torch.from_numpy(file.mask[None].astype(np.uint8))
+        fitted[classes.index(name)] = fit(mask, preprocess, frame)[0] >= 0.5
     return summarize_case(case.id, radiograph, read, notes, image, fitted, classes)
 
 

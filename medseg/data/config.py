@@ -193,6 +193,10 @@ class PreprocessConfig(Section):
     fit: Literal["pad", "stretch"] = "pad"
     """Resizing to the network input. pad: keep the aspect ratio and pad with black. stretch: stretch both axes."""
 
+    crop: Literal["none", "field"] = Field(default="none", exclude_if=lambda value: value == "none")
+    """Part of the image that the network sees. none: the whole image. field: the exposed field, without flat borders
+    (collimation, film edges). Masks are empty outside of it."""
+
     intensity: Literal["percentiles", "fixed"] = "percentiles"
     """Intensity scaling. percentiles: between two percentiles of the image inside its flat borders. fixed: from
     preprocess.range."""

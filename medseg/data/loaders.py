@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from medseg.data.case import Case
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.findings import Findings
+from medseg.data.frame import Frame
 from medseg.data.splits import Splits
 from medseg.data.threads import map_in_threads
 from medseg.data.transforms import apply_transforms, as_item, build_fitting, build_loading
@@ -39,6 +40,8 @@ class CaseFacts:
     view: str | None
     orientation: str | None
     burned_in: bool | None
+    frame: Frame
+    """The part of the image that the network sees."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ def cache_cases(
             return error
         _keep(room, index, fitted)
         image, masks = fitted["image"].as_tensor(), fitted.get("mask")
-        return _facts(loaded), None if look is None else look(loaded, image, masks)
+        return _facts(loaded, fitted["image"].meta["frame"]), None if look is None else look(loaded, image, masks)
 
     facts, surveys = [], []
     for case, result in zip(cases, map_in_threads(read, range(len(cases))), strict=True):
@@ -206,7 +209,7 @@ def _keep(room: CachedCases, index: int, item: Mapping[str, Any]) -> None:
         room.labels[index][item["ignored"].bool()] = 0
 
 
-def _facts(item: dict[str, Any]) -> CaseFacts:
+def _facts(item: dict[str, Any], frame: Frame) -> CaseFacts:
     meta = item["image"].meta
     label = item["target"].as_tensor() if "target" in item else item["mask"]
     return CaseFacts(
@@ -218,6 +221,7 @@ def _facts(item: dict[str, Any]) -> CaseFacts:
         meta["view"],
         meta["orientation"],
         meta["burned_in"],
+        frame,
     )
 
 

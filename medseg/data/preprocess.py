@@ -1,8 +1,5 @@
 """Deterministic conversion of a radiograph to the network input and back, shared by training and prediction."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,8 +8,8 @@ from torch.nn import functional
 
 from medseg.data.bilinear import cut_bilinear, resize_bilinear
 from medseg.data.config import PreprocessConfig
+from medseg.data.frame import Frame, find_field, find_frame, take_percentiles, whole
 
-_FLAT = (0.02, 0.05)  # a line is border if its spread is less than this share of the image's; clear borders first
 _AT_ONCE = 1 << 15  # pixels converted to float64 at a time, so that they stay in the CPU cache
 _SAMPLES = 512  # rows and columns used to measure the levels of an image
 
@@ -55,101 +52,90 @@ def measure_range(
     return float(low), float(high)
 
 
-def find_field(grey: NDArray[np.floating[Any]], valid: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Return the rows and columns of an image inside its flat borders; pixels that are not `valid` are padding."""
-    step = max(1, 2 * min(grey.shape) // _SAMPLES)
-    grey, valid = grey[::step, ::step], valid[::step, ::step]
-    if not valid.any():
-        return slice(None), slice(None)
-    filled = grey if valid.all() else np.where(valid, grey, np.median(grey[valid].astype(np.float64)))
-    rows, columns = slice(0, len(grey)), slice(0, grey.shape[1])
-    for flat in _FLAT:
-        field = filled[rows, columns]
-        limit = flat * float(np.subtract(*take_percentiles(field.ravel(), (95, 5), 0)))
-        rows, columns = _trim(field, limit, 1, rows.start), _trim(field, limit, 0, columns.start)
-    rows, columns = (slice(lines.start * step, (lines.stop - 1) * step + 1) for lines in (rows, columns))
-    return rows, columns
+def choose_frame(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None, config: PreprocessConfig) -> Frame:
+    """Return the part of an image `(rows, columns)` or `(rows, columns, 3)` that the network sees."""
+    return whole(pixels.shape[:2]) if config.crop == "none" else find_frame(pixels, padding)
 
 
-def take_percentiles(values: NDArray[np.floating[Any]], percents: Sequence[float], axis: int) -> NDArray[np.float64]:
-    """Return `np.percentile(values.astype(np.float64), percents, axis)`, bit for bit, without sorting float64.
+def build_input(
+    pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None, config: PreprocessConfig
+) -> tuple[Tensor, Frame]:
+    """Return the network input of an image, float32 `(channel, *size)`, and the part of the image that it shows.
 
-    One line is partitioned, several lines are sorted: these are the fastest ways in NumPy for float32.
+    The image is `(rows, columns)` or `(rows, columns, 3)`. The result equals that of the MONAI transforms, but MONAI,
+    which takes seconds to import, is not needed.
     """
-    last = values.shape[axis] - 1
-    places = last * (np.asarray(percents) / 100)
-    first = np.floor(places).astype(np.intp)
-    second = np.minimum(first + 1, last)
-    flat = values.ndim == 1
-    ordered = np.partition(values, sorted({*first, *second})) if flat else np.sort(values, axis)
-    low, high = (np.moveaxis(ordered.take(at, axis), axis, -1).astype(np.float64) for at in (first, second))
-    share, step = places - first, high - low
-    return np.moveaxis(np.where(share < 0.5, low + step * share, high - step * (1 - share)), -1, 0)
-
-
-def _trim(field: NDArray[np.floating[Any]], limit: float, axis: int, start: int) -> slice:
-    """Return the range from the first to the last line along `axis` whose spread exceeds `limit`, plus `start`."""
-    upper, lower = take_percentiles(field, (90, 10), axis)
-    textured = np.flatnonzero(upper - lower > limit)
-    if textured.size <= len(upper) // 5:  # the whole image is flat; there is no border to remove
-        return slice(start, start + len(upper))
-    return slice(start + int(textured[0]), start + int(textured[-1]) + 1)
-
-
-def build_input(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None, config: PreprocessConfig) -> Tensor:
-    """Return the network input, float32 `(channel, *size)`, of an image `(rows, columns)` or `(rows, columns, 3)`.
-
-    The result equals that of the MONAI transforms, but MONAI, which takes seconds to import, is not needed.
-    """
-    scaled = scale_intensity(pixels, padding, config)
+    scaled, frame = scale_intensity(pixels, padding, config), choose_frame(pixels, padding, config)
     channels = scaled[None] if scaled.ndim == 2 else np.moveaxis(scaled, -1, 0)
-    return fit(torch.from_numpy(np.ascontiguousarray(channels)), config)
+    return fit(torch.from_numpy(np.ascontiguousarray(channels)), config, frame), frame
 
 
-def fit(image: Tensor, config: PreprocessConfig) -> Tensor:
-    """Resize `(channel, rows, columns)` to `config.size`, antialiased; fit=pad centers the image and pads with 0."""
-    rows, columns, top, left = _placement(image.shape[-2:], config)
+def fit(image: Tensor, config: PreprocessConfig, frame: Frame | None = None) -> Tensor:
+    """Resize `(channel, rows, columns)`, or its `frame`, to `config.size`, antialiased.
+
+    fit=pad centers the image and pads with 0. The frame may be that of the image at another resolution.
+    """
+    size = int(image.shape[-2]), int(image.shape[-1])
+    frame = whole(size) if frame is None else frame.scale(size)
+    rows, columns, top, left = _placement(frame.shape, config)
     resized = functional.interpolate(
-        image[None].float(), (rows, columns), mode="bilinear", align_corners=False, antialias=True
+        image[(None, slice(None), *frame.part)].float(),
+        (rows, columns),
+        mode="bilinear",
+        align_corners=False,
+        antialias=True,
     )[0]
     return functional.pad(resized, (left, config.size[1] - columns - left, top, config.size[0] - rows - top))
 
 
 def restore(
-    probabilities: Tensor, size: tuple[int, int], threshold: Tensor | float, config: PreprocessConfig
+    probabilities: Tensor, frame: Frame | tuple[int, int], threshold: Tensor | float, config: PreprocessConfig
 ) -> Tensor:
-    """Return masks, bool `(channel, *size)`, from one image's probabilities at network size; the inverse of `fit`.
+    """Return masks, bool `(channel, rows, columns)`, from one image's probabilities at network size; inverse of `fit`.
 
+    The masks have the size of the image that `frame` is a part of; a pair `(rows, columns)` is a whole image.
     `threshold` is one number or one per channel `(channel,)`; a probability equal to the threshold is foreground, as in
     the article. restore=linear resizes, then applies the threshold; restore=nearest does the reverse.
     """
-    cropped = _crop(probabilities, size, config).float()
+    frame = frame if isinstance(frame, Frame) else whole(frame)
+    cropped = _crop(probabilities, frame.shape, config).float()
     limits = torch.as_tensor(threshold, dtype=torch.float32).expand(len(cropped))
     if config.restore == "linear":
-        return torch.from_numpy(cut_bilinear(cropped.numpy(), size, limits.numpy()))
+        return _lay_back(torch.from_numpy(cut_bilinear(cropped.numpy(), frame.shape, limits.numpy())), frame)
     cut = (cropped >= limits.reshape(-1, 1, 1)).float()
-    return functional.interpolate(cut[None], size, mode="nearest")[0] > 0.5
+    return _lay_back(functional.interpolate(cut[None], frame.shape, mode="nearest")[0] > 0.5, frame)
 
 
-def restore_probabilities(probabilities: Tensor, size: tuple[int, int], config: PreprocessConfig) -> Tensor:
-    """Resize one image's maps `(channel, *config.size)` to its original size, float32 `(channel, *size)`."""
-    cropped = _crop(probabilities, size, config).float()
+def restore_probabilities(probabilities: Tensor, frame: Frame | tuple[int, int], config: PreprocessConfig) -> Tensor:
+    """Resize one image's maps `(channel, *config.size)` to its original size, float32; 0 outside of `frame`."""
+    frame = frame if isinstance(frame, Frame) else whole(frame)
+    cropped = _crop(probabilities, frame.shape, config).float()
     if config.restore == "nearest":
-        return functional.interpolate(cropped[None], size, mode="nearest")[0]
-    return torch.from_numpy(resize_bilinear(cropped.numpy(), size))
+        return _lay_back(functional.interpolate(cropped[None], frame.shape, mode="nearest")[0], frame)
+    return _lay_back(torch.from_numpy(resize_bilinear(cropped.numpy(), frame.shape)), frame)
 
 
-def locate_pixels(size: tuple[int, int], config: PreprocessConfig) -> Tensor:
+def locate_pixels(frame: Frame, config: PreprocessConfig) -> Tensor:
     """Return the matrix, float64 `(4, 4)`, from `(row, column)` after `fit` to `(row, column)` before it.
 
     Pixel centers have whole numbers, so a corner of the image lies at -0.5.
     """
-    rows, columns, top, left = _placement(size, config)
+    rows, columns, top, left = _placement(frame.shape, config)
     matrix = torch.eye(4, dtype=torch.float64)
-    for axis, (length, fitted, first) in enumerate(zip(size, (rows, columns), (top, left), strict=True)):
+    places = zip(frame.shape, (rows, columns), (top, left), (frame.rows[0], frame.columns[0]), strict=True)
+    for axis, (length, fitted, first, start) in enumerate(places):
         step = length / fitted
-        matrix[axis, axis], matrix[axis, 3] = step, (0.5 - first) * step - 0.5
+        matrix[axis, axis], matrix[axis, 3] = step, (0.5 - first) * step - 0.5 + start
     return matrix
+
+
+def _lay_back(maps: Tensor, frame: Frame) -> Tensor:
+    """Put maps `(channel, *frame.shape)` where the frame lies in its image; the rest is 0."""
+    if frame.shape == frame.size:
+        return maps
+    laid = maps.new_zeros(len(maps), *frame.size)
+    laid[(slice(None), *frame.part)] = maps
+    return laid
 
 
 def _crop(maps: Tensor, size: tuple[int, int], config: PreprocessConfig) -> Tensor:

@@ -15,8 +15,9 @@ from torch import Tensor
 from medseg.data.case import Case, MaskSource
 from medseg.data.config import DataSetConfig, PreprocessConfig
 from medseg.data.exif import lay_under
+from medseg.data.frame import Frame
 from medseg.data.masks import read_mask_files, stack_ignored, stack_masks
-from medseg.data.preprocess import fit, locate_pixels, scale_intensity
+from medseg.data.preprocess import choose_frame, fit, locate_pixels, scale_intensity
 from medseg.errors import RadiographError
 from medseg.radiograph.image import Radiograph
 from medseg.radiograph.read import read_radiograph
@@ -121,7 +122,10 @@ class LoadTargetd(MapTransform):
 
 
 class ScaleRadiographd(MapTransform):
-    """Scale intensities to [0, 1] as set in `PreprocessConfig`; padding becomes 0."""
+    """Scale intensities to [0, 1] as set in `PreprocessConfig`; padding becomes 0.
+
+    `meta["frame"]` is the part of the image that the network sees.
+    """
 
     def __init__(self, keys: Sequence[str], config: PreprocessConfig) -> None:
         super().__init__(keys)
@@ -135,33 +139,44 @@ class ScaleRadiographd(MapTransform):
             channels = image.as_tensor().numpy()
             pixels = channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
             levels = scale_intensity(pixels, image.meta["padding"], self.config)
-            scaled[key] = MetaTensor(_channel_first(levels), meta=image.meta)
+            frame = choose_frame(pixels, image.meta["padding"], self.config)
+            scaled[key] = MetaTensor(_channel_first(levels), meta={**image.meta, "frame": frame})
         return scaled
 
 
 class Fitd(MapTransform):
     """Resize maps `(channel, rows, columns)` to the network size; masks are thresholded at 0.5 after that.
 
+    All maps show the part of the image that the network sees, `meta["frame"]` of the scaled image under `image_key`.
     The affine of a `MetaTensor` is adapted; `meta["spacing_mm"]` stays the spacing of the file.
     """
 
     def __init__(
-        self, keys: Sequence[str], config: PreprocessConfig, *, binary: bool, allow_missing_keys: bool = False
+        self,
+        keys: Sequence[str],
+        config: PreprocessConfig,
+        *,
+        binary: bool,
+        allow_missing_keys: bool = False,
+        image_key: str = "image",
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.config = config
         self.binary = binary
+        self.image_key = image_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with its maps resized."""
         fitted = dict(data)
+        frame: Frame = data[self.image_key].meta["frame"]
         for key in self.key_iterator(fitted):
             given = fitted[key]
             if isinstance(given, MetaTensor):
-                affine = given.affine @ locate_pixels((given.shape[-2], given.shape[-1]), self.config)
-                fitted[key] = MetaTensor(fit(given.as_tensor(), self.config), meta={**given.meta, "affine": affine})
+                own = frame.scale((given.shape[-2], given.shape[-1]))
+                maps, meta = fit(given.as_tensor(), self.config, own), dict(given.meta)
+                fitted[key] = MetaTensor(maps, meta=meta | {"affine": given.affine @ locate_pixels(own, self.config)})
             else:
-                maps = fit(given, self.config)
+                maps = fit(given, self.config, frame)
                 fitted[key] = (maps >= 0.5).to(torch.uint8) if self.binary else maps
         return fitted
 

@@ -19,6 +19,8 @@ from medseg.checks.survey import CaseSurvey
 from medseg.data.case import Case, CaseSet
 from medseg.data.config import CasesConfig, DataSetConfig
 from medseg.data.findings import Findings
+from medseg.data.frame import Frame
+from medseg.data.preprocess import fit
 from medseg.data.threads import map_in_threads
 from medseg.data.transforms import (
     Fitd,
@@ -55,6 +57,8 @@ class ReadCase:
     """The scaled image `(channel, rows, columns)` in [0, 1], at the radiograph's size."""
     input: Tensor = field(repr=False)
     """The network's input, `(channel, *size)`."""
+    frame: Frame
+    """The part of the reference that the network's input shows."""
     reference: Tensor = field(repr=False)
     """Reference masks, bool `(class, rows, columns)`, at their own size."""
     present: Tensor
@@ -126,20 +130,23 @@ class Candidate:
             reference, present = target[self.channels] >= 0.5, torch.ones(len(self.classes), dtype=torch.bool)
         else:
             reference, present = item["mask"].bool(), item["present"]
-        view, fitted = self.prepare(image)
+        view, fitted, frame = self.prepare(image)
         warnings = (*image.meta["warnings"], *item.get("mask_warnings", ()), *self._judge(image))
         digest = digest_pixels(image.as_tensor().numpy())
         negative = self._digest_negative(case, image)
-        survey = self._look(item, fitted) if look else None
+        survey = self._look(item, fitted, frame) if look else None
         ignored = item["ignored"].bool() if "ignored" in item else None
-        return ReadCase(case, image, view, fitted, reference, present, digest, negative, warnings, ignored, survey)
+        frame = frame.scale((reference.shape[-2], reference.shape[-1]))
+        return ReadCase(
+            case, image, view, fitted, frame, reference, present, digest, negative, warnings, ignored, survey
+        )
 
-    def prepare(self, image: MetaTensor) -> tuple[Tensor, Tensor]:
-        """The radiograph scaled to [0, 1] at its own size, and the network's input."""
+    def prepare(self, image: MetaTensor) -> tuple[Tensor, Tensor, Frame]:
+        """The radiograph scaled to [0, 1] at its own size, the network's input, and the part of the image it shows."""
         loaded: dict[Hashable, Any] = {"image": image}
         scaled = ScaleRadiographd(["image"], self.card.preprocess)(loaded)
         fitted = Fitd(["image"], self.card.preprocess, binary=False)(scaled)
-        return scaled["image"].as_tensor(), fitted["image"].as_tensor()
+        return scaled["image"].as_tensor(), fitted["image"].as_tensor(), scaled["image"].meta["frame"]
 
     def predict(self, inputs: Sequence[Tensor]) -> Tensor:
         """Probabilities `(case, model's class, *size)` of network inputs, in batches of `predict.batch_size`."""
@@ -153,12 +160,11 @@ class Candidate:
     def _load(self) -> Compose:
         return build_loading(self.data, self.classes)
 
-    def _look(self, item: dict[str, Any], fitted: Tensor) -> CaseSurvey:
+    def _look(self, item: dict[str, Any], fitted: Tensor, frame: Frame) -> CaseSurvey:
         """The survey of a loaded item for the checks, given the network's input."""
         masks = None
         if self.data.color != "rgb":
-            loaded: dict[Hashable, Any] = {"mask": item["mask"]}
-            masks = Fitd(["mask"], self.card.preprocess, binary=True)(loaded)["mask"]
+            masks = fit(item["mask"], self.card.preprocess, frame) >= 0.5
         return summarize_item(item, fitted, masks, self.classes)
 
     def _digest_negative(self, case: Case, image: MetaTensor) -> str:

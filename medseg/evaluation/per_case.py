@@ -67,15 +67,14 @@ def measure_case(
     candidate: Candidate, read: ReadCase, predicted: Tensor, patient: str, groups: Mapping[str, str]
 ) -> CaseMeasurement:
     """Measure one case, given the network's probabilities `(model's class, *size)`."""
-    size = (int(read.reference.shape[-2]), int(read.reference.shape[-1]))
-    masks = read.hide(candidate.predictor.masks(predicted, size)[candidate.channels])
+    masks = read.hide(candidate.predictor.masks(predicted, read.frame)[candidate.channels])
     dice, iou, counts = measure_overlap(masks[None], read.reference[None], read.present[None])
     scores = {f"dice_{name}": value for name, value in zip(candidate.classes, dice[0].tolist(), strict=True)}
     scores |= {f"iou_{name}": value for name, value in zip(candidate.classes, iou[0].tolist(), strict=True)}
     prediction, reference = masks.numpy(), read.reference.numpy()
     ignored: list[Mask | None] = [None] * len(reference) if read.ignored is None else [*read.ignored.numpy()]
     scores |= _measure_shapes(candidate.classes, prediction, reference, ignored, read)
-    probabilities = candidate.predictor.probabilities(predicted, size)[candidate.channels].numpy()
+    probabilities = candidate.predictor.probabilities(predicted, read.frame)[candidate.channels].numpy()
     result = CaseResult(
         case=read.case.id,
         patient=patient,
@@ -95,7 +94,7 @@ def measure_case(
                 probabilities, reference, read.present.tolist(), ignored, strict=True
             )
         ),
-        _measure_thresholds(candidate, read, predicted, size, dice[0]),
+        _measure_thresholds(candidate, read, predicted, dice[0]),
         read.image.meta["spacing_source"],
         (*read.warnings, *([] if shown else ["burned-in annotation: no image in the report"])),
         make_preview(read.view.mean(dim=0).numpy(), np.concatenate([reference, prediction]), PREVIEW)
@@ -129,9 +128,7 @@ def _measure_shapes(
     return scores
 
 
-def _measure_thresholds(
-    candidate: Candidate, read: ReadCase, predicted: Tensor, size: tuple[int, int], scored: Tensor
-) -> NDArray[np.float64]:
+def _measure_thresholds(candidate: Candidate, read: ReadCase, predicted: Tensor, scored: Tensor) -> NDArray[np.float64]:
     """Dice at the stored best thresholds and at 0.5, `(2, class)`; `scored` is the Dice of the masks, `(class,)`."""
     best = tuple(candidate.card.thresholds.get(name, math.nan) for name in candidate.card.classes)
     stored = torch.tensor([not math.isnan(best[channel]) for channel in candidate.channels])
@@ -139,7 +136,7 @@ def _measure_thresholds(
     for thresholds in (best, (0.5,) * len(best)) if stored.any() else ():
         dice = scored
         if thresholds != candidate.predictor.decision.thresholds:
-            masks = replace(candidate.predictor.decision, thresholds=thresholds).masks(predicted, size)[
+            masks = replace(candidate.predictor.decision, thresholds=thresholds).masks(predicted, read.frame)[
                 candidate.channels
             ]
             masks = read.hide(masks)

@@ -87,9 +87,8 @@ def measure_loss(
 
     def measure(read: ReadCase, predicted: Tensor) -> Tensor:
         """One row per predictor, `(2, class + 1)`: Dice of each class, then the cardiothoracic ratio."""
-        size = (int(read.reference.shape[-2]), int(read.reference.shape[-1]))
         maps = (predicted, quantized.predict(read.input[None])[0])
-        return torch.stack([_measure(candidate, read, candidate.predictor.masks(one, size)) for one in maps])
+        return torch.stack([_measure(candidate, read, candidate.predictor.masks(one, read.frame)) for one in maps])
 
     findings = Findings(candidate.data.root)
     found = map_cases(candidate, cases, measure, lambda read: candidate.tell_seen(read) != "training", findings)

@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from medseg.data.case import Case
+from medseg.data.frame import Frame
 from medseg.data.stress import STRESSES, Stress, apply_stress
 from medseg.data.threads import map_in_threads
 from medseg.evaluation.candidate import Candidate, ReadCase
@@ -50,16 +51,16 @@ def measure_stress(
 def _measure_levels(candidate: Candidate, read: ReadCase) -> Tensor:
     """The Dice of one case `(stress, level, class)`."""
 
-    def measure(maps: Tensor, reference: Tensor, ignored: Tensor) -> Tensor:
-        size = (int(reference.shape[-2]), int(reference.shape[-1]))
-        masks = candidate.predictor.masks(maps, size)[candidate.channels] & ~ignored
+    def measure(maps: Tensor, frame: Frame, reference: Tensor, ignored: Tensor) -> Tensor:
+        own = frame.scale((reference.shape[-2], reference.shape[-1]))
+        masks = candidate.predictor.masks(maps, own)[candidate.channels] & ~ignored
         return measure_overlap(masks[None], reference[None], read.present[None])[0]
 
     rows = []
     for stress in STRESSES:
         images, *references = zip(*map_in_threads(partial(_spoil, read, stress), stress.levels), strict=True)
-        predicted = candidate.predict([candidate.prepare(image)[1] for image in images])
-        rows.append(torch.cat(list(map(measure, predicted, *references))))
+        _, inputs, frames = zip(*map(candidate.prepare, images), strict=True)
+        rows.append(torch.cat(list(map(measure, candidate.predict(inputs), frames, *references))))
     return torch.stack(rows)
 
 

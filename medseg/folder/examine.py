@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.data.frame import Frame
 from medseg.data.preprocess import build_input
 from medseg.errors import RadiographError
 from medseg.folder.job import Job
@@ -52,6 +53,8 @@ class Examined:
     """SHA-256 of the SOP Instance UID."""
     size: tuple[int, int] = (0, 0)
     spacing_mm: tuple[float, float] | None = None
+    frame: Frame | None = None
+    """The part of the image that the network sees."""
     image: NDArray[np.float32] | None = field(default=None, repr=False)
     """`(channel, rows, columns)` at the network's size."""
     taken: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -122,8 +125,8 @@ def _look(job: Job, file: BinaryIO, path: bytes, found: Examined) -> Iterator[Ex
     reading: dict[str, Any] = job.reading.model_dump()
     radiograph = read_radiograph(file, **reading, invert=job.invert, nifti_rows=job.nifti_rows, exif=job.exif)
     yield (found := _add_pixels(job, radiograph, found))
-    image = build_input(radiograph.pixels, radiograph.padding, job.decision.preprocess).numpy()
-    yield (found := replace(found, image=image))
+    image, frame = build_input(radiograph.pixels, radiograph.padding, job.decision.preprocess)
+    yield (found := replace(found, image=image.numpy(), frame=frame))
     warnings = list(found.warnings)
     taken = take_sources(job.formats, Source(file, radiograph, reading, job.burned_in), warnings)
     yield replace(found, warnings=tuple(warnings), taken=taken)

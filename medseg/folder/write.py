@@ -48,7 +48,7 @@ def write_results(job: Job, found: Examined, predicted: NDArray[np.float32], dat
 def _make_results(job: Job, found: Examined, predicted: NDArray[np.float32], date: datetime) -> Written:
     started = time.perf_counter()
     classes, view = job.decision.classes, found.facts.get("view")
-    segmented = segment(job.decision, job.ranges, torch.from_numpy(predicted), found.size, view)
+    segmented = segment(job.decision, job.ranges, torch.from_numpy(predicted), found.frame or found.size, view)
     masks, measured, warnings = segmented.masks, segmented.measured, list(segmented.warnings)
     numbers = {each.name: measured[each.name].value if each.name in measured else None for each in MEASUREMENTS}
     shown, made_by = tuple(measured.values()), (job.model, job.configuration, found.content, date)

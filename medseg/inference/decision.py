@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from medseg.data.config import PreprocessConfig
+from medseg.data.frame import Frame
 from medseg.data.preprocess import restore
 from medseg.inference.config import PredictConfig
 from medseg.inference.postprocess import clean_masks
@@ -24,9 +25,12 @@ class Decision:
     components: Mapping[str, int]
     fill_holes: bool
 
-    def masks(self, predicted: Tensor, size: tuple[int, int]) -> Tensor:
-        """Masks, bool `(class, *size)`, of one image's probabilities `(class, rows, columns)` at the network's size."""
-        return self._clean(restore(predicted, size, torch.tensor(self.thresholds), self.preprocess))
+    def masks(self, predicted: Tensor, frame: Frame | tuple[int, int]) -> Tensor:
+        """Masks, bool `(class, rows, columns)`, of one image, from its probabilities at the network's size.
+
+        `frame` is the part of the image that the network saw; a pair `(rows, columns)` is a whole image.
+        """
+        return self._clean(restore(predicted, frame, torch.tensor(self.thresholds), self.preprocess))
 
     def network_masks(self, predicted: Tensor) -> Tensor:
         """Masks, bool `(class, rows, columns)`, at the network's size. The card's ranges were measured at this size."""

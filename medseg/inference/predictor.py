@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from medseg.data.frame import Frame
 from medseg.data.preprocess import restore_probabilities
 from medseg.inference.backends import Backend, Forward
 from medseg.inference.config import PredictConfig
@@ -56,13 +57,13 @@ class Predictor:
         maps = self._predict(images, torch.stack)
         return maps.reshape(len(self.forwards), -1, *maps.shape[1:])
 
-    def probabilities(self, predicted: Tensor, size: tuple[int, int]) -> Tensor:
-        """The probabilities `(class, *size)` of one image at its original size."""
-        return restore_probabilities(predicted, size, self.card.preprocess)
+    def probabilities(self, predicted: Tensor, frame: Frame | tuple[int, int]) -> Tensor:
+        """The probabilities `(class, rows, columns)` of one image at its original size; `frame` as for `Decision`."""
+        return restore_probabilities(predicted, frame, self.card.preprocess)
 
-    def masks(self, predicted: Tensor, size: tuple[int, int]) -> Tensor:
-        """The masks of one image, bool `(class, *size)`, at its original size."""
-        return self.decision.masks(predicted, size)
+    def masks(self, predicted: Tensor, frame: Frame | tuple[int, int]) -> Tensor:
+        """The masks of one image, bool `(class, rows, columns)`, at its original size."""
+        return self.decision.masks(predicted, frame)
 
     @torch.inference_mode()
     def _predict(self, images: Tensor, gather: Callable[[list[Tensor]], Tensor]) -> Tensor:

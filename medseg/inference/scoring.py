@@ -8,6 +8,7 @@ from torch import Tensor
 
 from medseg.data.case import Case
 from medseg.data.config import DataSetConfig
+from medseg.data.frame import Frame
 from medseg.data.loaders import CachedCases
 from medseg.data.masks import read_mask_files, stack_ignored, stack_masks
 from medseg.data.transforms import LoadRadiographd, ScaleRadiographd
@@ -24,8 +25,8 @@ def score_cases(
     If the folder `masks` is given, each mask is written to `masks/<class>/<case>.png` with values 0 and 255.
     """
     scores = SegmentationScores(predictor.card.classes)
-    for case, predicted, reference, ignored, present in _predictions(predictor, cases, cached, data):
-        found = predictor.masks(predicted, _size(reference))
+    for case, predicted, frame, reference, ignored, present in _predictions(predictor, cases, cached, data):
+        found = predictor.masks(predicted, frame)
         scores.update(((found & ~ignored)[None], reference[None], present[None]))
         if masks is None:
             continue
@@ -39,21 +40,27 @@ def search_thresholds(
 ) -> dict[str, float]:
     """For each class, the threshold with the best mean Dice over `cases`."""
     search = ThresholdSearch(predictor.card.classes)
-    for _, predicted, reference, ignored, present in _predictions(predictor, cases, cached, data):
-        probabilities = predictor.probabilities(predicted, _size(reference)).masked_fill(ignored, 0)
+    for _, predicted, frame, reference, ignored, present in _predictions(predictor, cases, cached, data):
+        probabilities = predictor.probabilities(predicted, frame).masked_fill(ignored, 0)
         search.update(probabilities, reference, present)
     return search.compute()
 
 
 def _predictions(
     predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataSetConfig
-) -> Iterator[tuple[Case, Tensor, Tensor, Tensor, Tensor]]:
-    """Each case with its probabilities at the network's size, its reference, ignored pixels and known classes."""
+) -> Iterator[tuple[Case, Tensor, Frame, Tensor, Tensor, Tensor]]:
+    """Each case with its probabilities at the network's size, the part of its reference that they show, the reference,
+    ignored pixels and known classes.
+    """
     for first in range(0, len(cases), predictor.batch_size):
         chosen = cases[first : first + predictor.batch_size]
         batch = cached[list(range(first, first + len(chosen)))]
-        for case, predicted, present in zip(chosen, predictor.predict(batch["image"]), batch["present"], strict=True):
-            yield case, predicted, *_reference(case, predictor, data), present
+        maps = predictor.predict(batch["image"])
+        facts = cached.facts[first : first + len(chosen)]
+        for case, predicted, known, present in zip(chosen, maps, facts, batch["present"], strict=True):
+            reference, ignored = _reference(case, predictor, data)
+            frame = known.frame.scale((reference.shape[-2], reference.shape[-1]))
+            yield case, predicted, frame, reference, ignored, present
 
 
 def _reference(case: Case, predictor: Predictor, data: DataSetConfig) -> tuple[Tensor, Tensor]:
@@ -68,7 +75,3 @@ def _reference(case: Case, predictor: Predictor, data: DataSetConfig) -> tuple[T
     loaded = LoadRadiographd(["image"], data)({"image": case.target})
     target: Tensor = ScaleRadiographd(["image"], predictor.card.preprocess)(loaded)["image"].as_tensor()
     return target >= 0.5, torch.zeros_like(target, dtype=torch.bool)
-
-
-def _size(maps: Tensor) -> tuple[int, int]:
-    return int(maps.shape[-2]), int(maps.shape[-1])

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from medseg.data.frame import Frame
 from medseg.inference.decision import Decision
 from medseg.inference.plausibility import find_empty, find_implausible
 from medseg.metrics.measurements import Measured, choose_measurements
@@ -25,14 +26,14 @@ class Segmented:
 
 
 def segment(
-    decision: Decision, ranges: Mapping[str, Range], predicted: Tensor, size: tuple[int, int], view: str | None
+    decision: Decision, ranges: Mapping[str, Range], predicted: Tensor, frame: Frame | tuple[int, int], view: str | None
 ) -> Segmented:
     """Masks of `size` `(rows, columns)` from the network's probabilities `(class, rows, columns)`, and their measures.
 
     `ranges` are the ranges of the training masks. `view` is the ViewPosition of the image. It determines which
     measurements are possible.
     """
-    masks, classes = decision.masks(predicted, size).numpy(), decision.classes
+    masks, classes = decision.masks(predicted, frame).numpy(), decision.classes
     warnings = find_empty(masks, classes)
     warnings += find_implausible(decision.network_masks(predicted).numpy(), classes, ranges)
     measured: dict[str, Measured] = {}

@@ -5,6 +5,7 @@ from medseg.benchmark.bench import Bench, load_pairs
 from medseg.benchmark.networks import article_config
 from medseg.benchmark.recipe import BenchmarkRecipe
 from medseg.data.config import PreprocessConfig
+from medseg.data.frame import whole
 from medseg.data.loaders import CachedCases, CaseFacts
 from medseg.errors import ConfigError
 from medseg.model.checkpoint import ModelCard, Reading, save_checkpoint
@@ -64,7 +65,7 @@ def test_without_a_model_the_article_decides(tmp_path):
 
 
 def test_pairs_are_images_and_their_masks_as_numbers():
-    facts = tuple(CaseFacts(f"case-{i}", "", "", None, None, None, None, None) for i in range(3))
+    facts = tuple(CaseFacts(f"case-{i}", "", "", None, None, None, None, None, whole((8, 8))) for i in range(3))
     images = torch.rand(3, 1, 4, 4)
     cached = CachedCases(facts, images, (images > 0.5).byte().expand(-1, 2, -1, -1), torch.ones(3, 2, dtype=torch.bool))
     pairs = list(load_pairs(cached))

@@ -12,6 +12,7 @@ from medseg.benchmark.session import Session
 from medseg.benchmark.training import SHARES, ArticleTraining, Diverged, measure_shares
 from medseg.data.augment import Augment
 from medseg.data.config import PreprocessConfig
+from medseg.data.frame import whole
 from medseg.data.loaders import CachedCases, CaseFacts, build_train_loader
 from medseg.hardware.device import find_hardware
 from medseg.model.checkpoint import ModelCard
@@ -31,7 +32,7 @@ CPU = find_hardware("cpu", "fp32")
 @pytest.fixture
 def cached() -> CachedCases:
     generator = torch.Generator().manual_seed(0)
-    facts = [CaseFacts(f"case-{i}", "", "", None, None, None, None, None) for i in range(6)]
+    facts = [CaseFacts(f"case-{i}", "", "", None, None, None, None, None, whole((8, 8))) for i in range(6)]
     images = torch.rand(6, 1, 32, 32, generator=generator)
     return CachedCases(tuple(facts), images, (images > 0.5).byte(), torch.ones(6, 1, dtype=torch.bool))
 

@@ -8,6 +8,7 @@ from monai.data.meta_tensor import MetaTensor
 from scipy import ndimage
 
 from medseg.data.config import DataConfig, PreprocessConfig
+from medseg.data.frame import take_percentiles, whole
 from medseg.data.preprocess import (
     build_input,
     fit,
@@ -16,7 +17,6 @@ from medseg.data.preprocess import (
     restore,
     restore_probabilities,
     scale_intensity,
-    take_percentiles,
 )
 from medseg.data.transforms import build_fitting
 from medseg.phantom.chest import draw_phantom
@@ -133,11 +133,11 @@ def test_input_of_the_network_is_what_the_transforms_of_training_make(chest, cha
         "image": MetaTensor(pixels[None] if channels == 1 else np.moveaxis(pixels, -1, 0), meta={"padding": padding})
     }
     expected = build_fitting(DataConfig(), config)(item)["image"].as_tensor()
-    built = build_input(pixels, padding, config)
+    built, _ = build_input(pixels, padding, config)
     assert built.shape == (channels, 96, 64)
     assert built.dtype == torch.float32
     assert torch.equal(built, expected)
-    assert not torch.equal(built, build_input(pixels, None, config))
+    assert not torch.equal(built, build_input(pixels, None, config)[0])
 
 
 def test_pad_keeps_the_aspect_ratio_and_centres():
@@ -173,7 +173,7 @@ def test_resize_agrees_with_another_library():
     y, x = np.mgrid[:200, :300]
     picture = (np.sin(y / 25) + np.cos(x / 30)).astype(np.float32)
     config = PreprocessConfig(size=(128, 128))
-    matrix = locate_pixels(picture.shape, config).numpy()
+    matrix = locate_pixels(whole(picture.shape), config).numpy()
     image = SimpleITK.GetImageFromArray(picture)
     resampled = SimpleITK.Resample(
         image,

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from medseg.data.case import Case, MaskSource
 from medseg.data.config import DataConfig, PreprocessConfig
+from medseg.data.frame import Frame
 from medseg.data.preprocess import build_input
 from medseg.data.transforms import (
     Fitd,
@@ -79,11 +80,13 @@ def test_picture_without_spacing_has_pixels_for_units(tmp_path):
     assert tensor.affine[0, 1] == tensor.affine[1, 0] == -1
 
 
-def test_affine_follows_the_resize(tmp_path):
+@pytest.mark.parametrize(("rows", "columns"), [((0, 200), (0, 120)), ((10, 150), (33, 118))])
+def test_affine_follows_the_resize(tmp_path, rows, columns):
     """The centre of a disc lies at one point in space, before and after."""
     y, x = np.mgrid[:200, :120]
     pixels = ((y - 60) ** 2 + (x - 80) ** 2 < 400).astype(np.uint8) * 200
     tensor = build_meta_tensor(read_radiograph(write_nifti(tmp_path / "a.nii", pixels)))
+    tensor.meta["frame"] = Frame((200, 120), rows, columns)
     fitted = Fitd(["image"], PREPROCESS, binary=False)({"image": tensor})["image"]
     assert isinstance(fitted, MetaTensor)
     points = [
@@ -119,10 +122,14 @@ def test_radiograph_comes_back_from_its_tensor(case):
         np.testing.assert_equal(value, None if name in ("sop_class", "sop_instance_uid") else getattr(read, name))
 
 
-def test_training_and_prediction_see_one_tensor(case):
-    trained = apply_transforms(both(DataConfig(), PREPROCESS, ("box", "disc")), as_item(case))
+@pytest.mark.parametrize("crop", ["none", "field"])
+def test_training_and_prediction_see_one_tensor(case, crop):
+    preprocess = PREPROCESS.model_copy(update={"crop": crop})
+    trained = apply_transforms(both(DataConfig(), preprocess, ("box", "disc")), as_item(case))
     read = read_radiograph(case.image)
-    assert torch.equal(trained["image"].as_tensor(), build_input(read.pixels, read.padding, PREPROCESS))
+    image, frame = build_input(read.pixels, read.padding, preprocess)
+    assert torch.equal(trained["image"].as_tensor(), image)
+    assert trained["image"].meta["frame"] == frame
     assert trained["image"].shape == (1, 64, 64)
     assert trained["image"].dtype == torch.float32
     assert (trained["image"].min(), trained["image"].max()) == (0, 1)

@@ -29,7 +29,7 @@ def test_an_image_becomes_the_networks_input_and_facts(tmp_path, examine):
     found = examine("x.dcm")
     picture = read_radiograph(path)
     job = build_job(tmp_path, tmp_path)
-    expected = build_input(picture.pixels, picture.padding, job.decision.preprocess)
+    expected, _ = build_input(picture.pixels, picture.padding, job.decision.preprocess)
     assert (found.status, found.reason, found.warnings) == ("", "", ())
     assert torch.equal(torch.from_numpy(found.image), expected)
     assert found.size == (96, 80)

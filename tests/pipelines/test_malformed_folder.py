@@ -157,7 +157,7 @@ def test_every_file_has_the_row_it_deserves(predicted: Predicted) -> None:
 
 def test_the_good_masks_are_those_of_the_model(predicted: Predicted) -> None:
     card, network = load_model(predicted.model, torch.device("cpu"))
-    image = build_input(phantom().astype(np.float32), None, card.preprocess)
+    image, _ = build_input(phantom().astype(np.float32), None, card.preprocess)
     with torch.inference_mode():
         masks = restore(network.eval()(image[None]).sigmoid()[0], phantom().shape, 0.5, card.preprocess).numpy()
     assert dice(masks, read_masks(predicted.out, read_rows(predicted.out)[GOOD])) > 0.999

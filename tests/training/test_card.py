@@ -2,12 +2,13 @@ import pytest
 import torch
 
 from medseg.data.config import DataConfig
+from medseg.data.frame import whole
 from medseg.data.loaders import CachedCases, CaseFacts
 from medseg.training.card import describe_input, measure_ranges
 
 
 def facts(modality: str | None, part: str | None = None, view: str | None = None) -> CaseFacts:
-    return CaseFacts("x", "", "", modality, part, view, None, None)
+    return CaseFacts("x", "", "", modality, part, view, None, None, whole((8, 8)))
 
 
 def test_accepts_what_the_training_images_say() -> None:

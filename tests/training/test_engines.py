@@ -7,6 +7,7 @@ from torch import nn
 
 from medseg.data.augment import Augment
 from medseg.data.config import AugmentConfig
+from medseg.data.frame import whole
 from medseg.data.loaders import CachedCases, CaseFacts, build_train_loader, build_validation_loader
 from medseg.errors import TrainingError
 from medseg.hardware.device import AutocastInferer, Hardware, find_hardware
@@ -21,7 +22,7 @@ CPU = find_hardware("cpu", "fp32")
 def cases(num: int = 8) -> CachedCases:
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(num, 1, 16, 16, generator=generator)
-    facts = tuple(CaseFacts(f"case{i}", "", "", None, None, None, None, None) for i in range(num))
+    facts = tuple(CaseFacts(f"case{i}", "", "", None, None, None, None, None, whole((8, 8))) for i in range(num))
     return CachedCases(facts, images, (images > 0.5).to(torch.uint8), torch.ones(num, 1, dtype=torch.bool))
 
 

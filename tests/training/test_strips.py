@@ -8,12 +8,13 @@ import torch
 from PIL import Image
 from torch import nn
 
+from medseg.data.frame import whole
 from medseg.data.loaders import CachedCases, CaseFacts
 from medseg.hardware.device import AutocastInferer, find_hardware
 from medseg.training.config import TrainingConfig
 from medseg.training.strips import Strips
 
-FACTS = CaseFacts("case", "", "", None, None, None, None, None)
+FACTS = CaseFacts("case", "", "", None, None, None, None, None, whole((8, 8)))
 INFERER = AutocastInferer(find_hardware("cpu", "fp32", channels_last=False))
 
 
