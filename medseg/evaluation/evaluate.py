@@ -134,7 +134,7 @@ def measure_cases(
         kind = DataError if all(left_out) else IncomparableError
         raise kind(
             f"{data.root}: {'the model was' if other is None else 'the models were'} trained or validated on all "
-            f"{len(left_out)} cases. Evaluate on them nevertheless with data.subset=all"
+            f"{len(left_out)} cases. To evaluate on them anyway, set data.subset=all"
         )
     return Pass(cases, len(left_out), digest_cases(digests), findings)
 
