@@ -181,7 +181,8 @@ def _complete(radiograph: Radiograph, spacing_mm: tuple[float, float] | None, vi
     if spacing_mm is not None:
         if radiograph.spacing_mm is not None:
             raise ConfigError(
-                f"spacing_mm: the image already states its spacing ({radiograph.spacing_mm}). Remove the argument"
+                f"spacing_mm: the image already states its spacing ({radiograph.spacing_mm}). Remove the "
+                "argument spacing_mm"
             )
         radiograph = replace(radiograph, spacing_mm=check_spacing(spacing_mm), spacing_source="unspecified")
     if view is not None:

@@ -25,24 +25,26 @@ class BenchmarkSettings(Section):
         "training",
         "time_to_dice",
     )
-    """Parts to measure. limit: matrix products. prediction: the network alone. folder: a folder of DICOM files.
-    training: a training step. time_to_dice: the time to a validation Dice."""
+    """Parts to measure. limit: the speed limit of the hardware, measured with matrix products. prediction: the network
+    alone. folder: predicting a folder of DICOM files. training: one training step. time_to_dice: the training time
+    until a validation Dice is reached."""
 
     widths: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
-    """Widths of the measured networks: channels of the first level (article: 64). null: 16 and 64; for prediction, the
-    width of benchmark.model if given."""
+    """Widths of the measured networks, in channels at the first level (article: 64). null: 16 and 64. If
+    benchmark.model is given, null means the width of that model for the parts prediction and folder."""
 
     sizes: Annotated[tuple[Side, ...], Field(min_length=1)] | None = None
-    """Sizes of the predicted images: rows, equal to columns (article: 512). null: 256 and 512, or the training size of
-    benchmark.model if given."""
+    """Side lengths, in pixels, of the square images to predict (article: 512). null: 256 and 512. If benchmark.model is
+    given, null means the training size of that model."""
 
     backends: tuple[Literal["torch", "inductor", "openvino"], ...] = ("torch", "openvino")
-    """Libraries that run the network, each in every precision it supports. inductor first compiles for a minute."""
+    """Libraries that run the network. Each is measured in every precision that it supports. inductor takes a minute to
+    compile first."""
 
     model: ExistingPath | None = None
-    """Model file to predict with; benchmark.widths must be multiples of its width. null: a network is trained briefly.
-    If the article's network has the architecture of this model, it gets its weights. If not, the table names the
-    difference."""
+    """Model file to predict with. benchmark.widths must be multiples of its width. null: a network is trained briefly.
+    The article's network runs with the weights of this model if both have the same architecture. If not, the table
+    names the difference."""
 
     fit_seconds: PositiveFloat = 40.0
     """Training time of the network in seconds if benchmark.model is null. The default gives plausible masks."""
@@ -52,25 +54,25 @@ class BenchmarkSettings(Section):
     training cases calibrates int8."""
 
     turns: PositiveInt = 3
-    """Minimum number of measurements of each program, after one warm-up."""
+    """Minimum number of times that each compared program is measured, after one warm-up."""
 
     seconds: NonNegativeFloat = 8.0
-    """Minimum duration of each comparison in seconds. Measurements are repeated until it has passed."""
+    """Minimum duration of each comparison in seconds. Measurements are repeated until this time has passed."""
 
     product_seconds: PositiveFloat = 0.2
     """Approximate duration of one matrix product, in seconds."""
 
     training_size: Side = 256
-    """Size of the images of a training step: rows, equal to columns."""
+    """Side length, in pixels, of the square images of a training step."""
 
     batch_size: PositiveInt = 8
-    """Batch size of this project's training step (article: 1)."""
+    """Batch size of a training step of medseg. The article's loop has a batch size of 1."""
 
     num_files: PositiveInt = 40
     """Number of DICOM files in the folder."""
 
     file_size: Annotated[int, Field(ge=64, le=4096)] = 2000
-    """Rows of each DICOM file."""
+    """Number of rows of the image in each DICOM file."""
 
     folder_turns: PositiveInt = 1
     """Number of times that each compared program predicts all images of the folder."""
@@ -79,15 +81,15 @@ class BenchmarkSettings(Section):
     """Validation Dice that the time_to_dice part must reach."""
 
     of_class: str | None = None
-    """Class whose Dice must reach benchmark.dice, or mean: the mean over classes. null: lungs if the data have that
-    class, else mean."""
+    """Class whose Dice must reach benchmark.dice. mean: the mean over all classes must reach it. null: lungs if the
+    data have that class, else mean."""
 
     article_width: Width = 64
     """Width of the article's network in the time_to_dice part."""
 
     minutes: PositiveFloat = 1.5
-    """Time limit of the article's training in the time_to_dice part, in minutes. The limit of this project's training
-    is train.minutes, but never more than this."""
+    """Time limit of the article's training in the time_to_dice part, in minutes. The training of medseg ends at this
+    limit or at train.minutes, whichever is shorter."""
 
     validate_seconds: PositiveFloat = 5.0
-    """Seconds of training between two validations. The time of a validation does not count."""
+    """Seconds of training between two validations. The duration of the validations does not count."""

@@ -29,7 +29,7 @@ class BenchmarkRecipe(FitRecipe):
             raise ValueError("data.color=rgb: the benchmark needs grayscale radiographs and masks; remove data.color")
         if "time_to_dice" in self.benchmark.parts and any(side % 16 or side < 32 for side in self.preprocess.size):
             raise ValueError(
-                "preprocess.size: the article's network needs multiples of 16, at least 32; choose such a size or "
+                "preprocess.size: the article's network needs multiples of 16, at least 32. Change preprocess.size, or "
                 "remove time_to_dice from benchmark.parts"
             )
         return self

@@ -73,7 +73,9 @@ def _check_saturation(surveys: Sequence[CaseSurvey], findings: Findings) -> None
         for label, mask in survey.masks.items():
             if mask.clipped > _CLIPPED_MASK:
                 findings.add(
-                    "saturated", survey.id, f"{mask.clipped:.0%} of the pixels of {label} have an extreme value"
+                    "saturated",
+                    survey.id,
+                    f"{mask.clipped:.0%} of the pixels of {label} have the lowest or the highest value",
                 )
 
 

@@ -52,7 +52,9 @@ def check_likeness(surveys: Sequence[CaseSurvey], classes: Sequence[str], findin
     if any(_AIR.fullmatch(label) and value > _EDGES for label, value in zip(classes, usual, strict=True)):
         inverted = ~inverted  # lungs are brighter than their surroundings: the majority is inverted
     for index in np.flatnonzero(inverted).tolist():
-        findings.add("image_inverted", surveys[index].id, "fits the other images better with dark and bright exchanged")
+        findings.add(
+            "image_inverted", surveys[index].id, "looks more like the other images if dark and bright are exchanged"
+        )
     outlines = np.array([survey.outlines for survey in surveys]) * ~unusable[:, None, None, None]
     _note_turned("mask", surveys, outlines, fit, findings)
     _note_turned("image", surveys, _crop_pictures(surveys, inverted, outlines), fit, findings)

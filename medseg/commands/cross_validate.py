@@ -38,7 +38,7 @@ class CrossSplitConfig(SplitConfig):
     """Number of folds. Patients are ordered by a hash of seed and patient, then cut into folds."""
 
     fold: Annotated[int, Field(ge=0, le=0)] = 0
-    """Always 0. Each fold is the test set once."""
+    """Always 0 in this command, because each fold is the test set once."""
 
 
 class CrossTrainingConfig(TrainingConfig):

@@ -90,7 +90,7 @@ def _check_names(cases: Sequence[Case], classes: Sequence[str], findings: Findin
             findings.add("class_name", "", name, what=what)
     for name, count in Counter(case.id for case in cases).items():
         if count > 1:
-            findings.add("layout", name, what="names of several images")
+            findings.add("layout", name, what="names that several images share")
 
 
 def _check_masks(cases: Iterable[Case], classes: Sequence[str], findings: Findings, *, missing: bool) -> None:

@@ -28,7 +28,7 @@ def _check_label_values(given: Any) -> Any:
         return values
     if isinstance(values, list | tuple) and values and all(type(value) is int and value for value in values):
         return tuple(values)
-    raise ValueError("give whole numbers other than 0 in brackets, or nonzero")
+    raise ValueError("needs a list of whole numbers without 0, such as [1, 2], or the word nonzero")
 
 
 LabelValues = Annotated[tuple[int, ...] | Literal["nonzero"], BeforeValidator(_check_label_values)]
@@ -68,22 +68,23 @@ class CasesConfig(Section):
     polarity."""
 
     nifti_rows: Literal["top", "bottom"] | None = None
-    """First stored row of NIfTI files without orientation codes: top or bottom of the image. null: bottom if dcm2niix
-    wrote the file, else top with a warning."""
+    """Position of the first stored row in NIfTI files without orientation codes. top: top of the image. bottom: bottom
+    of the image. null: bottom if dcm2niix wrote the file, else top with a warning."""
 
     exif: Literal["apply", "ignore"] | None = None
-    """EXIF orientation of images. apply: turn the image, as browsers do. ignore: read the image as stored. null: apply,
-    or ignore if the masks fit only the stored image; an error if the masks fit both."""
+    """EXIF orientation of images. apply: turn the image, as browsers do. ignore: read the image as stored. null: turn
+    the image, but not if its masks fit only the stored image; stop with an error if the masks fit both."""
 
 
 class DataSetConfig(CasesConfig):
     """Radiographs, their masks, and how they are read."""
 
     presentation: Literal["stored", "voi"] = "stored"
-    """Pixel values of DICOM images. stored: modality values. voi: values after the VOI LUT or window."""
+    """Pixel values that are read from DICOM images. stored: modality values. voi: values after the VOI LUT or the
+    window was applied."""
 
     presentation_intent: tuple[Literal["FOR PRESENTATION", "FOR PROCESSING"], ...] = ("FOR PRESENTATION",)
-    """Accepted values of PresentationIntentType. A file without this tag is accepted."""
+    """Accepted values of the DICOM tag PresentationIntentType. Files without the tag are accepted."""
 
     color: Color = "grey"
     """Color images. grey: read nearly gray images as grayscale, with a warning, and reject others. refuse: reject every
@@ -105,13 +106,16 @@ class DataConfig(DataSetConfig):
     clinical."""
 
     modalities: tuple[str, ...] | None = None
-    """Modalities that the model accepts at prediction. null: the modalities of the training images, else CR and DX."""
+    """Modalities that the model accepts at prediction. null: the modalities of the training images; CR and DX if the
+    training images name none."""
 
     body_parts: tuple[str, ...] | None = None
-    """BodyPartExamined values that the model accepts at prediction. null: values of the training images, else any."""
+    """BodyPartExamined values that the model accepts at prediction. null: the values of the training images; any value
+    if the training images name none."""
 
     views: tuple[str, ...] | None = None
-    """ViewPosition values that the model accepts at prediction. null: values of the training images, else any."""
+    """ViewPosition values that the model accepts at prediction. null: the values of the training images; any value if
+    the training images name none."""
 
     cache_gib: PositiveFloat = 4.0
     """Memory for preprocessed cases, in GiB. A larger data set is cached in files below output.dir."""
@@ -125,7 +129,7 @@ class EvaluateDataConfig(CasesConfig):
 
     subset: Literal["unseen", "all"] = "unseen"
     """Cases to evaluate. unseen: cases whose pixels were in neither the training nor the validation set. all: every
-    case (seen cases included); every table then says so."""
+    case, seen cases included; every table then states this."""
 
 
 class PhantomConfig(Section):
@@ -149,8 +153,8 @@ class SplitConfig(Section):
     """Patients for training, validation and test."""
 
     fractions: tuple[Fraction, Fraction, Fraction] = (0.7, 0.15, 0.15)
-    """Shares of the patients in training, validation and test. Patients are ordered by a hash of seed and patient, then
-    cut into blocks. Adding a patient moves about one other patient across each border between blocks."""
+    """Shares of the patients in the training, validation and test sets. Patients are ordered by a hash of seed and
+    patient, then cut into blocks. Adding a patient moves about one other patient across each border between blocks."""
 
     seed: NonNegativeInt | None = None
     """Seed of the hash. null: the seed of the run."""
@@ -198,14 +202,14 @@ class PreprocessConfig(Section):
     (collimation, film edges). Masks are empty outside of it."""
 
     intensity: Literal["percentiles", "fixed"] = "percentiles"
-    """Intensity scaling. percentiles: between two percentiles of the image inside its flat borders. fixed: from
-    preprocess.range."""
+    """Intensity scaling. percentiles: two percentiles of the image, preprocess.percentiles, become 0 and 1; uniform
+    borders of the image are left out. fixed: the two values of preprocess.range become 0 and 1."""
 
     percentiles: tuple[Annotated[float, Field(ge=0, le=100)], Annotated[float, Field(ge=0, le=100)]] = (1.0, 99.0)
-    """Percentiles that become 0 and 1 if intensity=percentiles. Values outside are clipped."""
+    """Percentiles of the pixel values that become 0 and 1 if intensity=percentiles. Values outside are clipped."""
 
     range: tuple[float, float] = (0.0, 255.0)
-    """Values that become 0 and 1 if intensity=fixed. Values outside are clipped."""
+    """Pixel values that become 0 and 1 if intensity=fixed. Values outside are clipped."""
 
     restore: Literal["linear", "nearest"] = "linear"
     """Resizing back to the original size. linear: resize the probabilities, then apply the threshold. nearest: apply
@@ -261,7 +265,8 @@ class AugmentConfig(Section):
     """Largest standard deviation of the blur, in pixels. A third of the images are blurred."""
 
     flip_columns: Fraction = 0.0
-    """Probability of a left-right flip; no effect if probability=0. Keep 0 if left and right matter."""
+    """Probability of flipping an image left to right. Keep 0 if left and right matter. Not used if augment.probability
+    is 0."""
 
     flip_rows: Fraction = 0.0
-    """Probability of an up-down flip; no effect if probability=0."""
+    """Probability of flipping an image upside down. Not used if augment.probability is 0."""

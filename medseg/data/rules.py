@@ -21,8 +21,10 @@ class Rule:
     remedy: str
 
 
-_OTHER_THAN_THE_REST = "Check these cases. Correct or remove wrong ones; keep cases that are only rare."
-_TURN_MASK = "Check these cases. Turn the mask if only the mask is turned; else turn both or remove the case."
+_OTHER_THAN_THE_REST = "Check these cases. Correct or remove wrong cases; keep cases that are only rare."
+_TURN_MASK = (
+    "Check these cases. Turn the mask if only the mask is turned; else turn image and mask, or remove the case."
+)
 _TURN_IMAGE = "Check these cases. Turn the image (and its mask, if it is turned too), or remove the case."
 
 RULES = {
@@ -39,7 +41,7 @@ RULES = {
     "image_without_mask": Rule(
         "error",
         "images without a mask",
-        "Add the mask (empty if the image shows no class), or remove the image.",
+        "Add a mask (an empty mask if the image shows no class), or remove the image.",
     ),
     "mask_without_image": Rule(
         "error", "masks without an image", "Give image and mask the same name, or remove the mask from the data set."
@@ -103,7 +105,7 @@ RULES = {
     "copies_across_splits": Rule(
         "error",
         "near-identical images in different splits",
-        "Remove one, give both the same patient in a manifest, or set split.allow_duplicates=true.",
+        "Remove one of the images, give both the same patient in a manifest, or set split.allow_duplicates=true.",
     ),
     "copies": Rule(
         "warning",
@@ -134,7 +136,7 @@ RULES = {
     "mask_levels": Rule(
         "warning",
         "masks with more than two gray levels",
-        "These masks were cut at half of their range. Save masks without lossy compression and smoothing.",
+        "These masks were thresholded at half of their range. Save masks without lossy compression or smoothing.",
     ),
     "empty_mask": Rule(
         "warning",
@@ -146,8 +148,8 @@ RULES = {
     ),
     "orientation_tags": Rule(
         "warning",
-        "images whose PatientOrientation differs from the rest",
-        "Check these images and turn them if needed. Pixels are never turned because of this tag.",
+        "images whose PatientOrientation differs from most images",
+        "Check these images and turn them if needed. medseg never turns pixels because of this tag.",
     ),
     "few_grey_levels": Rule(
         "warning",
@@ -162,11 +164,11 @@ RULES = {
     "wrapped_grey_levels": Rule(
         "warning",
         "images whose gray levels wrapped around from white to black",
-        "Export the images again. Their values were cut to 8 bits without scaling.",
+        "Export the images again. Their values were reduced to 8 bits without scaling.",
     ),
     "saturated": Rule(
         "warning",
-        "images with large areas at the least or the greatest value",
+        "images with large areas of the lowest or the highest value",
         "If the anatomy is clipped, export the images again with a wider window.",
     ),
     "implausible_spacing": Rule(
@@ -178,32 +180,40 @@ RULES = {
     "mixed_spacing": Rule(
         "info",
         "images whose pixel spacing comes from another DICOM tag than in most images",
-        "Lengths in mm are measured in different planes. Do not compare them.",
+        "Lengths in mm refer to different planes. Do not compare lengths of these images with lengths of other images.",
     ),
     "absent_spacing": Rule(
-        "info", "images without pixel spacing", "Lengths of these images are in pixels; the others are in mm."
+        "info",
+        "images without pixel spacing",
+        "Lengths of these images are in pixels; lengths of the other images are in mm.",
     ),
     "mixed_sizes": Rule(
-        "info", "images whose size or shape differs from most images", "Nothing to do if the field of view is the same."
+        "info",
+        "images whose size or shape differs from most images",
+        "Nothing to do if these images show the same field of view as the other images.",
     ),
     "mixed_bit_depth": Rule(
-        "info", "images whose bit depth differs from most images", "Nothing to do if they come from another device."
+        "info",
+        "images whose bit depth differs from most images",
+        "Nothing to do if these images come from a different device than the other images.",
     ),
     "mask_values": Rule(
         "info",
         "masks whose gray levels differ from most masks",
-        "Nothing to do. The higher of two levels is the class.",
+        "Nothing to do. Each mask has two gray levels; pixels with the higher level belong to the class.",
     ),
     "mask_resolution": Rule(
-        "info", "masks whose size differs from their image", "Nothing to do if both cover the same field of view."
+        "info",
+        "masks whose size differs from their image",
+        "Nothing to do if mask and image cover the same field of view.",
     ),
     "burned_in": Rule(
         "info", "images with burned-in text (not shown here)", "Remove the text before you share the images."
     ),
     "reading_note": Rule("info", "files that were read with a warning", "Read the warning of each file."),
-    "outlier_image": Rule("info", "images unlike the rest", _OTHER_THAN_THE_REST),
+    "outlier_image": Rule("info", "images unlike the other images", _OTHER_THAN_THE_REST),
     "outlier_area": Rule("info", "masks of unusual area", _OTHER_THAN_THE_REST),
     "outlier_position": Rule("info", "masks in an unusual place", _OTHER_THAN_THE_REST),
-    "outlier_intensity": Rule("info", "masks over unusual gray values", _OTHER_THAN_THE_REST),
+    "outlier_intensity": Rule("info", "masks that cover unusual gray values", _OTHER_THAN_THE_REST),
 }
 """Rules by code, in the order of a report."""

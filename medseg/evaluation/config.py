@@ -17,7 +17,8 @@ class EvaluationConfig(Section):
     """Manifest columns, such as `by=[site,view]`. The scores are also given for each value of these columns."""
 
     stress: bool = False
-    """Measure how the Dice falls if the radiographs are turned, shifted, blurred, darkened, ... Takes minutes."""
+    """Measure how the Dice falls if the radiographs are turned, shifted, blurred, darkened and so on. This takes
+    minutes."""
 
     stress_cases: PositiveInt = 30
     """Number of cases in the stress test, chosen by a hash of their pixels."""

@@ -72,7 +72,7 @@ def find_begun(recipe: Recipe, folder: Path) -> str | None:
     now = _describe_settings(recipe)
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if changed:
-        raise ConfigError(f"{folder}: holds a cross-validation with different {', '.join(changed)}. {_ANEW}")
+        raise ConfigError(f"{folder}: holds a cross-validation with other values of {', '.join(changed)}. {_ANEW}")
     return run_id
 
 

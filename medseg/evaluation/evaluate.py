@@ -134,7 +134,7 @@ def measure_cases(
         kind = DataError if all(left_out) else IncomparableError
         raise kind(
             f"{data.root}: {'the model was' if other is None else 'the models were'} trained or validated on all "
-            f"{len(left_out)} cases. Evaluate on them nevertheless with data.subset=all"
+            f"{len(left_out)} cases. To evaluate on them anyway, set data.subset=all"
         )
     return Pass(cases, len(left_out), digest_cases(digests), findings)
 
@@ -208,7 +208,7 @@ def _list_warnings(candidate: Candidate, found: CaseSet, evaluation: Evaluation)
         "several images share an empty or placeholder PatientID: each image counts as its own patient, so intervals "
         "are too narrow if a patient has several": sum(case.case in nameless for case in cases),
         "not scored: no mask of any scored class": len(found.cases) - len(_find_scored(candidate, found)),
-        f"surface distances not in {evaluation.unit}, left out of the means": sum(
+        f"surface distances that are not in {evaluation.unit} were left out of the means": sum(
             case.unit != evaluation.unit for case in cases
         ),
         **{

@@ -95,7 +95,7 @@ def train_folds(folds: Sequence[Fold], data: DataConfig, hardware: Hardware, par
     for fold in folds:
         _logger.info("fold %d (folds 0 to %d)", fold.number, len(folds) - 1)
         if fold.is_finished:
-            _logger.info("already finished: %s", fold.folder)
+            _logger.info("this fold is already finished: %s", fold.folder)
             continue
         with claim_folder(fold.folder, MASKS) as folder:
             resumed = fold.recipe.train.model_copy(update={"resume": (folder / "last.pt").exists()})

@@ -101,4 +101,4 @@ def _find_table(named: tuple[str, ...], tracking: StoreConfig) -> Earlier | None
 
 
 def _say_uncompared(error: MedsegError) -> None:
-    _logger.warning("not compared with the champion: %s", error)
+    _logger.warning("this model was not compared with the champion: %s", error)

@@ -156,7 +156,9 @@ def _screen(job: Job, file: BinaryIO, kind: str, described: Description | None) 
     if described is None:
         return None
     if described.frames > max(1, file.seek(0, os.SEEK_END)):
-        raise RadiographError(f"states {described.frames} frames, more than the file has bytes", "damaged")
+        raise RadiographError(
+            f"the header states {described.frames} frames, but the file has fewer bytes than that", "damaged"
+        )
     return screen(described, job.accepts)
 
 

@@ -98,12 +98,12 @@ class ReadingInputConfig(Section):
     polarity."""
 
     nifti_rows: Literal["top", "bottom"] | None = None
-    """First stored row of NIfTI files without orientation codes: top or bottom of the image. null: bottom if dcm2niix
-    wrote the file, else top with a warning."""
+    """Position of the first stored row in NIfTI files without orientation codes. top: top of the image. bottom: bottom
+    of the image. null: bottom if dcm2niix wrote the file, else top with a warning."""
 
     exif: Literal["apply", "ignore"] | None = None
-    """EXIF orientation of images. apply or null: turn the image, as browsers do; its masks fit the turned image.
-    ignore: read the image as stored."""
+    """EXIF orientation of images. apply or null: turn the image, as browsers do; the predicted masks fit the turned
+    image. ignore: read the image as stored."""
 
 
 class InputConfig(ReadingInputConfig):

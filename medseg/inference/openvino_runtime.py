@@ -124,7 +124,7 @@ def read_graph(quantized: QuantizedNetwork, network: UNet, size: tuple[int, int]
     given = [output_size(side, network.config) for side in size]
     wanted = [[1, network.in_channels, *size], [1, network.out_channels, *given]]
     if not all(shape.compatible(openvino.PartialShape(own)) for shape, own in zip(shapes, wanted, strict=True)):
-        raise CheckpointError("the int8 network and the card of the model file differ in image size or classes")
+        raise CheckpointError("the int8 network and the metadata of the model file differ in image size or classes")
     return model
 
 

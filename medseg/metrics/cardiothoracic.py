@@ -30,7 +30,7 @@ class CardiothoracicRatio:
     chest: tuple[tuple[int, int], tuple[int, int]]
     """Row and column of the lungs' leftmost and rightmost pixel, in the row where they are widest."""
     warnings: tuple[str, ...] = ()
-    """Reasons to doubt the ratio, such as `heart in 2 pieces`."""
+    """Reasons to doubt the ratio, such as `the heart mask has 2 pieces`."""
 
     @property
     def words(self) -> str:
@@ -70,9 +70,9 @@ def measure_ctr(lungs: NDArray[np.bool_], heart: NDArray[np.bool_]) -> Cardiotho
     left, right = _find_borders(heart)
     count = _label(heart[find_box(heart)])[1]
     if count > 1:
-        warnings.append(f"heart in {count} pieces")
+        warnings.append(f"the heart mask has {count} pieces")
     if left[1] < first or right[1] > last:
-        warnings.append("heart reaches beyond the lungs")
+        warnings.append("the heart mask reaches beyond the lungs")
     value = (right[1] - left[1] + 1) / (last - first + 1)
     return CardiothoracicRatio(value, (left, right), ((row, first), (row, last)), tuple(warnings))
 
@@ -106,7 +106,7 @@ def _tell_lungs_apart(lungs: NDArray[np.bool_], warnings: list[str]) -> NDArray[
     sizes[0] = 0
     pieces = np.flatnonzero(sizes >= _SPECK * sizes.sum())
     if len(pieces) > 2:
-        warnings.append(f"lungs in {len(pieces)} pieces")
+        warnings.append(f"the lung mask has {len(pieces)} pieces")
     profiles = np.array([(labels == piece).sum(axis=0) for piece in pieces]).reshape(-1, labels.shape[1])
     side_of = np.zeros(len(sizes), np.uint8)
     if (on_left := _choose_left(profiles)) is not None:

@@ -155,7 +155,9 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[Mod
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged is not None:
-            raise CheckpointError(f"{path}: damaged (checksum of {damaged}); an earlier copy is {previous_path(path)}")
+            raise CheckpointError(
+                f"{path}: damaged ({damaged} has a wrong checksum); an earlier copy is {previous_path(path)}"
+            )
         content = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
@@ -167,7 +169,9 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[Mod
     try:
         return ModelCard.model_validate(content["card"]), content
     except ValidationError as error:
-        raise CheckpointError(f"{path}: the model card is not valid: {error.errors()[0]['msg']}") from error
+        raise CheckpointError(
+            f"{path}: the metadata of the model file are not valid: {error.errors()[0]['msg']}"
+        ) from error
 
 
 def load_model(path: Path, device: torch.device | str = "cpu") -> tuple[ModelCard, UNet]:
@@ -238,7 +242,7 @@ def _differences(found: ModelCard, wanted: ModelCard) -> list[str]:
     names = ("classes", "network", "model", "preprocess", "reading")
     flat = [flatten(card) for card in (found, wanted)]
     listed = [
-        f"{key} is {flat[0].get(key)} in the file, {flat[1].get(key)} now"
+        f"{key} is {flat[0].get(key)} in the checkpoint, but {flat[1].get(key)} now"
         for key in sorted(flat[0].keys() | flat[1].keys())
         if key.split(".")[0] in names and flat[0].get(key) != flat[1].get(key)
     ]
@@ -247,10 +251,13 @@ def _differences(found: ModelCard, wanted: ModelCard) -> list[str]:
         other = set(getattr(found, name)) ^ set(getattr(wanted, name))
         if other:
             kind = "training" if name == "train_digests" else "validation"
-            listed.append(f"{len(other)} {kind} cases are only in the file or only in the current data set and split")
+            listed.append(
+                f"{len(other)} {kind} cases are only in the checkpoint or only in the current data set and split"
+            )
     if len(listed) > alike and wanted.split not in (None, found.split):
         listed.append(
-            f"the file's split was drawn by an earlier rule ({ANOTHER_RULE}); start again with train.resume=false"
+            f"the split of the checkpoint was drawn by an earlier rule ({ANOTHER_RULE}); "
+            "start again with train.resume=false"
         )
     return listed
 

@@ -17,11 +17,12 @@ class ModelConfig(Section):
     """Number of downsampling steps. Each step halves the rows and columns. Article and 2015 paper: 4."""
 
     padding: Literal[0, 1] = 1
-    """Padding of the 3x3 convolutions in the blocks. With 0 (2015 paper), the output is smaller than the input."""
+    """Padding of the 3x3 convolutions in the blocks. 1: the output has the size of the input. 0 (2015 paper): the
+    output is smaller than the input."""
 
     padding_mode: Literal["reflect", "zeros"] = "zeros"
-    """Values outside the image border. reflect: the image mirrored at its border (article). zeros: 0. Both train at
-    about the same speed."""
+    """Values that a convolution uses outside the image border. reflect: the image mirrored at its border (article).
+    zeros: 0. Training takes about the same time with both."""
 
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Probability that a channel is dropped after each convolution of a block. Article: 0.3."""
@@ -30,15 +31,15 @@ class ModelConfig(Section):
     """Activation function of the convolutions. Article's code: leaky_relu. Article's section 2 and 2015 paper: relu."""
 
     downsample: Literal["conv", "max_pool"] = "conv"
-    """How the rows and columns are halved. conv: 3x3 convolution of stride 2 (article's code). max_pool: 2x2 max
+    """Method of halving the rows and columns. conv: 3x3 convolution of stride 2 (article's code). max_pool: 2x2 max
     pooling (article's section 2, 2015 paper)."""
 
     upsample: Literal["nearest", "bilinear", "transposed"] = "nearest"
-    """How the rows and columns are doubled. nearest, bilinear: interpolation and a 1x1 convolution (article: nearest).
-    transposed: 2x2 transposed convolution (2015 paper)."""
+    """Method of doubling the rows and columns. nearest, bilinear: interpolation and a 1x1 convolution (article:
+    nearest). transposed: 2x2 transposed convolution (2015 paper)."""
 
     skip: Literal["concatenate", "add"] = "concatenate"
-    """How encoder features join decoder features. concatenate: U-Net. add: FCN."""
+    """Method of joining encoder features to decoder features. concatenate: as in the U-Net. add: as in the FCN."""
 
     output_kernel: Literal[1, 3] = 3
     """Kernel size of the last convolution. Article: 3. 2015 paper: 1."""
@@ -50,7 +51,8 @@ class ModelConfig(Section):
     """Whether batch normalization follows each 3x3 convolution. The 2015 paper has none."""
 
     mirror_input: bool = False
-    """Mirror the image outward so that the output covers all of it (overlap-tile, 2015 paper). Needs padding=0."""
+    """Extend the image beyond its borders by mirroring, so that the output covers the whole image (overlap-tile
+    strategy of the 2015 paper). Needs padding=0."""
 
     @field_validator("mirror_input")
     @classmethod

@@ -23,8 +23,8 @@ class TrainOutputConfig(OutputConfig):
     """Folder for the results of this command. Only one process at a time may write into it."""
 
     masks: bool = False
-    """Also write the predicted masks of the test cases: PNG files with the values 0 and 255, in the size of the
-    reference masks, as the article does."""
+    """Also write the predicted masks of the test cases, as the article does: PNG files with the values 0 and 255, in
+    the size of the reference masks."""
 
 
 class PredictOutputConfig(OutputConfig):

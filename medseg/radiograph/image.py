@@ -98,6 +98,6 @@ def clean_term(value: str | None, keyword: str, warnings: list[str]) -> str | No
     if not term:
         return None
     if not re.fullmatch(r"[A-Z0-9 _-]{1,16}", term):
-        warnings.append(f"{keyword} was ignored, since its value is not a valid code")
+        warnings.append(f"{keyword} was ignored, because its value is not a valid code")
         return None
     return term

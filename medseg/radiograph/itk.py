@@ -30,7 +30,7 @@ def read_itk(file: BinaryIO, kind: str, warnings: list[str]) -> tuple[NDArray[An
     sizes = _slice_sizes(header)
     volume = read_volume(file, kind)
     if len(volume.values) != 1:
-        raise RadiographError("has several values per pixel, but one is needed")
+        raise RadiographError("has several values per pixel, but a single value is needed")
     picture, spacing = turn_to_picture(volume.values.reshape(sizes), volume.steps[:, :2], warnings)
     return picture, spacing if any(header.get(field) for field in _SPACING_FIELDS) else None
 
@@ -54,13 +54,13 @@ def read_volume(file: BinaryIO, kind: str) -> Volume:
     *others, rows = _sizes(header)
     check_image_size(rows, math.prod(others))
     if kind == "nrrd" and header.get("encoding", "").lower() not in ("raw", *_GZIP):  # ITK may crash on other encodings
-        raise RadiographError("has an encoding other than raw and gzip, which is not supported")
+        raise RadiographError("has an unsupported encoding; only raw and gzip are supported")
     inflated = _inflated_length(file, kind, header)
     with refusing(f"is not a readable {kind.upper()} file"), copy_of(file, f".{kind}") as path:
         image = sitk.ReadImage(path)
         array = sitk.GetArrayFromImage(image)
     if array.dtype.kind not in "iuf":
-        raise RadiographError("has several values per pixel, but one is needed")
+        raise RadiographError("has several values per pixel, but a single value is needed")
     if inflated not in (None, array.nbytes):  # ITK would return uninitialized memory
         raise RadiographError(f"the compressed data have {inflated} bytes, but {array.nbytes} are needed")
     layers = np.moveaxis(array, -1, 0) if image.GetNumberOfComponentsPerPixel() > 1 else array[None]

@@ -94,7 +94,7 @@ def _segments(fields: Mapping[str, str], num_layers: int = 1) -> list[_Segment]:
 def _whole(segment: Mapping[str, str], key: str, index: int) -> int:
     if not re.fullmatch(r"\s*\d{1,9}\s*", segment[key]):
         field = {"labelvalue": "LabelValue", "layer": "Layer"}[key]
-        raise RadiographError(f"Segment{index}_{field} is not one whole number")
+        raise RadiographError(f"Segment{index}_{field} must be a single whole number")
     return int(segment[key])
 
 

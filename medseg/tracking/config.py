@@ -36,7 +36,7 @@ with warnings.catch_warnings():
         """MLflow experiment of the run, created if new."""
 
         run_name: Name | None = None
-        """Name of the run. null: name of the data set, time, four random characters."""
+        """Name of the run. null: the name of the data set, the time and four random characters."""
 
         description: str | None = None
         """Purpose of this run, in Markdown, shown on its MLflow page. null: the command that started it."""
@@ -51,11 +51,11 @@ with warnings.catch_warnings():
         """How MLflow records the evaluation."""
 
         experiment: Name = "medseg"
-        """MLflow experiment of the run, created if new. Used only if the store lacks the model's training run; else the
-        evaluation joins the experiment of that run."""
+        """MLflow experiment of the run, created if new. Used only if the store lacks the model's training run.
+        Otherwise the evaluation joins the experiment of the training run."""
 
         run_name: Name | None = None
-        """Name of the run. null: name of the training run, then name of the data set."""
+        """Name of the run. null: the name of the training run, followed by the name of the data set."""
 
         description: str | None = None
         """Purpose of this evaluation, in Markdown, shown on its MLflow page. null: the command that started it."""

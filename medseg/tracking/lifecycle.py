@@ -116,7 +116,9 @@ def _create(
         purpose = f"Synthetic phantoms, not clinical. {purpose}"
     note = {"mlflow.note.content": f"{purpose}\n\n{RESEARCH_USE}", "medseg.use": RESEARCH_USE}
     if lost is not None:
-        _logger.warning("MLflow run %s is not in %s; a new run records the rest", lost, mask_credentials(store.uri))
+        _logger.warning(
+            "MLflow run %s is not in %s; a new run records the rest of the training", lost, mask_credentials(store.uri)
+        )
         note["medseg.resumed_from"] = lost
     if parent is not None:
         note["mlflow.parentRunId"] = parent.info.run_id

@@ -44,8 +44,9 @@ def build_address(database: Path) -> str:
     address = f"sqlite+pysqlite:///{quote(name, errors='replace')}" if special else f"sqlite:///{name}"
     if not _is_unicode(name) or make_url(address).database != name:
         raise ConfigError(
-            f"tracking.uri: MLflow cannot use the database {name!r}: its path cannot be written as an address. "
-            "Rename the folder, or choose another file with tracking.uri=sqlite:///FILE."
+            f"tracking.uri: MLflow cannot open the database {name!r}, because its path contains characters that "
+            "a database URI cannot contain. Rename the folder, or choose another file with "
+            "tracking.uri=sqlite:///FILE."
         )
     return address
 

@@ -36,8 +36,8 @@ class OptimConfig(Section):
     peak."""
 
     decay: Literal["polynomial", "cosine", "constant"] = "polynomial"
-    """Decay of the learning rate after the warm-up. polynomial: (1 - spent)^0.9. cosine: half a cosine. constant: no
-    decay."""
+    """Decay of the learning rate after the warm-up. polynomial: (1 - p)^0.9. p grows from 0 at the end of the warm-up
+    to 1 at the end of the training. cosine: half a cosine. constant: no decay."""
 
     gradient_clip: NonNegativeFloat = 12.0
     """Largest norm of the gradient. Larger gradients are scaled down. 0: no limit."""
@@ -61,12 +61,12 @@ class TrainingConfig(Section):
     """Batch size. null: 4 on CPU, up to 64 on GPU, limited by memory and by the number of cases."""
 
     compile: bool = False
-    """Compile the network (torch.compile). It takes a minute the first time and is cached. Worth a try on a GPU; slower
-    on a CPU."""
+    """Compile the network (torch.compile). Compiling takes a minute the first time, and its result is cached. The
+    compiled network may be faster on a GPU; it is slower on a CPU."""
 
     coarse: Annotated[float, Field(ge=0, lt=1)] = 0.4
-    """First part of the training, at half resolution, as a fraction of the training budget. A step then takes a quarter
-    of the time. Images that are too small for this are always trained at full resolution."""
+    """Share of the training budget, at its beginning, in which images have half the resolution. A step then takes a
+    quarter of the time. Images that are too small for half the resolution are always trained at full resolution."""
 
     accumulate: PositiveInt = 1
     """Number of batches whose gradients are averaged before the weights are updated."""
@@ -85,7 +85,7 @@ class TrainingConfig(Section):
     """Number of epochs between two validations. The last epoch is always validated."""
 
     early_stopping: NonNegativeInt = 0
-    """Training stops after this number of validations without a better Dice. 0: never."""
+    """Number of successive validations without a better Dice after which the training stops. 0: never."""
 
     strips_every: PositiveInt = 5
     """Number of validations between two example images (image | reference | prediction)."""

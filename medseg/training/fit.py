@@ -174,7 +174,7 @@ def find_resumed(train: TrainingConfig, card: ModelCard, folder: Path) -> dict[s
     if content["training"]["best"]:
         best_card, best = load_checkpoint(found.with_name("best.pt"))
         if best_card.run_id != content["card"]["run_id"]:
-            raise CheckpointError(f"{found.with_name('best.pt')}: belongs to another run than {found}")
+            raise CheckpointError(f"{found.with_name('best.pt')} and {found} belong to different runs")
         if elsewhere:
             save_checkpoint(folder / "best.pt", best_card, best["weights"])
     _logger.info("resuming from %s, iteration %s", found, content["training"]["iteration"])

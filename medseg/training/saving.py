@@ -72,12 +72,12 @@ class Saving:
         """Resume from `state`. The random state is set when the training starts. Raises `CheckpointError`."""
         if state["epoch_length"] != trainer.state.epoch_length:
             raise CheckpointError(
-                f"cannot resume: an epoch had {state['epoch_length']} batches in the file and has "
+                f"cannot resume: an epoch has {state['epoch_length']} batches in the checkpoint, but "
                 f"{trainer.state.epoch_length} now; the training cases or train.batch_size changed"
             )
         if state["optim"] != self.budget.optim.name:
             raise CheckpointError(
-                f"cannot resume: optim.name is {state['optim']} in the file, {self.budget.optim.name} now"
+                f"cannot resume: optim.name is {state['optim']} in the checkpoint, but {self.budget.optim.name} now"
             )
         trainer.network.load_state_dict(state["network"])
         self.ema.load_state_dict(weights)

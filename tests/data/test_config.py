@@ -30,7 +30,7 @@ def test_label_values_from_the_command_line_and_back_from_yaml(tmp_path, text, e
 
 @pytest.mark.parametrize("text", ["{lungs: []}", "{lungs: [0]}", "{lungs: [1.5]}", "{lungs: zero}", "{lungs: true}"])
 def test_label_values_that_are_none(text):
-    with pytest.raises(ConfigError, match=r"data\.label_values: .*: give whole numbers other than 0 in brackets"):
+    with pytest.raises(ConfigError, match=r"data\.label_values: .*: needs a list of whole numbers without 0"):
         parse_args(Config, [f"data.label_values={text}"])
 
 

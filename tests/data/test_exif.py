@@ -61,8 +61,8 @@ def test_setting_must_decide_where_the_masks_fit_both_ways(tmp_path, orientation
     size = slice(0, 80) if square else slice(None)
     pixels, mask = EIGHT[size], MASK[size]
     text = (
-        rf"a\.png: EXIF orientation {orientation}, and masks of {len(mask)} x 80 pixels that fit both the "
-        r"turned and the stored image\. Set data\.exif=apply or data\.exif=ignore"
+        rf"a\.png: the image has EXIF orientation {orientation}, and its masks \({len(mask)} x 80 pixels\) fit both "
+        r"the turned and the stored image\. Set data\.exif=apply or data\.exif=ignore"
     )
     with pytest.raises(RadiographError, match=text):
         load(tmp_path, orientation, {"a": (mask, 1)}, pixels)

@@ -111,11 +111,19 @@ def test_own_results_are_skipped(tmp_path, examine):
     ("tags", "status", "reason"),
     [
         ({"NumberOfFrames": 2}, "skipped", "frames: has 2 frames, but a single frame is needed"),
-        ({"NumberOfFrames": 2**31 - 1}, "rejected", "damaged: states 2147483647 frames, more than the file has bytes"),
+        (
+            {"NumberOfFrames": 2**31 - 1},
+            "rejected",
+            "damaged: the header states 2147483647 frames",
+        ),
         ({"PresentationIntentType": "FOR PROCESSING"}, "skipped", "intent: "),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "skipped", "color: "),
         ({"Rows": 65535, "Columns": 65535}, "rejected", "size: claims 65535 x 65535 pixels"),
-        ({"RescaleSlope": "NaN", "RescaleIntercept": 0}, "rejected", "damaged: RescaleSlope is not one finite number"),
+        (
+            {"RescaleSlope": "NaN", "RescaleIntercept": 0},
+            "rejected",
+            "damaged: RescaleSlope must be a single finite",
+        ),
         ({"Modality": "XA"}, "skipped", "modality: XA is not accepted (CR, DX)"),
     ],
 )
@@ -231,7 +239,8 @@ def test_an_overlay_is_drawn_though_the_window_leaves_nothing_to_be_seen(tmp_pat
     found = examine("x", formats=("overlay",))
     assert "overlay" in found.taken
     assert any(
-        w.startswith("overlay without the VOI transformation, because after it every pixel is") for w in found.warnings
+        w.startswith("the overlay was drawn without the VOI transformation: with it, every pixel")
+        for w in found.warnings
     )
 
 

@@ -61,7 +61,9 @@ def test_a_file_that_names_no_network_holds_a_unet(tmp_path: Path) -> None:
 def test_a_network_that_is_not_known_is_refused(tmp_path: Path) -> None:
     network = save(tmp_path / "best.pt")
     save_checkpoint(tmp_path / "best.pt", CARD.model_copy(update={"network": "transformer"}), network.state_dict())
-    with pytest.raises(CheckpointError, match=r"best\.pt: the model card is not valid: Input should be 'unet'"):
+    with pytest.raises(
+        CheckpointError, match=r"best\.pt: the metadata of the model file are not valid: Input should be 'unet'"
+    ):
         load_model(tmp_path / "best.pt")
 
 
@@ -127,8 +129,8 @@ def test_differences_are_listed(tmp_path: Path) -> None:
     wanted = CARD.model_copy(update={"classes": ("lungs",), "model": ModelConfig(width=8, depth=2), "run_id": "other"})
     with pytest.raises(CheckpointError) as caught:
         load_training(tmp_path / "last.pt", wanted)
-    assert "classes is ['lungs', 'heart'] in the file, ['lungs'] now" in str(caught.value)
-    assert "model.width is 4 in the file, 8 now" in str(caught.value)
+    assert "classes is ['lungs', 'heart'] in the checkpoint, but ['lungs'] now" in str(caught.value)
+    assert "model.width is 4 in the checkpoint, but 8 now" in str(caught.value)
     assert "run_id" not in str(caught.value)
 
 

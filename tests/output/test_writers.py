@@ -131,7 +131,7 @@ class TestSources:
         lost = {"RescaleSlope": -1, "RescaleIntercept": 0, "WindowCenter": 2048, "WindowWidth": 4096}
         preview, (warning,) = take("overlay", write_dicom(tmp_path / "a.dcm", **lost))
         assert preview is not None
-        assert warning.startswith("overlay without the VOI transformation, because after it every pixel is")
+        assert warning.startswith("the overlay was drawn without the VOI transformation: with it, every pixel")
 
 
 class TestOwnResults:

@@ -213,7 +213,7 @@ def test_killed_before_a_fold_is_recorded_and_run_again_equals_unbroken(
     run_id = torch.load(second / "last.pt", weights_only=True)["card"]["run_id"]
     assert run_of(store, run_id).info.status == "RUNNING"
     run_here(*arguments)
-    assert f"already finished: {first}" in shown.readouterr().err
+    assert f"this fold is already finished: {first}" in shown.readouterr().err
     assert before == {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
     assert all(same_weights(tmp_path / f"fold{k}" / "best.pt", out / f"fold{k}" / "best.pt") for k in (0, 1))
     summary = read_summary(tmp_path)
@@ -272,7 +272,7 @@ def test_other_data_are_refused(begun: tuple[Path, Path, tuple[str, ...]]) -> No
 def test_other_settings_stop_before_anything_is_moved(begun: tuple[Path, Path, tuple[str, ...]]) -> None:
     _, out, arguments = begun
     with pytest.raises(
-        ConfigError, match=r"different optim\.name, train\.precision\. Start a new one with train\.resume=false"
+        ConfigError, match=r"other values of optim\.name, train\.precision\. Start a new one with train\.resume=false"
     ):
         run_here(*arguments, "optim.name=sgd", "train.precision=fp32")
     (out / "cross_validation.json").write_text("{")

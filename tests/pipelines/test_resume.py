@@ -86,8 +86,8 @@ def test_other_architecture_or_classes_are_refused_with_the_difference(
     arguments = (f"data.root={data}", f"train.resume={out / 'last.pt'}", f"tracking.uri={store}")
     done = train(*arguments, "model.width=8", "data.classes=[disc]", f"output.dir={out.parent / 'other'}")
     assert done.returncode == 2
-    assert "model.width is 4 in the file, 8 now" in done.stderr
-    assert "classes is ['box', 'disc'] in the file, ['disc'] now" in done.stderr
+    assert "model.width is 4 in the checkpoint, but 8 now" in done.stderr
+    assert "classes is ['box', 'disc'] in the checkpoint, but ['disc'] now" in done.stderr
 
 
 def test_fresh_start_sets_earlier_results_aside(
@@ -141,7 +141,7 @@ def test_other_cases_are_not_resumed_with(trained: Trained, tmp_path: Path, stor
         f"tracking.uri={store}",
     )
     assert done.returncode == 2
-    assert "training cases are only in the file or only in the current data set and split" in done.stderr
+    assert "training cases are only in the checkpoint or only in the current data set and split" in done.stderr
 
 
 def test_accumulated_gradients_survive_a_stop(trained: Trained, tmp_path: Path, store: str) -> None:

@@ -216,8 +216,8 @@ def test_geometry_that_does_not_fit_that_of_the_image(tmp_path, path, origin, sp
         (name_segments("a"), r"label values \[2\] belong to no segment"),
         (name_segments("a", "b", layers=(0, 1)), "has 1 layers, but segment b is in layer 1"),
         ([{"LabelValue": 1}], "Segment0_Name is missing"),
-        ([{"Name": "a", "LabelValue": "1.5"}], "Segment0_LabelValue is not one whole number"),
-        ([{"Name": "a", "Layer": "-1"}], "Segment0_Layer is not one whole number"),
+        ([{"Name": "a", "LabelValue": "1.5"}], "Segment0_LabelValue must be a single whole number"),
+        ([{"Name": "a", "Layer": "-1"}], "Segment0_Layer must be a single whole number"),
     ],
 )
 def test_segments_that_cannot_be_told_apart(path, image, segments, reason):
@@ -230,7 +230,7 @@ def test_unsafe_files_are_refused(path, image):
     head = "NRRD0004\ntype: unsigned char\ndimension: 3\nSegment0_Name:=lungs\n"
     for rest, reason in {
         "encoding: raw\nsizes: 4 4 1\ndata file: /etc/passwd\n": "another file",
-        "encoding: bzip2\nsizes: 4 4 1\n": "other than raw and gzip",
+        "encoding: bzip2\nsizes: 4 4 1\n": "only raw and gzip are supported",
         "encoding: gzip\nsizes: 60000 60000 1\n": "claims",
         "encoding: raw\ndimension: 4\nsizes: 9000 200 200 1\n": "claims",
     }.items():

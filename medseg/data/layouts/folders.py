@@ -110,7 +110,7 @@ def _read_part(root: Path, part: Part, maps: LabelMaps, config: DataSetConfig, f
     if folders and files:
         findings.add("layout", "", files[0].name, what=f"files beside the class folders in {folder.name}/")
     for lost in (path for place in (part.images, *folders) for path in list_folders(place)):
-        findings.add("layout", "", lost.relative_to(root).as_posix(), what="folders in a place for files only")
+        findings.add("layout", "", lost.relative_to(root).as_posix(), what="folders in places for files only")
     if folders:
         return _read_class_folders(images, {path.name: path for path in folders}, config, findings)
     if files and all(is_segmentation(path) for path in files):

@@ -62,7 +62,7 @@ def scan_jpeg2000(data: bytes) -> Codestream:
     """
     start = _start(data)
     if start < 0 or len(data) < start + 45:
-        raise RadiographError("the compressed image does not start like a JPEG 2000")
+        raise RadiographError("the compressed image does not start like a JPEG 2000 codestream")
     right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
     (components,) = struct.unpack_from(">H", data, start + 40)
     depth, step_x, step_y = struct.unpack_from(">3B", data, start + 42)

@@ -56,4 +56,7 @@ def _read_table(dataset: Dataset, form: PixelFormat, color: str) -> tuple[int, N
         cell = "u1" if len(data[0]) < 2 * count else f"{order}u2"
         if len(data[0]) >= count:
             return int(descriptor[1]), np.frombuffer(data[0], cell, count).astype(cell[-2:])
-    raise RadiographError(f"has PALETTE COLOR, but no usable {color}PaletteColorLookupTable", "color")
+    raise RadiographError(
+        f"has PALETTE COLOR, but {color}PaletteColorLookupTable is missing or unusable",
+        "color",
+    )

@@ -66,7 +66,7 @@ def _check_stream(stream: Codestream, form: PixelFormat) -> None:
     """Raise `RadiographError` if a codestream contradicts the tags."""
     if stream.process not in _PROCESSES.get(form.transfer_syntax, (stream.process,)):
         raise RadiographError(
-            f"TransferSyntaxUID is {form.transfer_syntax.name}, but the codestream is of another kind"
+            f"TransferSyntaxUID is {form.transfer_syntax.name}, but the compressed data have another format"
         )
     if (stream.rows, stream.columns) != (form.rows, form.columns):
         raise RadiographError(

@@ -104,9 +104,9 @@ def _rescale(dataset: Dataset, warnings: list[str]) -> tuple[float, float]:
         warnings.append("RescaleSlope or RescaleIntercept is missing; slope 1 or intercept 0 was used")
     slope, intercept = slopes or (1.0,), intercepts or (0.0,)
     if len(slope) > 1 or not math.isfinite(slope[0]) or slope[0] == 0:
-        raise RadiographError("RescaleSlope is not one finite number other than zero")
+        raise RadiographError("RescaleSlope must be a single finite number and must not be zero")
     if len(intercept) > 1 or not math.isfinite(intercept[0]):
-        raise RadiographError("RescaleIntercept is not one finite number")
+        raise RadiographError("RescaleIntercept must be a single finite number")
     return slope[0], intercept[0]
 
 

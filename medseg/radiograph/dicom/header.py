@@ -136,7 +136,7 @@ def integer(dataset: Dataset, keyword: str) -> int | None:
     if not found:
         return None
     if len(found) > 1 or not found[0].is_integer():
-        raise RadiographError(f"{keyword} is not one whole number")
+        raise RadiographError(f"{keyword} must be a single whole number")
     return int(found[0])
 
 

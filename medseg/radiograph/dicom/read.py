@@ -165,7 +165,7 @@ def _read_picture(file: BinaryIO) -> Dataset:
     if not data:
         raise RadiographError(f"has no pixel data ({_class_name(dataset)})", "no-pixels")
     if not isinstance(data[0], bytes):
-        raise RadiographError("PixelData has a value representation other than OB and OW")
+        raise RadiographError("PixelData must have the value representation OB or OW")
     return dataset
 
 

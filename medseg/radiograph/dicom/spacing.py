@@ -42,7 +42,7 @@ def _pair(dataset: Dataset, keyword: str, warnings: list[str]) -> Spacing | None
     if not values:
         return None
     if len(values) != 2 or not all(map(is_length, values)):
-        warnings.append(f"{keyword} is not two positive numbers and was ignored")
+        warnings.append(f"{keyword} was ignored, because it must be two positive numbers")
         return None
     return values[0], values[1]
 
@@ -53,7 +53,7 @@ def _magnification(dataset: Dataset, warnings: list[str]) -> float | None:
     if not values:
         return None
     if len(values) != 1 or not is_length(values[0]):
-        warnings.append(f"{keyword} is not one positive number and was ignored")
+        warnings.append(f"{keyword} was ignored, because it must be one positive number")
         return None
     return values[0]
 

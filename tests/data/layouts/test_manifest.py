@@ -99,7 +99,7 @@ def test_manifest_with_empty_split_column_names_no_split(tmp_path):
         ("image,mask\na.png,m/c.png\n", "missing masks (1):\n    m/c.png"),
         ("image,mask\n,m/a.png\n", "missing images (1):\n    (empty)"),
         ("image,mask\na.png,\n", "images without a mask (1):\n    a.png"),
-        ("image,mask\na.png,m/a.png\n./a.png,m/a.png\n", "names of several images (1):\n    a"),
+        ("image,mask\na.png,m/a.png\n./a.png,m/a.png\n", "names that several images share (1):\n    a"),
         ("image,mask_left lung\na.png,m/a.png\n", "invalid class names (use up to 32"),
         ("image,mask,split\na.png,m/a.png,train\nb.png,m/b.png,\n", "train, validation, test (1):\n    b: (empty)"),
         ("image,mask,split\na.png,m/a.png,vali\n", "train, validation, test (1):\n    a: vali"),

@@ -93,9 +93,9 @@ def test_palette_of_colors_is_read_where_color_is_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"RedPaletteColorLookupTableDescriptor": None}, "no usable Red"),
-        ({"GreenPaletteColorLookupTableData": b"\0\0"}, "no usable Green"),
-        ({"BluePaletteColorLookupTableData": None}, "no usable Blue"),
+        ({"RedPaletteColorLookupTableDescriptor": None}, "RedPaletteColorLookupTable is missing or unusable"),
+        ({"GreenPaletteColorLookupTableData": b"\0\0"}, "GreenPaletteColorLookupTable is missing or unusable"),
+        ({"BluePaletteColorLookupTableData": None}, "BluePaletteColorLookupTable is missing or unusable"),
         ({"SegmentedRedPaletteColorLookupTableData": b"\1\0\xff\xff\0\0"}, "segmented palette"),
     ],
 )

@@ -25,7 +25,7 @@ def test_numbers_are_none_several_or_nan():
 def test_integer_is_one_whole_number_or_refused():
     assert integer(make_dataset(), "Rows") == 96
     assert integer(make_dataset(Rows=None), "Rows") is None
-    with pytest.raises(RadiographError, match="WindowCenter is not one whole number"):
+    with pytest.raises(RadiographError, match="WindowCenter must be a single whole number"):
         integer(make_dataset(WindowCenter=1.5), "WindowCenter")
 
 

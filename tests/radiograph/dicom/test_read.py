@@ -53,7 +53,7 @@ def test_absent_tags_are_none(tmp_path):
 def test_text_that_may_be_a_name_is_dropped_with_a_warning(tmp_path):
     radiograph = read_radiograph(write_dicom(tmp_path / "a.dcm", BodyPartExamined="SECRET^NAME"))
     assert radiograph.body_part is None
-    assert radiograph.warnings == ("BodyPartExamined was ignored, since its value is not a valid code",)
+    assert radiograph.warnings == ("BodyPartExamined was ignored, because its value is not a valid code",)
 
 
 def test_lossy_tag_counts_whatever_the_transfer_syntax(tmp_path):
@@ -104,7 +104,7 @@ def test_missing_tag_is_refused_by_name(tmp_path, keyword):
         ({"BitsStored": 17}, "BitsStored is 17"),
         ({"PixelRepresentation": 2}, "PixelRepresentation is 2"),
         ({"Rows": 0}, "has 0 rows"),
-        ({"Rows": [96, 96]}, "Rows is not one whole number"),
+        ({"Rows": [96, 96]}, "Rows must be a single whole number"),
         ({"Rows": 60000, "Columns": 60000}, "claims 60000 x 60000 pixels"),
         ({"Rows": 192}, "PixelData is cut short"),
         ({"PresentationIntentType": "FOR PROCESSING"}, "PresentationIntentType is FOR PROCESSING; allowed: FOR PRES"),
