@@ -79,6 +79,8 @@ class CrossValidateConfig(Recipe):
 
     @model_validator(mode="after")
     def _check_register(self) -> Self:
+        if self.train.init is not None:
+            raise ValueError("train.init: that model may have seen the test cases of a fold. Remove this setting")
         if self.tracking.register is not None:
             raise ValueError("tracking.register: a cross-validation cannot register a model. Remove this setting")
         return self

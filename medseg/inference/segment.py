@@ -31,7 +31,8 @@ def segment(
     """Masks of `size` `(rows, columns)` from the network's probabilities `(class, rows, columns)`, and their measures.
 
     `ranges` are the ranges of the training masks. `view` is the ViewPosition of the image. It determines which
-    measurements are possible.
+    measurements are possible. A number is left out, with a warning, if a mask it rests on is implausible or has too
+    many pieces.
     """
     masks, classes = decision.masks(predicted, frame).numpy(), decision.classes
     warnings = find_empty(masks, classes)
@@ -40,7 +41,13 @@ def segment(
     for each in choose_measurements(classes):
         own = (masks[classes.index(name)] for name in each.classes)
         doubts = each.views.get(view or "")
-        if doubts is not None and (found := each.measure(*own)) is not None:
-            warnings += [*found.warnings, *doubts]
+        if doubts is None or (found := each.measure(*own)) is None:
+            continue
+        implausible = [f"implausible_{name}" for name in each.classes]
+        faults = [*(code for code in implausible if code in warnings), *found.faults]
+        if faults:
+            warnings.append(f"no {each.name}: {', '.join(faults)}")
+        else:
             measured[each.name] = found
+            warnings += [*found.warnings, *doubts]
     return Segmented(masks, measured, tuple(warnings))

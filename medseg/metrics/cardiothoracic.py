@@ -30,7 +30,9 @@ class CardiothoracicRatio:
     chest: tuple[tuple[int, int], tuple[int, int]]
     """Row and column of the lungs' leftmost and rightmost pixel, in the row where they are widest."""
     warnings: tuple[str, ...] = ()
-    """Reasons to doubt the ratio, such as `the heart mask has 2 pieces`."""
+    """Reasons to doubt the ratio, such as `lungs touch`."""
+    faults: tuple[str, ...] = ()
+    """Reasons not to rely on the ratio at all, such as `the heart mask has 2 pieces`."""
 
     @property
     def words(self) -> str:
@@ -62,7 +64,8 @@ def measure_ctr(lungs: NDArray[np.bool_], heart: NDArray[np.bool_]) -> Cardiotho
         return None
     box = find_box(lungs)
     warnings: list[str] = []
-    sides = _tell_lungs_apart(lungs[box], warnings)
+    faults: list[str] = []
+    sides = _tell_lungs_apart(lungs[box], warnings, faults)
     chest = _find_widest(sides)
     if chest is None:
         return None
@@ -70,11 +73,11 @@ def measure_ctr(lungs: NDArray[np.bool_], heart: NDArray[np.bool_]) -> Cardiotho
     left, right = _find_borders(heart)
     count = _label(heart[find_box(heart)])[1]
     if count > 1:
-        warnings.append(f"the heart mask has {count} pieces")
+        faults.append(f"the heart mask has {count} pieces")
     if left[1] < first or right[1] > last:
         warnings.append("the heart mask reaches beyond the lungs")
     value = (right[1] - left[1] + 1) / (last - first + 1)
-    return CardiothoracicRatio(value, (left, right), ((row, first), (row, last)), tuple(warnings))
+    return CardiothoracicRatio(value, (left, right), ((row, first), (row, last)), tuple(warnings), tuple(faults))
 
 
 def _find_borders(heart: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -99,14 +102,14 @@ def _find_widest(sides: NDArray[np.uint8]) -> tuple[int, int, int] | None:
     return (row, int(first[row]), int(last[row])) if widths[row] else None
 
 
-def _tell_lungs_apart(lungs: NDArray[np.bool_], warnings: list[str]) -> NDArray[np.uint8]:
+def _tell_lungs_apart(lungs: NDArray[np.bool_], warnings: list[str], faults: list[str]) -> NDArray[np.uint8]:
     """An array with 1 in the lung on the left of the image, 2 in the other, 0 elsewhere. All 0 if two are not found."""
     labels = _label(lungs)[0]
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     pieces = np.flatnonzero(sizes >= _SPECK * sizes.sum())
     if len(pieces) > 2:
-        warnings.append(f"the lung mask has {len(pieces)} pieces")
+        faults.append(f"the lung mask has {len(pieces)} pieces")
     profiles = np.array([(labels == piece).sum(axis=0) for piece in pieces]).reshape(-1, labels.shape[1])
     side_of = np.zeros(len(sizes), np.uint8)
     if (on_left := _choose_left(profiles)) is not None:

@@ -26,6 +26,10 @@ class Measured(Protocol):
     def warnings(self) -> Sequence[str]:
         """Reasons to doubt the number."""
 
+    @property
+    def faults(self) -> Sequence[str]:
+        """Reasons not to rely on it at all, in which case it is left out."""
+
 
 @dataclass(frozen=True)
 class Measurement:

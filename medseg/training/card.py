@@ -1,24 +1,30 @@
 """The model card of a training: the settings of the model, and facts about its training data."""
 
+import logging
 from collections.abc import Sequence
 
 from medseg.data.config import DataConfig
 from medseg.data.loaders import CachedCases, CachedSplits, CaseFacts
 from medseg.data.splits import Splits
 from medseg.metrics.shape import measure_position
-from medseg.model.checkpoint import Accepts, ModelCard, Range, Reading, check_components
+from medseg.model.checkpoint import Accepts, ModelCard, Range, Reading
 from medseg.model.config import InferenceConfig
 from medseg.radiograph.dicom.terms import DEFINED
 from medseg.training.recipe import Recipe
+
+_logger = logging.getLogger(__name__)
 
 
 def describe_model(recipe: Recipe, data: DataConfig, splits: Splits, cached: CachedSplits) -> ModelCard:
     """The card before training: architecture, preprocessing, accepted input, digests and ranges, but no results.
 
-    Raises `ConfigError` if `predict.components` names an unknown class.
+    A recipe may name classes in `predict.components` that the data set does not have; these are left out.
     """
     inference = InferenceConfig(**{name: getattr(recipe.predict, name) for name in InferenceConfig.model_fields})
-    check_components(inference, splits.classes)
+    kept = {name: number for name, number in inference.components.items() if name in splits.classes}
+    if unknown := sorted(inference.components.keys() - kept):
+        _logger.info("predict.components: %s: not a class of this data set, ignored", ", ".join(unknown))
+    inference = inference.model_copy(update={"components": kept})
     return ModelCard(
         classes=splits.classes,
         model=recipe.model,

@@ -3,9 +3,17 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
-from medseg.config import Section
+from medseg.config import Section, expand_home
 
 
 class LossConfig(Section):
@@ -49,6 +57,10 @@ class OptimConfig(Section):
 
 class TrainingConfig(Section):
     """Length of the training, hardware, validation and checkpoints."""
+
+    init: Annotated[str | None, BeforeValidator(expand_home)] = None
+    """Model to start from: a model file, a folder with best.pt, or an MLflow address. The training takes over its
+    weights and its preprocessing; classes that it does not have get a new last layer. null: random weights."""
 
     epochs: PositiveInt | None = None
     """Training budget in epochs. null: no limit if train.minutes is given, else 30."""

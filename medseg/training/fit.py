@@ -16,6 +16,7 @@ from medseg.data.loaders import CachedCases, CachedSplits, EpochSampler, build_t
 from medseg.errors import CheckpointError
 from medseg.hardware.compiler import can_compile
 from medseg.hardware.device import AutocastInferer, Hardware
+from medseg.inference.models import LoadedModel
 from medseg.model.checkpoint import ModelCard, load_checkpoint, load_training, save_checkpoint
 from medseg.model.unet import smallest_size
 from medseg.output.drawing import draw_learning_curves
@@ -29,6 +30,7 @@ from medseg.training.losses import MaskedLoss
 from medseg.training.progress import TrainingProgress
 from medseg.training.recipe import FitRecipe
 from medseg.training.saving import Saving
+from medseg.training.start import copy_weights
 from medseg.training.strips import Strips
 
 _logger = logging.getLogger(__name__)
@@ -74,14 +76,16 @@ def fit_network(
     folder: Path,
     resumed: Mapping[str, Any] | None,
     hook: ValidationHook | None = None,
+    start: LoadedModel | None = None,
 ) -> Fitted:
     """Train the network of `card` and write `best.pt` and `last.pt` into `folder`. The batch size must be set.
 
-    `resumed` is the content of the `last.pt` to resume from; `hook` may stop the training. After a signal the training
-    is saved and `Interrupted` is raised. A loss that is not finite raises `TrainingError`, a full disk `StorageError`.
+    `resumed` is the content of the `last.pt` to resume from, `start` the model to begin with; `hook` may stop the
+    training. After a signal the training is saved and `Interrupted` is raised. A loss that is not finite raises
+    `TrainingError`, a full disk `StorageError`.
     """
     train, device = recipe.train, hardware.device
-    wired = wire_training(recipe, card, cached.train, hardware, Augment(recipe.augment, recipe.seed, device))
+    wired = wire_training(recipe, card, cached.train, hardware, Augment(recipe.augment, recipe.seed, device), start)
     trainer, budget = wired.trainer, wired.budget
     card = card.model_copy(update={"run_id": run.id})
     watch = _watch_training(wired, card, cached.validation, hardware, run, folder, hook)
@@ -142,13 +146,24 @@ def _watch_training(
 
 
 def wire_training(
-    recipe: FitRecipe, card: ModelCard, cached: CachedCases, hardware: Hardware, augment: Augment
+    recipe: FitRecipe,
+    card: ModelCard,
+    cached: CachedCases,
+    hardware: Hardware,
+    augment: Augment,
+    start: LoadedModel | None = None,
 ) -> Wired:
-    """A new network of `card` and the engine that trains it on `cached`. The batch size must be set."""
+    """A new network of `card`, with the weights of `start`, and the engine that trains it on `cached`.
+
+    The batch size must be set.
+    """
     train, device = recipe.train, hardware.device
     if min(card.preprocess.size) // 2 < smallest_size(card.model):
         train = train.model_copy(update={"coarse": 0.0})
-    network = card.build_network().to(device).to(memory_format=hardware.memory_format)  # type: ignore[call-overload]
+    built = card.build_network()
+    if start is not None:
+        copy_weights(built, card.classes, start)
+    network = built.to(device).to(memory_format=hardware.memory_format)  # type: ignore[call-overload]
     if train.compile and can_compile(device):
         network.compile(dynamic=False)
     assert train.batch_size is not None

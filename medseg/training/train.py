@@ -35,6 +35,7 @@ from medseg.training.fit import Fitted, find_resumed, fit_network
 from medseg.training.handlers import ValidationHook
 from medseg.training.recipe import Recipe
 from medseg.training.record import describe_run, record_findings, record_start
+from medseg.training.start import find_start, join_cards, take_over
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,13 +84,15 @@ def train(
     `find_resumed` and `fit_network`.
     """
     with seeded(recipe.seed), _tuned(hardware):
+        start = find_start(recipe)
+        recipe = take_over(recipe, start)
         findings, is_fold = Findings(data.root), parent_run_id is not None
         look: Look[CaseSurvey] | None = None if is_fold else partial(summarize_item, classes=splits.classes)
         cached, surveys = cache_splits(splits, data, recipe.preprocess, folder, findings, look)
         if not is_fold:  # whose cases have all been checked
             check_training(surveys, splits, data, recipe.split, findings)
         findings.check()
-        card = describe_model(recipe, data, splits, cached)
+        card = join_cards(describe_model(recipe, data, splits, cached), start, recipe.train.init)
         resumed = find_resumed(recipe.train, card, folder)
         settled = settle_batch_size(recipe.train, card, len(cached.train), hardware, resumed)
         recipe = recipe.model_copy(update={"train": settled})
@@ -97,7 +100,9 @@ def train(
             record_start(run, recipe, data, cached, folder, fresh=resumed is None)
             if not is_fold:
                 record_findings(run, findings)
-            fitted = fit_network(recipe, card, cached, hardware, run, folder, resumed, hook)
+            fitted = fit_network(
+                recipe, card, cached, hardware, run, folder, resumed, hook, start if resumed is None else None
+            )
             summary = _finish(run, recipe, data, splits, cached, hardware, fitted, folder)
         write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
         return Trained(summary, run)

@@ -26,6 +26,18 @@ def test_the_view_decides_whether_there_is_a_cardiothoracic_ratio(view, expected
     assert any("AP view" in warning for warning in found.warnings) == (view == "AP")
 
 
+def test_a_ratio_is_left_out_if_a_mask_is_implausible_or_in_pieces():
+    maps = predict()
+    small = Range(area=(0.0, 0.01), row=(0.0, 1.0), column=(0.0, 1.0))
+    found = segment(DECISION, {"lungs": small}, maps, (40, 40), "PA")
+    assert found.measured == {}
+    assert found.warnings == ("implausible_lungs", "no ctr: implausible_lungs")
+    maps[1, 25] = 0
+    found = segment(DECISION, {}, maps, (40, 40), "PA")
+    assert found.measured == {}
+    assert found.warnings == ("no ctr: the heart mask has 2 pieces",)
+
+
 def test_empty_and_implausible_masks_are_told():
     maps = predict()
     maps[1] = 0

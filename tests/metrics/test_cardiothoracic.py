@@ -94,12 +94,12 @@ class TestCardiothoracicRatio:
     def test_a_lung_in_two_pieces_counts_whole_and_is_told(self) -> None:
         ratio = measure(LUNGS & ~draw((35, 36, 0, 50)) | draw((60, 60, 6, 10)), HEART)
         assert ratio.chest == ((60, 6), (60, 99))
-        assert ratio.warnings == ("the lung mask has 3 pieces",)
+        assert ratio.faults == ("the lung mask has 3 pieces",)
 
     def test_a_heart_in_pieces_counts_whole_and_is_told(self) -> None:
         ratio = measure(LUNGS, HEART | draw((70, 70, 80, 80)))
         assert ratio.value == pytest.approx(46 / 90)
-        assert ratio.warnings == ("the heart mask has 2 pieces",)
+        assert ratio.faults == ("the heart mask has 2 pieces",)
 
     def test_a_heart_beyond_the_lungs_is_told(self) -> None:
         assert measure(LUNGS, draw((40, 60, 5, 60))).warnings == ("the heart mask reaches beyond the lungs",)

@@ -1,0 +1,112 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import medseg
+from medseg.errors import CheckpointError, ConfigError
+from medseg.inference.models import load_models
+from medseg.model.checkpoint import load_checkpoint
+from medseg.model.config import ModelConfig
+from medseg.model.unet import build_unet
+from medseg.tracking.config import StoreConfig
+from medseg.training.config import TrainingConfig
+from medseg.training.recipe import Recipe
+from medseg.training.start import copy_weights, find_start, join_cards, take_over
+from tests.support.model_files import write_model
+from tests.support.shape_images import write_png_folder
+
+SMALL = {
+    "model.width": 4,
+    "model.depth": 2,
+    "model.dropout": 0.0,
+    "preprocess.size": [64, 64],
+    "train.batch_size": 4,
+    "train.epochs": 1,
+    "tracking.system_metrics": False,
+}
+
+
+def load(path: Path):
+    return load_models((str(path),), StoreConfig())
+
+
+def test_weights_are_taken_over_class_by_class(tmp_path):
+    start = load(write_model(tmp_path / "a.pt", ("heart", "lungs")))
+    network = build_unet(ModelConfig(width=4, depth=2, dropout=0.0), 1, 3)
+    fresh = network.out.weight.clone()
+    copy_weights(network, ("clavicles", "lungs", "heart"), start)
+    own, other = network.state_dict(), start.networks[0].state_dict()
+    assert all(torch.equal(own[name], other[name]) for name in own if not name.startswith("out."))
+    assert torch.equal(own["out.weight"][[2, 1]], other["out.weight"])
+    assert torch.equal(own["out.bias"][[2, 1]], other["out.bias"])
+    assert torch.equal(own["out.weight"][0], fresh[0])
+
+
+def test_with_the_same_classes_the_network_is_the_same(tmp_path):
+    start = load(write_model(tmp_path / "a.pt"))
+    network = build_unet(ModelConfig(width=4, depth=2, dropout=0.0), 1, 2)
+    copy_weights(network, start.card.classes, start)
+    assert all(torch.equal(value, start.networks[0].state_dict()[name]) for name, value in network.state_dict().items())
+
+
+def test_the_card_names_its_origin_whose_cases_count_as_seen(tmp_path):
+    start = load(write_model(tmp_path / "a.pt", train_digests=("1", "2"), validation_digests=("3", "4")))
+    card = start.card.model_copy(update={"train_digests": ("5",), "validation_digests": ("4",)})
+    joined = join_cards(card, start, "a.pt")
+    assert joined.origin == start.digest
+    assert joined.train_digests == ("1", "2", "3", "5")
+    assert joined.validation_digests == ("4",)
+    assert "origin" not in card.model_dump(mode="json")
+
+
+def test_another_architecture_is_refused_with_the_difference(tmp_path):
+    start = load(write_model(tmp_path / "a.pt"))
+    card = start.card.model_copy(update={"model": ModelConfig(width=8, depth=2, dropout=0.0)})
+    with pytest.raises(CheckpointError, match=r"^train\.init: a\.pt: .*: model\.width is 4 there, but 8 here$"):
+        join_cards(card, start, "a.pt")
+
+
+def test_the_preprocessing_is_taken_over(tmp_path, caplog):
+    start = load(write_model(tmp_path / "a.pt"))
+    with caplog.at_level("INFO", "medseg"):
+        recipe = take_over(Recipe(), start)
+    assert recipe.preprocess == start.card.preprocess
+    assert caplog.messages == ["preprocess.size: [32, 32], as in the model of train.init"]
+    assert take_over(recipe, start) is recipe
+    assert take_over(recipe, None) is recipe
+
+
+def test_what_cannot_be_a_start_is_refused(tmp_path):
+    for name in ("fold0", "fold1"):
+        write_model(tmp_path / name / "best.pt", seed=int(name[-1]))
+    for address, said in ((tmp_path, "is an ensemble"), (tmp_path / "none.pt", "no such file or folder")):
+        with pytest.raises(CheckpointError, match=said):
+            find_start(Recipe(train=TrainingConfig(init=str(address))))
+    with pytest.raises(ConfigError, match=r"train\.init: that model may have seen the test cases"):
+        medseg.cross_validate({"train.init": str(tmp_path / "fold0" / "best.pt")})
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_from_a_model_and_resumes(tmp_path, tracking):
+    store = {"tracking.uri": tracking.uri}
+    first = medseg.train(
+        SMALL, store, {"data.root": write_png_folder(tmp_path / "a", 12), "output.dir": tmp_path / "1"}
+    )
+    data = write_png_folder(tmp_path / "b", 16)  # the first dozen are those of before
+    init = {"train.init": str(first.model), "data.root": data, "data.classes": ["disc"], "preprocess.size": [32, 32]}
+    second = medseg.train(SMALL, store, init, {"output.dir": tmp_path / "2", "optim.learning_rate": 1e-9})
+    before, after = (load_checkpoint(path)[1]["weights"] for path in (first.model, second.model))
+    for name, value in after.items():
+        if name.endswith("weight") and not name.startswith("out."):
+            torch.testing.assert_close(value, before[name], rtol=0, atol=1e-3)
+    card, _ = load_checkpoint(second.model)
+    assert card.origin == load(first.model).digest
+    assert card.preprocess.size == (64, 64)
+    again = {"train.resume": True, "train.epochs": 2, "output.dir": tmp_path / "2"}
+    assert medseg.train(SMALL, store, init, again).summary["epochs"] == 2
+    result = {"model": str(second.model), "data.root": data, "output.dir": tmp_path / "r", **store}
+    evaluated = medseg.evaluate(result)
+    known = json.loads((tmp_path / "1" / "summary.json").read_text())["cases"]
+    assert evaluated.evaluation.left_out >= known["train"] + known["validation"]
