@@ -13,6 +13,7 @@ from medseg.training.recipe import Recipe
 
 _logger = logging.getLogger(__name__)
 _ALIKE = ("network", "model", "reading")
+_FREE = "model.dropout"  # a training may change it: it has no weights
 
 
 def find_start(recipe: Recipe) -> LoadedModel | None:
@@ -44,7 +45,10 @@ def join_cards(card: ModelCard, start: LoadedModel | None, address: str | None) 
     """The card of a training that starts from a model: it names its origin, and counts the origin's cases as seen."""
     if start is None:
         return card
-    flat = [{k: v for k, v in flatten(one).items() if k.split(".")[0] in _ALIKE} for one in (start.card, card)]
+    flat = [
+        {k: v for k, v in flatten(one).items() if k.split(".")[0] in _ALIKE and k != _FREE}
+        for one in (start.card, card)
+    ]
     differences = [
         f"{key} is {flat[0].get(key)} there, but {flat[1].get(key)} here"
         for key in sorted(flat[0].keys() | flat[1].keys())

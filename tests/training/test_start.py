@@ -63,7 +63,7 @@ def test_the_card_names_its_origin_whose_cases_count_as_seen(tmp_path):
 
 def test_another_architecture_is_refused_with_the_difference(tmp_path):
     start = load(write_model(tmp_path / "a.pt"))
-    card = start.card.model_copy(update={"model": ModelConfig(width=8, depth=2, dropout=0.0)})
+    card = start.card.model_copy(update={"model": ModelConfig(width=8, depth=2, dropout=0.3)})
     with pytest.raises(CheckpointError, match=r"^train\.init: a\.pt: .*: model\.width is 4 there, but 8 here$"):
         join_cards(card, start, "a.pt")
 
