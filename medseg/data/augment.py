@@ -91,9 +91,35 @@ class Augment:
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         images = (images - mean) * column(1 + self._uniform(images, config.contrast) * changed) + mean
         images = images + column(self._uniform(images, config.brightness) * changed)
+        images = self._change_devices(images, changed)
         strength = torch.rand(len(images), 1, generator=self.generator, device=images.device) * config.noise * changed
         noise = torch.randn(images.shape, generator=self.generator, device=images.device)
         return images + column(strength) * noise
+
+    def _change_devices(self, images: Tensor, changed: Tensor) -> Tensor:
+        """Change shading, clipping and polarity, as other devices do. Settings of 0 draw no random numbers."""
+        config = self.config
+        if config.shading:
+            points = torch.randn(len(images), 1, 4, 4, generator=self.generator, device=images.device)
+            field = functional.interpolate(points, images.shape[-2:], mode="bicubic", align_corners=True)
+            images = images * (1 + config.shading * changed[:, :, None, None] * field)
+        if config.saturate:
+            low, high = (self._share(images, config.saturate, 1 / 6) * changed for _ in range(2))
+            low, high = low[:, :, None, None], 1 - high[:, :, None, None]
+            clipped = (images.maximum(low).minimum(high) - low) / (high - low).clamp(min=0.1)
+            images = torch.where((low > 0) | (high < 1), clipped, images)
+        if config.solarize:
+            edge = 1 - (self._share(images, config.solarize, 1 / 10) * changed)[:, :, None, None]
+            images = torch.where((images > edge) & (edge < 1), 2 * edge - images, images)
+        if config.invert:
+            chosen = (self._chance(images, config.invert) * changed)[:, :, None, None]
+            images = torch.lerp(images, 1 - images, chosen)
+        return images
+
+    def _share(self, images: Tensor, limit: float, probability: float) -> Tensor:
+        """Draw `(batch, 1)` numbers in [0, limit], 0 but for this probability."""
+        drawn = torch.rand(len(images), 1, generator=self.generator, device=images.device) * limit
+        return drawn * self._chance(images, probability)
 
     def _blur(self, images: Tensor, chosen: Tensor) -> Tensor:
         """Blur the images for which `chosen` is 1, with one Gaussian standard deviation per batch."""

@@ -264,6 +264,20 @@ class AugmentConfig(Section):
     blur: NonNegativeFloat = 1.0
     """Largest standard deviation of the blur, in pixels. A third of the images are blurred."""
 
+    shading: NonNegativeFloat = 0.0
+    """Strength of a smooth change of brightness across an image, as scatter makes it: standard deviation of the factor
+    at its control points."""
+
+    saturate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Largest share of the contrast that is clipped at the dark or at the bright end, as a wrong exposure does. A sixth
+    of the images are clipped at each end."""
+
+    solarize: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Largest share of the contrast that is inverted from the bright end. A tenth of the images are changed."""
+
+    invert: Fraction = 0.0
+    """Probability of exchanging dark and bright."""
+
     flip_columns: Fraction = 0.0
     """Probability of flipping an image left to right. Keep 0 if left and right matter. Not used if augment.probability
     is 0."""

@@ -191,3 +191,43 @@ def test_bright_contrast_is_not_clipped_away():
     changed, _ = Augment(config, 0, torch.device("cpu"))(image, targets, 3)
     steps = changed[:, 0, 20, 24] - changed[:, 0, 20, 8]
     assert steps.min() > 0.015
+
+
+def ramp(count=64):
+    """Images whose columns rise from 0 to 1."""
+    return torch.linspace(0, 1, 80).expand(count, 1, 64, 80).contiguous(), torch.zeros(count, 1, 64, 80).to(torch.uint8)
+
+
+def test_shading_is_smooth_and_about_as_strong_as_asked_for():
+    images, targets = torch.ones_like(ramp()[0]), ramp()[1]
+    factor = augment(images, targets, **STILL, shading=0.1)[0]
+    assert 0.05 < float(factor.std()) < 0.15
+    assert float(factor.diff(dim=-1).abs().max()) < 0.05
+
+
+def test_saturation_clips_an_end_and_stretches_the_rest():
+    images, targets = ramp()
+    changed = augment(images, targets, **STILL, saturate=0.5)[0]
+    touched = ~torch.isclose(changed, images).flatten(1).all(dim=1)
+    assert 0.1 < float(touched.float().mean()) < 0.6
+    for row in changed[touched][:, 0, 0]:
+        flat = (row < 1e-6).sum() + (row > 1 - 1e-6).sum()
+        assert 2 < flat <= 82
+        assert bool((row.diff() > -1e-6).all())
+        assert (float(row.min()), float(row.max())) == pytest.approx((0, 1), abs=1e-5)
+
+
+def test_solarization_turns_the_bright_end_over():
+    images, targets = ramp(256)
+    changed = augment(images, targets, **STILL, solarize=0.5)[0][:, 0, 0]
+    touched = changed[~torch.isclose(changed, images[:, 0, 0]).all(dim=1)]
+    assert 10 < len(touched) < 60
+    assert all(0.45 <= float(row.max()) < 1 and float(row[-1]) < float(row.max()) for row in touched)
+
+
+def test_inversion_exchanges_dark_and_bright_as_often_as_asked_for():
+    images, targets = ramp(256)
+    changed = augment(images, targets, **STILL, invert=0.25)[0]
+    inverted = torch.isclose(changed, 1 - images, atol=1e-5).flatten(1).all(dim=1)
+    assert 40 < int(inverted.sum()) < 90
+    assert torch.allclose(changed[~inverted], images[~inverted], atol=1e-5)
