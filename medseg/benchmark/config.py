@@ -30,12 +30,12 @@ class BenchmarkSettings(Section):
     until a validation Dice is reached."""
 
     widths: Annotated[tuple[Width, ...], Field(min_length=1)] | None = None
-    """Widths of the measured networks, in channels at the first level (article: 64). null: 16 and 64. If
-    benchmark.model is given, null means the width of that model for the parts prediction and folder."""
+    """Widths of the measured networks, in channels at the first level. null: 16 and 64. If benchmark.model is given,
+    null means the width of that model in the benchmark parts 'prediction' and 'folder'. The article uses 64."""
 
     sizes: Annotated[tuple[Side, ...], Field(min_length=1)] | None = None
-    """Side lengths, in pixels, of the square images to predict (article: 512). null: 256 and 512. If benchmark.model is
-    given, null means the training size of that model."""
+    """Side lengths, in pixels, of the square images to predict. null: 256 and 512. If benchmark.model is given, null
+    means the training size of that model. The article uses 512."""
 
     backends: tuple[Literal["torch", "inductor", "openvino"], ...] = ("torch", "openvino")
     """Libraries that run the network. Each is measured in every precision that it supports. inductor takes a minute to

@@ -94,7 +94,7 @@ def _check_class(label: str, files: Sequence[FileLevels], classes: Sequence[str]
         shown = ", ".join(f"{value:g}" for value in dict.fromkeys((*levels.values[:2], levels.values[-1])))
         if levels.total > 2 and not levels.values[0] <= half < levels.values[-1]:
             text = f"{label}: {levels.values[0]:g} to {levels.values[-1]:g}; other masks have {low:g} to {high:g}"
-            what = "masks whose range of gray levels differs from the other masks"
+            what = "masks whose range of gray levels differs from that of the other masks"
             findings.add("mask_levels", case, text, what=what, severity="error", remedy=_TWO_LEVELS)
         elif levels.total > 2:
             findings.add("mask_levels", case, f"{label}: {shown}, ...")

@@ -35,10 +35,12 @@ class CrossSplitConfig(SplitConfig):
     """Patients for training, validation and test."""
 
     folds: Annotated[int, Field(ge=2, le=100)] = 5
-    """Number of folds. Patients are ordered by a hash of seed and patient, then cut into folds."""
+    """Number of folds. The patients are sorted by a hash of the seed and the patient ID, and the sorted list is divided
+    into folds."""
 
     fold: Annotated[int, Field(ge=0, le=0)] = 0
-    """Always 0 in this command, because each fold is the test set once."""
+    """Fold used as the test set. Leave this at 0. The command goes through all folds itself, and each fold is the test
+    set once."""
 
 
 class CrossTrainingConfig(TrainingConfig):

@@ -35,7 +35,7 @@ class DemonstrationConfig(Section):
     """Number of phantoms to train on."""
 
     num_new: PositiveInt = 12
-    """Number of new phantoms to segment and to evaluate on."""
+    """Number of new phantoms that are segmented and used for the evaluation."""
 
     size: PositiveInt = 256
     """Rows and columns of a phantom."""

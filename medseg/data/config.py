@@ -48,8 +48,9 @@ class CasesConfig(Section):
     """Data set: a folder with images/ and masks/, a CSV manifest, or a dataset.json."""
 
     classes: tuple[ClassName, ...] | None = None
-    """Classes in channel order. null: the classes of data.label_values, else the sorted names of mask folders, columns,
-    labels or segments."""
+    """Classes, in the order of the output channels. null: the classes of data.label_values. If that is also null: the
+    labels of dataset.json in their order there, or the sorted names of the mask folders, mask columns or segments. If
+    the data set has no such names: the single class foreground."""
 
     label_values: Annotated[dict[ClassName, LabelValues], Field(min_length=1)] | None = None
     """Mask values of each class, for example `{lungs: [1], heart: [2, 3]}`. `{lungs: nonzero}`: every value except 0 is
@@ -128,8 +129,8 @@ class EvaluateDataConfig(CasesConfig):
     """Data set: a folder with images/ and masks/, a CSV manifest, or a dataset.json."""
 
     subset: Literal["unseen", "all"] = "unseen"
-    """Cases to evaluate. unseen: cases whose pixels were in neither the training nor the validation set. all: every
-    case, seen cases included; every table then states this."""
+    """Cases to evaluate. unseen: only cases whose image is in neither the training set nor the validation set. all: all
+    cases, including seen cases. Every table then states that seen cases are included."""
 
 
 class PhantomConfig(Section):
@@ -153,21 +154,23 @@ class SplitConfig(Section):
     """Patients for training, validation and test."""
 
     fractions: tuple[Fraction, Fraction, Fraction] = (0.7, 0.15, 0.15)
-    """Shares of the patients in the training, validation and test sets. Patients are ordered by a hash of seed and
-    patient, then cut into blocks. Adding a patient moves about one other patient across each border between blocks."""
+    """Shares of the patients in the training, validation and test sets. The patients are sorted by a hash of the
+    seed and the patient ID, and the sorted list is divided into blocks. Adding a patient moves about one other patient
+    across each border between blocks."""
 
     seed: NonNegativeInt | None = None
     """Seed of the hash. null: the seed of the run."""
 
     folds: Annotated[int, Field(ge=2, le=100)] | None = None
-    """Number of cross-validation folds; each fold is a block of the ordered patients. null: split by fractions."""
+    """Number of cross-validation folds; each fold is a block of the sorted patients. null: split by fractions."""
 
     fold: NonNegativeInt = 0
     """Fold used as the test set if split.folds is set, counted from 0."""
 
     patients: Literal["auto", "image"] = "auto"
-    """Patient of each image. auto: the patient column of the manifest, else the DICOM PatientID and its issuer, else
-    each image is its own patient. image: each image is its own patient."""
+    """How the patient of each image is found. auto: from the patient column of the manifest; if it gives none, from the
+    DICOM PatientID and its issuer. Each image that is not a DICOM file counts as a different patient then. image: each
+    image counts as a different patient."""
 
     allow_duplicates: bool = False
     """Train even if near-identical images, or images of one patient, are in different splits."""

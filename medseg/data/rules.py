@@ -75,7 +75,7 @@ RULES = {
     "label_values": Rule(
         "error",
         "masks of one class with several values",
-        "Give the class of each value in data.label_values, or save the masks with two values.",
+        "Set data.label_values to state the class of each mask value, or save the masks with two values.",
     ),
     "segment_names": Rule(
         "error",
@@ -148,7 +148,7 @@ RULES = {
     ),
     "orientation_tags": Rule(
         "warning",
-        "images whose PatientOrientation differs from most images",
+        "images whose PatientOrientation differs from that of most images",
         "Check these images and turn them if needed. medseg never turns pixels because of this tag.",
     ),
     "few_grey_levels": Rule(
@@ -179,7 +179,7 @@ RULES = {
     ),
     "mixed_spacing": Rule(
         "info",
-        "images whose pixel spacing comes from another DICOM tag than in most images",
+        "images whose pixel spacing comes from a different DICOM tag than the spacing of most images",
         "Lengths in mm refer to different planes. Do not compare lengths of these images with lengths of other images.",
     ),
     "absent_spacing": Rule(
@@ -189,22 +189,22 @@ RULES = {
     ),
     "mixed_sizes": Rule(
         "info",
-        "images whose size or shape differs from most images",
+        "images whose size or shape differs from that of most images",
         "Nothing to do if these images show the same field of view as the other images.",
     ),
     "mixed_bit_depth": Rule(
         "info",
-        "images whose bit depth differs from most images",
+        "images whose bit depth differs from that of most images",
         "Nothing to do if these images come from a different device than the other images.",
     ),
     "mask_values": Rule(
         "info",
-        "masks whose gray levels differ from most masks",
+        "masks whose gray levels differ from those of most masks",
         "Nothing to do. Each mask has two gray levels; pixels with the higher level belong to the class.",
     ),
     "mask_resolution": Rule(
         "info",
-        "masks whose size differs from their image",
+        "masks whose size differs from that of their image",
         "Nothing to do if mask and image cover the same field of view.",
     ),
     "burned_in": Rule(

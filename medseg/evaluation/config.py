@@ -11,7 +11,7 @@ class EvaluationConfig(Section):
     """How a model is measured and reported."""
 
     seed: NonNegativeInt = 0
-    """Seed of the random resampling behind intervals and p-values."""
+    """Seed of the random resampling that is used for the confidence intervals and p-values."""
 
     by: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Manifest columns, such as `by=[site,view]`. The scores are also given for each value of these columns."""
@@ -40,12 +40,12 @@ class QuantizationConfig(Section):
     """Largest number of training images used to measure the ranges of activations."""
 
     max_dice_loss: NonNegativeFloat = 0.002
-    """Limit for the mean decrease of the Dice of each class. The Dice is measured against the reference masks."""
+    """Largest allowed mean loss of Dice from the fp32 to the int8 model. It applies to each class. The Dice is measured
+    against the reference masks."""
 
     max_case_loss: NonNegativeFloat = 0.03
-    """Limit for the decrease of the Dice of each class in a single case."""
+    """Largest allowed loss of Dice in any single case, from the fp32 to the int8 model. It applies to each class."""
 
     max_ctr_difference: NonNegativeFloat = 0.01
-    """Limit for the mean absolute difference between the cardiothoracic ratios of the fp32 and the int8 model. If only
-    one of the two gives a ratio for a case, the
-    difference counts as 1."""
+    """Largest allowed mean absolute difference between the cardiothoracic ratios of the fp32 and the int8 model. If
+    only one of the two gives a ratio for a case, the difference counts as 1."""

@@ -66,7 +66,8 @@ def find_begun(recipe: Recipe, folder: Path) -> str | None:
         raise ConfigError(f"{folder / STATE}: damaged; this cross-validation cannot be resumed. {_ANEW}") from error
     if begun.get("split") != RULE:
         raise ConfigError(
-            f"{folder}: the folds of this cross-validation were drawn by an earlier rule ({ANOTHER_RULE}). {_ANEW}"
+            f"{folder}: the folds of this cross-validation were formed with the method of an earlier version of medseg "
+            f"({ANOTHER_RULE}). {_ANEW}"
         )
     before = {key.replace("inference.", "predict."): value for key, value in before.items()}  # the section's old name
     now = _describe_settings(recipe)

@@ -205,8 +205,8 @@ def _list_warnings(candidate: Candidate, found: CaseSet, evaluation: Evaluation)
         warnings.append("no intervals: all cases are of one patient")
     nameless = _find_nameless(found.cases)
     counts = {
-        "several images share an empty or placeholder PatientID: each image counts as its own patient, so intervals "
-        "are too narrow if a patient has several": sum(case.case in nameless for case in cases),
+        "several images share an empty or placeholder PatientID: each image counts as a different patient, so "
+        "intervals are too narrow if a patient has several": sum(case.case in nameless for case in cases),
         "not scored: no mask of any scored class": len(found.cases) - len(_find_scored(candidate, found)),
         f"surface distances that are not in {evaluation.unit} were left out of the means": sum(
             case.unit != evaluation.unit for case in cases

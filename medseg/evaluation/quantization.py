@@ -97,8 +97,8 @@ def measure_loss(
     for name, known in zip(candidate.classes, (~dice.isnan()).any(dim=0).tolist(), strict=True):
         if not known:
             raise DataError(
-                f"{candidate.data.root}: the model was trained on every case with {name}, but the loss of int8 must be "
-                "measured on other cases. Add cases that the model was not trained on"
+                f"{candidate.data.root}: the model was trained on every case that has a mask of {name}. The accuracy "
+                "lost with int8 must be measured on other cases. Add cases that the model was not trained on"
             )
     return QuantizationLoss(
         images=num_images,

@@ -161,7 +161,7 @@ def _log_worst(run: Run, evaluation: Evaluation) -> None:
 def _draw_case(case: CaseResult, classes: Sequence[str]) -> NDArray[np.uint8]:
     """The strip of image, reference and prediction, with each class and its Dice below; without the case's name."""
     if case.picture is None or case.reference is None or case.prediction is None:
-        raise ValueError(f"{case.case}: no image of this case was kept")
+        raise ValueError(f"{case.case}: no image of this case was saved")
     strip = draw_strip(case.picture.astype(np.float32), case.reference, case.prediction)
     named = [f"{name} {case.scores.get(f'dice_{name}', math.nan):.3f}" for name in classes]
     return np.concatenate([strip, draw_legend(strip.shape[1], named, 16)])

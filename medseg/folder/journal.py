@@ -204,7 +204,10 @@ def _open_journal(path: Path) -> BinaryIO:
                 head = file.read(len(_HEADER))
         if head != _HEADER:
             if not _HEADER.startswith(head):
-                raise StorageError(f"{path}: not a journal of this version; move it or choose another output.dir")
+                raise StorageError(
+                    f"{path}: this file is not a journal that this version of medseg can read; move it or choose "
+                    "another output.dir"
+                )
             write_text(path, _HEADER.decode())
         return path.open("r+b", buffering=0)
     except OSError as error:

@@ -27,8 +27,8 @@ class PredictConfig(Section):
     """How probabilities become masks."""
 
     threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["best"] = 0.5
-    """Lowest probability at which a pixel is foreground. Article: 0.5. best: for each class, the threshold
-    with the best Dice on the validation set."""
+    """Lowest probability at which a pixel is foreground. best: for each class, the threshold with the best Dice on the
+    validation set. The article uses 0.5."""
 
     batch_size: PositiveInt = 4
     """Batch size: number of images that the network processes together."""
@@ -57,12 +57,13 @@ class ModelPredictConfig(PredictConfig):
 
     backend: Literal["auto", "torch", "inductor", "openvino"] = "auto"
     """Library that runs the network. torch: PyTorch. inductor: compiled PyTorch; compiling takes a minute the first
-    time and is cached. openvino: OpenVINO on the CPU; install medseg[openvino]. auto: torch on a GPU; on the CPU the
-    faster of torch and openvino. A short measurement finds the faster one, and its result is cached."""
+    time and is cached. openvino: OpenVINO on the CPU; install medseg[openvino]. auto: torch if a GPU is used;
+    on the CPU, whichever of torch and openvino is faster. A short measurement decides this, and its result is
+    cached."""
 
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    """Number format of the network. int8 needs OpenVINO and a model from medseg quantize. auto: bf16 if the hardware
-    supports it, else fp32; int8 if the model has it and it is faster."""
+    """Number format of the network. int8 needs OpenVINO and a model from medseg quantize. auto: int8 if the model
+    contains int8 and int8 is faster; otherwise bf16 if the hardware supports it; otherwise fp32."""
 
     channels_last: bool = True
     """Memory layout of images and weights in PyTorch. true: channels innermost, faster on most hardware."""
@@ -75,19 +76,19 @@ class FolderPredictConfig(ModelPredictConfig):
     """Number of processes that decode images and write results. null: one for each CPU core."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device that runs the network. auto: the device recorded in the output folder's journal; in a new folder the GPU
-    if there is one, else the CPU."""
+    """Device that runs the network. auto: if the output folder already has a journal of an earlier run, the device
+    recorded there. In a new folder: the GPU if there is one, else the CPU."""
 
     backend: Literal["auto", "torch", "inductor", "openvino"] = "auto"
     """Library that runs the network. torch: PyTorch. inductor: compiled PyTorch; compiling takes a minute the first
-    time and is cached. openvino: OpenVINO on the CPU; install medseg[openvino]. auto: the backend recorded in the
-    journal; in a new folder torch on a GPU, or on the CPU the faster of torch and openvino. A short measurement finds
-    the faster one, and its result is cached."""
+    time and is cached. openvino: OpenVINO on the CPU; install medseg[openvino]. auto: if the output folder
+    already has a journal of an earlier run, the backend recorded there. In a new folder: torch if a GPU is used; on the
+    CPU, whichever of torch and openvino is faster. A short measurement decides this, and its result is cached."""
 
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    """Number format of the network. int8 needs OpenVINO and a model from medseg quantize. auto: the precision recorded
-    in the journal. In a new folder: int8 if the model has it and it is faster; otherwise bf16 if the hardware supports
-    it; otherwise fp32."""
+    """Number format of the network. int8 needs OpenVINO and a model from medseg quantize. auto: if the output
+    folder already has a journal of an earlier run, the precision recorded there. In a new folder: int8 if the model
+    contains int8 and int8 is faster; otherwise bf16 if the hardware supports it; otherwise fp32."""
 
 
 class ReadingInputConfig(Section):
@@ -128,7 +129,7 @@ class InputConfig(ReadingInputConfig):
     Files without the tag are accepted."""
 
     timeout_seconds: PositiveFloat = 120.0
-    """Longest time in seconds to read, or to write, one file. A file that takes longer is rejected."""
+    """Time limit in seconds for reading or writing one file. A file that takes longer is rejected."""
 
     memory_gib: PositiveFloat = 4.0
     """Memory limit in GiB for a process that decodes a file. A file that needs more is rejected."""

@@ -258,7 +258,7 @@ def _differences(found: ModelCard, wanted: ModelCard) -> list[str]:
             )
     if len(listed) > alike and wanted.split not in (None, found.split):
         listed.append(
-            f"the split of the checkpoint was drawn by an earlier rule ({ANOTHER_RULE}); "
+            f"the split of the checkpoint was formed with the method of an earlier version of medseg ({ANOTHER_RULE}); "
             "start again with train.resume=false"
         )
     return listed

@@ -11,41 +11,44 @@ class ModelConfig(Section):
     """The network: the article's U-Net, and the variants that its section 2 describes."""
 
     width: Annotated[int, Field(ge=1, le=512)] = 16
-    """Number of channels at the first level. Each level below has twice as many. Article and 2015 paper: 64."""
+    """Number of channels at the first level. Each level below has twice as many. The article and the 2015
+    paper use 64."""
 
     depth: Annotated[int, Field(ge=1, le=7)] = 4
-    """Number of downsampling steps. Each step halves the rows and columns. Article and 2015 paper: 4."""
+    """Number of downsampling steps. Each step halves the rows and columns. The article and the 2015 paper use 4."""
 
     padding: Literal[0, 1] = 1
-    """Padding of the 3x3 convolutions in the blocks. 1: the output has the size of the input. 0 (2015 paper): the
-    output is smaller than the input."""
+    """Padding of the 3x3 convolutions in the blocks. 1: the output has the size of the input. 0: the output is
+    smaller than the input, as in the 2015 paper."""
 
     padding_mode: Literal["reflect", "zeros"] = "zeros"
-    """Values that a convolution uses outside the image border. reflect: the image mirrored at its border (article).
-    zeros: 0. Training takes about the same time with both."""
+    """Values that a convolution uses outside the image border. reflect: the image mirrored at its border, as in the
+    article. zeros: 0. Training takes about the same time with both."""
 
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Probability that a channel is dropped after each convolution of a block. Article: 0.3."""
+    """Probability that a channel is dropped after each convolution of a block. The article uses 0.3."""
 
     activation: Literal["leaky_relu", "relu"] = "leaky_relu"
-    """Activation function of the convolutions. Article's code: leaky_relu. Article's section 2 and 2015 paper: relu."""
+    """Activation function of the convolutions. The article's code uses leaky_relu. Section 2 of the article and the
+    2015 paper use relu."""
 
     downsample: Literal["conv", "max_pool"] = "conv"
-    """Method of halving the rows and columns. conv: 3x3 convolution of stride 2 (article's code). max_pool: 2x2 max
-    pooling (article's section 2, 2015 paper)."""
+    """Method of halving the rows and columns of the feature maps. conv: 3x3 convolution of stride 2, as in the
+    article's code. max_pool: 2x2 max pooling, as in section 2 of the article and in the 2015 paper."""
 
     upsample: Literal["nearest", "bilinear", "transposed"] = "nearest"
-    """Method of doubling the rows and columns. nearest, bilinear: interpolation and a 1x1 convolution (article:
-    nearest). transposed: 2x2 transposed convolution (2015 paper)."""
+    """Method of doubling the rows and columns of the feature maps. nearest, bilinear: interpolation and a 1x1
+    convolution. The article uses nearest. transposed: 2x2 transposed convolution, as in the 2015 paper."""
 
     skip: Literal["concatenate", "add"] = "concatenate"
     """Method of joining encoder features to decoder features. concatenate: as in the U-Net. add: as in the FCN."""
 
     output_kernel: Literal[1, 3] = 3
-    """Kernel size of the last convolution. Article: 3. 2015 paper: 1."""
+    """Kernel size of the last convolution. The article uses 3, the 2015 paper uses 1."""
 
     bias: bool = False
-    """Whether the 3x3 convolutions have a bias. Article's code: false. Article's section 2: true."""
+    """Whether the 3x3 convolutions have a bias. They have none in the article's code, but they have one in
+    section 2 of the article."""
 
     batch_norm: bool = True
     """Whether batch normalization follows each 3x3 convolution. The 2015 paper has none."""

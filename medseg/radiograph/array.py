@@ -43,5 +43,5 @@ def check_spacing(spacing_mm: tuple[float, float]) -> tuple[float, float]:
     except (TypeError, ValueError):
         raise RadiographError(f"spacing_mm is {spacing_mm!r}; (row, column) in millimeters is needed") from None
     if not all(math.isfinite(side) and side > 0 for side in (row, column)):
-        raise RadiographError(f"spacing_mm is {spacing_mm!r}; both sides must be positive")
+        raise RadiographError(f"spacing_mm is {spacing_mm!r}; both values must be positive and finite")
     return row, column

@@ -34,17 +34,22 @@ def merge_channels(pixels: NDArray[Any], tolerance: int, color: str, warnings: l
     if greatest > tolerance:
         if color == "refuse":
             raise RadiographError(
-                f"is a color image: its channels differ by up to {greatest} of {top}. Convert the image to grayscale",
+                f"is a color image: its channels differ by up to {greatest} (on a scale from 0 to {top}). Convert the "
+                "image to grayscale",
                 "color",
             )
         far = float((spread > top * _NEAR).mean())
         if far > 1 - _MOST:
             raise RadiographError(
-                f"is a color image: in {far:.1%} of its pixels the channels differ by more than {top * _NEAR:.0f} "
-                f"of {top}. Convert the image to grayscale, or train on RGB images with data.color=rgb",
+                f"is a color image: the channels differ by more than {top * _NEAR:.0f} (on a scale from 0 to {top}) "
+                f"in {far:.1%} of its pixels. Convert the image to grayscale, or train on RGB images with "
+                "data.color=rgb",
                 "color",
             )
-        warnings.append(f"a nearly gray image was read as grayscale; its channels differ by up to {greatest} of {top}")
+        warnings.append(
+            f"a nearly gray image was read as grayscale; its channels differ by up to {greatest} (on a scale from 0 to "
+            f"{top})"
+        )
     return np.asarray(np.maximum(lower, np.minimum(upper, blue)))
 
 

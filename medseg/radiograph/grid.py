@@ -64,7 +64,9 @@ def measure_spacing(origin: NDArray[np.float64], steps: NDArray[np.float64]) -> 
     """Return the length of each step in mm, `(3,)`. Raises `RadiographError` for an impossible grid."""
     spacing: NDArray[np.float64] = np.linalg.norm(steps, axis=0)
     if not (np.isfinite(steps).all() and np.isfinite(origin).all() and spacing.all()):
-        raise RadiographError("the header has a spacing of zero or a geometry that is not finite")
+        raise RadiographError(
+            "the header has a spacing of zero, or a spacing, position or direction that is infinite or not a number"
+        )
     return spacing
 
 

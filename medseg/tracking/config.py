@@ -33,7 +33,7 @@ with warnings.catch_warnings():
         """How MLflow records the run."""
 
         experiment: Name = "medseg"
-        """MLflow experiment of the run, created if new."""
+        """MLflow experiment of the run. An experiment that does not exist is created."""
 
         run_name: Name | None = None
         """Name of the run. null: the name of the data set, the time and four random characters."""
@@ -51,8 +51,9 @@ with warnings.catch_warnings():
         """How MLflow records the evaluation."""
 
         experiment: Name = "medseg"
-        """MLflow experiment of the run, created if new. Used only if the store lacks the model's training run.
-        Otherwise the evaluation joins the experiment of the training run."""
+        """MLflow experiment of the evaluation. An experiment that does not exist is created. If the MLflow store
+        contains the training run of the model, the evaluation joins the experiment of that run, and this setting is not
+        used."""
 
         run_name: Name | None = None
         """Name of the run. null: the name of the training run, followed by the name of the data set."""

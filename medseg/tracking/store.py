@@ -273,7 +273,7 @@ def _check_artifacts(experiment: "Experiment", artifacts: Path) -> None:
     stored = Path(url2pathname(urlsplit(experiment.artifact_location).path))
     if stored.parts[-2:] == artifacts.parts[-2:] and stored.resolve() != artifacts.resolve():
         raise ConfigError(
-            f"tracking.experiment: the files of '{experiment.name}' belong in {stored}, but the store is now in "
-            f"{artifacts.parents[1]}. Move the store back, link the old folder to the new one, or choose another "
-            "experiment"
+            f"tracking.experiment: the experiment '{experiment.name}' stores its files in {stored}, but the MLflow "
+            f"store was moved or copied to {artifacts.parents[1]}. Move the store back, make the old path a link to "
+            "the new folder, or choose another experiment"
         )

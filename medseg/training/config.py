@@ -28,7 +28,7 @@ class OptimConfig(Section):
     """Optimizer and learning rate."""
 
     name: Literal["adam", "adamw", "sgd"] = "adamw"
-    """Optimizer. Article: adam."""
+    """Optimizer. The article uses adam."""
 
     learning_rate: PositiveFloat = 2e-3
     """Peak learning rate."""
@@ -103,11 +103,11 @@ class TrainingConfig(Section):
     """Number of validations between two example images (image | reference | prediction)."""
 
     num_strips: NonNegativeInt = 4
-    """Number of validation cases in an example image."""
+    """Number of validation cases shown together in each example image."""
 
     save_seconds: PositiveFloat = 60.0
-    """Longest time in seconds between two saves of last.pt. While saving takes less than 2 % of the time, last.pt is
-    also saved after each epoch."""
+    """Longest time in seconds between two saves of last.pt. If saving takes less than 2 % of the training
+    time, last.pt is also saved after each epoch."""
 
     resume: bool | Path = False
     """Resume a stopped training and its MLflow run. true: from output.dir/last.pt. A path: from that checkpoint."""

@@ -48,5 +48,5 @@ class Recipe(FitRecipe):
         if self.model.padding == 0 and not self.model.mirror_input:
             raise ValueError("model.padding=0: the output would not cover the whole image; add model.mirror_input=true")
         if self.data.color == "rgb" and self.preprocess.intensity != "fixed":
-            raise ValueError("data.color=rgb: the target is an RGB image; set preprocess.intensity=fixed")
+            raise ValueError("data.color=rgb needs preprocess.intensity=fixed")
         return self

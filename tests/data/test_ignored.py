@@ -107,7 +107,10 @@ def test_a_network_pixel_is_ignored_if_any_of_its_pixels_is(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"classes": ("a", "b"), "ignore_value": 2}, r"the ignored value 2 \(.*\) is also the value of the class b"),
+        (
+            {"classes": ("a", "b"), "ignore_value": 2},
+            r"the value 2 is set as .*, but it is also the value of the class b",
+        ),
         ({"label_values": {"a": (1, 9), "b": (2,)}, "ignore_value": 9}, "the class a"),
         ({"classes": ("a", "b"), "ignore_value": 0}, "the background"),
         ({"classes": ("a", "b")}, "9 .*the values of the classes are 1, 2"),

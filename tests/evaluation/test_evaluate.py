@@ -161,7 +161,7 @@ def test_a_placeholder_that_images_share_is_no_patient(shared: str, tmp_path: Pa
     evaluation = run(model, EvaluateDataConfig(root=root))
     assert [case.patient for case in evaluation.cases] == ["p001", "p002", "p003", "p004", "p004"]
     (warning,) = (text for text in evaluation.warnings if "placeholder" in text)
-    assert "each image counts as its own patient" in warning
+    assert "each image counts as a different patient" in warning
     assert warning.endswith("(3 cases)")
     assert all(math.isfinite(s.interval.low) for s in evaluation.summaries if s.name == "dice_heart")
 

@@ -91,7 +91,7 @@ def test_a_cardiothoracic_ratio_that_is_lost_counts_as_all_of_it() -> None:
 
 def test_without_a_case_to_measure_on_there_is_no_loss(scene) -> None:
     candidate, found, _ = scene
-    with pytest.raises(DataError, match="trained on every case with box"):
+    with pytest.raises(DataError, match="trained on every case that has a mask of box"):
         measure_loss(candidate, shifted(candidate, 0), found.cases[:4], 4)
 
 

@@ -130,7 +130,7 @@ def test_a_torn_header_is_written_again(path: Path, size: int) -> None:
 @pytest.mark.parametrize("content", [b"my diary\n", b'{"medseg_journal": 2}\n', b'{"medseg_journal": 1}x', b"\n"])
 def test_a_file_of_somebody_else_is_left_alone(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(StorageError, match=r"journal\.jsonl: not a journal of this version"):
+    with pytest.raises(StorageError, match=r"journal\.jsonl: this file is not a journal that this version"):
         Journal(path)
     assert path.read_bytes() == content
 

@@ -272,7 +272,7 @@ def test_a_moved_store_is_named(tracking: TrackingConfig, tmp_path: Path) -> Non
     (tmp_path / "mlruns").rename(tmp_path / "moved")
     moved = make(tracking, uri=f"sqlite:///{tmp_path}/moved/mlflow.db")
     with (
-        pytest.raises(ConfigError, match=r"the store is now in .*moved\. Move the store back") as caught,
+        pytest.raises(ConfigError, match=r"store was moved or copied to .*moved\. Move the store back") as caught,
         start_run(moved, parameters={}),
     ):
         pass

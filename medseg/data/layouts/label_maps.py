@@ -109,8 +109,8 @@ def _check_ignored(ignored: int | None, labels: Mapping[str, Values]) -> None:
     if ignored == 0 or ignored in taken:
         meaning = f"the class {taken[ignored]}" if ignored else "the background"
         raise DataError(
-            f"the ignored value {ignored} (data.ignore_value, or the label ignore of dataset.json) is also the value "
-            f"of {meaning}. Choose a value that no class has."
+            f"the value {ignored} is set as the value to ignore (by data.ignore_value or by the label 'ignore' in "
+            f"dataset.json), but it is also the value of {meaning}. Choose a value that no class has."
         )
 
 

@@ -130,7 +130,9 @@ def _read_table(item: Dataset, keyword: str, signed: bool) -> LookupTable:
         first -= 65536
     entries = _table_entries(item, count)
     if entries is None or not 1 <= bits <= 16:
-        raise RadiographError(f"{keyword} does not contain {count} entries of {bits} bits, as its LUTDescriptor says")
+        raise RadiographError(
+            f"{keyword}: LUTDescriptor announces {count} entries of {bits} bits, but LUTData does not contain them"
+        )
     return LookupTable(first, entries, max(bits, int(entries.max()).bit_length()))
 
 

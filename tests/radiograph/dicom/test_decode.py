@@ -248,7 +248,7 @@ def test_colour_is_refused_unless_asked_for(tmp_path):
         tmp_path / "a.dcm", colour[:, :, 0], data=colour.tobytes(), SamplesPerPixel=3, PlanarConfiguration=0,
         PhotometricInterpretation="RGB",
     )  # fmt: skip
-    with pytest.raises(RadiographError, match=r"is a color image: in \d+\.\d% of its pixels"):
+    with pytest.raises(RadiographError, match=r"is a color image: .* in \d+\.\d% of its pixels"):
         read_radiograph(path)
     np.testing.assert_array_equal(read_radiograph(path, color="rgb").pixels, colour)
 

@@ -92,7 +92,7 @@ def test_modality_lut_beats_a_rescale_slope_with_a_warning(tmp_path):
 def test_modality_lut_that_is_too_short_is_refused(tmp_path):
     item = lut_item(np.arange(100))
     item.LUTDescriptor = [4096, 0, 12]
-    with pytest.raises(RadiographError, match="ModalityLUTSequence does not contain 4096 entries"):
+    with pytest.raises(RadiographError, match="ModalityLUTSequence: LUTDescriptor announces 4096 entries"):
         read(tmp_path, ModalityLUTSequence=[item])
 
 
