@@ -15,7 +15,19 @@ from medseg.data.preprocess import measure_range
 Pixels = NDArray[np.float32]
 Masks = NDArray[np.bool_]
 StressName = Literal[
-    "rotation", "shift", "exposure", "gamma", "noise", "blur", "inversion", "collimation", "marker", "resolution"
+    "rotation",
+    "shift",
+    "exposure",
+    "gamma",
+    "noise",
+    "blur",
+    "inversion",
+    "collimation",
+    "marker",
+    "resolution",
+    "grid",
+    "banding",
+    "halo",
 ]
 
 
@@ -41,12 +53,22 @@ STRESSES = (
     Stress("collimation", "width of each border, % of the shorter side", (2, 4, 6, 8, 10)),
     Stress("marker", "height of a letter, % of the shorter side", (5, 10, 20, 30, 40)),
     Stress("resolution", "width of a pixel, % of the shorter side", (0.5, 1, 2, 3, 4)),
+    # of devices; no augmentation resembles these three, so they tell how a model meets what it was not trained on
+    Stress("grid", "height of the lines of an anti-scatter grid, % of the contrast", (2, 5, 10, 20, 30)),
+    Stress("banding", "standard deviation between bands of detector rows, % of the contrast", (2, 5, 10, 15, 20)),
+    Stress("halo", "overshoot at edges as vendors' sharpening makes it, % of the detail", (50, 100, 200, 300, 400)),
 )
 
 _TRUNCATE = 3
 """Radius of the blur kernel, in standard deviations."""
 _MARGIN = 0.03
 """Distance of a marker from the image edges, as a share of the shorter side."""
+_GRID_PERIOD = 0.015
+"""Distance of two lines of a grid, as a share of the shorter side."""
+_BAND = 0.04
+"""Height of a band of detector rows, as a share of the shorter side."""
+_HALO = 0.015
+"""Standard deviation of the blur whose difference is the detail, as a share of the shorter side."""
 _LETTERS = {
     "L": ("#....", "#....", "#....", "#....", "#....", "#....", "#####"),
     "R": ("####.", "#...#", "#...#", "####.", "#.#..", "#..#.", "#...#"),
@@ -176,6 +198,29 @@ def _coarsen(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
     return fine
 
 
+def _lay_grid(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
+    """Add the lines of an anti-scatter grid: a sine along the columns, with a random phase."""
+    period = max(2.0, _GRID_PERIOD * min(pixels.shape))
+    lines = np.sin(2 * np.pi * np.arange(pixels.shape[1]) / period + rng.uniform(0, 2 * np.pi)) / 2
+    lined: Pixels = pixels + lines.astype(np.float32) * np.float32(percent / 100) * _measure_contrast(pixels)[1]
+    return lined
+
+
+def _add_bands(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
+    """Shift each band of detector rows by its own random amount."""
+    height = max(1, round(_BAND * min(pixels.shape)))
+    offsets = rng.standard_normal(-(-len(pixels) // height), np.float32).repeat(height)[: len(pixels)]
+    banded: Pixels = pixels + offsets[:, None] * np.float32(percent / 100) * _measure_contrast(pixels)[1]
+    return banded
+
+
+def _add_halo(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
+    """Amplify the detail, so that edges overshoot."""
+    smooth = ndimage.gaussian_filter(pixels, _HALO * min(pixels.shape), mode="nearest", truncate=_TRUNCATE)
+    sharpened: Pixels = pixels + np.float32(percent / 100) * (pixels - smooth)
+    return sharpened
+
+
 def _average(pixels: NDArray[Any], rows: int) -> NDArray[np.float64]:
     """Return the means of `rows` equal sections of each column, `(rows, columns)`; sections may be fractional."""
     sums = np.concatenate([np.zeros((1, pixels.shape[1])), np.cumsum(pixels, axis=0, dtype=np.float64)])
@@ -209,4 +254,7 @@ _CHANGES: dict[str, Callable[[float, Pixels, Generator], Pixels]] = {
     "collimation": _collimate,
     "marker": _mark,
     "resolution": _coarsen,
+    "grid": _lay_grid,
+    "banding": _add_bands,
+    "halo": _add_halo,
 }

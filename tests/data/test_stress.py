@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import center_of_mass
 
+from medseg.data.preprocess import measure_range
 from medseg.data.stress import STRESSES, Stress, StressName, apply_stress
 
 NAMES = [stress.name for stress in STRESSES]
@@ -237,3 +238,31 @@ class TestThingsInThePicture:
         (top, left), (top_large, left_large) = (np.argwhere(drawn).min(axis=0) for drawn in (small, large))
         enlarged = np.kron(small[top : top + 7, left : left + 5], np.ones((2, 2), bool))
         assert (large[top_large : top_large + 14, left_large : left_large + 10] == enlarged).all()
+
+
+class TestDevices:
+    """Three kinds that no augmentation resembles."""
+
+    def test_grid_lines_have_the_asked_height_and_distance(self):
+        picture = draw_picture(200, 260)
+        lines = stress("grid", 10, picture)[0] - picture
+        assert np.allclose(lines, lines[0], atol=1e-3)
+        low, high = measure_range(picture, None, (1, 99))
+        assert 2 * np.sqrt(2) * lines.std() == pytest.approx(0.1 * (high - low), rel=0.05)  # of a sine
+        strongest = np.abs(np.fft.rfft(lines[0] - lines[0].mean())).argmax()
+        assert 260 / strongest == pytest.approx(0.015 * 200, rel=0.05)
+
+    def test_bands_are_constant_within_and_differ_between(self):
+        picture = draw_picture(200, 260)
+        offsets = stress("banding", 10, picture)[0] - picture
+        assert np.allclose(offsets, offsets[:, :1], atol=1e-3)
+        assert np.allclose(offsets[:8, 0], offsets[0, 0], atol=1e-3)
+        assert len(np.unique(np.round(offsets[:, 0], 2))) == 25
+
+    def test_a_halo_overshoots_on_both_sides_of_an_edge_and_leaves_flat_areas(self):
+        picture = np.zeros((200, 200), np.float32)
+        picture[:, 100:] = 100
+        sharpened = stress("halo", 100, picture)[0][100]
+        assert sharpened[100] > 130
+        assert sharpened[99] < -30
+        assert sharpened[[10, 190]] == pytest.approx([0, 100], abs=0.5)
