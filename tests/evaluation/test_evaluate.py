@@ -121,7 +121,7 @@ def test_seen_cases_are_left_out_unless_all_are_asked_for(model: Path, root: Pat
     assert [case.seen for case in everything.cases] == ["training", "", "", "training", "", "validation"]
     names = [case.id for case in found.cases]
     all_seen = write_shapes_model(tmp_path / "c.pt", train_digests=digest(candidate, found, *names))
-    with pytest.raises(DataError, match=r"on all 6 cases\. Evaluate on them nevertheless with data\.subset=all"):
+    with pytest.raises(DataError, match=r"on all 6 cases\. To evaluate on them anyway, set data\.subset=all"):
         run(all_seen, data)
 
 
