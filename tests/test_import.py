@@ -12,7 +12,7 @@ from tests.support.model_files import write_model
 ROOT = Path(__file__).parents[1]
 
 
-def run(code, *arguments, timeout=240, **environment):
+def run(code, *arguments, timeout=240):
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False)
     assert done.returncode == 0, done.stderr

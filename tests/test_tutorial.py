@@ -77,7 +77,7 @@ def test_its_outputs_name_no_folder_of_a_machine() -> None:
     notebook = nbformat.read(TUTORIAL, as_version=4)
     assert [cell for cell, output in outputs_of(notebook) if ABSOLUTE.search(text_of(output))] == []
     assert ABSOLUTE.search("saved as /home/someone/best.pt")
-    assert not ABSOLUTE.search("tutorial/work/best.pt, http://127.0.0.1:5000")
+    assert not ABSOLUTE.search("tutorial/home/best.pt, http://127.0.0.1:5000")
 
 
 def test_it_is_small_enough_for_a_repository() -> None:

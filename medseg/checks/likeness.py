@@ -40,7 +40,7 @@ def check_likeness(surveys: Sequence[CaseSurvey], classes: Sequence[str], findin
     spoilt = findings.cases("mask_inverted") | findings.cases("full_mask")
     unusable = np.array([survey.id in spoilt for survey in surveys])
     agreement[unusable] = 0
-    cosines = compare_pictures(surveys)
+    cosines = compare_images(surveys)
     _check_kinds(surveys, cosines, findings)
     inverted = is_opposed(cosines)
     agreement[inverted] *= -1
@@ -57,14 +57,14 @@ def check_likeness(surveys: Sequence[CaseSurvey], classes: Sequence[str], findin
         )
     outlines = np.array([survey.outlines for survey in surveys]) * ~unusable[:, None, None, None]
     _note_turned("mask", surveys, outlines, fit, findings)
-    _note_turned("image", surveys, _crop_pictures(surveys, inverted, outlines), fit, findings)
+    _note_turned("image", surveys, _crop_images(surveys, inverted, outlines), fit, findings)
     _check_contours(surveys, fit, findings)
 
 
-def compare_pictures(surveys: Sequence[CaseSurvey]) -> NDArray[np.float64]:
+def compare_images(surveys: Sequence[CaseSurvey]) -> NDArray[np.float64]:
     """Return the cosine of each image with the average of the others; all 0 if the data set gives no answer."""
-    pictures = np.array([survey.thumbnail - survey.thumbnail.mean() for survey in surveys])
-    cosines = find_opposed(pictures)
+    images = np.array([survey.thumbnail - survey.thumbnail.mean() for survey in surveys])
+    cosines = find_opposed(images)
     return np.zeros(len(surveys)) if cosines is None else cosines
 
 
@@ -110,21 +110,21 @@ def _measure_fit(agreement: NDArray[np.float64], usual: NDArray[np.float64]) -> 
     return fit
 
 
-def _crop_pictures(
+def _crop_images(
     surveys: Sequence[CaseSurvey], inverted: NDArray[np.bool_], outlines: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Return the images inside the box of their masks, `(case, 1, n, n)`, with equal brightness and contrast."""
-    pictures = np.array([survey.inside - survey.inside.mean() for survey in surveys])
-    pictures /= np.maximum(pictures.std(axis=(1, 2), keepdims=True), 1e-6)
-    pictures[inverted] *= -1
-    pictures[~outlines.any(axis=(1, 2, 3))] = 0  # without a mask the box is unknown
-    return pictures[:, None]
+    images = np.array([survey.inside - survey.inside.mean() for survey in surveys])
+    images /= np.maximum(images.std(axis=(1, 2), keepdims=True), 1e-6)
+    images[inverted] *= -1
+    images[~outlines.any(axis=(1, 2, 3))] = 0  # without a mask the box is unknown
+    return images[:, None]
 
 
 def _note_turned(
     kind: str,
     surveys: Sequence[CaseSurvey],
-    pictures: NDArray[np.float32],
+    images: NDArray[np.float32],
     fit: NDArray[np.float64],
     findings: Findings,
 ) -> None:
@@ -133,10 +133,10 @@ def _note_turned(
     If image and mask are turned alike in more cases, or in one of a few cases, this is normal: left and right hips, or
     a tilted symmetric object.
     """
-    turns = find_turned(pictures)
+    turns = find_turned(images)
     disagree = fit.max(axis=1) > fit[:, 0] + _BETTER  # False for NaN
     alike = sum(turn is not None for turn, apart in zip(turns, disagree, strict=True) if not apart)
-    shown = int(pictures.any(axis=(1, 2, 3)).sum())
+    shown = int(images.any(axis=(1, 2, 3)).sum())
     rare = alike <= _RARE * shown and 2 * bdtr(alike, shown, 0.5) < _CHANCE
     for survey, turn, apart, follows in zip(surveys, turns, disagree, fit[:, 0] >= _FOLLOWS, strict=True):
         if turn is not None and (apart or rare):

@@ -75,21 +75,21 @@ def is_opposed(cosines: NDArray[np.float64]) -> NDArray[np.bool_]:
     return cosines < -_OPPOSED
 
 
-def find_turned(pictures: NDArray[np.float32]) -> list[str | None]:
-    """Return how each of `pictures` `(case, channel, n, n)` seems to be turned; None if it lies like the others.
+def find_turned(images: NDArray[np.float32]) -> list[str | None]:
+    """Return how each of `images` `(case, channel, n, n)` seems to be turned; None if it lies like the others.
 
     None is also returned if the data set gives no answer: lungs alone hardly show left and right.
     """
-    suspect = np.zeros(len(pictures), np.bool_)
+    suspect = np.zeros(len(images), np.bool_)
     for name in sorted(list(TURNS)[1:], key=lambda name: name == "mirrored"):  # the weakest difference last
         rest = np.flatnonzero(~suspect)
-        cosines = find_opposed(pictures[rest] - TURNS[name](pictures[rest]))
+        cosines = find_opposed(images[rest] - TURNS[name](images[rest]))
         if cosines is not None:
             suspect[rest] = is_opposed(cosines)
-    turned: list[str | None] = [None] * len(pictures)
-    average = pictures[~suspect].mean(axis=0)
+    turned: list[str | None] = [None] * len(images)
+    average = images[~suspect].mean(axis=0)
     for index in np.flatnonzero(suspect).tolist():
-        fits = {name: _correlate(pictures[index], turn(average)) for name, turn in TURNS.items()}
+        fits = {name: _correlate(images[index], turn(average)) for name, turn in TURNS.items()}
         best = max(fits, key=lambda name: fits[name])
         turned[index] = None if best == "as it is" else best
     return turned

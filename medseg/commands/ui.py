@@ -9,13 +9,14 @@ Exit code 0: stopped; 2: there is no such store, or MLflow could not start; 130,
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from pydantic import Field
 
@@ -61,15 +62,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(
             f"{store.database}: there is no MLflow store. Train a model first, or name a store with tracking.uri"
         )
+    address = config.ui.host, config.ui.port
+    try:
+        socket.create_server(address).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConfigError(
+            f"ui.port: cannot serve on {address[0]}:{address[1]} ({reason}). Choose another port"
+        ) from error
     print("Starting the MLflow UI.", flush=True)
-    place = ["--host", config.ui.host, "--port", str(config.ui.port)]
+    place = ["--host", address[0], "--port", str(address[1])]
     quiet = ["--uvicorn-opts", "--log-level error"]
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri, *place, *quiet]
     environment = os.environ | _QUIET
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as process:
         try:
-            if _answers(process, f"http://{config.ui.host}:{config.ui.port}/health"):
-                print(f"Open http://{config.ui.host}:{config.ui.port} in a browser. Stop with Ctrl-C.", flush=True)
+            if not _answers(process, f"http://{address[0]}:{address[1]}/health"):
+                raise ConfigError("MLflow could not start. Its own messages are above")
+            print(f"Open http://{address[0]}:{address[1]} in a browser. Stop with Ctrl-C.", flush=True)
             return process.wait()
         finally:
             _end(process)
@@ -77,9 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _answers(process: "subprocess.Popen[bytes]", address: str) -> bool:
     """Wait until the server answers; False if it has ended instead."""
+    opener = build_opener(ProxyHandler({}))  # a proxy does not lead to this machine
     while process.poll() is None:
         try:
-            with urlopen(address, timeout=2):
+            with opener.open(address, timeout=2):
                 return True
         except OSError:
             time.sleep(0.2)

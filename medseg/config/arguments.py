@@ -71,8 +71,8 @@ def _gather(config: type[Section], given: Iterable[Given], problems: list[str]) 
         else:
             read = _read_argument(os.fspath(word), own, foreign, recipe.earlier, problems)
         for key, value in read.items():
-            both = isinstance(value, dict) and isinstance(settings.get(key), dict)
-            settings[key] = settings[key] | value if both else value
+            joins = isinstance(value, dict) and value and isinstance(settings.get(key), dict)  # {} clears
+            settings[key] = settings[key] | value if joins else value
     return settings
 
 

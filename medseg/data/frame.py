@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FLAT = (0.02, 0.05)  # a line is border if its spread is less than this share of the image's; clear borders first
-_SAMPLES = 512  # rows and columns used to measure the levels of an image
+SAMPLES = 512  # rows and columns used to measure the levels of an image
 _MARGIN = 0.02  # of the field, on each side: organs that touch the border stay whole
 _WORTH = 0.9  # a field that covers more of the image than this is not worth a crop
 
@@ -67,7 +67,7 @@ def find_frame(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None) -
 
 def find_field(grey: NDArray[np.floating[Any]], valid: NDArray[np.bool_]) -> tuple[slice, slice]:
     """The rows and columns of an image inside its flat borders; pixels that are not `valid` are padding."""
-    step = max(1, 2 * min(grey.shape) // _SAMPLES)
+    step = max(1, 2 * min(grey.shape) // SAMPLES)
     grey, valid = grey[::step, ::step], valid[::step, ::step]
     if not valid.any():
         return slice(None), slice(None)

@@ -8,10 +8,9 @@ from torch.nn import functional
 
 from medseg.data.bilinear import cut_bilinear, resize_bilinear
 from medseg.data.config import PreprocessConfig
-from medseg.data.frame import Frame, find_field, find_frame, take_percentiles, whole
+from medseg.data.frame import SAMPLES, Frame, find_field, find_frame, take_percentiles, whole
 
 _AT_ONCE = 1 << 15  # pixels converted to float64 at a time, so that they stay in the CPU cache
-_SAMPLES = 512  # rows and columns used to measure the levels of an image
 
 
 def scale_intensity(
@@ -39,7 +38,7 @@ def measure_range(
     pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None, percentiles: tuple[float, float]
 ) -> tuple[float, float]:
     """Return two percentiles of the image inside its flat borders; if they are equal, its least and greatest value."""
-    step = max(1, min(pixels.shape[:2]) // _SAMPLES)
+    step = max(1, min(pixels.shape[:2]) // SAMPLES)
     sampled = np.ascontiguousarray(pixels[::step, ::step])
     valid = np.ones(sampled.shape[:2], np.bool_) if padding is None else ~padding[::step, ::step]
     if not valid.any():

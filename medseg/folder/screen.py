@@ -46,15 +46,17 @@ def name_terms(found: Description | Radiograph, accepts: Accepts) -> dict[str, s
     }
 
 
-def list_doubts(picture: Radiograph, terms: Mapping[str, str | None], orientations: tuple[str, ...]) -> Iterator[str]:
+def list_doubts(
+    radiograph: Radiograph, terms: Mapping[str, str | None], orientations: tuple[str, ...]
+) -> Iterator[str]:
     """Warnings about an accepted image: unknown `terms`, another orientation, burned-in text."""
-    if picture.kind != "dicom":
+    if radiograph.kind != "dicom":
         return
     for name in ("modality", "body_part", "view"):
         if terms.get(name) is None:
             yield f"{name.replace('_', ' ')} unknown"
     expected = orientations or _UPRIGHT
-    if picture.orientation is not None and picture.orientation not in expected:
-        yield f"orientation {picture.orientation}: the model was trained on {', '.join(expected)}"
-    if picture.burned_in:
+    if radiograph.orientation is not None and radiograph.orientation not in expected:
+        yield f"orientation {radiograph.orientation}: the model was trained on {', '.join(expected)}"
+    if radiograph.burned_in:
         yield "burned-in annotation: the pixels may show text that identifies the patient"

@@ -43,12 +43,12 @@ def read_raster(
     """
     from PIL import Image
 
-    picture, orientation = _open(file, kind), None
+    image, orientation = _open(file, kind), None
     if kind in ("png", "jpeg", "tiff"):
-        orientation = read_exif_orientation(picture)
+        orientation = read_exif_orientation(image)
     with refusing(f"the {kind.upper()} data are damaged or cut short", Image.DecompressionBombError):
-        pixels = _pixels(picture, file, mask, warnings)
-    colors = find_label_colors(picture, pixels) if mask else {}
+        pixels = _pixels(image, file, mask, warnings)
+    colors = find_label_colors(image, pixels) if mask else {}
     if orientation is not None:
         pixels = _turn(pixels, kind, orientation, exif == "ignore")
         what, tag = "mask" if mask else "image", f"EXIF orientation {orientation}"
@@ -76,9 +76,9 @@ def _open(file: BinaryIO, kind: str) -> "Image":
     file.seek(0)
     try:
         with refusing(f"is not a readable {kind.upper()} file"):
-            picture = Image.open(file, formats=[kind.upper()])
-            check_image_size(picture.height, picture.width)
-            frames = 1 + getattr(picture, "is_animated", False) if kind == "gif" else getattr(picture, "n_frames", 1)
+            image = Image.open(file, formats=[kind.upper()])
+            check_image_size(image.height, image.width)
+            frames = 1 + getattr(image, "is_animated", False) if kind == "gif" else getattr(image, "n_frames", 1)
     except Image.DecompressionBombError:
         raise RadiographError(f"claims too many pixels; the limit is {MAX_PIXELS} pixels", "size") from None
     if frames > 1 and kind != "jpeg":
@@ -89,10 +89,10 @@ def _open(file: BinaryIO, kind: str) -> "Image":
     if kind == "png":
         _check_png(file)
     if kind == "jpeg":
-        check_jpeg_length(length, picture.height, picture.width)
+        check_jpeg_length(length, image.height, image.width)
         file.seek(0)
         find_jpeg_end(file.read())  # Pillow fills missing data without an error
-    return picture
+    return image
 
 
 def _turn(pixels: NDArray[Any], kind: str, orientation: int, back: bool) -> NDArray[Any]:
@@ -122,29 +122,29 @@ def _check_png(file: BinaryIO) -> None:
     file.seek(before)
 
 
-def _pixels(picture: "Image", file: BinaryIO, mask: bool, warnings: list[str]) -> NDArray[Any]:
+def _pixels(image: "Image", file: BinaryIO, mask: bool, warnings: list[str]) -> NDArray[Any]:
     """Decode pixels `(rows, columns)` or `(rows, columns, 3)`, without transparency."""
-    bits, unsigned = _sample(picture, file)
-    shallow = read_palette_bmp(file) if picture.format == "BMP" else None
+    bits, unsigned = _sample(image, file)
+    shallow = read_palette_bmp(file) if image.format == "BMP" else None
     if shallow is not None:
         indices, palette = shallow
         pixels = _label_values(indices, palette, arbitrary=True) if mask else palette[indices]
-    elif picture.format == "PNG" and bits == 16 and picture.mode in ("LA", "RGB", "RGBA"):
+    elif image.format == "PNG" and bits == 16 and image.mode in ("LA", "RGB", "RGBA"):
         pixels = _read_deep_png(file)  # Pillow keeps only 8 bits
-    elif picture.mode in ("P", "PA"):
-        pixels = _palette_pixels(picture, mask)
-    elif mask and bits == 8 and picture.mode in ("L", "RGB") and picture.has_transparency_data:
-        pixels = np.asarray(picture.convert("LA" if picture.mode == "L" else "RGBA"))
-    elif picture.mode in _AS_RGB:
-        pixels = np.asarray(picture.convert("RGB"))
-    elif picture.mode in ("1", "L", "LA", "RGB", "RGBA", "F") or picture.mode.startswith("I"):
-        pixels = np.asarray(picture)
+    elif image.mode in ("P", "PA"):
+        pixels = _palette_pixels(image, mask)
+    elif mask and bits == 8 and image.mode in ("L", "RGB") and image.has_transparency_data:
+        pixels = np.asarray(image.convert("LA" if image.mode == "L" else "RGBA"))
+    elif image.mode in _AS_RGB:
+        pixels = np.asarray(image.convert("RGB"))
+    elif image.mode in ("1", "L", "LA", "RGB", "RGBA", "F") or image.mode.startswith("I"):
+        pixels = np.asarray(image)
     else:
-        raise RadiographError(f"has the color mode {picture.mode}, but grayscale or RGB is needed")
-    if picture.mode == "L" and bits in (2, 4):  # Pillow scales them to 0 to 255
+        raise RadiographError(f"has the color mode {image.mode}, but grayscale or RGB is needed")
+    if image.mode == "L" and bits in (2, 4):  # Pillow scales them to 0 to 255
         pixels = pixels // (255 // ((1 << bits) - 1))
-    if picture.format == "TIFF":
-        pixels = _as_stored(pixels, picture, bits, unsigned)
+    if image.format == "TIFF":
+        pixels = _as_stored(pixels, image, bits, unsigned)
     pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
     if mask and pixels.ndim == 3 and pixels.shape[2] in (2, 4):
         alpha = find_mask_in_alpha(pixels)
@@ -154,19 +154,19 @@ def _pixels(picture: "Image", file: BinaryIO, mask: bool, warnings: list[str]) -
     return split_alpha(pixels, warnings)
 
 
-def _palette_pixels(picture: "Image", mask: bool) -> NDArray[Any]:
+def _palette_pixels(image: "Image", mask: bool) -> NDArray[Any]:
     """Return the colors of a palette image, with transparency if present; for a mask the label values.
 
     A mask also gives its colors if only transparency distinguishes them, or if they are gray levels of which only the
     visible pixels count.
     """
-    colors = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
+    colors = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
     if not mask:
         return colors
-    palette = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
-    indices = np.asarray(picture)
+    palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    indices = np.asarray(image)
     indices = indices if indices.ndim == 2 else indices[:, :, 0]
-    labels = _label_values(indices, palette, picture.format == "GIF")
+    labels = _label_values(indices, palette, image.format == "GIF")
     if colors.shape[2] == 4:
         alone, alpha = (colors[:, :, :3] == colors[0, 0, :3]).all(), colors[:, :, 3]
         if alone and (alpha.min() < alpha.max() or (palette == palette[0]).all()):
@@ -195,12 +195,12 @@ def _label_values(indices: NDArray[np.uint8], palette: NDArray[np.uint8], arbitr
     return indices if (values == indices).all() else values
 
 
-def _sample(picture: "Image", file: BinaryIO) -> tuple[int, bool]:
+def _sample(image: "Image", file: BinaryIO) -> tuple[int, bool]:
     """Return the bits of one sample in the file, and whether it is unsigned."""
-    if picture.format == "TIFF":
-        tags = picture.tag_v2  # type: ignore[attr-defined]
+    if image.format == "TIFF":
+        tags = image.tag_v2  # type: ignore[attr-defined]
         return tags.get(258, (1,))[0], tags.get(339, (1,))[0] == 1
-    if picture.format == "PNG":
+    if image.format == "PNG":
         file.seek(24)  # the bit depth in IHDR
         return file.read(1)[0], True
     return 8, True
@@ -227,14 +227,14 @@ def _read_deep_grey_alpha(file: BinaryIO) -> NDArray[Any]:
     return np.asarray(Image.open(BytesIO(data), formats=["PNG"])).view(">u2").astype(np.uint16)
 
 
-def _as_stored(pixels: NDArray[Any], picture: "Image", bits: int, unsigned: bool) -> NDArray[Any]:
+def _as_stored(pixels: NDArray[Any], image: "Image", bits: int, unsigned: bool) -> NDArray[Any]:
     """Correct the TIFF values that Pillow returns: wrong signs, and WhiteIsZero with more than 8 bits."""
-    if picture.mode == "I" and unsigned:
+    if image.mode == "I" and unsigned:
         pixels = pixels.view(np.uint32)
-    if picture.mode == "L" and not unsigned:
+    if image.mode == "L" and not unsigned:
         pixels = pixels.view(np.int8)
-    white_is_zero = picture.tag_v2.get(262) == 0  # type: ignore[attr-defined]
-    return invert(pixels) if white_is_zero and (picture.mode == "F" or picture.mode.startswith("I")) else pixels
+    white_is_zero = image.tag_v2.get(262) == 0  # type: ignore[attr-defined]
+    return invert(pixels) if white_is_zero and (image.mode == "F" or image.mode.startswith("I")) else pixels
 
 
 def invert(pixels: NDArray[Any]) -> NDArray[Any]:

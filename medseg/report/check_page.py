@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from medseg.atomic import write_text
-from medseg.checks.likeness import compare_pictures
+from medseg.checks.likeness import compare_images
 from medseg.checks.survey import CaseSurvey
 from medseg.data.findings import Finding
 from medseg.data.preview import Preview
@@ -82,7 +82,7 @@ def _choose_typical(surveys: Sequence[CaseSurvey], findings: Sequence[Finding]) 
     suspicious = {case for finding in findings for case in finding.cases if finding.severity != "info"}
     calm = [
         (len(survey.masks), float(fit), survey.id)
-        for survey, fit in zip(surveys, compare_pictures(surveys), strict=True)
+        for survey, fit in zip(surveys, compare_images(surveys), strict=True)
         if survey.preview and survey.id not in suspicious
     ]
     return max(calm)[2] if calm else None

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -177,7 +176,6 @@ def mask_all(value: Any) -> Any:
     return value
 
 
-@cache
 def import_mlflow() -> ModuleType:
     """MLflow, imported without telemetry, and with the level of its logger that it usually has."""
     if "mlflow" not in sys.modules:

@@ -29,6 +29,11 @@ def test_masks_and_probabilities_have_the_original_size(result):
     assert f"{ROWS} x {COLUMNS}" in repr(result)
 
 
+def test_a_class_that_the_model_lacks_is_named_with_those_it_has(result):
+    with pytest.raises(KeyError, match="clavicles is not a class of the model; it has heart, lungs"):
+        result.masks["clavicles"]
+
+
 def test_the_overlay_shows_the_image_in_color_with_a_legend(result):
     overlay = result.overlay()
     assert isinstance(overlay, Image.Image)

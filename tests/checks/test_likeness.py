@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medseg.checks.likeness import check_likeness, compare_pictures
+from medseg.checks.likeness import check_likeness, compare_images
 from medseg.data.findings import Findings
 from tests.support.case_surveys import MASK, make_survey
 
@@ -69,12 +69,12 @@ def test_pictures_are_compared_with_the_average_of_the_others():
         make_survey(f"c{n}", thumbnail=ramp + RNG.normal(0, 0.1, (32, 32)).astype(np.float32)) for n in range(12)
     ]
     surveys[5] = make_survey("odd", thumbnail=1 - surveys[5].thumbnail)
-    cosines = compare_pictures(surveys)
+    cosines = compare_images(surveys)
     assert cosines.argmin() == 5
     assert cosines[5] < -0.9
     assert find(surveys)["image_inverted"].cases == ("odd",)
-    assert not compare_pictures(surveys[:5]).any()
-    assert len(compare_pictures([])) == 0
+    assert not compare_images(surveys[:5]).any()
+    assert len(compare_images([])) == 0
 
 
 def draw_knee(tilt, side=1):

@@ -16,6 +16,13 @@ def test_without_a_store_it_says_what_to_do(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_port_that_is_taken_is_an_error_with_the_remedy(tracking):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"cannot serve on 127\.0\.0\.1:{port} .*Choose another port"):
+            main([f"tracking.uri={tracking.uri}", f"ui.port={port}"])
+
+
 def test_a_server_has_a_ui_of_its_own(capsys):
     assert main(["tracking.uri=https://joe:secret@mlflow.example"]) == 0
     assert capsys.readouterr().out == "The MLflow store is a server. Open https://***@mlflow.example in a browser.\n"

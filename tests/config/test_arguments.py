@@ -294,3 +294,14 @@ def test_a_section_of_before_is_read_as_the_present_one(tmp_path):
     assert (predict.tta, predict.fill_holes) == (("mirror",), False)
     with pytest.raises(ConfigError, match=r"unknown key 'inference\.tta'; did you mean 'predict\.tta'\?"):
         parse_args(TrainXrayConfig, [path, "inference.tta=[mirror]"])
+
+
+def test_an_empty_mapping_clears_what_a_recipe_gives(tmp_path):
+    recipe = write(tmp_path / "a.yaml", "predict: {components: {lungs: 2, heart: 1}}\n")
+
+    def components(*more):
+        return parse_args(TrainXrayConfig, [recipe, *more]).predict.components
+
+    assert components() == {"lungs": 2, "heart": 1}
+    assert components("predict.components={lungs: 1}") == {"lungs": 1, "heart": 1}
+    assert components("predict.components={}") == {}
