@@ -4,10 +4,10 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup train test quick check docs ui
+.PHONY: help setup train test quick check docs start-weights ui
 
 help:            ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 15
 
 setup: $(READY)  ## a virtual environment with the pinned packages, once
 
@@ -32,6 +32,11 @@ check: $(READY)  ## ruff, format, mypy --strict
 
 docs: $(READY)   ## the documentation as a site: site/index.html
 	$(RUN)/properdocs build --quiet
+
+start-weights: $(READY)  ## the start weights again, from phantoms: half an hour on two cores
+	$(RUN)/python -m pipelines.train_xray configs/start_weights.yaml
+	$(RUN)/python -c "from pathlib import Path; from medseg.training.start import ship; \
+	  ship(Path('output/start_weights/best.pt'))"
 
 ui: $(READY)     ## the MLflow UI on mlruns/mlflow.db
 	MLFLOW_DISABLE_TELEMETRY=true $(RUN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db

@@ -15,9 +15,9 @@ def test_recipe_loads(path: Path) -> None:
     assert parse_args(TrainXrayConfig, [str(path)]).model_dump()
 
 
-def test_default_recipe_only_sets_the_number_of_epochs() -> None:
+def test_default_recipe_only_sets_the_network_and_the_number_of_epochs() -> None:
     recipe = parse_args(TrainXrayConfig, [str(next(p for p in CONFIGS if p.stem == "train_xray"))])
-    bare = parse_args(TrainXrayConfig, ["train.epochs=30"])
+    bare = parse_args(TrainXrayConfig, ["train.epochs=80", "model.patch=2", "model.dropout=0"])
     assert recipe == bare
 
 
@@ -32,3 +32,11 @@ def test_article_recipe_is_the_articles() -> None:
     assert (config.loss.name, config.optim.name, config.optim.learning_rate) == ("bce", "adam", 1e-3)
     assert (config.train.batch_size, config.augment.probability, config.predict.threshold) == (1, 0, 0.5)
     assert config.preprocess.restore == "nearest"
+
+
+def test_the_recipe_for_chests_has_the_network_and_the_preprocessing_of_its_start_weights() -> None:
+    chests, start = (
+        parse_args(TrainXrayConfig, [str(path)]) for path in CONFIGS if path.stem in ("chest_xray", "start_weights")
+    )
+    assert chests.model == start.model
+    assert chests.preprocess == start.preprocess

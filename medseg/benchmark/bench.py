@@ -133,7 +133,9 @@ class Bench:
 
     def _fit(self, width: int, size: int) -> tuple[ModelCard, UNet]:
         seconds = self.settings.fit_seconds
-        train = self.recipe.train.model_copy(update={"minutes": seconds / 60, "epochs": None, "coarse": 0.7})
+        train = self.recipe.train.model_copy(
+            update={"minutes": seconds / 60, "epochs": None, "tflop": None, "coarse": 0.7}
+        )
         card = self.describe(article_config(width), (size, size))
         session = Session(self.recipe, card, train, self.cases("train", (size, size)), self.hardware)
         _logger.info("training a network for the prediction part: %g s", seconds)

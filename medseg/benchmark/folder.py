@@ -18,7 +18,6 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, generate_
 from medseg.atomic import open_atomically
 from medseg.benchmark.bench import Bench
 from medseg.benchmark.contest import Contest, Contestant, Details, Turn, compete, timed
-from medseg.benchmark.networks import count_gflop
 from medseg.errors import DataError
 from medseg.folder.job import build_job
 from medseg.folder.journal import JOURNAL_NAME, Journal
@@ -32,6 +31,7 @@ from medseg.inference.config import FolderPredictConfig, InputConfig
 from medseg.inference.models import LoadedModel
 from medseg.inference.predictor import Predictor, build_predictor
 from medseg.model.checkpoint import Accepts
+from medseg.model.operations import count_gflop
 from medseg.output.config import Format, PredictOutputConfig, ReportConfig
 from medseg.phantom.chest import draw_phantom
 from medseg.phantom.dicom import Coat, build_dicom

@@ -1,11 +1,6 @@
-"""The article's network and this project's: their differences, conversion of weights, and number of operations."""
+"""The article's network and this project's: their differences, and conversion of weights."""
 
-import copy
 from typing import Any
-
-import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from medseg.benchmark import article
 from medseg.model.config import ModelConfig
@@ -33,7 +28,7 @@ def article_config(width: int, padding_mode: str = "reflect") -> ModelConfig:
 
 def list_departures(network: UNet) -> list[str]:
     """The settings in which a network differs from the article's, without dropout, which prediction does not use."""
-    found, wanted = network.config.model_dump(), article_config(network.config.width).model_dump()
+    found, wanted = (dict(config) for config in (network.config, article_config(network.config.width)))
     departures = [f"model.{k}={found[k]}" for k in wanted if k != "dropout" and found[k] != wanted[k]]
     return departures + ([f"{network.in_channels} channels"] if network.in_channels != 1 else [])
 
@@ -72,13 +67,3 @@ def widen(network: UNet, factor: int) -> UNet:
         weights[name] = tensor
     wide.load_state_dict(weights)
     return wide.train(network.training)
-
-
-def count_gflop(network: nn.Module, shape: tuple[int, int, int], *, training: bool = False) -> float:
-    """The work of a network on an image `(channel, rows, columns)`, 1e9 operations; `training` adds backpropagation."""
-    network = copy.deepcopy(network).to("meta")
-    with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(training):
-        found = network(torch.empty(1, *shape, device="meta"))
-        if training:
-            found.sum().backward()
-    return float(counter.get_total_flops() / 1e9)

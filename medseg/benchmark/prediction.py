@@ -18,11 +18,12 @@ from medseg.benchmark import article
 from medseg.benchmark.bench import Bench
 from medseg.benchmark.contest import ARTICLE, Contest, Contestant, Details, compete, timed
 from medseg.benchmark.limit import enter_products
-from medseg.benchmark.networks import count_gflop, stand_beside
+from medseg.benchmark.networks import stand_beside
 from medseg.hardware.compiler import can_compile
 from medseg.inference.backends import Backend, Forward
 from medseg.inference.openvino_runtime import is_installed, quantize
 from medseg.metrics.overlap import measure_overlap
+from medseg.model.operations import count_gflop
 from medseg.model.unet import UNet
 
 _MOST_IMAGES = 64  # in a turn

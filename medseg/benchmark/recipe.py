@@ -12,6 +12,9 @@ from medseg.training.recipe import FitRecipe
 class BenchmarkTrainingConfig(TrainingConfig):
     """How this project trains to reach benchmark.dice."""
 
+    init: str | None = None
+    """Not used: the networks of a benchmark start from random weights."""
+
     minutes: PositiveFloat | None = 1.5
     """Training budget in minutes from the first step, validation excluded. null: benchmark.minutes,
     which is also the upper limit. The learning rate falls over this time."""

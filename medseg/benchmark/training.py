@@ -17,10 +17,11 @@ from medseg.benchmark import article
 from medseg.benchmark.bench import Bench, load_pairs
 from medseg.benchmark.contest import ARTICLE, UNSAVED, Contest, Contestant, Details, compete, synchronize, timed
 from medseg.benchmark.limit import enter_products
-from medseg.benchmark.networks import article_config, count_gflop
+from medseg.benchmark.networks import article_config
 from medseg.benchmark.session import Session
 from medseg.data.loaders import CachedCases
 from medseg.model.config import ModelConfig
+from medseg.model.operations import count_gflop
 
 SHARES = ("data", "augmentation", "forward", "backward", "optimiser", "other")
 _ARTICLE_STEPS = 10  # in a turn, since the article saves its weights every ten steps
@@ -65,7 +66,7 @@ def _hold(bench: Bench, width: int, size: tuple[int, int]) -> Contest:
 
 def enter_ours(name: str, bench: Bench, model: ModelConfig, cached: CachedCases, gflop: float) -> Contestant:
     """A contestant that takes one step of medseg per turn; its times are seconds per image."""
-    changes = {"batch_size": bench.settings.batch_size, "coarse": 0.0, "epochs": 10**6, "minutes": None}
+    changes = {"batch_size": bench.settings.batch_size, "coarse": 0.0, "epochs": 10**6, "minutes": None, "tflop": None}
     rows, columns = cached.images.shape[-2:]
     card, train = bench.describe(model, (rows, columns)), bench.recipe.train.model_copy(update=changes)
     session = Session(bench.recipe, card, train, cached, bench.hardware)

@@ -106,7 +106,8 @@ def survey_case(case: Case, classes: Sequence[str], data: DataSetConfig, preproc
     """Read the image and the masks or target of a case and summarize them. Raises `RadiographError`."""
     notes: list[str] = []
     radiograph, read = _read(case, data, notes)
-    image, frame = build_input(radiograph.pixels, radiograph.padding, preprocess)
+    plain = preprocess.model_copy(update={"equalize": False})
+    image, frame = build_input(radiograph.pixels, radiograph.padding, plain)
     fitted = torch.zeros((len(classes), *preprocess.size), dtype=torch.bool)
     for name, file in read.items():
         mask = torch.from_numpy(file.mask[None].astype(np.uint8))

@@ -3,8 +3,8 @@
 usage: medseg cross-validate [RECIPE] [split.folds=5] [section.key=value ...]
        In the repository, python -m pipelines.cross_validate takes the same arguments.
 
-Each fold is trained as the train command does with split.folds=5 split.fold=k. The budgets train.minutes and
-train.epochs apply to each fold.
+Each fold is trained as the train command does with split.folds=5 split.fold=k. The budgets train.minutes,
+train.tflop and train.epochs apply to each fold.
 The command writes fold<k>/ (best.pt, last.pt, summary.json and more) and summary.json to output.dir. The object `test`
 of summary.json has the scores over all cases, with 95 % intervals by patient.
 output.dir is itself a model: the predict and evaluate commands take model=DIR as the ensemble of all folds.
@@ -24,7 +24,7 @@ from medseg.atomic import write_text
 from medseg.config import parse_args
 from medseg.data.config import SplitConfig
 from medseg.output.config import TrainOutputConfig
-from medseg.training.config import TrainingConfig
+from medseg.training.config import AUTO, TrainingConfig
 from medseg.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -47,11 +47,15 @@ class CrossTrainingConfig(TrainingConfig):
     """Length of the training of each fold, hardware, validation and checkpoints."""
 
     epochs: PositiveInt | None = None
-    """Training budget of each fold in epochs. null: no limit if train.minutes is given, else 30."""
+    """Training budget of each fold in epochs. null: no limit if train.minutes or train.tflop is given, else 30."""
 
     minutes: PositiveFloat | None = None
-    """Training budget of each fold in minutes from its first step, validation included. null: no limit. If train.epochs
-    is given too, training ends at the first of the two limits."""
+    """Training budget of each fold in minutes from its first step, validation included. null: no limit. If several
+    budgets are given, training ends at the first limit."""
+
+    tflop: PositiveFloat | None = None
+    """Training budget of each fold in TFLOP: 10^12 floating-point operations of the network in training steps. null: no
+    limit."""
 
     batch_size: PositiveInt = 4
     """Batch size, the same in every fold."""
@@ -81,7 +85,7 @@ class CrossValidateConfig(Recipe):
 
     @model_validator(mode="after")
     def _check_register(self) -> Self:
-        if self.train.init is not None:
+        if self.train.init not in (None, AUTO):
             raise ValueError("train.init: that model may have seen the test cases of a fold. Remove this setting")
         if self.tracking.register is not None:
             raise ValueError("tracking.register: a cross-validation cannot register a model. Remove this setting")

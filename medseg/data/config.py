@@ -136,8 +136,9 @@ class EvaluateDataConfig(CasesConfig):
 class PhantomConfig(Section):
     """The synthetic data set for data.root=null; not clinical."""
 
-    kind: Literal["chest", "darken"] = "chest"
-    """Type of data set. chest: chest radiographs with masks. darken: RGB scenes and their darkened versions (article,
+    kind: Literal["chest", "varied", "darken"] = "chest"
+    """Type of data set. chest: chest radiographs with masks. varied: chests that vary more than real ones, with masks
+    of ten structures, for start weights. darken: RGB scenes and their darkened versions (article,
     section 3)."""
 
     num_cases: PositiveInt = 60
@@ -214,6 +215,10 @@ class PreprocessConfig(Section):
     range: tuple[float, float] = (0.0, 255.0)
     """Pixel values that become 0 and 1 if intensity=fixed. Values outside are clipped."""
 
+    equalize: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Change the gray levels so that each one covers the same area (histogram equalization); black and white stay. The
+    network then sees nearly the same image whatever the exposure and the gamma."""
+
     restore: Literal["linear", "nearest"] = "linear"
     """Resizing back to the original size. linear: resize the probabilities, then apply the threshold. nearest: apply
     the threshold, then resize by nearest neighbor (as in the article)."""
@@ -261,11 +266,16 @@ class AugmentConfig(Section):
     brightness: NonNegativeFloat = 0.1
     """Largest change of brightness, for images scaled to [0, 1]."""
 
-    noise: NonNegativeFloat = 0.02
-    """Largest standard deviation of added noise, for images scaled to [0, 1]."""
+    noise: NonNegativeFloat = 0.05
+    """Largest standard deviation of added noise, for images scaled to [0, 1]. Little noise is more likely than much: an
+    image gets this value times u^4, where u is a random number between 0 and 1."""
 
     blur: NonNegativeFloat = 1.0
-    """Largest standard deviation of the blur, in pixels. A third of the images are blurred."""
+    """Largest standard deviation of the blur, in pixels of the training step. A third of the images are blurred."""
+
+    sharpen: NonNegativeFloat = 0.0
+    """Largest strength of edge enhancement, as the software of a scanner does it. A fifth of the images are
+    sharpened."""
 
     shading: NonNegativeFloat = 0.0
     """Strength of a smooth change of brightness across an image, as scatter makes it: standard deviation of the factor
@@ -280,6 +290,9 @@ class AugmentConfig(Section):
 
     invert: Fraction = 0.0
     """Probability of exchanging dark and bright."""
+
+    cover: Fraction = 0.0
+    """Probability that borders, a letter or boxes cover parts of an image, as collimation, markers and devices do."""
 
     flip_columns: Fraction = 0.0
     """Probability of flipping an image left to right. Keep 0 if left and right matter. Not used if augment.probability

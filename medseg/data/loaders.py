@@ -15,6 +15,7 @@ from medseg.data.case import Case
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.findings import Findings
 from medseg.data.frame import Frame
+from medseg.data.preprocess import finish_input
 from medseg.data.splits import Splits
 from medseg.data.threads import map_in_threads
 from medseg.data.transforms import apply_transforms, as_item, build_fitting, build_loading
@@ -164,7 +165,7 @@ def cache_cases(
             fitted = apply_transforms(fitting, loaded)
         except RadiographError as error:
             return error
-        _keep(room, index, fitted)
+        _keep(room, index, fitted, preprocess)
         image, masks = fitted["image"].as_tensor(), fitted.get("mask")
         return _facts(loaded, fitted["image"].meta["frame"]), None if look is None else look(loaded, image, masks)
 
@@ -197,9 +198,9 @@ def _make_room(
     return CachedCases(facts=(), present=torch.ones(label_shape[:2], dtype=torch.bool), **tensors)
 
 
-def _keep(room: CachedCases, index: int, item: Mapping[str, Any]) -> None:
+def _keep(room: CachedCases, index: int, item: Mapping[str, Any], preprocess: PreprocessConfig) -> None:
     """Copy a preprocessed item into the tensors."""
-    room.images[index] = item["image"].as_tensor()
+    room.images[index] = finish_input(item["image"].as_tensor(), preprocess)
     if "target" in item:
         room.labels[index] = item["target"].as_tensor()
         return

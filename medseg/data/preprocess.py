@@ -10,6 +10,9 @@ from medseg.data.bilinear import cut_bilinear, resize_bilinear
 from medseg.data.config import PreprocessConfig
 from medseg.data.frame import SAMPLES, Frame, find_field, find_frame, take_percentiles, whole
 
+_BLACK = 0.02  # levels as near to 0 or 1 as this are black or white, and do not count as levels of the anatomy
+_FEW = 100  # fewer gray pixels than this have no histogram
+_SHARES = np.linspace(0, 1, 65)
 _AT_ONCE = 1 << 15  # pixels converted to float64 at a time, so that they stay in the CPU cache
 
 
@@ -66,7 +69,29 @@ def build_input(
     """
     scaled, frame = scale_intensity(pixels, padding, config), choose_frame(pixels, padding, config)
     channels = scaled[None] if scaled.ndim == 2 else np.moveaxis(scaled, -1, 0)
-    return fit(torch.from_numpy(np.ascontiguousarray(channels)), config, frame), frame
+    fitted = fit(torch.from_numpy(np.ascontiguousarray(channels)), config, frame)
+    return finish_input(fitted, config), frame
+
+
+def finish_input(fitted: Tensor, config: PreprocessConfig) -> Tensor:
+    """Return the network input from an image after `fit`, which checks and previews use: equalized if so set."""
+    return equalize(fitted) if config.equalize else fitted
+
+
+def equalize(image: Tensor) -> Tensor:
+    """Return an image in [0, 1], float32, with a flat histogram between black and white.
+
+    Black and white themselves, such as padding, air and lead, stay and are not counted. Between 65 quantiles the curve
+    is linear, so noise in the last bits stays small.
+    """
+    values = image.numpy()
+    grey = values[(values > _BLACK) & (values < 1 - _BLACK)]
+    if grey.size < _FEW:
+        return image
+    levels, places = np.unique(take_percentiles(grey, (100 * _SHARES).tolist(), 0), return_index=True)
+    shares = _SHARES[places]
+    levels, shares = np.concatenate([[0], levels[1:-1], [1]]), np.concatenate([[0], shares[1:-1], [1]])
+    return torch.from_numpy(np.interp(values, levels, shares).astype(np.float32))
 
 
 def fit(image: Tensor, config: PreprocessConfig, frame: Frame | None = None) -> Tensor:

@@ -28,6 +28,7 @@ StressName = Literal[
     "grid",
     "banding",
     "halo",
+    "ghost",
 ]
 
 
@@ -53,10 +54,11 @@ STRESSES = (
     Stress("collimation", "width of each border, % of the shorter side", (2, 4, 6, 8, 10)),
     Stress("marker", "height of a letter, % of the shorter side", (5, 10, 20, 30, 40)),
     Stress("resolution", "width of a pixel, % of the shorter side", (0.5, 1, 2, 3, 4)),
-    # of devices; no augmentation resembles these three, so they tell how a model meets what it was not trained on
+    # of devices; no augmentation resembles grid, banding and ghost: they tell how a model meets what it has not seen
     Stress("grid", "height of the lines of an anti-scatter grid, % of the contrast", (2, 5, 10, 20, 30)),
     Stress("banding", "standard deviation between bands of detector rows, % of the contrast", (2, 5, 10, 15, 20)),
     Stress("halo", "overshoot at edges as vendors' sharpening makes it, % of the detail", (50, 100, 200, 300, 400)),
+    Stress("ghost", "strength of an earlier exposure that shows through, % of the contrast", (2, 5, 10, 20, 30)),
 )
 
 _TRUNCATE = 3
@@ -69,6 +71,8 @@ _BAND = 0.04
 """Height of a band of detector rows, as a share of the shorter side."""
 _HALO = 0.015
 """Standard deviation of the blur whose difference is the detail, as a share of the shorter side."""
+_LAG = 0.25
+"""Shift of the earlier exposure, as a share of the width."""
 _LETTERS = {
     "L": ("#....", "#....", "#....", "#....", "#....", "#....", "#####"),
     "R": ("####.", "#...#", "#...#", "####.", "#.#..", "#..#.", "#...#"),
@@ -221,6 +225,14 @@ def _add_halo(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
     return sharpened
 
 
+def _add_ghost(percent: float, pixels: Pixels, rng: Generator) -> Pixels:
+    """Add a faint copy of the image, mirrored and shifted, as a detector that remembers the last patient."""
+    low, span = _measure_contrast(pixels)
+    copy = np.roll(pixels[:, ::-1], round(_LAG * pixels.shape[1]) * rng.choice((-1, 1)), axis=1)
+    ghosted: Pixels = pixels + np.float32(percent / 100) * (np.clip(copy, low, low + span) - low)
+    return ghosted
+
+
 def _average(pixels: NDArray[Any], rows: int) -> NDArray[np.float64]:
     """Return the means of `rows` equal sections of each column, `(rows, columns)`; sections may be fractional."""
     sums = np.concatenate([np.zeros((1, pixels.shape[1])), np.cumsum(pixels, axis=0, dtype=np.float64)])
@@ -257,4 +269,5 @@ _CHANGES: dict[str, Callable[[float, Pixels, Generator], Pixels]] = {
     "grid": _lay_grid,
     "banding": _add_bands,
     "halo": _add_halo,
+    "ghost": _add_ghost,
 }

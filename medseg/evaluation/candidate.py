@@ -20,7 +20,7 @@ from medseg.data.case import Case, CaseSet
 from medseg.data.config import CasesConfig, DataSetConfig
 from medseg.data.findings import Findings
 from medseg.data.frame import Frame
-from medseg.data.preprocess import fit
+from medseg.data.preprocess import finish_input, fit
 from medseg.data.threads import map_in_threads
 from medseg.data.transforms import (
     Fitd,
@@ -134,7 +134,7 @@ class Candidate:
         warnings = (*image.meta["warnings"], *item.get("mask_warnings", ()), *self._judge(image))
         digest = digest_pixels(image.as_tensor().numpy())
         negative = self._digest_negative(case, image)
-        survey = self._look(item, fitted, frame) if look else None
+        survey = self._look(item, view, frame) if look else None
         ignored = item["ignored"].bool() if "ignored" in item else None
         frame = frame.scale((reference.shape[-2], reference.shape[-1]))
         return ReadCase(
@@ -146,7 +146,8 @@ class Candidate:
         loaded: dict[Hashable, Any] = {"image": image}
         scaled = ScaleRadiographd(["image"], self.card.preprocess)(loaded)
         fitted = Fitd(["image"], self.card.preprocess, binary=False)(scaled)
-        return scaled["image"].as_tensor(), fitted["image"].as_tensor(), scaled["image"].meta["frame"]
+        found = finish_input(fitted["image"].as_tensor(), self.card.preprocess)
+        return scaled["image"].as_tensor(), found, scaled["image"].meta["frame"]
 
     def predict(self, inputs: Sequence[Tensor]) -> Tensor:
         """Probabilities `(case, model's class, *size)` of network inputs, in batches of `predict.batch_size`."""
@@ -160,12 +161,12 @@ class Candidate:
     def _load(self) -> Compose:
         return build_loading(self.data, self.classes)
 
-    def _look(self, item: dict[str, Any], fitted: Tensor, frame: Frame) -> CaseSurvey:
-        """The survey of a loaded item for the checks, given the network's input."""
+    def _look(self, item: dict[str, Any], view: Tensor, frame: Frame) -> CaseSurvey:
+        """The survey of a loaded item for the checks, given the radiograph scaled to [0, 1]."""
         masks = None
         if self.data.color != "rgb":
             masks = fit(item["mask"], self.card.preprocess, frame) >= 0.5
-        return summarize_item(item, fitted, masks, self.classes)
+        return summarize_item(item, fit(view, self.card.preprocess, frame), masks, self.classes)
 
     def _digest_negative(self, case: Case, image: MetaTensor) -> str:
         """The digest of `image` read with the opposite `data.invert`, which training may have used."""

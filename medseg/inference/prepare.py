@@ -39,17 +39,17 @@ def split_first(network: UNet) -> UNet:
     layer = cast(nn.Sequential, split.encoder[0].layer)
     conv = cast(nn.Conv2d, layer[0])
     high, low = split_bits(conv.weight.detach())
-    constant = torch.zeros(conv.out_channels, 2, 3, 3)
+    square = network.config.patch**2
+    constant = torch.zeros(conv.out_channels, 2 * square, 3, 3)
     if conv.bias is not None:
-        bias = torch.stack(split_bits(conv.bias.detach()), dim=1)
-        constant[:, :, 1, 1] = bias
+        constant[:, ::square, 1, 1] = torch.stack(split_bits(conv.bias.detach()), dim=1)
     weight = torch.cat([high, high, low, constant], dim=1)
     padding, mode = network.config.padding, network.config.padding_mode
     shape = weight.shape[1], conv.out_channels, 3
     with torch.random.fork_rng(devices=[]):  # the first weights are random, and thrown away
         layer[0] = nn.Conv2d(*shape, padding=padding, padding_mode=mode, bias=False)
     layer[0].weight = nn.Parameter(weight)
-    split.in_channels = weight.shape[1]
+    split.in_channels = weight.shape[1] // square
     return split
 
 

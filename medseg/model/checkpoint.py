@@ -112,7 +112,7 @@ class ModelCard(Section):
     quantization: QuantizationLoss | None = None
     """Loss of accuracy in int8, if the file contains the int8 network."""
     origin: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    """16 hex digits of the model whose weights the training started from; its cases are among the digests."""
+    """16 hex digits of the model whose weights the training started from; its cases, if any, are among the digests."""
     run_id: str | None = None
     research_use: str = RESEARCH_USE
 

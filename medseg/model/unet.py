@@ -19,21 +19,27 @@ class UNet(nn.Module):
 
     In the article's names: c1 d1 c2 d2 c3 d3 c4 d4 c5 u1 c6 u2 c7 u3 c8 u4 c9 out. `encoder` holds c1 to c4, `down` d1
     to d4, `bottom` is c5, `up` holds u1 to u4, `decoder` c6 to c9. The channels start at `width` and double at each
-    level: 64, 128, 256, 512, 1024 in the article.
+    level: 64, 128, 256, 512, 1024 in the article. With `patch=2` the blocks see squares of 2 x 2 pixels as channels
+    (pixel unshuffle), and `out` returns as many channels for each class, which become pixels again (Shi et al.,
+    arXiv:1609.05158).
     """
 
     def __init__(self, config: ModelConfig, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.config, self.in_channels, self.out_channels = config, in_channels, out_channels
         widths = [config.width * 2**level for level in range(config.depth + 1)]
+        square = config.patch**2
         joined = 2 if config.skip == "concatenate" else 1
-        self.encoder = nn.ModuleList(ConvBlock(i, o, config) for i, o in pairwise([in_channels, *widths[:-1]]))
+        self.encoder = nn.ModuleList(
+            ConvBlock(i, o, config, first=level == 0)
+            for level, (i, o) in enumerate(pairwise([in_channels * square, *widths[:-1]]))
+        )
         self.down = nn.ModuleList(DownSample(channels, config) for channels in widths[:-1])
         self.bottom = ConvBlock(widths[-2], widths[-1], config)
         self.up = nn.ModuleList(UpSample(channels, config) for channels in widths[:0:-1])
         self.decoder = nn.ModuleList(ConvBlock(joined * channels, channels, config) for channels in widths[-2::-1])
         kernel = config.output_kernel
-        self.out = nn.Conv2d(config.width, out_channels, kernel, padding=kernel // 2)
+        self.out = nn.Conv2d(config.width, out_channels * square, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits, without the article's final sigmoid.
@@ -46,7 +52,10 @@ class UNet(nn.Module):
         around = (*margins(x.shape[-1], self.config), *margins(x.shape[-2], self.config))
         if any(around):
             x = F.pad(x, around, mode="reflect" if self.config.mirror_input else "replicate")
-        return self._through_levels(x)[..., :rows, :columns]
+        patch = self.config.patch
+        if patch == 1:
+            return self._through_levels(x)[..., :rows, :columns]
+        return F.pixel_shuffle(self._through_levels(F.pixel_unshuffle(x, patch)), patch)[..., :rows, :columns]
 
     def _through_levels(self, x: Tensor) -> Tensor:
         feature_maps = []
@@ -78,14 +87,15 @@ def output_size(side: int, config: ModelConfig) -> int:
 def margins(side: int, config: ModelConfig) -> tuple[int, int]:
     """Number of pixels to add before and after a side so that it can be halved evenly at every level.
 
-    `padding=1`: up to the next multiple of 2^depth. `mirror_input`: as many as unpadded convolutions remove, and up to
-    the next size that fits. `padding=0` alone: none. Raises `ConfigError` if a side is too small or does not fit; the
-    message gives sizes that fit.
+    `padding=1`: up to the next multiple of patch * 2^depth. `mirror_input`: as many as unpadded convolutions remove,
+    and up to the next size that fits. `padding=0` alone: none. Raises `ConfigError` if a side is too small or does not
+    fit; the message gives sizes that fit.
     """
     if side < (smallest := smallest_size(config)):
+        patch = f" with model.patch={config.patch}" if config.patch > 1 else ""
         raise ConfigError(
-            f"model.depth={config.depth} needs images of at least {smallest} x {smallest} pixels, found a side of"
-            f" {side}; use larger images or a smaller model.depth"
+            f"model.depth={config.depth}{patch} needs images of at least {smallest} x {smallest} pixels, found a side"
+            f" of {side}; use larger images or a smaller model.depth"
         )
     before = _lost(config) // 2 if config.mirror_input else 0
     fitting = fitting_size(side + 2 * before, config)
@@ -121,4 +131,4 @@ def _lost(config: ModelConfig) -> int:
 
 def _step(config: ModelConfig) -> int:
     """Number of image pixels along a side for each pixel of the deepest level."""
-    return 1 << config.depth
+    return config.patch << config.depth

@@ -19,7 +19,7 @@ from medseg.phantom.skeleton import build_skeleton
 from medseg.phantom.view import View, draw_view, find_pixels, locate_in_patient, open_field, place_marker
 
 VERSION = 1
-"""Must increase when the same seed gives other files."""
+"""Must increase when the same seed gives other files, also those of varied.py."""
 CLASSES = ("clavicles", "heart", "lungs")
 MAXIMUM = 4095
 """Greatest 12-bit value."""
@@ -39,7 +39,7 @@ class Phantom:
     pixels: NDArray[np.uint16]
     """`(rows, columns)`, 0 to 4095, bright is dense."""
     masks: dict[str, Mask]
-    """`lungs`, `heart`, `clavicles`, each `(rows, columns)`; masks overlap."""
+    """`lungs`, `heart`, `clavicles` and perhaps more, each `(rows, columns)`; masks overlap."""
     view: View
     anatomy: Anatomy
 
@@ -57,7 +57,7 @@ def draw_phantom(rng: np.random.Generator, size: int) -> Phantom:
     heart_cm = 10.5 * anatomy.heart_scale * np.sqrt(np.clip(heart_depth / 38, 0, 1))
     sides = [build_lung(anatomy, side, x, y) for side in (-1, 1)]
     lung = np.maximum(sides[0][0] + sides[1][0] - heart_cm, 0)
-    lung -= np.minimum(lung, _paint_vessels(anatomy, view) + _draw_texture(rng, lung))
+    lung -= np.minimum(lung, paint_vessels(anatomy, view) + draw_texture(rng, lung))
     bone, clavicles = build_skeleton(anatomy, x, y)
     gas = build_gas(anatomy, x, y)
     soft = np.maximum(build_body(anatomy, x, y) - lung - gas - bone, 0)
@@ -65,7 +65,7 @@ def draw_phantom(rng: np.random.Generator, size: int) -> Phantom:
     counts = count_quanta(rng, attenuation, LEAD * place_marker(view), view)
     masks = {
         # readers draw the borders of heart and lungs on top of each other; here the masks overlap slightly
-        "lungs": _keep_largest(sides[0][1] & (heart_depth < 2.5)) | _keep_largest(sides[1][1] & (heart_depth < 2.5)),
+        "lungs": keep_largest(sides[0][1] & (heart_depth < 2.5)) | keep_largest(sides[1][1] & (heart_depth < 2.5)),
         "heart": heart_depth > 0,
         "clavicles": clavicles,
     }
@@ -110,7 +110,7 @@ def digitise(counts: Map, view: View) -> NDArray[np.uint16]:
     return np.round(scaled * MAXIMUM).astype(np.uint16)
 
 
-def _keep_largest(mask: Mask) -> Mask:
+def keep_largest(mask: Mask) -> Mask:
     """Return the largest connected part; this removes small pieces of lung between heart and diaphragm."""
     parts, count = ndimage.label(mask)
     largest: Mask = parts == np.bincount(parts.ravel())[1:].argmax() + 1 if count else mask
@@ -127,7 +127,7 @@ def _smooth(picture: Map, sigma_pixels: float, step: int) -> Map:
     return smooth
 
 
-def _paint_vessels(anatomy: Anatomy, view: View) -> Map:
+def paint_vessels(anatomy: Anatomy, view: View) -> Map:
     """Return the blood in the lung vessels along the ray, cm."""
     pieces = draw_vessels(anatomy)[::-1]  # thick vessels are drawn last, over thin vessels
     scale = 2  # twice the resolution keeps thin vessels thin
@@ -144,7 +144,7 @@ def _paint_vessels(anatomy: Anatomy, view: View) -> Map:
     return blood
 
 
-def _draw_texture(rng: np.random.Generator, lung: Map) -> Map:
+def draw_texture(rng: np.random.Generator, lung: Map) -> Map:
     """Draw vessels too thin for single lines, as cm of blood: a few percent of the path in the lung."""
     noise = rng.standard_normal(lung.shape, dtype=np.float32)
     cloud = 2 * ndimage.gaussian_filter(noise, 1.2) + 4 * ndimage.gaussian_filter(noise, 4.0)

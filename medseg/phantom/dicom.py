@@ -5,13 +5,14 @@ polarities, every meaning of the spacing, and all kinds of lossless transfer syn
 """
 
 import gzip
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.sequence import Sequence
+from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import (
     UID,
     ComputedRadiographyImageStorage,
@@ -29,6 +30,8 @@ from pydicom.uid import (
 from medseg.atomic import open_atomically
 from medseg.phantom.chest import CLASSES, MAXIMUM, VERSION, Phantom, draw_phantom
 from medseg.phantom.generated import name_cases, write_generated_set
+from medseg.phantom.varied import CLASSES as VARIED_CLASSES
+from medseg.phantom.varied import draw_varied_phantom
 
 SYNTAXES = (
     ExplicitVRLittleEndian,
@@ -87,16 +90,33 @@ def write_phantoms(folder: Path, num_cases: int, size: int, seed: int) -> Path:
     Each byte of case i depends only on `seed`, `size` and i. A complete data set is not written again; an incomplete
     one is. Raises `DataError` if the folder contains other files, `StorageError` if writing fails.
     """
+    return _write_set(folder, "phantom", draw_phantom, CLASSES, num_cases, size, seed)
+
+
+def write_varied_phantoms(folder: Path, num_cases: int, size: int, seed: int) -> Path:
+    """Write the chests of varied.py in the same way."""
+    return _write_set(folder, "varied", draw_varied_phantom, VARIED_CLASSES, num_cases, size, seed)
+
+
+def _write_set(
+    folder: Path,
+    prefix: str,
+    draw: Callable[[np.random.Generator, int], Phantom],
+    classes: Sequence[str],
+    num_cases: int,
+    size: int,
+    seed: int,
+) -> Path:
     folder = Path(folder)
-    names = name_cases("phantom", num_cases)
+    names = name_cases(prefix, num_cases)
     files = [Path("images", f"{name}.dcm") for name in names]
-    files += [Path("masks", label, f"{name}.nii.gz") for label in CLASSES for name in names]
+    files += [Path("masks", label, f"{name}.nii.gz") for label in classes for name in names]
 
     def write_case(index: int) -> None:
-        phantom = draw_phantom(np.random.default_rng([seed, index]), size)
+        phantom = draw(np.random.default_rng([seed, index]), size)
         write_phantom(folder, names[index], phantom, seed, index)
 
-    recipe: dict[str, str | int] = {"prefix": "phantom", "version": VERSION, "note": "synthetic, not clinical"}
+    recipe: dict[str, str | int] = {"prefix": prefix, "version": VERSION, "note": "synthetic, not clinical"}
     return write_generated_set(
         folder, {**recipe, "num_cases": num_cases, "size": size, "seed": seed}, files, write_case
     )
@@ -204,18 +224,18 @@ def _add_digital_xray(dataset: Dataset, coat: Coat) -> None:
     dataset.PixelIntensityRelationship = "LOG"
     # 1: more radiation, greater value
     dataset.PixelIntensityRelationshipSign = 1 if coat.photometric == "MONOCHROME1" else -1
-    dataset.AcquisitionContextSequence = Sequence()
+    dataset.AcquisitionContextSequence = DicomSequence()
     dataset.PositionerType = "COLUMN"
     dataset.AnatomicRegionSequence = _code("816094009", "Chest")
     dataset.ViewCodeSequence = _code("272479007", "postero-anterior")
-    dataset.ViewCodeSequence[0].ViewModifierCodeSequence = Sequence()
+    dataset.ViewCodeSequence[0].ViewModifierCodeSequence = DicomSequence()
 
 
-def _code(value: str, meaning: str) -> Sequence:
+def _code(value: str, meaning: str) -> DicomSequence:
     """Return a sequence with one SNOMED CT code."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", meaning
-    return Sequence([item])
+    return DicomSequence([item])
 
 
 def _add_pixels(dataset: Dataset, phantom: Phantom, coat: Coat) -> None:

@@ -16,17 +16,17 @@ SPONGY = 0.15
 
 def build_skeleton(anatomy: Anatomy, x: Map, y: Map) -> tuple[Map, Mask]:
     """Return all bones along the ray, cm, and the clavicle mask of a human reader, which ends at the rib cage."""
-    bone, mask = _build_spine(anatomy, x, y), np.zeros(x.shape, dtype=bool)
-    bone += _build_ribs(anatomy, x, y)
-    rows = _find_rows(y, anatomy.apex_y - 70, anatomy.apex_y + 70)
-    clavicles, mask[rows] = _build_clavicles(anatomy, x[rows], y[rows])
+    bone, mask = build_spine(anatomy, x, y), np.zeros(x.shape, dtype=bool)
+    bone += build_ribs(anatomy, x, y)
+    rows = find_rows(y, anatomy.apex_y - 70, anatomy.apex_y + 70)
+    clavicles, mask[rows] = build_clavicles(anatomy, x[rows], y[rows])
     bone[rows] += clavicles
-    rows = _find_rows(y, anatomy.apex_y - 20, anatomy.apex_y + 170)
-    bone[rows] += _build_shoulders(anatomy, x[rows], y[rows])
+    rows = find_rows(y, anatomy.apex_y - 20, anatomy.apex_y + 170)
+    bone[rows] += build_shoulders(anatomy, x[rows], y[rows])
     return bone, mask
 
 
-def _find_rows(y: Map, low: float, high: float) -> slice:
+def find_rows(y: Map, low: float, high: float) -> slice:
     """Return the rows between two values of y on the middle column, and 40 mm more on each side for tilted patients."""
     middle = y[:, y.shape[1] // 2]
     first, last = np.searchsorted(middle, [low - 40, high + 40])
@@ -42,7 +42,7 @@ def cross_tube(distance: Map, radius: Map | float, wall: float) -> Map:
     return chord
 
 
-def _build_spine(anatomy: Anatomy, x: Map, y: Map) -> Map:
+def build_spine(anatomy: Anatomy, x: Map, y: Map) -> Map:
     """Build vertebral bodies with end plates and discs, pedicles and spinous processes."""
     phase = (y - anatomy.apex_y) / anatomy.vertebra_height
     v = np.abs(phase - np.floor(phase) - 0.5) * 2  # 0 in the middle of a body, 1 in the disc
@@ -58,7 +58,7 @@ def _build_spine(anatomy: Anatomy, x: Map, y: Map) -> Map:
     return spine
 
 
-def _build_ribs(anatomy: Anatomy, x: Map, y: Map) -> Map:
+def build_ribs(anatomy: Anatomy, x: Map, y: Map) -> Map:
     """Build ten pairs of ribs. Each pair is a tilted hoop, seen as an ellipse: upper half behind, lower half in front.
 
     At the lateral chest wall the ray runs along the rib, so ribs are densest there.
@@ -68,7 +68,7 @@ def _build_ribs(anatomy: Anatomy, x: Map, y: Map) -> Map:
         half_width = (anatomy.lung_half_width + 4) * (0.6, 0.8, 0.91, 0.97, 1.0, 1.02)[min(rib, 5)]
         half_height = anatomy.rib_drop / 2 * (0.55, 0.75, 0.9, 1.0)[min(rib, 3)]
         centre = anatomy.apex_y - 6 + rib * anatomy.vertebra_height + half_height
-        part = _find_rows(y, centre - half_height - 10, centre + half_height + 30)
+        part = find_rows(y, centre - half_height - 10, centre + half_height + 30)
         across = np.abs(x[part])
         down = y[part] - centre - anatomy.rib_slant * across
         slope = 2 * np.hypot(across / half_width**2, down / half_height**2)
@@ -82,7 +82,8 @@ def _build_ribs(anatomy: Anatomy, x: Map, y: Map) -> Map:
     return bone
 
 
-def _build_clavicles(anatomy: Anatomy, x: Map, y: Map) -> tuple[Map, Mask]:
+def build_clavicles(anatomy: Anatomy, x: Map, y: Map) -> tuple[Map, Mask]:
+    """Build both clavicles, and the mask of a human reader."""
     bone, mask = np.zeros_like(x), np.zeros(x.shape, dtype=bool)
     for side in (-1, 1):
         across = side * x
@@ -98,7 +99,7 @@ def _build_clavicles(anatomy: Anatomy, x: Map, y: Map) -> tuple[Map, Mask]:
     return bone, mask
 
 
-def _build_shoulders(anatomy: Anatomy, x: Map, y: Map) -> Map:
+def build_shoulders(anatomy: Anatomy, x: Map, y: Map) -> Map:
     """Build shoulder blades, more or less turned out of the lung fields, and heads and shafts of the upper arms."""
     bone = np.zeros_like(x)
     top = anatomy.apex_y

@@ -15,6 +15,9 @@ from pydantic import (
 
 from medseg.config import Section, expand_home
 
+AUTO = "auto"
+"""The value of `train.init` for the start weights of medseg."""
+
 
 class LossConfig(Section):
     """Training loss."""
@@ -60,14 +63,20 @@ class TrainingConfig(Section):
 
     init: Annotated[str | None, BeforeValidator(expand_home)] = None
     """Model to start from: a model file, a folder with best.pt, or an MLflow address. The training takes over its
-    weights and its preprocessing; classes that it does not have get a new last layer. null: random weights."""
+    weights and its preprocessing; classes that it does not have get a new last layer. auto: the start weights of
+    medseg, which have seen only synthetic phantoms, if they fit the settings of the network; otherwise random weights.
+    null: random weights."""
 
     epochs: PositiveInt | None = None
-    """Training budget in epochs. null: no limit if train.minutes is given, else 30."""
+    """Training budget in epochs. null: no limit if train.minutes or train.tflop is given, else 30."""
 
     minutes: PositiveFloat | None = None
-    """Training budget in minutes from the first step, validation included. null: no limit. If train.epochs is given
-    too, training ends at the first of the two limits."""
+    """Training budget in minutes from the first step, validation included. null: no limit. If several budgets are
+    given, training ends at the first limit."""
+
+    tflop: PositiveFloat | None = None
+    """Training budget in TFLOP: 10^12 floating-point operations of the network in training steps. Unlike train.minutes,
+    it gives the same number of steps on every machine, if the batch size is the same. null: no limit."""
 
     batch_size: PositiveInt | None = None
     """Batch size. null: 4 on CPU, up to 64 on GPU, limited by memory and by the number of cases."""
@@ -120,5 +129,5 @@ class TrainingConfig(Section):
 
     @property
     def num_epochs(self) -> int | None:
-        """The budget in epochs. None if only the minutes are limited."""
-        return 30 if self.epochs is None and self.minutes is None else self.epochs
+        """The budget in epochs. None if only minutes or operations are limited."""
+        return 30 if self.epochs is self.minutes is self.tflop is None else self.epochs

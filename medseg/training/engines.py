@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.engines.utils import IterationEvents
@@ -46,9 +46,9 @@ def build_trainer(
 
     def prepare(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
         image, label, present = _load(batch, device, non_blocking)
-        image, label = augment(image, label, trainer.state.iteration)
         if budget.is_coarse(trainer):
-            image, label = functional.avg_pool2d(image, 2), functional.avg_pool2d(label, 2)
+            image, label = functional.avg_pool2d(image, 2), _halve(label)
+        image, label = augment(image, label, trainer.state.iteration)
         return image, _split_target(label, present, has_ignored="ignored" in batch)
 
     trainer = SupervisedTrainer(
@@ -119,12 +119,25 @@ def build_ema(network: nn.Module, budget: Budget, trainer: SupervisedTrainer) ->
     def set_momentum(trainer: SupervisedTrainer) -> None:  # depends only on the step, so that resuming needs no state
         trainer.state.ema_momentum = max(1 - decay, 9 / (10 + trainer.state.iteration / accumulate))
 
-    handler = EMAHandler(network, momentum=1 - decay, handle_buffers="update")
+    handler = _FastEMA(network, momentum=1 - decay, handle_buffers="update")
     trainer.add_event_handler(Events.ITERATION_STARTED, set_momentum)
     updated = Events.ITERATION_COMPLETED(event_filter=lambda engine, _: ends_group(engine, accumulate))
     handler.attach(trainer, name="ema_momentum", event=updated)
     average: nn.Module = handler.ema_model
     return average
+
+
+class _FastEMA(EMAHandler):
+    """Ignite's handler, which updates each tensor on its own; here all of them in one call. It takes a tenth of the
+    time, which is a tenth of a coarse step on a CPU.
+    """
+
+    def _update_ema_model(self, engine: Engine, name: str) -> None:
+        own, new = (
+            [tensor.detach() for tensor in network.state_dict().values()] for network in (self.ema_model, self.model)
+        )
+        floating = [index for index, tensor in enumerate(own) if tensor.is_floating_point()]
+        torch._foreach_lerp_([own[i] for i in floating], [new[i] for i in floating], getattr(engine.state, name))
 
 
 def build_optimizer(network: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
@@ -187,6 +200,12 @@ def _split_target(label: Tensor, present: Tensor, *, has_ignored: bool) -> tuple
         return label, present
     label, ignored = label.chunk(2, dim=1)
     return label, present, ignored > 0
+
+
+def _halve(label: Tensor) -> Tensor:
+    """Labels at half the resolution. Masks (uint8) are rounded; a quarter of an ignored pixel stays far above 0."""
+    halved = functional.avg_pool2d(label.float(), 2)
+    return halved if label.is_floating_point() else (halved + 0.5).to(label.dtype)
 
 
 def _send(tensor: Tensor, device: torch.device, non_blocking: bool) -> Tensor:

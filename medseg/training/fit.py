@@ -4,6 +4,7 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from medseg.hardware.compiler import can_compile
 from medseg.hardware.device import AutocastInferer, Hardware
 from medseg.inference.models import LoadedModel
 from medseg.model.checkpoint import ModelCard, load_checkpoint, load_training, save_checkpoint
+from medseg.model.operations import count_gflop
 from medseg.model.unet import smallest_size
 from medseg.output.drawing import draw_learning_curves
 from medseg.signals import Interrupted, signals_deferred
@@ -168,7 +170,7 @@ def wire_training(
         network.compile(dynamic=False)
     assert train.batch_size is not None
     loader = build_train_loader(cached, train.batch_size, recipe.seed)
-    budget = Budget(train, recipe.optim)
+    budget = Budget(train, recipe.optim, cache(partial(count_gflop, built, training=True)))
     trainer = build_trainer(network, loader, MaskedLoss(recipe.loss), augment, budget, hardware)
     return Wired(trainer, budget, cast(EpochSampler, loader.sampler), build_ema(network, budget, trainer))
 

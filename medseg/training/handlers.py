@@ -22,11 +22,17 @@ _CHECK_EVERY = 20
 
 
 class Budget:
-    """The budget in epochs and minutes. It sets the learning rate and ends the training."""
+    """The budget in epochs, minutes and operations. It sets the learning rate and ends the training."""
 
-    def __init__(self, train: TrainingConfig, optim: OptimConfig) -> None:
+    def __init__(
+        self, train: TrainingConfig, optim: OptimConfig, work: Callable[[tuple[int, ...]], float] | None = None
+    ) -> None:
+        """`work`: 1e9 operations of a training step on an image `(channel, rows, columns)`; for `train.tflop` only."""
         self.train = train
         self.optim = optim
+        self.work = work
+        self.gflop = 0.0
+        """1e9 operations of the network so far."""
         self.seconds_before = 0.0
         self.validation_seconds = 0.0
         """Time of the last validation, or an estimate before the first. This much of `train.minutes` is kept for the
@@ -37,6 +43,8 @@ class Budget:
         """Start the clock, set the learning rate before each step, and end the training after the last step."""
         trainer.add_event_handler(Events.STARTED, self._start_clock)
         trainer.add_event_handler(Events.ITERATION_STARTED, self._set_learning_rate)
+        if self.train.tflop is not None:
+            trainer.add_event_handler(Events.ITERATION_COMPLETED, self._count)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._end)
 
     @property
@@ -52,6 +60,8 @@ class Budget:
         if self.train.minutes is not None:
             seconds = 60 * self.train.minutes
             shares.append(self.seconds / max(seconds - self.validation_seconds, seconds / 2))
+        if self.train.tflop is not None:
+            shares.append(self.gflop / (1000 * self.train.tflop))
         return min(max(shares), 1.0)
 
     def is_coarse(self, trainer: SupervisedTrainer) -> bool:
@@ -75,8 +85,13 @@ class Budget:
         for group in trainer.optimizer.param_groups:
             group["lr"] = rate
 
+    def _count(self, trainer: SupervisedTrainer) -> None:
+        images = trainer.state.output[CommonKeys.IMAGE]
+        assert self.work is not None
+        self.gflop += len(images) * self.work(tuple(images.shape[1:]))
+
     def _end(self, trainer: SupervisedTrainer) -> None:
-        if self.train.minutes is not None and self.spent(trainer, 0) >= 1:
+        if self.spent(trainer, 0) >= 1:
             trainer.terminate()
 
 

@@ -60,6 +60,7 @@ class Saving:
             "epoch_length": trainer.state.epoch_length,
             "batch_size": self.sampler.batch_size,
             "seconds": self.budget.seconds,
+            "gflop": self.budget.gflop,
             "history": self.validation.history,
             "best": self.validation.best,
             "validations": self.validation.validations,
@@ -87,7 +88,9 @@ class Saving:
             group.update(settings)  # settings come from this configuration, not from the file
         trainer.state.iteration = self.sampler.iteration = state["iteration"]
         trainer.state.epoch = state["iteration"] // state["epoch_length"]
-        self.budget.seconds_before = state["seconds"]
+        if self.budget.train.tflop is not None and "gflop" not in state:
+            raise CheckpointError("cannot resume: the checkpoint does not say how many operations its training took")
+        self.budget.seconds_before, self.budget.gflop = state["seconds"], state.get("gflop", 0.0)
         self.validation.history = list(state["history"])
         self.validation.best = dict(state["best"])
         self.validation.validations, self.validation.stale = state["validations"], state["stale"]

@@ -1,30 +1,37 @@
 """The model that a training starts from, in place of random weights (`train.init`)."""
 
 import logging
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from medseg.config import flatten
 from medseg.errors import CheckpointError
 from medseg.inference.models import LoadedModel, load_models
-from medseg.model.checkpoint import ModelCard
+from medseg.model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from medseg.model.unet import UNet
+from medseg.training.config import AUTO
 from medseg.training.recipe import Recipe
 
 _logger = logging.getLogger(__name__)
 _ALIKE = ("network", "model", "reading")
 _FREE = "model.dropout"  # a training may change it: it has no weights
+_SHIPPED = Path(__file__).with_name("start.pt")
+"""The start weights of medseg. They have seen phantoms only; configs/start_weights.yaml makes them."""
 
 
 def find_start(recipe: Recipe) -> LoadedModel | None:
     """The model that `train.init` names; None without one.
 
-    Raises `CheckpointError` if there is no such model, if it is an ensemble, or if its architecture or its way of
-    reading images differs from the recipe. The message lists the differences.
+    auto: the start weights of medseg; None if they do not fit the network of the recipe, or if a training is resumed.
+    Raises `CheckpointError` if there is no such model, or if it is an ensemble.
     """
     address = recipe.train.init
     if address is None:
         return None
+    if address == AUTO:
+        return _find_shipped(recipe) if recipe.train.resume is False else None
     model = load_models((address,), recipe.tracking)
     if len(model.networks) > 1:
         raise CheckpointError(f"train.init: {address}: is an ensemble; name one of its models")
@@ -33,7 +40,7 @@ def find_start(recipe: Recipe) -> LoadedModel | None:
 
 def take_over(recipe: Recipe, start: LoadedModel | None) -> Recipe:
     """The recipe with the preprocessing of the model that the training starts from."""
-    if start is None or start.card.preprocess == recipe.preprocess:
+    if start is None or recipe.train.init == AUTO or start.card.preprocess == recipe.preprocess:
         return recipe
     given, taken = flatten(recipe.preprocess), flatten(start.card.preprocess)
     for key in sorted(key for key in given.keys() | taken.keys() if given.get(key) != taken.get(key)):
@@ -45,20 +52,35 @@ def join_cards(card: ModelCard, start: LoadedModel | None, address: str | None) 
     """The card of a training that starts from a model: it names its origin, and counts the origin's cases as seen."""
     if start is None:
         return card
-    flat = [
-        {k: v for k, v in flatten(one).items() if k.split(".")[0] in _ALIKE and k != _FREE}
-        for one in (start.card, card)
-    ]
-    differences = [
-        f"{key} is {flat[0].get(key)} there, but {flat[1].get(key)} here"
-        for key in sorted(flat[0].keys() | flat[1].keys())
-        if flat[0].get(key) != flat[1].get(key)
-    ]
-    if differences:
+    if address != AUTO and (differences := _compare(start.card, card, _ALIKE)):
         raise CheckpointError(f"train.init: {address}: cannot be the start of this training: {'; '.join(differences)}")
     seen = {*card.train_digests, *start.card.train_digests, *start.card.validation_digests}
     train = tuple(sorted(seen - set(card.validation_digests)))
     return card.model_copy(update={"origin": start.digest, "train_digests": train})
+
+
+def _find_shipped(recipe: Recipe) -> LoadedModel | None:
+    """The start weights of medseg, if they fit the network of the recipe."""
+    model = load_models((str(_SHIPPED),), recipe.tracking)
+    differences = _compare(model.card, model.card.model_copy(update={"model": recipe.model}), ("model",))
+    if recipe.data.color == "rgb":
+        differences.append("they are for gray images, but data.color is rgb here")
+    if not differences:
+        return model
+    _logger.info("starting from random weights: medseg's start weights do not fit, since %s", "; ".join(differences))
+    return None
+
+
+def _compare(start: ModelCard, card: ModelCard, sections: Sequence[str]) -> list[str]:
+    """The differences between two cards in these sections, as sentences."""
+    there, here = (
+        {k: v for k, v in flatten(one).items() if k.split(".")[0] in sections and k != _FREE} for one in (start, card)
+    )
+    return [
+        f"{key} is {there.get(key)} there, but {here.get(key)} here"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key)
+    ]
 
 
 @torch.no_grad()
@@ -68,10 +90,25 @@ def copy_weights(network: UNet, classes: tuple[str, ...], start: LoadedModel) ->
     last = {name: value for name, value in network.state_dict().items() if name.startswith("out.")}
     given = {name: value for name, value in source.state_dict().items() if not name.startswith("out.")}
     network.load_state_dict(given | last)
-    known = start.card.classes
+    known, square = start.card.classes, network.config.patch**2
     for index, name in enumerate(classes):
         if name in known:
             for own, other in zip(network.out.parameters(), source.out.parameters(), strict=True):
-                own[index] = other[known.index(name)]
+                at = known.index(name)
+                own[index * square : (index + 1) * square] = other[at * square : (at + 1) * square]
     new = [name for name in classes if name not in known]
-    _logger.info("starting from model %s%s", start.digest, f"; new classes: {', '.join(new)}" if new else "")
+    _logger.info(
+        "starting from the weights of model %s%s", start.digest, f"; new classes: {', '.join(new)}" if new else ""
+    )
+
+
+def ship(path: Path) -> None:
+    """Make the model file at `path` the start weights of medseg: in bfloat16, and without its cases.
+
+    The cases are phantoms, which nobody evaluates a model on.
+    """
+    card, content = load_checkpoint(path)
+    weights = {n: v.bfloat16() if v.is_floating_point() else v for n, v in content["weights"].items()}
+    empty = {"train_digests": (), "validation_digests": (), "run_id": None}
+    _SHIPPED.unlink(missing_ok=True)  # a model file that is replaced would stay beside it
+    save_checkpoint(_SHIPPED, card.model_copy(update=empty), weights)

@@ -94,6 +94,8 @@ def train(
         findings.check()
         card = join_cards(describe_model(recipe, data, splits, cached), start, recipe.train.init)
         resumed = find_resumed(recipe.train, card, folder)
+        if resumed is not None:
+            card = card.model_copy(update={"origin": resumed["card"].get("origin")})
         settled = settle_batch_size(recipe.train, card, len(cached.train), hardware, resumed)
         recipe = recipe.model_copy(update={"train": settled})
         with start_run(recipe.tracking, **describe_run(recipe, data, resumed), parent_run_id=parent_run_id) as run:

@@ -5,13 +5,13 @@ from torch import nn
 from medseg.benchmark.article import UNet
 from medseg.benchmark.networks import (
     article_config,
-    count_gflop,
     fit_article,
     list_departures,
     stand_beside,
     widen,
 )
 from medseg.model.config import ModelConfig
+from medseg.model.operations import count_gflop
 from medseg.model.unet import build_unet
 
 
@@ -61,6 +61,7 @@ OTHERS = [
     {"depth": 3, "skip": "add", "upsample": "transposed", "output_kernel": 1},
     {"padding": 0, "mirror_input": True, "downsample": "max_pool", "bias": True, "batch_norm": False},
     {"padding_mode": "zeros", "upsample": "bilinear", "activation": "relu"},
+    {"patch": 2},
 ]
 
 
@@ -94,6 +95,7 @@ def test_what_is_not_the_articles_is_named():
     assert list_departures(build_unet(article_config(4).model_copy(update={"dropout": 0.05}), 1, 3)) == []
     other = article_config(4, "zeros").model_copy(update={"depth": 3})
     assert list_departures(build_unet(other, 3, 3)) == ["model.depth=3", "model.padding_mode=zeros", "3 channels"]
+    assert list_departures(build_unet(article_config(4).model_copy(update={"patch": 2}), 1, 3)) == ["model.patch=2"]
 
 
 @pytest.mark.parametrize(("size", "fitting"), [((512, 48), (512, 48)), ((250, 16), (256, 32)), ((33, 572), (48, 576))])

@@ -212,7 +212,7 @@ def test_saturation_clips_an_end_and_stretches_the_rest():
     assert 0.1 < float(touched.float().mean()) < 0.6
     for row in changed[touched][:, 0, 0]:
         flat = (row < 1e-6).sum() + (row > 1 - 1e-6).sum()
-        assert 2 < flat <= 82
+        assert 2 <= flat <= 82
         assert bool((row.diff() > -1e-6).all())
         assert (float(row.min()), float(row.max())) == pytest.approx((0, 1), abs=1e-5)
 
@@ -222,7 +222,7 @@ def test_solarization_turns_the_bright_end_over():
     changed = augment(images, targets, **STILL, solarize=0.5)[0][:, 0, 0]
     touched = changed[~torch.isclose(changed, images[:, 0, 0]).all(dim=1)]
     assert 10 < len(touched) < 60
-    assert all(0.45 <= float(row.max()) < 1 and float(row[-1]) < float(row.max()) for row in touched)
+    assert all(0.45 <= float(row.max()) <= 1 and float(row[-1]) < 1 for row in touched)
 
 
 def test_inversion_exchanges_dark_and_bright_as_often_as_asked_for():
@@ -231,3 +231,18 @@ def test_inversion_exchanges_dark_and_bright_as_often_as_asked_for():
     inverted = torch.isclose(changed, 1 - images, atol=1e-5).flatten(1).all(dim=1)
     assert 40 < int(inverted.sum()) < 90
     assert torch.allclose(changed[~inverted], images[~inverted], atol=1e-5)
+
+
+def test_geometry_and_appearance_are_drawn_independently():
+    images = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0)).expand(400, 1, 32, 32).contiguous()
+    targets = (images > 0.5).to(torch.uint8)
+    changed, masks = augment(images, targets, **(STILL | {"shift": 0.2, "invert": 0.5, "probability": 0.5}))
+    moved = (masks != targets).flatten(1).any(dim=1)
+    inverted = changed.mean(dim=(1, 2, 3)) > images.mean() + 0.005  # what moves in is black, and white if inverted
+    still = ~moved
+    assert 0.35 < float(moved.float().mean()) < 0.6
+    shares = [
+        float(((changed - images).abs().amax(dim=(1, 2, 3)) > 0.3)[still].float().mean()),
+        float(inverted[moved].float().mean()),
+    ]
+    assert all(0.1 < share < 0.4 for share in shares)

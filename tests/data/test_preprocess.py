@@ -11,6 +11,7 @@ from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.frame import take_percentiles, whole
 from medseg.data.preprocess import (
     build_input,
+    equalize,
     fit,
     locate_pixels,
     measure_range,
@@ -21,6 +22,7 @@ from medseg.data.preprocess import (
 from medseg.data.transforms import build_fitting
 from medseg.phantom.chest import draw_phantom
 
+EQUALIZED = PreprocessConfig(size=(64, 64), equalize=True)
 PERCENTILES = PreprocessConfig()
 FIXED = PreprocessConfig(intensity="fixed", range=(10, 20))
 
@@ -239,3 +241,29 @@ def test_large_picture_takes_a_fraction_of_a_second():
         fit(torch.from_numpy(scale_intensity(pixels, None, PERCENTILES))[None], PERCENTILES)
         times.append(time.process_time() - began)
     assert min(times) < 0.5  # alone on the machine: 0.07 s
+
+
+def test_equalized_levels_cover_the_same_area(chest):
+    image, _ = build_input(chest, None, EQUALIZED)
+    grey = image[(image > 0.05) & (image < 0.95)].numpy()
+    shares = np.histogram(grey, bins=9, range=(0.05, 0.95))[0] / grey.size
+    assert shares == pytest.approx(np.full(9, 1 / 9), abs=0.02)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 2.0])
+def test_equalized_images_do_not_know_their_gamma(chest, exponent):
+    low, high = chest.min(), chest.max()
+    bent = (((chest - low) / (high - low)) ** exponent * (high - low)).astype(np.float32)
+    expected, found = (build_input(image, None, EQUALIZED)[0] for image in (chest, bent))
+    plain = build_input(bent, None, EQUALIZED.model_copy(update={"equalize": False}))[0]
+    before = build_input(chest, None, EQUALIZED.model_copy(update={"equalize": False}))[0]
+    assert (found - expected).abs().mean() < 0.2 * (plain - before).abs().mean()
+
+
+def test_equalizing_keeps_black_white_and_their_order():
+    ramp = torch.linspace(0, 1, 4096).reshape(1, 64, 64) ** 3
+    levels = equalize(ramp).flatten()
+    assert (levels[0], levels[-1]) == (0, 1)
+    assert (levels.diff() >= 0).all()
+    blank = torch.zeros(1, 64, 64)
+    assert torch.equal(equalize(blank), blank)

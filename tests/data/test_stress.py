@@ -241,7 +241,7 @@ class TestThingsInThePicture:
 
 
 class TestDevices:
-    """Three kinds that no augmentation resembles."""
+    """What detectors and their software add."""
 
     def test_grid_lines_have_the_asked_height_and_distance(self):
         picture = draw_picture(200, 260)
@@ -266,3 +266,14 @@ class TestDevices:
         assert sharpened[100] > 130
         assert sharpened[99] < -30
         assert sharpened[[10, 190]] == pytest.approx([0, 100], abs=0.5)
+
+    def test_a_ghost_is_a_faint_mirrored_copy_to_one_side(self):
+        picture = np.zeros((100, 200), np.float32)
+        picture[:, 150:160] = 100
+        seen = set()
+        for seed in range(8):
+            added = stress("ghost", 20, picture, seed=seed)[0] - picture
+            assert set(np.unique(added).tolist()) == {0, 20}
+            (columns,) = np.nonzero(added[50])
+            seen.add((int(columns[0]), int(columns[-1])))
+        assert seen == {(90, 99), (190, 199)}

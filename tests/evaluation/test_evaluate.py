@@ -309,7 +309,7 @@ def test_stress_starts_from_the_main_pass_and_is_the_same_each_time(model: Path,
     config = EvaluationConfig(stress=True, stress_cases=6, shown=0)
     first, second = (run(model, data, config) for _ in range(2))
     assert first.stress == second.stress
-    assert len(first.stress) == 13
+    assert len(first.stress) == 14
     for curve in first.stress:
         assert curve.levels[0] == 0
         assert len(curve.levels) == 6

@@ -11,6 +11,7 @@ from medseg.model.unet import UNet, build_unet
 VARIANTS = (
     ModelConfig(width=4, depth=2, dropout=0.3),
     ModelConfig(width=4, depth=2, padding_mode="reflect", dropout=0.3),
+    ModelConfig(width=4, depth=2, patch=2, dropout=0.3),
     ModelConfig(width=4, depth=2, bias=True, downsample="max_pool", upsample="transposed", activation="relu"),
     ModelConfig(width=4, depth=2, batch_norm=False, bias=True, padding=0, mirror_input=True, output_kernel=1),
 )

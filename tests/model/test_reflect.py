@@ -102,8 +102,8 @@ def test_under_autocast_it_is_as_near_as_bfloat16_comes(stride):
 def test_a_trained_network_padded_before_takes_the_same_weights():
     ours, theirs = build()
     assert [*ours.state_dict()] == [*theirs.state_dict()]
-    for channels, kinds in ((4, [ReflectConv2d, ReflectConv2d]), (1, [nn.Conv2d, ReflectConv2d])):
-        block = ConvBlock(channels, 4, ModelConfig(padding_mode="reflect"))
+    for first, kinds in ((False, [ReflectConv2d, ReflectConv2d]), (True, [nn.Conv2d, ReflectConv2d])):
+        block = ConvBlock(4, 4, ModelConfig(padding_mode="reflect"), first=first)
         convolutions = [module for module in block.modules() if isinstance(module, nn.Conv2d)]
         assert [type(module) for module in convolutions] == kinds
         assert {module.padding_mode for module in convolutions} == {"reflect"}

@@ -412,3 +412,29 @@ def test_is_a_unet_initialised_by_the_seed():
     assert isinstance(first, UNet)
     assert torch.equal(first.out.weight, second.out.weight)
     assert not torch.equal(first.out.weight, other.out.weight)
+
+
+def test_a_patch_is_squares_of_pixels_as_channels():
+    """The same blocks, on an image whose 2 x 2 pixels are channels; the output pixels come from channels again."""
+    torch.manual_seed(0)
+    patched = build_unet(ModelConfig(**SMALL, patch=2, dropout=0), 1, 3)
+    plain = build_unet(ModelConfig(**SMALL, dropout=0), 4, 12)
+    plain.load_state_dict(patched.state_dict())
+    images = torch.rand(2, 1, 48, 32)
+    squares = torch.stack([images[:, 0, i::2, j::2] for i in (0, 1) for j in (0, 1)], dim=1)
+    expected, found = plain(squares), patched(images)
+    assert found.shape == (2, 3, 48, 32)
+    for i, j in product((0, 1), repeat=2):
+        assert torch.equal(found[:, :, i::2, j::2], expected[:, 2 * i + j :: 4])
+
+
+@pytest.mark.parametrize("size", [(33, 50), (40, 47)])
+def test_a_patch_takes_any_size(size):
+    network = build_unet(ModelConfig(**SMALL, patch=4), 1, 2)
+    assert network(torch.rand(2, 1, *size)).shape == (2, 2, *size)
+    assert smallest_size(network.config) == 17
+
+
+def test_a_patch_needs_padding():
+    with pytest.raises(ValueError, match=r"needs padding=1"):
+        ModelConfig(patch=2, padding=0)

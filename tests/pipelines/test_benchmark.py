@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 
 from medseg.benchmark.article import UNet
-from medseg.benchmark.networks import count_gflop
 from medseg.commands import benchmark
 from medseg.commands.benchmark import BenchmarkConfig
 from medseg.config import parse_args
 from medseg.data.config import PreprocessConfig
 from medseg.errors import ConfigError
 from medseg.model.checkpoint import Accepts, Reading
+from medseg.model.operations import count_gflop
 from medseg.tracking.store import import_mlflow
 from tests.support.model_files import write_model
 from tests.support.processes import ROOT, Forked, run_fresh

@@ -88,3 +88,22 @@ def test_weights_behind_a_loss_that_is_not_finite_are_neither_validated_nor_save
 def test_losses_are_looked_at_now_and_then() -> None:
     with pytest.raises(TrainingError, match=r"iteration 25, batch: case24;"):
         followed([1.0] * 24 + [float("inf")] + [1.0] * 30)
+
+
+def test_budget_in_operations_counts_them() -> None:
+    """Coarse steps cost what their smaller images cost: 2 GFLOP for two images, then 8."""
+    counted = Budget(TrainingConfig(tflop=0.04, coarse=0.4), OptimConfig(), lambda shape: shape[1] / 8)
+    assert counted.train.num_epochs is None
+    ended: list[bool] = []
+    engine = trainer()
+    engine.state.iteration = 0
+    engine.terminate = lambda: ended.append(True)
+    sizes = []
+    while not ended:
+        engine.state.iteration += 1
+        sizes.append(counted.is_coarse(engine))  # type: ignore[arg-type]
+        engine.state.output = {CommonKeys.IMAGE: torch.zeros(2, 1, 8 if sizes[-1] else 32, 8)}
+        counted._count(engine)  # type: ignore[arg-type]
+        counted._end(engine)  # type: ignore[arg-type]
+    assert sizes == [True] * 8 + [False] * 3
+    assert counted.gflop == 8 * 2 + 3 * 8

@@ -1,10 +1,12 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
 import medseg
+from medseg.config import build_config
 from medseg.errors import CheckpointError, ConfigError
 from medseg.inference.models import load_models
 from medseg.model.checkpoint import load_checkpoint
@@ -13,7 +15,7 @@ from medseg.model.unet import build_unet
 from medseg.tracking.config import StoreConfig
 from medseg.training.config import TrainingConfig
 from medseg.training.recipe import Recipe
-from medseg.training.start import copy_weights, find_start, join_cards, take_over
+from medseg.training.start import copy_weights, find_start, join_cards, ship, take_over
 from tests.support.model_files import write_model
 from tests.support.shape_images import write_png_folder
 
@@ -110,3 +112,53 @@ def test_a_training_goes_on_from_a_model_and_resumes(tmp_path, tracking):
     evaluated = medseg.evaluate(result)
     known = json.loads((tmp_path / "1" / "summary.json").read_text())["cases"]
     assert evaluated.evaluation.left_out >= known["train"] + known["validation"]
+
+
+def test_the_start_weights_fit_the_recipe_for_chests() -> None:
+    recipe = build_config(Recipe, ["chest_xray"])
+    assert recipe.train.init == "auto"
+    start = find_start(recipe)
+    assert start is not None
+    assert start.card.preprocess == recipe.preprocess
+    assert {"lungs", "heart", "clavicles"} <= set(start.card.classes)
+    assert not start.card.train_digests
+    assert start.card.run_id is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"model.width": 32}, r"model\.width is 16 there, but 32 here"),
+        ({"model.patch": 1}, r"model\.patch is 2 there, but 1 here"),
+        ({"data.color": "rgb", "preprocess.intensity": "fixed"}, "its images are gray, but RGB here"),
+    ],
+)
+def test_start_weights_that_do_not_fit_leave_random_ones(settings, said, caplog):
+    recipe = build_config(Recipe, ["chest_xray", settings])
+    with caplog.at_level("INFO", "medseg"):
+        assert find_start(recipe) is None
+    assert re.search(said, caplog.text)
+
+
+def test_the_own_preprocessing_stays_with_the_start_weights():
+    recipe = build_config(Recipe, ["chest_xray", {"preprocess.size": [384, 384], "data.presentation": "voi"}])
+    start = find_start(recipe)
+    assert take_over(recipe, start) is recipe
+    card = start.card.model_copy(update={"preprocess": recipe.preprocess, "train_digests": ("5",)})
+    card = card.model_copy(update={"reading": card.reading.model_copy(update={"presentation": "voi"})})
+    joined = join_cards(card, start, "auto")
+    assert (joined.origin, joined.train_digests) == (start.digest, ("5",))
+
+
+def test_a_model_is_shipped_small_and_without_its_cases(tmp_path, monkeypatch):
+    monkeypatch.setattr("medseg.training.start._SHIPPED", tmp_path / "start.pt")
+    path = write_model(tmp_path / "a.pt", train_digests=("1",), validation_digests=("2",))
+    for _ in range(2):
+        ship(path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.pt", "start.pt"]
+    before, after = load(path), load(tmp_path / "start.pt")
+    assert not after.card.train_digests
+    assert not after.card.validation_digests
+    for name, value in after.networks[0].state_dict().items():
+        torch.testing.assert_close(value, before.networks[0].state_dict()[name], rtol=0.01, atol=0.01)
+    assert after.networks[0].out.weight.dtype == torch.float32
