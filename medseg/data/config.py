@@ -138,8 +138,7 @@ class PhantomConfig(Section):
 
     kind: Literal["chest", "varied", "darken"] = "chest"
     """Type of data set. chest: chest radiographs with masks. varied: chests that vary more than real ones, with masks
-    of ten structures, for start weights. darken: RGB scenes and their darkened versions (article,
-    section 3)."""
+    of ten structures. darken: RGB scenes and their darkened versions (article, section 3)."""
 
     num_cases: PositiveInt = 60
     """Number of patients, each with one radiograph."""
@@ -274,8 +273,7 @@ class AugmentConfig(Section):
     """Largest standard deviation of the blur, in pixels of the training step. A third of the images are blurred."""
 
     sharpen: NonNegativeFloat = 0.0
-    """Largest strength of edge enhancement, as the software of a scanner does it. A fifth of the images are
-    sharpened."""
+    """Largest strength of edge enhancement, as scanners do it. A fifth of the images are sharpened."""
 
     shading: NonNegativeFloat = 0.0
     """Strength of a smooth change of brightness across an image, as scatter makes it: standard deviation of the factor

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from medseg.config import flatten
+from medseg.config import Section
 from medseg.errors import CheckpointError
 from medseg.inference.models import LoadedModel, load_models
 from medseg.model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
@@ -42,9 +42,9 @@ def take_over(recipe: Recipe, start: LoadedModel | None) -> Recipe:
     """The recipe with the preprocessing of the model that the training starts from."""
     if start is None or recipe.train.init == AUTO or start.card.preprocess == recipe.preprocess:
         return recipe
-    given, taken = flatten(recipe.preprocess), flatten(start.card.preprocess)
-    for key in sorted(key for key in given.keys() | taken.keys() if given.get(key) != taken.get(key)):
-        _logger.info("preprocess.%s: %s, as in the model of train.init", key, taken.get(key))
+    given, taken = (_list_settings(one, ("preprocess",)) for one in (recipe, start.card))
+    for key in (key for key in given if given[key] != taken[key]):
+        _logger.info("%s: %s, as in the model of train.init", key, taken[key])
     return recipe.model_copy(update={"preprocess": start.card.preprocess})
 
 
@@ -73,14 +73,22 @@ def _find_shipped(recipe: Recipe) -> LoadedModel | None:
 
 def _compare(start: ModelCard, card: ModelCard, sections: Sequence[str]) -> list[str]:
     """The differences between two cards in these sections, as sentences."""
-    there, here = (
-        {k: v for k, v in flatten(one).items() if k.split(".")[0] in sections and k != _FREE} for one in (start, card)
-    )
+    there, here = (_list_settings(one, sections) for one in (start, card))
     return [
-        f"{key} is {there.get(key)} there, but {here.get(key)} here"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key)
+        f"{key} is {there[key]} there, but {here[key]} here"
+        for key in sorted(there)
+        if there[key] != here[key] and key != _FREE
     ]
+
+
+def _list_settings(given: Section, sections: Sequence[str]) -> dict[str, object]:
+    """Every setting of these sections by its dotted key, as YAML shows it; also those that have their default."""
+    listed: dict[str, object] = {}
+    for name in sections:
+        section = getattr(given, name)
+        items = section if isinstance(section, Section) else [("", section)]
+        listed |= {f"{name}.{k}".rstrip("."): list(v) if isinstance(v, tuple) else v for k, v in items}
+    return listed
 
 
 @torch.no_grad()

@@ -117,7 +117,7 @@ def _draw_stress(index: int) -> StressCurve:
     stress = STRESSES[index]
     levels = (0.0, *stress.levels)
     reach = max(map(abs, stress.levels))
-    harm = (0.3, 0.1, 0.15, 0.2, 0.55, 0.08, 0.8, 0.05, 0.02, 0.12, 0.1, 0.12, 0.2)[index]
+    harm = (0.3, 0.1, 0.15, 0.2, 0.55, 0.08, 0.8, 0.05, 0.02, 0.12, 0.1, 0.12, 0.2, 0.06)[index]
     falls = {name: harm * (0.6 + 0.4 * place) for place, name in enumerate(CLASSES)}
     starts = {"lungs": 0.974, "heart": 0.931, "clavicles": 0.874}
     return StressCurve(

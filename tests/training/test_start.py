@@ -130,7 +130,10 @@ def test_the_start_weights_fit_the_recipe_for_chests() -> None:
     [
         ({"model.width": 32}, r"model\.width is 16 there, but 32 here"),
         ({"model.patch": 1}, r"model\.patch is 2 there, but 1 here"),
-        ({"data.color": "rgb", "preprocess.intensity": "fixed"}, "its images are gray, but RGB here"),
+        (
+            {"data.color": "rgb", "preprocess.intensity": "fixed"},
+            "they are for gray images, but data.color is rgb here",
+        ),
     ],
 )
 def test_start_weights_that_do_not_fit_leave_random_ones(settings, said, caplog):
