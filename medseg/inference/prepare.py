@@ -42,7 +42,7 @@ def split_first(network: UNet) -> UNet:
     square = network.config.patch**2
     constant = torch.zeros(conv.out_channels, 2 * square, 3, 3)
     if conv.bias is not None:
-        constant[:, ::square, 1, 1] = torch.stack(split_bits(conv.bias.detach()), dim=1)
+        constant[:, :2, 1, 1] = torch.stack(split_bits(conv.bias.detach()), dim=1)
     weight = torch.cat([high, high, low, constant], dim=1)
     padding, mode = network.config.padding, network.config.padding_mode
     shape = weight.shape[1], conv.out_channels, 3

@@ -62,7 +62,7 @@ def join_cards(card: ModelCard, start: LoadedModel | None, address: str | None) 
 def _find_shipped(recipe: Recipe) -> LoadedModel | None:
     """The start weights of medseg, if they fit the network of the recipe."""
     model = load_models((str(_SHIPPED),), recipe.tracking)
-    differences = _compare(model.card, model.card.model_copy(update={"model": recipe.model}), ("model",))
+    differences = _compare(model.card, recipe, ("model",))
     if recipe.data.color == "rgb":
         differences.append("they are for gray images, but data.color is rgb here")
     if not differences:
@@ -71,9 +71,9 @@ def _find_shipped(recipe: Recipe) -> LoadedModel | None:
     return None
 
 
-def _compare(start: ModelCard, card: ModelCard, sections: Sequence[str]) -> list[str]:
-    """The differences between two cards in these sections, as sentences."""
-    there, here = (_list_settings(one, sections) for one in (start, card))
+def _compare(start: ModelCard, other: ModelCard | Recipe, sections: Sequence[str]) -> list[str]:
+    """The differences between a card and another card, or a recipe, in these sections, as sentences."""
+    there, here = (_list_settings(one, sections) for one in (start, other))
     return [
         f"{key} is {there[key]} there, but {here[key]} here"
         for key in sorted(there)
