@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 _FLAT = (0.02, 0.05)  # a line is border if its spread is less than this share of the image's; clear borders first
 SAMPLES = 512  # rows and columns used to measure the levels of an image
 _MARGIN = 0.02  # of the field, on each side: organs that touch the border stay whole
+_INSIDE = 50  # this part of the field inside its edge, a white border has ended; overexposed anatomy has not
 _WORTH = 0.9  # a field that covers more of the image than this is not worth a crop
 
 
@@ -66,7 +67,10 @@ def find_frame(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None) -
 
 
 def find_field(grey: NDArray[np.floating[Any]], valid: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The rows and columns of an image inside its flat borders; pixels that are not `valid` are padding."""
+    """The rows and columns of an image inside its flat borders; pixels that are not `valid` are padding.
+
+    Overexposed anatomy, such as the abdomen below the lungs, is flat and white, too. Its edge is ragged, so it is kept.
+    """
     step = max(1, 2 * min(grey.shape) // SAMPLES)
     grey, valid = grey[::step, ::step], valid[::step, ::step]
     if not valid.any():
@@ -77,6 +81,9 @@ def find_field(grey: NDArray[np.floating[Any]], valid: NDArray[np.bool_]) -> tup
         field = filled[rows, columns]
         limit = flat * float(np.subtract(*take_percentiles(field.ravel(), (95, 5), 0)))
         rows, columns = _trim(field, limit, 1, rows.start), _trim(field, limit, 0, columns.start)
+    high, low = take_percentiles(filled.ravel(), (95, 5), 0)
+    white = filled >= high - _FLAT[-1] * (high - low)
+    rows, columns = _keep_anatomy(white[:, columns], rows), _keep_anatomy(white[rows].T, columns)
     rows, columns = (slice(lines.start * step, (lines.stop - 1) * step + 1) for lines in (rows, columns))
     return rows, columns
 
@@ -104,3 +111,14 @@ def _trim(field: NDArray[np.floating[Any]], limit: float, axis: int, start: int)
     if textured.size <= len(upper) // 5:  # the whole image is flat; there is no border to remove
         return slice(start, start + len(upper))
     return slice(start + int(textured[0]), start + int(textured[-1]) + 1)
+
+
+def _keep_anatomy(white: NDArray[np.bool_], lines: slice) -> slice:
+    """The range `lines`, and beyond it the flat lines that are white without a straight edge."""
+    start, stop = lines.start, lines.stop
+    inside = (stop - start) // _INSIDE
+    if start and min(white[:start].mean(), white[start + inside].mean()) > 0.5:
+        start = 0
+    if stop < len(white) and min(white[stop:].mean(), white[stop - 1 - inside].mean()) > 0.5:
+        stop = len(white)
+    return slice(start, stop)

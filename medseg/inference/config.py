@@ -63,7 +63,7 @@ class ModelPredictConfig(PredictConfig):
 
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """Number format of the network. int8 needs OpenVINO and a model from medseg quantize. auto: int8 if the model
-    contains int8 and int8 is faster; otherwise bf16 if the hardware supports it; otherwise fp32."""
+    contains int8 and int8 is faster; otherwise bf16 if the hardware supports it and it is faster; otherwise fp32."""
 
     channels_last: bool = True
     """Memory layout of images and weights in PyTorch. true: channels innermost, faster on most hardware."""
@@ -88,7 +88,7 @@ class FolderPredictConfig(ModelPredictConfig):
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """Number format of the network. int8 needs OpenVINO and a model from medseg quantize. auto: if the output
     folder already has a journal of an earlier run, the precision recorded there. In a new folder: int8 if the model
-    contains int8 and int8 is faster; otherwise bf16 if the hardware supports it; otherwise fp32."""
+    contains int8 and int8 is faster; otherwise bf16 if the hardware supports it and it is faster; otherwise fp32."""
 
 
 class ReadingInputConfig(Section):

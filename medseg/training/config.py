@@ -96,8 +96,8 @@ class TrainingConfig(Section):
     """Device that runs the network. auto: the GPU if there is one, else the CPU."""
 
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Number format of the network. bf16: bfloat16 autocast. auto: bf16 if the CPU (AVX512-BF16, AMX) or the GPU
-    supports it, else fp32."""
+    """Number format of the network. bf16: bfloat16 autocast. auto: bf16 if the GPU supports it, or if the CPU
+    supports it (AVX512-BF16, AMX) and multiplies faster in it; else fp32."""
 
     channels_last: bool = True
     """Memory layout of images and weights. true: channels innermost, faster on most hardware."""

@@ -42,6 +42,19 @@ def test_without_a_border_the_image_is_whole(image):
     assert find_frame(image, None) == whole((50, 40))
 
 
+@pytest.mark.parametrize("turned", [0, 1, 2, 3])
+def test_overexposed_anatomy_is_no_border_but_a_white_frame_is(turned):
+    image, _ = draw(right=200, bottom=240, top=0, left=0)
+    rows, columns = np.mgrid[:240, :200]
+    anatomy, frame = image.copy(), image.copy()
+    anatomy[rows > 150 + 40 * np.sin(columns / 25)] = 250
+    frame[150:] = 250
+    assert find_frame(np.rot90(anatomy, turned), None) == whole(np.rot90(anatomy, turned).shape)
+    cut = find_frame(np.rot90(frame, turned), None)
+    assert 150 <= max(cut.shape) < 210
+    assert np.prod(cut.shape) < 0.7 * frame.size
+
+
 def test_color_images_have_one_field_for_all_channels():
     image, _ = draw()
     assert find_frame(np.repeat(image[..., None], 3, axis=2), None) == find_frame(image, None)
