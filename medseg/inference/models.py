@@ -158,9 +158,7 @@ def _common(lists: Sequence[tuple[str, ...]], name: str) -> tuple[str, ...]:
 
 
 def _widest(ranges: Sequence[Range]) -> Range:
+    known = [name for name in Range.model_fields if all(getattr(r, name) is not None for r in ranges)]
     return Range(
-        **{
-            name: (min(getattr(r, name)[0] for r in ranges), max(getattr(r, name)[1] for r in ranges))
-            for name in ("area", "row", "column")
-        }
+        **{name: (min(getattr(r, name)[0] for r in ranges), max(getattr(r, name)[1] for r in ranges)) for name in known}
     )

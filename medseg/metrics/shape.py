@@ -1,4 +1,4 @@
-"""Position and area of masks."""
+"""Position, area and outline of masks."""
 
 from collections.abc import Sequence
 
@@ -31,6 +31,16 @@ def measure_position(mask: NDArray[np.bool_]) -> tuple[float, float, float] | No
         for axis, size in ((1, mask.shape[0]), (0, mask.shape[1]))
     )
     return count / mask.size, row, column
+
+
+def measure_outline(mask: NDArray[np.bool_]) -> float:
+    """Number of pixel edges around a mask `(rows, columns)`, by the square root of its area; 0 if it is empty.
+
+    A square has 4, whatever its size. A ragged mask, and one in many parts, has a long outline.
+    """
+    padded = np.pad(mask, 1).astype(np.int8)
+    edges = sum(np.count_nonzero(np.diff(padded, axis=axis)) for axis in (0, 1))
+    return float(edges / np.sqrt(max(np.count_nonzero(mask), 1)))
 
 
 def find_box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:

@@ -59,6 +59,8 @@ class Range(Section):
     """Row of the center of gravity, from 0 (top) to 1 (bottom)."""
     column: tuple[float, float]
     """Column of the center of gravity, from 0 (left) to 1 (right)."""
+    outline: tuple[float, float] | None = None
+    """Length of the outline: `measure_outline` of the mask. None in older models."""
 
 
 @dataclass(frozen=True)

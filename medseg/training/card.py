@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from medseg.data.config import DataConfig
 from medseg.data.loaders import CachedCases, CachedSplits, CaseFacts
 from medseg.data.splits import Splits
-from medseg.metrics.shape import measure_position
+from medseg.metrics.shape import measure_outline, measure_position
 from medseg.model.checkpoint import Accepts, ModelCard, Range, Reading
 from medseg.model.config import InferenceConfig
 from medseg.radiograph.dicom.terms import DEFINED
@@ -58,17 +58,17 @@ def describe_input(facts: Sequence[CaseFacts], data: DataConfig) -> Accepts:
 
 
 def measure_ranges(cached: CachedCases, classes: Sequence[str]) -> dict[str, Range]:
-    """The smallest and largest area and center of each class over the masks that are not empty."""
-    measured: dict[str, list[tuple[float, float, float]]] = {name: [] for name in classes}
+    """The smallest and largest area, center and outline of each class over the masks that are not empty."""
+    measured: dict[str, list[tuple[float, ...]]] = {name: [] for name in classes}
     for labels in cached.labels:
         for name, mask in zip(classes, (labels >= 0.5).numpy(), strict=True):
             if (position := measure_position(mask)) is not None:
-                measured[name].append(position)
+                measured[name].append((*position, measure_outline(mask)))
     return {
         name: Range(
             **{
                 key: (min(values), max(values))
-                for key, values in zip(("area", "row", "column"), zip(*rows, strict=True), strict=True)
+                for key, values in zip(Range.model_fields, zip(*rows, strict=True), strict=True)
             }
         )
         for name, rows in measured.items()

@@ -85,9 +85,10 @@ class TrainingConfig(Section):
     """Compile the network (torch.compile). Compiling takes a minute the first time, and its result is cached. The
     compiled network may be faster on a GPU; it is slower on a CPU."""
 
-    coarse: Annotated[float, Field(ge=0, lt=1)] = 0.4
+    coarse: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of the training budget, at its beginning, in which images have half the resolution. A step then takes a
-    quarter of the time. Images that are too small for half the resolution are always trained at full resolution."""
+    quarter of the time. null: 0.4 from random weights, 0 from the weights of a model (train.init). Images that are too
+    small for half the resolution are always trained at full resolution."""
 
     accumulate: PositiveInt = 1
     """Number of batches whose gradients are averaged before the weights are updated."""

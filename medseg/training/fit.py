@@ -36,6 +36,7 @@ from medseg.training.start import copy_weights
 from medseg.training.strips import Strips
 
 _logger = logging.getLogger(__name__)
+_COARSE = 0.4  # of the budget of a training from random weights, at half the resolution
 
 
 @dataclass(frozen=True)
@@ -159,9 +160,7 @@ def wire_training(
 
     The batch size must be set.
     """
-    train, device = recipe.train, hardware.device
-    if min(card.preprocess.size) // 2 < smallest_size(card.model):
-        train = train.model_copy(update={"coarse": 0.0})
+    train, device = settle_coarse(recipe.train, card), hardware.device
     built = card.build_network()
     if start is not None:
         copy_weights(built, card.classes, start)
@@ -173,6 +172,16 @@ def wire_training(
     budget = Budget(train, recipe.optim, cache(partial(count_gflop, built, training=True)))
     trainer = build_trainer(network, loader, MaskedLoss(recipe.loss), augment, budget, hardware)
     return Wired(trainer, budget, cast(EpochSampler, loader.sampler), build_ema(network, budget, trainer))
+
+
+def settle_coarse(train: TrainingConfig, card: ModelCard) -> TrainingConfig:
+    """`train` with its share of coarse steps set. They teach the positions of the organs, which a start model knows."""
+    coarse = train.coarse
+    if coarse is None:
+        coarse = _COARSE if card.origin is None else 0.0
+    if min(card.preprocess.size) // 2 < smallest_size(card.model):
+        coarse = 0.0
+    return train.model_copy(update={"coarse": coarse})
 
 
 def find_resumed(train: TrainingConfig, card: ModelCard, folder: Path) -> dict[str, Any] | None:

@@ -66,7 +66,7 @@ class Budget:
 
     def is_coarse(self, trainer: SupervisedTrainer) -> bool:
         """Whether this step runs at half the resolution."""
-        return self.spent(trainer, trainer.state.iteration - 1) < self.train.coarse
+        return self.spent(trainer, trainer.state.iteration - 1) < (self.train.coarse or 0)
 
     def learning_rate(self, spent: float) -> float:
         """The learning rate after a share `spent` of the budget."""

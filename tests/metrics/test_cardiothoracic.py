@@ -1,5 +1,6 @@
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from medseg.inference.plausibility import find_empty, find_implausible
 from medseg.metrics.cardiothoracic import CardiothoracicRatio, measure_ctr
-from medseg.metrics.shape import measure_areas
+from medseg.metrics.shape import measure_areas, measure_outline
 from medseg.model.checkpoint import Range
 from medseg.training.card import measure_ranges
 
@@ -159,7 +160,7 @@ class TestImplausible:
     BOX = draw((20, 29, 30, 59))
     ROUND_IT = {"area": (0.02, 0.03), "row": (0.2, 0.3), "column": (0.3, 0.4)}  # noqa: RUF012
 
-    def find(self, **ranges: tuple[float, float]) -> list[str]:
+    def find(self, **ranges: Any) -> list[str]:
         known = {"heart": Range(**{**self.ROUND_IT, **ranges})}
         return find_implausible(np.stack([self.BOX, draw()]), ["heart", "lungs"], known)
 
@@ -179,6 +180,13 @@ class TestImplausible:
     )
     def test_within_a_tenth_of_the_range_is_plausible(self, name: str, known: tuple[float, float]) -> None:
         assert self.find(**{name: known}) == []
+
+    @pytest.mark.parametrize(("outline", "said"), [(4.39, ["implausible_heart"]), (4.41, []), (None, [])])
+    def test_an_outline_a_twentieth_longer_than_any_in_training_is_implausible(
+        self, outline: float | None, said: list[str]
+    ) -> None:
+        assert measure_outline(self.BOX) == pytest.approx(80 / 300**0.5)  # 4.62, 1.05 times 4.40
+        assert self.find(outline=outline and (0, outline)) == said
 
     def test_classes_without_a_range_and_empty_masks_are_passed_over(self) -> None:
         known = {"lungs": Range(area=(0.1, 0.2), row=(0.4, 0.5), column=(0.4, 0.5))}

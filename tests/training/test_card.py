@@ -37,6 +37,7 @@ def test_ranges_by_hand_leave_empty_masks_out() -> None:
     assert found.area == pytest.approx((1 / 32, 8 / 32))
     assert found.row == pytest.approx((0.125, 0.75))
     assert found.column == pytest.approx((0.0625, 0.75))
+    assert found.outline == pytest.approx((4, 12 / 8**0.5))
 
 
 def test_other_text_in_a_tag_does_not_go_into_the_model_file() -> None:

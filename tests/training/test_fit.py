@@ -8,7 +8,7 @@ from medseg.errors import CheckpointError
 from medseg.model.checkpoint import ModelCard, load_checkpoint, save_checkpoint, store_thresholds
 from medseg.model.config import ModelConfig
 from medseg.training.config import TrainingConfig
-from medseg.training.fit import find_resumed
+from medseg.training.fit import find_resumed, settle_coarse
 
 CARD = ModelCard(
     classes=("lungs",), model=ModelConfig(width=2, depth=1), preprocess=PreprocessConfig(size=(16, 16)), run_id="run"
@@ -36,6 +36,17 @@ def test_resume_takes_the_folders_last_or_the_given_file(tmp_path: Path) -> None
         assert content is not None
         assert content["training"]["iteration"] == 5
         assert content["card"]["run_id"] == "run"
+
+
+@pytest.mark.parametrize(
+    ("given", "origin", "depth", "used"),
+    [(None, None, 1, 0.4), (None, "abc", 1, 0), (0.2, "abc", 1, 0.2), (0.2, None, 1, 0.2), (0.2, None, 3, 0)],
+)
+def test_steps_are_coarse_at_first_unless_the_weights_are_trained_or_the_images_too_small(
+    given: float | None, origin: str | None, depth: int, used: float
+) -> None:
+    card = CARD.model_copy(update={"origin": origin, "model": ModelConfig(width=2, depth=depth)})
+    assert settle_coarse(TrainingConfig(coarse=given), card).coarse == used
 
 
 def test_thresholds_are_stored_beside_the_same_weights(tmp_path: Path) -> None:
