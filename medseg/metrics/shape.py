@@ -40,7 +40,7 @@ def measure_outline(mask: NDArray[np.bool_]) -> float:
     """
     padded = np.pad(mask, 1)
     edges = np.count_nonzero(padded[1:] != padded[:-1]) + np.count_nonzero(padded[:, 1:] != padded[:, :-1])
-    return edges / max(int(np.count_nonzero(mask)), 1) ** 0.5
+    return float(edges / max(int(np.count_nonzero(mask)), 1) ** 0.5)
 
 
 def find_box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
