@@ -1,0 +1,149 @@
+"""The table of formats: how each is recognized, read and written."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medseg.annotations.coco import is_coco, read_coco, write_coco
+from medseg.annotations.cvat import is_cvat, read_cvat, write_cvat
+from medseg.annotations.dicom import is_outlines, read_outlines
+from medseg.annotations.document import load_document
+from medseg.annotations.label_studio import is_label_studio, read_label_studio, write_label_studio
+from medseg.annotations.labelme import is_labelme, read_labelme, write_labelme
+from medseg.annotations.rle_csv import is_chexmask, is_rle_csv, read_chexmask, read_rle_csv, write_rle_csv
+from medseg.annotations.shape import AnnotatedImage, Annotations, Draft, Problem, is_class_name, name_class
+from medseg.annotations.via import is_via, read_via, write_via
+from medseg.annotations.yolo import is_yolo, read_yolo, write_yolo
+from medseg.errors import DataError, RadiographError
+from medseg.radiograph.image import check_image_size
+from medseg.radiograph.source import BROKEN_BYTES, printable
+
+Write = Callable[[Path, Sequence[AnnotatedImage], Sequence[str]], None]
+"""Writes images with their shapes into a folder, with all labels in order."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format."""
+
+    name: str
+    title: str
+    fits: Callable[[Any], bool]
+    """Whether a parsed file is of this format."""
+    read: Callable[[Any, Draft], Iterator[AnnotatedImage]]
+    """Yields the images of a parsed file, and notes its problems."""
+    write: Write | None = None
+
+
+FORMATS = {
+    format.name: format
+    for format in (
+        Format("coco", "COCO", is_coco, read_coco, write_coco),
+        Format("labelme", "LabelMe", is_labelme, read_labelme, write_labelme),
+        Format("cvat", "CVAT for images 1.1", is_cvat, read_cvat, write_cvat),
+        Format("via", "VGG Image Annotator", is_via, read_via, write_via),
+        Format("yolo", "YOLO segmentation", is_yolo, read_yolo, write_yolo),
+        Format("label_studio", "Label Studio", is_label_studio, read_label_studio, write_label_studio),
+        Format("rle_csv", "CSV of run lengths", is_rle_csv, read_rle_csv, write_rle_csv),
+        Format("chexmask", "CheXmask", is_chexmask, read_chexmask),
+        Format("dicom", "DICOM GSPS or SR", is_outlines, read_outlines),
+    )
+}
+"""Formats by name."""
+
+
+def recognize(path: Path) -> Format | None:
+    """Return the format of a file by its content; None if it is no annotation file, or damaged."""
+    try:
+        return _find_format(load_document(path).content)
+    except RadiographError:
+        return None
+
+
+def read_annotations(*paths: Path) -> Annotations:
+    """Read one or more annotation files of one format, such as a LabelMe file for each image.
+
+    Raises `DataError` if a file cannot be read as a whole or the formats differ; everything else that is wrong is among
+    the `problems`.
+    """
+    found: dict[str, Format] = {}
+    images: list[AnnotatedImage] = []
+    declared: dict[str, None] = {}
+    problems: list[Problem] = []
+    for path in paths:
+        document = load_document(path)
+        format = _find_format(document.content)
+        if format is None:
+            titles = ", ".join(known.title for known in FORMATS.values())
+            raise RadiographError(f"is not an annotation file of a known format: {titles}", "format", printable(path))
+        found[format.name] = format
+        draft = Draft(path)
+        images += _read(format, document.content, draft)
+        declared |= draft.labels
+        problems += draft.problems
+    if len(found) != 1:
+        titles = " and ".join(format.title for format in found.values()) or "none"
+        raise DataError(f"annotation files of one format are needed, but these are of {titles}")
+    merged = _merge(images)
+    used = sorted({shape.label for image in merged for shape in image.shapes} - declared.keys())
+    labels = (*declared, *used)
+    problems += [*_check_images(merged, paths[0]), *_check_labels(labels, paths[0])]
+    return Annotations(next(iter(found)), tuple(merged), labels, tuple(problems))
+
+
+def _find_format(content: Any) -> Format | None:
+    return next((format for format in FORMATS.values() if format.fits(content)), None)
+
+
+def _read(format: Format, content: Any, draft: Draft) -> list[AnnotatedImage]:
+    try:
+        return list(format.read(content, draft))
+    except RadiographError as error:
+        raise RadiographError(error.reason, error.code, printable(draft.path)) from None
+    except BROKEN_BYTES as error:
+        reason = f"is not written as {format.title} has it ({type(error).__name__}: {error})"
+        raise RadiographError(reason, path=printable(draft.path)) from error
+
+
+def _merge(images: Iterable[AnnotatedImage]) -> list[AnnotatedImage]:
+    """Return images with the shapes of all DICOM objects that refer to them; other images as they are."""
+    by_uid: dict[str, AnnotatedImage] = {}
+    others = []
+    for image in images:
+        if image.uid is None:
+            others.append(image)
+        else:
+            earlier = by_uid[image.uid].shapes if image.uid in by_uid else ()
+            by_uid[image.uid] = AnnotatedImage("", None, (*earlier, *image.shapes), uid=image.uid)
+    return [*others, *by_uid.values()]
+
+
+def _check_images(images: Iterable[AnnotatedImage], path: Path) -> Iterator[Problem]:
+    for name, count in Counter(image.name for image in images if image.uid is None).items():
+        if not name:
+            yield Problem(path, "", "", f"{count} images have no name", "name")
+        elif count > 1:
+            yield Problem(
+                path, name, "", f"{count} images have this name. Name each differently, or annotate it once", "name"
+            )
+    for image in images:
+        try:
+            check_image_size(*(image.size or (1, 1)))
+        except RadiographError as error:
+            yield Problem(path, image.name, "", error.reason, "size")
+
+
+def _check_labels(labels: Iterable[str], path: Path) -> Iterator[Problem]:
+    classes: dict[str, str] = {}
+    for label in labels:
+        name = name_class(label)
+        if not is_class_name(name):
+            reason = "cannot become a class name. Use up to 32 letters, digits, _ or -, and do not end in _ci95"
+            yield Problem(path, "", label or "(empty)", reason, "label")
+        elif name in classes:
+            yield Problem(
+                path, "", label, f"becomes the class {name}, as label {classes[name]} does. Rename one", "label"
+            )
+        classes.setdefault(name, label)
