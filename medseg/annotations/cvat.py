@@ -16,6 +16,7 @@ from medseg.atomic import write_text
 from medseg.errors import RadiographError
 
 FILE = "annotations.xml"
+_NO_AREA = ("points", "polyline", "skeleton", "tag", "cuboid")
 _SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
 
@@ -28,7 +29,8 @@ def read_cvat(content: Element, draft: Draft) -> Iterator[AnnotatedImage]:
     """Yield the images of a CVAT file. Raises `RadiographError` for CVAT for videos."""
     if content.find("track") is not None:
         raise RadiographError("is CVAT for videos. Export the task as 'CVAT for images 1.1'")
-    draft.declare(*(label.text or "" for label in content.iterfind("meta//labels/label/name")))
+    labels = [label for label in content.iterfind("meta//labels/label") if label.findtext("type") not in _NO_AREA]
+    draft.declare(*(label.findtext("name", "") for label in labels))
     for entry in content.iterfind("image"):
         name = clean_path(entry.get("name", ""))
         shapes = []

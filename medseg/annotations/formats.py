@@ -142,8 +142,7 @@ def _check_labels(labels: Iterable[str], path: Path) -> Iterator[Problem]:
         if not is_class_name(name):
             reason = "cannot become a class name. Use up to 32 letters, digits, _ or -, and do not end in _ci95"
             yield Problem(path, "", label or "(empty)", reason, "label")
-        elif name in classes:
-            yield Problem(
-                path, "", label, f"becomes the class {name}, as label {classes[name]} does. Rename one", "label"
-            )
-        classes.setdefault(name, label)
+        elif name.casefold() in classes:
+            reason = f"becomes the class {name}, as label {classes[name.casefold()]} does. Rename one"
+            yield Problem(path, "", label, reason, "label")
+        classes.setdefault(name.casefold(), label)

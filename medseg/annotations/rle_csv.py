@@ -19,14 +19,11 @@ from medseg.annotations.document import Table
 from medseg.annotations.mark import find_size, prepare, sign, verify
 from medseg.annotations.raster import draw_shape
 from medseg.annotations.runs import encode
-from medseg.annotations.shape import AnnotatedImage, Draft, Runs, Shape, Size, clean, clean_path
+from medseg.annotations.shape import UNNAMED, AnnotatedImage, Draft, Runs, Shape, Size, clean, clean_path
 from medseg.atomic import write_text
 from medseg.errors import RadiographError
 
 FILE = "rle.csv"
-UNNAMED = "foreground"
-"""Label of a file without a column for it."""
-
 _ORGANS = ("Left Lung", "Right Lung", "Heart")
 _IMAGE = ("imageid", "image_id", "image index", "dicom_id", "path", "image", "filename", "id")
 _LABEL = ("classid", "class", "label", "class_id", "classname")

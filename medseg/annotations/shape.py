@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ Ring = NDArray[np.float64]
 """Corners of a closed outline `(n, 2)`: x, then y, in pixels; 0, 0 is the corner of the first pixel, not its center."""
 Size = tuple[int, int]
 """Rows and columns."""
+UNNAMED = "foreground"
+"""Label of all shapes in a file that has no labels at all."""
 Code = Literal["shape", "no_area", "label", "size", "name", "file"]
 """Kind of a problem: a shape that cannot be read; a point, a line or a label that covers no pixels; a label that is no
 class; an image without size; a missing or ambiguous image name; a file that is missing or cannot be read."""
@@ -46,6 +48,10 @@ class Shape:
     rings: tuple[Ring, ...] = ()
     """Outlines of the object and of its holes: a pixel belongs to it if an odd number of rings encloses its center."""
     runs: Runs | None = None
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            raise RadiographError("a shape has no label. Give it one", "label")
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +128,9 @@ class Draft:
         try:
             yield
         except RadiographError as error:
-            self.note(image, label, error.reason, "no_area" if error.code == "no_area" else "shape")
+            self.note(
+                image, label, error.reason, next((code for code in get_args(Code) if code == error.code), "shape")
+            )
         except BROKEN_BYTES as error:
             self.note(image, label, f"is not written as this format has it ({type(error).__name__})", "shape")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from medseg.annotations.geometry import make_ellipse, make_rectangle, make_ring
 from medseg.annotations.mark import prepare, sign, verify
-from medseg.annotations.shape import AnnotatedImage, Draft, Ring, Shape, clean, clean_path
+from medseg.annotations.shape import UNNAMED, AnnotatedImage, Draft, Ring, Shape, clean, clean_path
 from medseg.atomic import write_text
 from medseg.errors import RadiographError
 
@@ -53,7 +53,8 @@ def read_via(content: Mapping[str, Any], draft: Draft) -> Iterator[AnnotatedImag
             of = region["shape_attributes"]
             for label in _labels(region["region_attributes"].get(chosen), options.get(chosen, {})):
                 with draft.reading(name, label):
-                    shapes.append(Shape(_named(label), (_ring_2(of),)))
+                    ring = _ring_2(of)
+                    shapes.append(Shape(label if chosen else UNNAMED, (ring,)))
         marks = [(entry.get("file_attributes") or {}).get("made_by")]
         yield verify(AnnotatedImage(name, None, tuple(shapes)), marks)
 
@@ -75,7 +76,8 @@ def _read_version_3(content: Mapping[str, Any], draft: Draft) -> Iterator[Annota
             value = entry["av"].get(chosen)
             for label in [options.get(chosen, {}).get(part, part) for part in str(value or "").split(",")]:
                 with draft.reading(name, label):
-                    shapes.append(Shape(_named(label), (_ring_3(*entry["xy"]),)))
+                    ring = _ring_3(*entry["xy"])
+                    shapes.append(Shape(clean(label) if chosen else UNNAMED, (ring,)))
         yield AnnotatedImage(name, None, tuple(shapes))
 
 
@@ -99,12 +101,6 @@ def _translate(value: Any, options: Mapping[str, Any]) -> str:
     """Return the description of an option that is only a number, else the option."""
     described = options.get(str(value)) if str(value).isdigit() else None
     return clean(described if isinstance(described, str) and described else "" if value is None else value)
-
-
-def _named(label: str) -> str:
-    if not clean(label):
-        raise RadiographError("a region has no label. Choose one in VIA")
-    return clean(label)
 
 
 def _ring_2(of: Mapping[str, Any]) -> Ring:
