@@ -81,7 +81,7 @@ def write_labelme(folder: Path, images: Sequence[AnnotatedImage], labels: Sequen
     files: dict[Path, str] = {}
     for image in prepare(images, masks=True):
         rows, columns = find_size(image)
-        path = folder / f"{Path(image.base).stem}.json"
+        path = folder / f"{image.stem}.json"
         if path in files:
             raise DataError(
                 f"images {files[path]} and {image.name}: LabelMe would describe both in {path.name}. Rename one"
@@ -107,7 +107,7 @@ def _entry(shape: Shape) -> dict[str, Any]:
     assert shape.runs.box is not None
     top, left, rows, columns = shape.runs.box
     picture = BytesIO()
-    Image.fromarray(decode(shape.runs, (rows, columns)).astype(np.uint8)).convert("1").save(picture, "PNG")
+    Image.fromarray(decode(shape.runs, (rows, columns))).save(picture, "PNG")
     text = base64.b64encode(picture.getvalue()).decode()
     points = [[left, top], [left + columns - 1, top + rows - 1]]
     return {**common, "shape_type": "mask", "points": points, "mask": text}

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -35,11 +36,9 @@ def prepare(images: Sequence[AnnotatedImage], masks: bool) -> list[AnnotatedImag
     Runs stay runs if possible, and a ring stays a ring. Raises `DataError` if two images have one name, or if a size
     is needed and unknown.
     """
-    names = [image.name for image in images]
-    if doubled := sorted({name for name in names if names.count(name) > 1} - {""}) or [""] * ("" in names):
-        raise DataError(
-            f"image {doubled[0] or '(without a name)'}: several images have this name. Name each differently"
-        )
+    for name, count in Counter(image.name for image in images).items():
+        if count > 1 or not name:
+            raise DataError(f"image {name or '(without a name)'}: {count} images have this name. Name each differently")
     return [replace(image, shapes=tuple(_prepare(image, masks))) for image in images]
 
 

@@ -48,28 +48,24 @@ def join_rings(rings: Sequence[Ring]) -> Ring:
 
 
 def _simplify(ring: Ring) -> Ring:
-    """Leave out corners as long as the new sides pass between the same pixel centers (after Douglas and Peucker, 1973).
+    """Leave out corners as long as the new sides pass between the same pixel centers: the longest side, then the next.
 
     Each corner of the contour lies midway between the centers of two neighbors, one inside and one outside. Sides that
     pass between the same neighbors in the same order stay in the same squares of four centers, so they separate the
-    same centers.
+    same centers (Imai and Iri, 1986, with such gaps as the tolerance).
     """
-    far = int(np.square(ring - ring[0]).sum(axis=1).argmax())
     closed = np.concatenate([ring, ring[:1]])
-    kept = np.zeros(len(closed), np.bool_)
-    kept[[0, far, len(ring)]] = True
-    waiting = [(0, far), (far, len(ring))]
-    while waiting:
-        begin, end = waiting.pop()
-        if end - begin < 2 or _passes(closed[begin : end + 1]):
-            continue
-        (x, y), inner = closed[end] - closed[begin], closed[begin + 1 : end] - closed[begin]
-        distances = np.abs(inner @ (-y, x)) if x or y else np.square(inner).sum(axis=1)
-        middle = begin + 1 + int(distances.argmax())
-        kept[middle] = True
-        waiting += [(begin, middle), (middle, end)]
-    simple: Ring = closed[:-1][kept[:-1]]
-    return simple if len(simple) > 2 else ring
+    kept = [0]
+    while kept[-1] < len(ring):
+        begin, reach, step = kept[-1], 1, 2
+        while begin + step <= len(ring) and _passes(closed[begin : begin + step + 1]):
+            reach, step = step, 2 * step
+        beyond = min(step, len(ring) + 1 - begin)
+        while beyond - reach > 1:
+            middle = (reach + beyond) // 2
+            reach, beyond = (middle, beyond) if _passes(closed[begin : begin + middle + 1]) else (reach, middle)
+        kept.append(begin + reach)
+    return closed[kept[:-1]]
 
 
 def _passes(corners: Ring) -> bool:

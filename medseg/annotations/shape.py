@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import RadiographError
+from medseg.radiograph.kind import EXTENSIONS
 from medseg.radiograph.source import BROKEN_BYTES, printable
 
 Ring = NDArray[np.float64]
@@ -24,6 +25,7 @@ Code = Literal["shape", "no_area", "label", "size", "name", "file"]
 """Kind of a problem: a shape that cannot be read; a point, a line or a label that covers no pixels; a label that is no
 class; an image without size; a missing or ambiguous image name; a file that is missing or cannot be read."""
 
+_EXTENSION = re.compile(f"({'|'.join(map(re.escape, EXTENSIONS))})$", re.IGNORECASE)
 _CLASS_NAME = re.compile(r"(?!.*_ci95$)[A-Za-z0-9_-]{1,32}")
 
 
@@ -77,6 +79,11 @@ class AnnotatedImage:
     def base(self) -> str:
         """File name without its folders, which often exist on another computer only."""
         return self.name.rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        """File name without the extension of an image; an id with dots (a DICOM UID) stays whole."""
+        return _EXTENSION.sub("", self.base)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ A line is a class index, then x and y of each corner as fractions of the columns
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,14 +40,14 @@ def read_yolo(content: Mapping[str, Any], draft: Draft) -> Iterator[AnnotatedIma
         for text in listed if isinstance(listed, list) else [listed]:
             folder = _find(content, clean_path(text), draft)
             splits[folder] = None if folder in splits else named
-    listed_marks = content.get("made_by") or {}
+    marks = dict(content.get("made_by") or {})
     for folder, split in splits.items():
         for name, labels in _pairs(folder):
             shapes: list[Shape] = []
             if labels is not None:
                 shapes += _read_labels(labels, name, classes, draft)
             image = AnnotatedImage(name, None, tuple(shapes), relative=True, split=split)
-            yield verify(image, [listed_marks.get(name)])
+            yield verify(image, [marks.get(image.stem)])
 
 
 def _find(content: Mapping[str, Any], text: str, draft: Draft) -> Path:
@@ -71,11 +71,12 @@ def _labels_of(images: Path) -> Path:
 def _pairs(folder: Path) -> Iterator[tuple[str, Path | None]]:
     """Yield path and label file of each image; of an image that is not there, its name without extension."""
     labels = _labels_of(folder)
-    files = {path.relative_to(labels).with_suffix(""): path for path in sorted(labels.rglob("*.txt"))}
+    files = {clean_path(path.relative_to(labels))[: -len(".txt")]: path for path in sorted(labels.rglob("*.txt"))}
     for path in sorted(folder.rglob("*")):
-        if path.name.lower().endswith(EXTENSIONS) and path.is_file():
-            yield clean_path(path.relative_to(folder)), files.pop(path.relative_to(folder).with_suffix(""), None)
-    yield from ((clean_path(name), path) for name, path in files.items() if name.name != "classes")
+        name = clean_path(path.relative_to(folder))
+        if name.lower().endswith(EXTENSIONS) and path.is_file():
+            yield name, files.pop(name.removesuffix(AnnotatedImage(name).base) + AnnotatedImage(name).stem, None)
+    yield from ((name, path) for name, path in files.items() if name != "classes")
 
 
 def _read_labels(path: Path, image: str, classes: Mapping[int, str], draft: Draft) -> Iterator[Shape]:
@@ -111,7 +112,7 @@ def write_yolo(folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[
     files: dict[Path, str] = {}
     for image in prepare(images, masks=False):
         scaled = _scale(image)
-        path = folder / "labels" / PurePosixPath(image.base).with_suffix(".txt").name
+        path = folder / "labels" / f"{image.stem}.txt"
         if path in files:
             raise DataError(
                 f"images {files[path]} and {image.name}: YOLO would describe both in {path.name}. Rename one"
@@ -122,7 +123,7 @@ def write_yolo(folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[
         ]
         write_text(path, "".join(f"{line}\n" for line in lines))
         if mark := sign(scaled):
-            marks[image.base] = mark
+            marks[image.stem] = mark
     content = {"path": ".", "train": "images", "val": "images", "names": dict(enumerate(labels))}
     content |= {"made_by": marks} if marks else {}
     write_text(folder / FILE, yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
