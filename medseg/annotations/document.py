@@ -120,9 +120,10 @@ def _parse_xml(data: bytes) -> Element:
 def _parse_csv(text: str) -> Table:
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
-    csv.field_size_limit(_MAX_CELL)
-    rows = [
-        tuple(cell.strip() for cell in row) for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    ]
-    columns, *rest = rows or [()]
-    return Table(columns, tuple(row for row in rest if any(row)))
+    limit = csv.field_size_limit(_MAX_CELL)  # of the whole process
+    try:
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        columns, *rows = [tuple(cell.strip() for cell in line) for line in lines]
+    finally:
+        csv.field_size_limit(limit)
+    return Table(columns, tuple(row for row in rows if any(row)))

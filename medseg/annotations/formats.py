@@ -1,7 +1,6 @@
 """The table of formats: how each is recognized, read and written."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ from medseg.errors import DataError, RadiographError
 from medseg.radiograph.image import check_image_size
 from medseg.radiograph.source import BROKEN_BYTES, printable
 
+Place = tuple[Path, str]
+"""A file, and the name of the first image of a label that no file declares."""
 Write = Callable[[Path, Sequence[AnnotatedImage], Sequence[str]], None]
 """Writes images with their shapes into a folder, with all labels in order."""
 
@@ -69,8 +70,8 @@ def read_annotations(*paths: Path) -> Annotations:
     the `problems`.
     """
     found: dict[str, Format] = {}
-    images: list[AnnotatedImage] = []
-    declared: dict[str, None] = {}
+    read: list[tuple[Path, AnnotatedImage]] = []
+    declared: dict[str, Place] = {}
     problems: list[Problem] = []
     for path in paths:
         document = load_document(path)
@@ -80,17 +81,16 @@ def read_annotations(*paths: Path) -> Annotations:
             raise RadiographError(f"is not an annotation file of a known format: {titles}", "format", printable(path))
         found[format.name] = format
         draft = Draft(path)
-        images += _read(format, document.content, draft)
-        declared |= draft.labels
+        read += ((path, image) for image in _read(format, document.content, draft))
+        declared |= {label: (path, "") for label in draft.labels if label not in declared}
         problems += draft.problems
     if len(found) != 1:
         titles = " and ".join(format.title for format in found.values()) or "none"
         raise DataError(f"annotation files of one format are needed, but these are of {titles}")
-    merged = _merge(images)
-    used = sorted({shape.label for image in merged for shape in image.shapes} - declared.keys())
-    labels = (*declared, *used)
-    problems += [*_check_images(merged, paths[0]), *_check_labels(labels, paths[0])]
-    return Annotations(next(iter(found)), tuple(merged), labels, tuple(problems))
+    used = {shape.label: (path, image.name) for path, image in reversed(read) for shape in image.shapes}
+    labels = declared | {label: used[label] for label in sorted(used) if label not in declared}
+    problems += [*_check_images(read), *_check_labels(labels)]
+    return Annotations(next(iter(found)), tuple(_merge(image for _, image in read)), tuple(labels), tuple(problems))
 
 
 def _find_format(content: Any) -> Format | None:
@@ -120,29 +120,30 @@ def _merge(images: Iterable[AnnotatedImage]) -> list[AnnotatedImage]:
     return [*others, *by_uid.values()]
 
 
-def _check_images(images: Iterable[AnnotatedImage], path: Path) -> Iterator[Problem]:
-    for name, count in Counter(image.name for image in images if image.uid is None).items():
-        if not name:
-            yield Problem(path, "", "", f"{count} images have no name", "name")
-        elif count > 1:
-            yield Problem(
-                path, name, "", f"{count} images have this name. Name each differently, or annotate it once", "name"
-            )
-    for image in images:
+def _check_images(read: Iterable[tuple[Path, AnnotatedImage]]) -> Iterator[Problem]:
+    first: dict[str, Path] = {}
+    for path, image in read:
+        if image.uid is None and not image.name:
+            yield Problem(path, "", "", "an image has no name", "name")
+        elif image.uid is None and image.name in first:
+            where = printable(first[image.name].name)
+            reason = f"another image in {where} has the same name. Rename one, or annotate it once"
+            yield Problem(path, image.name, "", reason, "name")
+        first.setdefault(image.name, path)
         try:
             check_image_size(*(image.size or (1, 1)))
         except RadiographError as error:
             yield Problem(path, image.name, "", error.reason, "size")
 
 
-def _check_labels(labels: Iterable[str], path: Path) -> Iterator[Problem]:
+def _check_labels(labels: Mapping[str, Place]) -> Iterator[Problem]:
     classes: dict[str, str] = {}
-    for label in labels:
+    for label, (path, image) in labels.items():
         name = name_class(label)
         if not is_class_name(name):
             reason = "cannot become a class name. Use up to 32 letters, digits, _ or -, and do not end in _ci95"
-            yield Problem(path, "", label or "(empty)", reason, "label")
+            yield Problem(path, image, label or "(empty)", reason, "label")
         elif name.casefold() in classes:
             reason = f"becomes the class {name}, as label {classes[name.casefold()]} does. Rename one"
-            yield Problem(path, "", label, reason, "label")
+            yield Problem(path, image, label, reason, "label")
         classes.setdefault(name.casefold(), label)

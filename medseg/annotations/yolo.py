@@ -5,7 +5,7 @@ A line is a class index, then x and y of each corner as fractions of the columns
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -51,14 +51,16 @@ def read_yolo(content: Mapping[str, Any], draft: Draft) -> Iterator[AnnotatedIma
 
 
 def _find(content: Mapping[str, Any], text: str, draft: Draft) -> Path:
-    """Return a folder of images relative to `path`, or beside data.yaml if `path` is of another computer."""
-    root = draft.path.parent
-    tried = [root / clean_path(content.get("path") or "."), root]
-    found = [base / part for base in tried for part in (text, text.removeprefix("../"))]
-    existing = [path for path in found if path.is_dir() or _labels_of(path).is_dir()]
+    """Return a folder of images relative to `path`, or to data.yaml if the paths are of another computer."""
+    root, parts = draft.path.parent, PurePosixPath(text).parts
+    tried = [
+        root / clean_path(content.get("path") or ".") / text,
+        *(root.joinpath(*parts[at:]) for at in range(len(parts))),
+    ]
+    existing = [path for path in tried if path.is_dir() or _labels_of(path).is_dir()]
     if not existing:
         draft.note("", "", f"the folder {text} is missing. Correct it in this file", "file")
-    return (existing or found)[0].resolve()
+    return (existing or tried)[0].resolve()
 
 
 def _labels_of(images: Path) -> Path:

@@ -10,8 +10,8 @@ from tests.support.annotation_files import box
 
 TRIANGLE = [(1.2, 1.1), (8.3, 2.2), (3.1, 7.4)]
 BY_HAND = [(1, 1, 3), (2, 2, 7), (3, 2, 6), (4, 2, 5), (5, 3, 4), (6, 3, 3)]
-"""Row, first and last column of the centers in the triangle. pycocotools 2.0.11, which works on a fifth of a pixel, lacks
-3, 1: its center lies .04 pixel below the upper side."""
+"""Row, first and last column of the centers in the triangle. pycocotools 2.0.11, which works on fifths of a pixel,
+lacks 3, 1: its center lies .04 pixel below the upper side."""
 LABELME = [(1, 1, 1), (2, 1, 8), (3, 2, 7), (4, 2, 6), (5, 2, 5), (6, 3, 4), (7, 3, 3)]
 """The same as drawn by `shape_to_mask` of labelme 6.3.1."""
 
