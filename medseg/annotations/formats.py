@@ -1,7 +1,7 @@
 """The table of formats: how each is recognized, read and written."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from medseg.annotations.document import load_document
 from medseg.annotations.label_studio import is_label_studio, read_label_studio, write_label_studio
 from medseg.annotations.labelme import is_labelme, read_labelme, write_labelme
 from medseg.annotations.rle_csv import is_chexmask, is_rle_csv, read_chexmask, read_rle_csv, write_rle_csv
-from medseg.annotations.shape import AnnotatedImage, Annotations, Draft, Problem, is_class_name, name_class
+from medseg.annotations.shape import AnnotatedImage, Annotations, Draft, Problem, describe, is_class_name, name_class
 from medseg.annotations.via import is_via, read_via, write_via
 from medseg.annotations.yolo import is_yolo, read_yolo, write_yolo
 from medseg.errors import DataError, RadiographError
@@ -70,7 +70,7 @@ def read_annotations(*paths: Path) -> Annotations:
     the `problems`.
     """
     found: dict[str, Format] = {}
-    read: list[tuple[Path, AnnotatedImage]] = []
+    images: list[AnnotatedImage] = []
     declared: dict[str, Place] = {}
     problems: list[Problem] = []
     for path in paths:
@@ -81,16 +81,16 @@ def read_annotations(*paths: Path) -> Annotations:
             raise RadiographError(f"is not an annotation file of a known format: {titles}", "format", printable(path))
         found[format.name] = format
         draft = Draft(path)
-        read += ((path, image) for image in _read(format, document.content, draft))
+        images += _read(format, document.content, draft)
         declared |= {label: (path, "") for label in draft.labels if label not in declared}
         problems += draft.problems
     if len(found) != 1:
         titles = " and ".join(format.title for format in found.values()) or "none"
         raise DataError(f"annotation files of one format are needed, but these are of {titles}")
-    used = {shape.label: (path, image.name) for path, image in reversed(read) for shape in image.shapes}
+    used = {shape.label: (image.source or paths[0], image.name) for image in images[::-1] for shape in image.shapes}
     labels = declared | {label: used[label] for label in sorted(used) if label not in declared}
-    problems += [*_check_images(read), *_check_labels(labels)]
-    return Annotations(next(iter(found)), tuple(_merge(image for _, image in read)), tuple(labels), tuple(problems))
+    problems += [*_check_images(images), *_check_labels(labels)]
+    return Annotations(next(iter(found)), tuple(_merge(images)), tuple(labels), tuple(problems))
 
 
 def _find_format(content: Any) -> Format | None:
@@ -99,12 +99,12 @@ def _find_format(content: Any) -> Format | None:
 
 def _read(format: Format, content: Any, draft: Draft) -> list[AnnotatedImage]:
     try:
-        return list(format.read(content, draft))
+        return [replace(image, source=draft.path) for image in format.read(content, draft)]
     except RadiographError as error:
         raise RadiographError(error.reason, error.code, printable(draft.path)) from None
     except BROKEN_BYTES as error:
-        reason = f"is not written as {format.title} has it ({type(error).__name__}: {error})"
-        raise RadiographError(reason, path=printable(draft.path)) from error
+        reason = f"is a file of {format.title}, but {describe(error)}"
+        raise RadiographError(reason, path=printable(draft.path)) from None
 
 
 def _merge(images: Iterable[AnnotatedImage]) -> list[AnnotatedImage]:
@@ -116,24 +116,27 @@ def _merge(images: Iterable[AnnotatedImage]) -> list[AnnotatedImage]:
             others.append(image)
         else:
             earlier = by_uid[image.uid].shapes if image.uid in by_uid else ()
-            by_uid[image.uid] = AnnotatedImage("", None, (*earlier, *image.shapes), uid=image.uid)
+            by_uid[image.uid] = replace(image, shapes=(*earlier, *image.shapes))
     return [*others, *by_uid.values()]
 
 
-def _check_images(read: Iterable[tuple[Path, AnnotatedImage]]) -> Iterator[Problem]:
-    first: dict[str, Path] = {}
-    for path, image in read:
+def _check_images(images: Iterable[AnnotatedImage]) -> Iterator[Problem]:
+    first: dict[Path, Path] = {}
+    for image in images:
+        assert image.source is not None
+        place = image.source.parent / image.name
         if image.uid is None and not image.name:
-            yield Problem(path, "", "", "an image has no name", "name")
-        elif image.uid is None and image.name in first:
-            where = printable(first[image.name].name)
-            reason = f"another image in {where} has the same name. Rename one, or annotate it once"
-            yield Problem(path, image.name, "", reason, "name")
-        first.setdefault(image.name, path)
+            yield Problem(image.source, "", "", "an image has no name", "name")
+        elif image.uid is None and place in first:
+            reason = (
+                f"another image in {printable(first[place].name)} has the same name. Rename one, or annotate it once"
+            )
+            yield Problem(image.source, image.name, "", reason, "name")
+        first.setdefault(place, image.source)
         try:
             check_image_size(*(image.size or (1, 1)))
         except RadiographError as error:
-            yield Problem(path, image.name, "", error.reason, "size")
+            yield Problem(image.source, image.name, "", error.reason, "size")
 
 
 def _check_labels(labels: Mapping[str, Place]) -> Iterator[Problem]:

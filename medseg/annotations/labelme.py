@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from medseg.annotations.mark import find_size, prepare, sign, verify
 from medseg.annotations.runs import decode, encode
 from medseg.annotations.shape import AnnotatedImage, Draft, Runs, Shape, clean, clean_path
 from medseg.atomic import write_text
-from medseg.errors import DataError, RadiographError
+from medseg.errors import RadiographError
 from medseg.radiograph.image import check_image_size
 from medseg.radiograph.source import refusing
 
@@ -78,15 +79,8 @@ def write_labelme(folder: Path, images: Sequence[AnnotatedImage], labels: Sequen
 
     Raises `DataError` if two images would share a file. `labels` without a shape are not written.
     """
-    files: dict[Path, str] = {}
-    for image in prepare(images, masks=True):
+    for image in prepare(images, masks=True, key=attrgetter("stem")):
         rows, columns = find_size(image)
-        path = folder / f"{image.stem}.json"
-        if path in files:
-            raise DataError(
-                f"images {files[path]} and {image.name}: LabelMe would describe both in {path.name}. Rename one"
-            )
-        files[path] = image.name
         mark = sign(image)
         content = {
             "version": "5.5.0",
@@ -97,7 +91,7 @@ def write_labelme(folder: Path, images: Sequence[AnnotatedImage], labels: Sequen
             "imageHeight": rows,
             "imageWidth": columns,
         }
-        write_text(path, json.dumps(content, ensure_ascii=False, indent=2))
+        write_text(folder / f"{image.stem}.json", json.dumps(content, ensure_ascii=False, indent=2))
 
 
 def _entry(shape: Shape) -> dict[str, Any]:

@@ -2,16 +2,16 @@
 
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 import numpy as np
 
 from medseg.annotations.outline import join_rings, outline
 from medseg.annotations.raster import draw_shape
 from medseg.annotations.runs import decode, encode
-from medseg.annotations.shape import AnnotatedImage, Shape, Size
+from medseg.annotations.shape import AnnotatedImage, Shape, Size, clean
 from medseg.errors import DataError
 
 _MARK = re.compile(r"medseg (\S+) ([0-9a-f]{16})")
@@ -30,16 +30,24 @@ def verify(image: AnnotatedImage, marks: Iterable[object]) -> AnnotatedImage:
     return replace(image, made_by=next((match[1] for match in found if match[2] == digest), None))
 
 
-def prepare(images: Sequence[AnnotatedImage], masks: bool) -> list[AnnotatedImage]:
-    """Return images whose shapes are one ring each, or, in formats that have `masks`, runs in the smallest box.
+def prepare(
+    images: Sequence[AnnotatedImage], masks: bool, key: Callable[[AnnotatedImage], str] = attrgetter("name")
+) -> list[AnnotatedImage]:
+    """Return images whose shapes are one ring of pixels each or, in formats with `masks`, runs in the smallest box.
 
-    Runs stay runs if possible, and a ring stays a ring. Raises `DataError` if two images have one name, or if a size
-    is needed and unknown.
+    Runs stay runs if possible, and a ring stays a ring. Raises `DataError` if two images have one `key`, by which the
+    format tells them apart, or if a size is needed and unknown.
     """
-    for name, count in Counter(image.name for image in images).items():
-        if count > 1 or not name:
-            raise DataError(f"image {name or '(without a name)'}: {count} images have this name. Name each differently")
-    return [replace(image, shapes=tuple(_prepare(image, masks))) for image in images]
+    found: dict[str, str] = {}
+    for image in images:
+        if not key(image):
+            raise DataError("an image has no name, but this format tells images apart by their names. Name it")
+        if key(image) in found:
+            raise DataError(
+                f"images {found[key(image)]} and {image.name}: both are {key(image)} in this format. Rename one"
+            )
+        found[key(image)] = image.name
+    return [replace(image, shapes=tuple(_prepare(image, masks)), relative=False) for image in images]
 
 
 def find_size(image: AnnotatedImage) -> Size:
@@ -51,13 +59,14 @@ def find_size(image: AnnotatedImage) -> Size:
     return image.size
 
 
-def _prepare(image: AnnotatedImage, masks: bool) -> Iterable[Shape]:
+def _prepare(image: AnnotatedImage, masks: bool) -> Iterator[Shape]:
+    scale = find_size(image)[::-1] if image.relative else (1, 1)
     for shape in image.shapes:
         if shape.runs is None and (len(shape.rings) == 1 or not masks):
-            yield replace(shape, rings=(join_rings(shape.rings),))
+            yield replace(shape, rings=(join_rings([ring * scale for ring in shape.rings]),))
             continue
         mask = np.zeros(find_size(image), np.bool_)
-        draw_shape(mask, shape)
+        draw_shape(mask, shape, scale)
         if masks:
             yield Shape(shape.label, runs=encode(mask))
         else:
@@ -76,5 +85,5 @@ def _digest(image: AnnotatedImage) -> str:
             runs = encode(decode(shape.runs, image.size or (0, 0)))
             corner = np.add(runs.box[:2] if runs.box else 0, shape.runs.box[:2] if shape.runs.box else 0)
             values = [corner.astype(np.int64), np.array(runs.box, np.int64)[2:], runs.pairs.astype(np.int64)]
-        parts.append(hashlib.sha256(b"\0".join([shape.label.encode(), *(v.tobytes() for v in values)])).digest())
+        parts.append(hashlib.sha256(b"\0".join([clean(shape.label).encode(), *(v.tobytes() for v in values)])).digest())
     return hashlib.sha256(b"".join(sorted(parts))).hexdigest()[:16]

@@ -74,6 +74,8 @@ class AnnotatedImage:
     """`train`, `validation` or `test`, if the file says it."""
     made_by: str | None = None
     """Model that made these shapes; None if a person did, or has changed any of them since."""
+    source: Path | None = None
+    """Annotation file; a relative `name` usually starts in its folder."""
 
     @property
     def base(self) -> str:
@@ -82,8 +84,8 @@ class AnnotatedImage:
 
     @property
     def stem(self) -> str:
-        """File name without the extension of an image; an id with dots (a DICOM UID) stays whole."""
-        return _EXTENSION.sub("", self.base)
+        """File name without the extension of an image."""
+        return strip_extension(self.base)
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class Draft:
                 image, label, error.reason, next((code for code in get_args(Code) if code == error.code), "shape")
             )
         except BROKEN_BYTES as error:
-            self.note(image, label, f"is not written as this format has it ({type(error).__name__})", "shape")
+            self.note(image, label, describe(error), "shape")
 
 
 def clean(text: object) -> str:
@@ -150,6 +152,16 @@ def clean(text: object) -> str:
 def clean_path(text: object) -> str:
     """Return a path stripped, with slashes for backslashes (Windows), in composed letters (NFC)."""
     return clean(text).replace("\\", "/")
+
+
+def strip_extension(name: str) -> str:
+    """Return a name or path without the extension of an image; an id with dots (a DICOM UID) stays whole."""
+    return _EXTENSION.sub("", name)
+
+
+def describe(error: Exception) -> str:
+    """Return why an entry cannot be read; of the exception only what contains no value of the file."""
+    return f"lacks {error}" if isinstance(error, KeyError) else f"is not written as usual ({type(error).__name__})"
 
 
 def name_class(label: str) -> str:

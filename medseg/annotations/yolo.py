@@ -5,6 +5,7 @@ A line is a class index, then x and y of each corner as fractions of the columns
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,9 +15,9 @@ import yaml
 from medseg.annotations.document import decode
 from medseg.annotations.geometry import make_rectangle, make_ring
 from medseg.annotations.mark import find_size, prepare, sign, verify
-from medseg.annotations.shape import AnnotatedImage, Draft, Ring, Shape, clean, clean_path
+from medseg.annotations.shape import AnnotatedImage, Draft, Ring, Shape, clean, clean_path, strip_extension
 from medseg.atomic import write_text
-from medseg.errors import DataError, RadiographError
+from medseg.errors import RadiographError
 from medseg.radiograph.kind import EXTENSIONS
 from medseg.radiograph.source import open_source
 
@@ -40,9 +41,10 @@ def read_yolo(content: Mapping[str, Any], draft: Draft) -> Iterator[AnnotatedIma
         for text in listed if isinstance(listed, list) else [listed]:
             folder = _find(content, clean_path(text), draft)
             splits[folder] = None if folder in splits else named
-    marks = dict(content.get("made_by") or {})
+    marks, root = dict(content.get("made_by") or {}), draft.path.parent.resolve()
     for folder, split in splits.items():
-        for name, labels in _pairs(folder):
+        for path, labels in _pairs(folder):
+            name = clean_path(path.relative_to(root) if path.is_relative_to(root) else path)
             shapes: list[Shape] = []
             if labels is not None:
                 shapes += _read_labels(labels, name, classes, draft)
@@ -70,20 +72,21 @@ def _labels_of(images: Path) -> Path:
     return images if at is None else Path(*parts[:at], "labels", *parts[at + 1 :])
 
 
-def _pairs(folder: Path) -> Iterator[tuple[str, Path | None]]:
-    """Yield path and label file of each image; of an image that is not there, its name without extension."""
+def _pairs(folder: Path) -> Iterator[tuple[Path, Path | None]]:
+    """Yield image and label file; an image that is not there has no extension."""
     labels = _labels_of(folder)
     files = {clean_path(path.relative_to(labels))[: -len(".txt")]: path for path in sorted(labels.rglob("*.txt"))}
     for path in sorted(folder.rglob("*")):
-        name = clean_path(path.relative_to(folder))
-        if name.lower().endswith(EXTENSIONS) and path.is_file():
-            yield name, files.pop(name.removesuffix(AnnotatedImage(name).base) + AnnotatedImage(name).stem, None)
-    yield from ((name, path) for name, path in files.items() if name != "classes")
+        if path.name.lower().endswith(EXTENSIONS) and path.is_file():
+            yield path, files.pop(strip_extension(clean_path(path.relative_to(folder))), None)
+    yield from ((folder / name, path) for name, path in files.items() if name != "classes")
 
 
 def _read_labels(path: Path, image: str, classes: Mapping[int, str], draft: Draft) -> Iterator[Shape]:
     shapes = []
-    with draft.reading(image), open_source(path) if path.stat().st_size else path.open("rb") as file:
+    if not path.stat().st_size:
+        return  # background
+    with draft.reading(image), open_source(path) as file:
         for number, line in enumerate(decode(file.read()).splitlines(), 1):
             index, *numbers = line.split() or ["", ""]
             label = classes.get(int(index)) if index.isdigit() else None
@@ -111,19 +114,12 @@ def write_yolo(folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[
     The marks of models are a key of `data.yaml`, since a label file has no room for them.
     """
     marks: dict[str, str] = {}
-    files: dict[Path, str] = {}
-    for image in prepare(images, masks=False):
+    for image in prepare(images, masks=False, key=attrgetter("stem")):
         scaled = _scale(image)
-        path = folder / "labels" / f"{image.stem}.txt"
-        if path in files:
-            raise DataError(
-                f"images {files[path]} and {image.name}: YOLO would describe both in {path.name}. Rename one"
-            )
-        files[path] = image.name
         lines = [
             " ".join([str(labels.index(shape.label)), *map(_text, shape.rings[0].ravel())]) for shape in scaled.shapes
         ]
-        write_text(path, "".join(f"{line}\n" for line in lines))
+        write_text(folder / "labels" / f"{image.stem}.txt", "".join(f"{line}\n" for line in lines))
         if mark := sign(scaled):
             marks[image.stem] = mark
     content = {"path": ".", "train": "images", "val": "images", "names": dict(enumerate(labels))}
@@ -133,7 +129,7 @@ def write_yolo(folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[
 
 def _scale(image: AnnotatedImage) -> AnnotatedImage:
     """Return `image` with fractions as they are written."""
-    rows, columns = (1, 1) if image.relative else find_size(image)
+    rows, columns = find_size(image)
     shapes = []
     for shape in image.shapes:
         texts = [[float(_text(value)) for value in point] for point in shape.rings[0] / (columns, rows)]

@@ -44,7 +44,7 @@ def test_polygons_and_run_lengths(tmp_path):
         ({"segmentation": [[1, 1, 2, float("nan"), 5, 5]]}, "shape", "not a number"),
         ({"segmentation": {"size": [6, 9], "counts": [3]}}, "size", "run lengths of 3 pixels in all"),
         ({"segmentation": {"size": [9, 6], "counts": [54]}}, "size", "a mask of 9 x 6 pixels, but its image has 6 x 9"),
-        ({"segmentation": [[1, 2, 3]]}, "shape", "is not written as this format has it"),
+        ({"segmentation": [[1, 2, 3]]}, "shape", "is not written as usual"),
         ({"category_id": 9}, "label", "category 9 is not among"),
         ({"image_id": 9}, "name", "is of no image"),
     ],

@@ -57,8 +57,8 @@ def test_the_split_of_a_project(tmp_path):
         ('<polyline label="heart" points="1,1;2,2;3,1"/>', "no_area", "<polyline> covers no area"),
         ('<points label="heart" points="1,1"/>', "no_area", "<points> covers no area"),
         ('<mask label="heart" rle="2, 3" left="5" top="7" width="3" height="2"/>', "size", "its box has 2 x 3"),
-        ('<polygon label="heart" points="1,1;2,x;3,1"/>', "shape", "not written as this format has it"),
-        ('<box label="heart" xtl="2"/>', "shape", "not written as this format has it"),
+        ('<polygon label="heart" points="1,1;2,x;3,1"/>', "shape", "not written as usual"),
+        ('<box label="heart" xtl="2"/>', "shape", "lacks 'ytl'"),
     ],
 )
 def test_problems(tmp_path, figure, code, reason):

@@ -90,7 +90,7 @@ def test_objects_of_one_image_are_joined(tmp_path):
         (graphic("POINT", [1, 1]), "no_area", "an open POINT covers no area"),
         (graphic("POLYLINE", SQUARE, units="DISPLAY"), "shape", "drawn in units DISPLAY"),
         (graphic("POLYLINE", [1, 1, 2, math.nan, 3, 3, 1, 1]), "shape", "not a number"),
-        (graphic("ELLIPSE", [1, 1]), "shape", "not written as this format has it"),
+        (graphic("ELLIPSE", [1, 1]), "shape", "not written as usual"),
     ],
 )
 def test_problems_of_graphics(tmp_path, drawn, code, reason):

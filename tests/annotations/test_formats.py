@@ -1,6 +1,7 @@
 import json
 import random
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,23 @@ def test_several_files_of_one_format(tmp_path):
     FORMATS["coco"].write(tmp_path / "b", make_images(True)[1:], ("kidney",))
     found = read_annotations(tmp_path / "a" / "annotations.json", tmp_path / "b" / "annotations.json")
     assert (found.labels, len(found.images), found.problems) == (("left lung", "heart", "kidney"), 2, ())
+
+
+def test_fractions_become_pixels_once_the_size_is_known(tmp_path):
+    write("yolo", tmp_path / "a")
+    images = [replace(image, size=SIZE) for image in read_annotations(tmp_path / "a" / "data.yaml").images]
+    FORMATS["cvat"].write(tmp_path / "b", images, LABELS)
+    found = read_annotations(tmp_path / "b" / "annotations.xml").images[0]
+    for label, mask in draw_masks(make_images(True)[0], SIZE).items():
+        np.testing.assert_array_equal(draw_masks(found, SIZE)[label], mask)
+
+
+def test_one_name_in_two_folders_is_two_images(tmp_path):
+    FORMATS["labelme"].write(tmp_path / "a", make_images(True), LABELS)
+    FORMATS["labelme"].write(tmp_path / "b", make_images(True), LABELS)
+    paths = [tmp_path / folder / "empty.json" for folder in ("a", "b")]
+    found = read_annotations(*paths)
+    assert (found.problems, [image.source for image in found.images]) == ((), paths)
 
 
 def test_all_problems_at_once(tmp_path):

@@ -96,5 +96,5 @@ def test_what_is_written_is_read_back(tmp_path, outlined):
 
 
 def test_two_images_of_one_file(tmp_path):
-    with pytest.raises(DataError, match=r"a/1\.png and b/1\.jpg: LabelMe would describe both in 1\.json"):
+    with pytest.raises(DataError, match=r"images a/1\.png and b/1\.jpg: both are 1 in this format"):
         write_labelme(tmp_path, [AnnotatedImage("a/1.png", SIZE), AnnotatedImage("b/1.jpg", SIZE)], ())

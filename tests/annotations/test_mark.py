@@ -57,8 +57,8 @@ def test_shapes_as_a_format_can_hold_them():
 @pytest.mark.parametrize(
     ("images", "reason"),
     [
-        ([AnnotatedImage("a.png"), AnnotatedImage("a.png")], r"image a\.png: 2 images have this name"),
-        ([AnnotatedImage("")], r"image \(without a name\)"),
+        ([AnnotatedImage("a.png"), AnnotatedImage("a.png")], r"images a\.png and a\.png: both are a\.png"),
+        ([AnnotatedImage("")], "an image has no name"),
         ([AnnotatedImage("a.png", None, (Shape("a", runs=encode(MASK)),))], r"image a\.png: its size is unknown"),
     ],
 )

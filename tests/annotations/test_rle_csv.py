@@ -56,7 +56,7 @@ def test_chexmask_counts_along_rows(tmp_path):
     ("row", "code", "reason"),
     [
         ("a,1 2 3", "shape", "has 3 run-length numbers"),
-        ("a,1 x", "shape", "not written as this format has it"),
+        ("a,1 x", "shape", "not written as usual"),
         ("a,-3 4", "shape", "none negative"),
         (",1 2", "name", "an image has no name"),
     ],

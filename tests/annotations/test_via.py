@@ -80,7 +80,7 @@ def test_round_shapes(tmp_path):
     [
         (version_2({"name": "point", "cx": 1, "cy": 1}, {"organ": "b"}), "no_area", "a point covers no area"),
         (version_2({**POLYGON, "name": "polyline"}, {"organ": "b"}), "no_area", "an open line covers no area"),
-        (version_2({**POLYGON, "all_points_x": [1]}, {"organ": "b"}), "shape", "not written as this format"),
+        (version_2({**POLYGON, "all_points_x": [1]}, {"organ": "b"}), "shape", "not written as usual"),
         (version_2(POLYGON, {"organ": ""}), "label", "no label"),
         (version_3([1, 5, 5], {"4": "b"}, {}), "no_area", "a shape of kind 1 covers no area"),
         (version_3([7, 2, 1, 6, 1, 6, 4], {}, {"0": "b"}), "label", "no label"),

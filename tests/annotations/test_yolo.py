@@ -32,8 +32,8 @@ def test_polygons_and_boxes(tmp_path, names):
     found = read_annotations(path)
     assert (found.format, found.labels, found.problems) == ("yolo", ("lung", "heart"), ())
     assert [(image.name, image.split, len(image.shapes)) for image in found.images] == [
-        ("a.png", "train", 2),
-        ("b.png", "train", 0),
+        ("images/train/a.png", "train", 2),
+        ("images/train/b.png", "train", 0),
     ]
     masks = draw_masks(found.images[0], (20, 40))
     np.testing.assert_array_equal(masks["heart"], box(2, 4, 12, 20, (20, 40)))
@@ -43,7 +43,7 @@ def test_polygons_and_boxes(tmp_path, names):
 def test_an_image_without_label_file_is_background(tmp_path):
     path = write(tmp_path, {"a": SQUARE})
     (tmp_path / "labels" / "train" / "a.txt").unlink()
-    assert [(image.name, image.shapes) for image in read_annotations(path).images] == [("a.png", ())]
+    assert [(image.name, image.shapes) for image in read_annotations(path).images] == [("images/train/a.png", ())]
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,17 @@ def test_an_image_without_label_file_is_background(tmp_path):
 )
 def test_folders_are_found_beside_the_file(tmp_path, train):
     path = write(tmp_path, {"a": SQUARE}, {"path": "D:\\data", "train": train, "val": "", "names": ["a", "b"]})
-    assert [image.name for image in read_annotations(path).images] == ["a.png"]
+    assert [image.name for image in read_annotations(path).images] == ["images/train/a.png"]
 
 
 def test_splits(tmp_path):
     described = {"train": "images/train", "val": "images/val", "names": ["lung", "heart"]}
     write(tmp_path, {"a": SQUARE}, described)
     found = read_annotations(write(tmp_path, {"b": SQUARE}, described, "val"))
-    assert [(image.name, image.split) for image in found.images] == [("a.png", "train"), ("b.png", "validation")]
+    assert [(image.name, image.split) for image in found.images] == [
+        ("images/train/a.png", "train"),
+        ("images/val/b.png", "validation"),
+    ]
     described["val"] = "images/train"
     (image,) = read_annotations(write(tmp_path, {"a": SQUARE}, described)).images
     assert image.split is None  # one folder for both says nothing
@@ -72,13 +75,13 @@ def test_splits(tmp_path):
         ("1 0.1 0.1 0.5 0.1 0.5", "shape", "line 1 has 5 coordinates"),
         ("1", "no_area", "0 different points"),
         ("1 0.1 nan 0.5 0.1 0.5 0.6", "shape", "not a number"),
-        ("1 0.1 0,1 0.5 0.1 0.5 0.6", "shape", "not written as this format has it"),
+        ("1 0.1 0,1 0.5 0.1 0.5 0.6", "shape", "not written as usual"),
         ("1 0.1 0.1 0.5 0.1 0.9 0.1", "no_area", "on one line"),
     ],
 )
 def test_problems(tmp_path, text, code, reason):
     ((image, _, found, told),) = list_reasons(write(tmp_path, {"a": text}))
-    assert (image, found) == ("a.png", code)
+    assert (image, found) == ("images/train/a.png", code)
     assert reason in told
 
 
@@ -98,7 +101,7 @@ def test_what_is_written_is_read_back(tmp_path, outlined, with_images):
     found = read_annotations(tmp_path / "data.yaml")
     assert (found.labels, found.problems) == (LABELS, ())
     for image, original in zip(found.images, images, strict=True):
-        assert image.name == (original.base if with_images else original.stem)
+        assert image.name == f"images/{original.base if with_images else original.stem}"
         assert image.made_by == MODEL
         for label, mask in draw_masks(original, SIZE).items():
             np.testing.assert_array_equal(draw_masks(image, SIZE)[label], mask)
@@ -110,5 +113,5 @@ def test_what_is_written_is_read_back(tmp_path, outlined, with_images):
 def test_ids_with_dots_and_two_images_of_one_file(tmp_path):
     write_yolo(tmp_path, [AnnotatedImage("1.2.840.1", SIZE), AnnotatedImage("1.2.840.2.dcm", SIZE)], ())
     assert sorted(path.name for path in (tmp_path / "labels").iterdir()) == ["1.2.840.1.txt", "1.2.840.2.txt"]
-    with pytest.raises(DataError, match=r"YOLO would describe both in 1\.txt"):
+    with pytest.raises(DataError, match=r"images a/1\.png and b/1\.jpg: both are 1 in this format"):
         write_yolo(tmp_path, [AnnotatedImage("a/1.png", SIZE), AnnotatedImage("b/1.jpg", SIZE)], ())
