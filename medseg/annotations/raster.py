@@ -8,9 +8,10 @@ from medseg.annotations.runs import Mask, decode
 from medseg.annotations.shape import AnnotatedImage, Ring, Shape, Size
 from medseg.errors import RadiographError
 from medseg.radiograph.image import check_image_size
+from medseg.radiograph.source import printable
 
-_MAX_CROSSINGS = 10_000_000
-"""Rows that the sides of one shape may cross in all; a lung at 3000 rows needs a thousandth."""
+_MAX_CROSSINGS = 4_000_000
+"""Rows that the sides of one shape may cross in all; a lung at 3000 rows needs a hundredth."""
 
 
 def draw_masks(image: AnnotatedImage, size: Size) -> dict[str, Mask]:
@@ -20,10 +21,10 @@ def draw_masks(image: AnnotatedImage, size: Size) -> dict[str, Mask]:
     `size` is not the size that the annotation file states, or if a shape cannot be drawn.
     """
     check_image_size(*size)
-    if image.size not in (None, size):
-        assert image.size is not None
+    where = f"{printable(image.source) if image.source else ''}: image {image.name or image.uid}".removeprefix(": ")
+    if image.size is not None and image.size != size:
         raise RadiographError(
-            f"{image.name}: drawn on {image.size[0]} x {image.size[1]} pixels (rows x columns), but the image has "
+            f"{where}: drawn on {image.size[0]} x {image.size[1]} pixels (rows x columns), but the image has "
             f"{size[0]} x {size[1]}. Annotate the image at its own size",
             "size",
         )
@@ -33,7 +34,7 @@ def draw_masks(image: AnnotatedImage, size: Size) -> dict[str, Mask]:
         try:
             draw_shape(mask, shape, (size[1], size[0]) if image.relative else (1, 1))
         except RadiographError as error:
-            raise RadiographError(f"{image.name}: label {shape.label}: {error.reason}", error.code) from None
+            raise RadiographError(f"{where}: label {shape.label}: {error.reason}", error.code) from None
     return masks
 
 

@@ -84,11 +84,11 @@ def test_a_circle_has_its_area():
 
 def test_an_image_of_another_size():
     image = AnnotatedImage("a.png", (8, 10))
-    with pytest.raises(RadiographError, match=r"a\.png: drawn on 8 x 10 pixels .* but the image has 10 x 8"):
+    with pytest.raises(RadiographError, match=r"image a\.png: drawn on 8 x 10 pixels .* but the image has 10 x 8"):
         draw_masks(image, (10, 8))
 
 
 def test_an_outline_that_would_take_forever():
     zigzag = make_ring([(i % 7, 5000 * (i % 2)) for i in range(4001)])
-    with pytest.raises(RadiographError, match=r"a\.png: label a: .* Draw a simpler outline"):
+    with pytest.raises(RadiographError, match=r"image a\.png: label a: .* Draw a simpler outline"):
         draw(zigzag, size=(5000, 8))

@@ -74,7 +74,7 @@ def test_a_row_of_chexmask_without_size(tmp_path):
 
 def test_runs_beyond_the_image(tmp_path):
     (image,) = read_annotations(write(tmp_path / "a.csv", "ImageId,EncodedPixels\na,1 99\n")).images
-    with pytest.raises(DataError, match="a: label foreground: has run lengths beyond its 3 x 4 pixels"):
+    with pytest.raises(DataError, match=r"a\.csv: image a: label foreground: has run lengths beyond its 3 x 4 pixels"):
         draw_masks(image, (3, 4))
 
 
