@@ -31,7 +31,7 @@ _CLASS_NAME = re.compile(r"(?!.*_ci95$)[A-Za-z0-9_-]{1,32}")
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """Run-length coded pixels of a box in an image; a million masks fit into memory like this."""
+    """Run-length coded pixels of a box in an image, decoded only when drawn, since a file may hold thousands."""
 
     pairs: NDArray[np.int64]
     """`(n, 2)`: the first pixel of each run, counted from 0 in the box, and the number of its pixels."""
