@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medseg.annotations.shape import name_class
 from medseg.data.case import Case, as_text, case_id, find_file, list_files
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
-from medseg.data.layouts.label_maps import find_label_maps, name_class
+from medseg.data.layouts.label_maps import find_label_maps
 from medseg.errors import DataError
 
 Found = tuple[list[Case], tuple[str, ...]]

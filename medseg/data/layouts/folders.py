@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from medseg.annotations.shape import name_class
 from medseg.data.case import SPLITS, Case, MaskSource, as_text, list_files, list_folders
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
 from medseg.data.layouts.dataset_json import COLORS, Found, note_unknown, note_unmatched
-from medseg.data.layouts.label_maps import LabelMaps, find_label_maps, find_own_mask, name_class
+from medseg.data.layouts.label_maps import LabelMaps, find_label_maps, find_own_mask
 from medseg.data.layouts.pairing import name_files, pair_files
 from medseg.errors import DataError, RadiographError
 from medseg.radiograph.dicom.header import read_dataset, uid

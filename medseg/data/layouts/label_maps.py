@@ -1,10 +1,10 @@
 """Classes of the values or segments of a mask file: from names in the file, from settings, or from the class order."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from medseg.annotations.shape import name_class
 from medseg.data.case import MaskSource, Values, as_text
 from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
@@ -112,11 +112,6 @@ def _check_ignored(ignored: int | None, labels: Mapping[str, Values]) -> None:
             f"the value {ignored} is set as the value to ignore (by data.ignore_value or by the label 'ignore' in "
             f"dataset.json), but it is also the value of {meaning}. Choose a value that no class has."
         )
-
-
-def name_class(label: str) -> str:
-    """Return the class name of a segment: characters that a class name cannot contain become `_`."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", label.strip()).strip("_")[:32]
 
 
 def join_values(parts: Iterable[Values]) -> Values:

@@ -1,0 +1,22 @@
+"""Formats that people draw in: from annotation files to shapes and masks, and back."""
+
+from medseg.annotations.formats import FORMATS, Format, read_annotations, recognize
+from medseg.annotations.outline import outline
+from medseg.annotations.raster import draw_masks
+from medseg.annotations.runs import encode
+from medseg.annotations.shape import AnnotatedImage, Annotations, Problem, Shape, name_class
+
+__all__ = [
+    "FORMATS",
+    "AnnotatedImage",
+    "Annotations",
+    "Format",
+    "Problem",
+    "Shape",
+    "draw_masks",
+    "encode",
+    "name_class",
+    "outline",
+    "read_annotations",
+    "recognize",
+]

@@ -1,0 +1,152 @@
+"""The table of formats: how each is recognized, read and written."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from medseg.annotations.coco import is_coco, read_coco, write_coco
+from medseg.annotations.cvat import is_cvat, read_cvat, write_cvat
+from medseg.annotations.dicom import is_outlines, read_outlines
+from medseg.annotations.document import load_document
+from medseg.annotations.label_studio import is_label_studio, read_label_studio, write_label_studio
+from medseg.annotations.labelme import is_labelme, read_labelme, write_labelme
+from medseg.annotations.rle_csv import is_chexmask, is_rle_csv, read_chexmask, read_rle_csv, write_rle_csv
+from medseg.annotations.shape import AnnotatedImage, Annotations, Draft, Problem, describe, is_class_name, name_class
+from medseg.annotations.via import is_via, read_via, write_via
+from medseg.annotations.yolo import is_yolo, read_yolo, write_yolo
+from medseg.errors import DataError, RadiographError
+from medseg.radiograph.image import check_image_size
+from medseg.radiograph.source import BROKEN_BYTES, printable
+
+Place = tuple[Path, str]
+"""A file, and the name of the first image of a label that no file declares."""
+Write = Callable[[Path, Sequence[AnnotatedImage], Sequence[str]], None]
+"""Writes images with their shapes into a folder, with all labels in order."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format."""
+
+    name: str
+    title: str
+    fits: Callable[[Any], bool]
+    """Whether a parsed file is of this format."""
+    read: Callable[[Any, Draft], Iterator[AnnotatedImage]]
+    """Yields the images of a parsed file, and notes its problems."""
+    write: Write | None = None
+
+
+FORMATS = {
+    format.name: format
+    for format in (
+        Format("coco", "COCO", is_coco, read_coco, write_coco),
+        Format("labelme", "LabelMe", is_labelme, read_labelme, write_labelme),
+        Format("cvat", "CVAT for images 1.1", is_cvat, read_cvat, write_cvat),
+        Format("via", "VGG Image Annotator", is_via, read_via, write_via),
+        Format("yolo", "YOLO segmentation", is_yolo, read_yolo, write_yolo),
+        Format("label_studio", "Label Studio", is_label_studio, read_label_studio, write_label_studio),
+        Format("rle_csv", "CSV of run lengths", is_rle_csv, read_rle_csv, write_rle_csv),
+        Format("chexmask", "CheXmask", is_chexmask, read_chexmask),
+        Format("dicom", "DICOM GSPS or SR", is_outlines, read_outlines),
+    )
+}
+"""Formats by name."""
+
+
+def recognize(path: Path) -> Format | None:
+    """Return the format of a file by its content; None if it is no annotation file, or damaged."""
+    try:
+        return _find_format(load_document(path).content)
+    except RadiographError:
+        return None
+
+
+def read_annotations(*paths: Path) -> Annotations:
+    """Read one or more annotation files of one format, such as a LabelMe file for each image.
+
+    Raises `DataError` if a file cannot be read as a whole or the formats differ; everything else that is wrong is among
+    the `problems`.
+    """
+    found: dict[str, Format] = {}
+    images: list[AnnotatedImage] = []
+    declared: dict[str, Place] = {}
+    problems: list[Problem] = []
+    for path in paths:
+        document = load_document(path)
+        format = _find_format(document.content)
+        if format is None:
+            titles = ", ".join(known.title for known in FORMATS.values())
+            raise RadiographError(f"is not an annotation file of a known format: {titles}", "format", printable(path))
+        found[format.name] = format
+        draft = Draft(path)
+        images += _read(format, document.content, draft)
+        declared |= {label: (path, "") for label in draft.labels if label not in declared}
+        problems += draft.problems
+    if len(found) != 1:
+        titles = " and ".join(format.title for format in found.values()) or "none"
+        raise DataError(f"annotation files of one format are needed, but these are of {titles}")
+    used = {shape.label: (image.source or paths[0], image.name) for image in images[::-1] for shape in image.shapes}
+    labels = declared | {label: used[label] for label in sorted(used) if label not in declared}
+    problems += [*_check_images(images), *_check_labels(labels)]
+    return Annotations(next(iter(found)), tuple(_merge(images)), tuple(labels), tuple(problems))
+
+
+def _find_format(content: Any) -> Format | None:
+    return next((format for format in FORMATS.values() if format.fits(content)), None)
+
+
+def _read(format: Format, content: Any, draft: Draft) -> list[AnnotatedImage]:
+    try:
+        return [replace(image, source=draft.path) for image in format.read(content, draft)]
+    except RadiographError as error:
+        raise RadiographError(error.reason, error.code, printable(draft.path)) from None
+    except BROKEN_BYTES as error:
+        reason = f"is a file of {format.title}, but {describe(error)}"
+        raise RadiographError(reason, path=printable(draft.path)) from None
+
+
+def _merge(images: Iterable[AnnotatedImage]) -> list[AnnotatedImage]:
+    """Return images with the shapes of all DICOM objects that refer to them; other images as they are."""
+    by_uid: dict[str, AnnotatedImage] = {}
+    others = []
+    for image in images:
+        if image.uid is None:
+            others.append(image)
+        else:
+            earlier = by_uid[image.uid].shapes if image.uid in by_uid else ()
+            by_uid[image.uid] = replace(image, shapes=(*earlier, *image.shapes))
+    return [*others, *by_uid.values()]
+
+
+def _check_images(images: Iterable[AnnotatedImage]) -> Iterator[Problem]:
+    first: dict[Path, Path] = {}
+    for image in images:
+        assert image.source is not None
+        place = image.source.parent / image.name
+        if image.uid is None and not image.name:
+            yield Problem(image.source, "", "", "an image has no name", "name")
+        elif image.uid is None and place in first:
+            reason = (
+                f"another image in {printable(first[place].name)} has the same name. Rename one, or annotate it once"
+            )
+            yield Problem(image.source, image.name, "", reason, "name")
+        first.setdefault(place, image.source)
+        try:
+            check_image_size(*(image.size or (1, 1)))
+        except RadiographError as error:
+            yield Problem(image.source, image.name, "", error.reason, "size")
+
+
+def _check_labels(labels: Mapping[str, Place]) -> Iterator[Problem]:
+    classes: dict[str, str] = {}
+    for label, (path, image) in labels.items():
+        name = name_class(label)
+        if not is_class_name(name):
+            reason = "cannot become a class name. Use up to 32 letters, digits, _ or -, and do not end in _ci95"
+            yield Problem(path, image, label or "(empty)", reason, "label")
+        elif name.casefold() in classes:
+            reason = f"becomes the class {name}, as label {classes[name.casefold()]} does. Rename one"
+            yield Problem(path, image, label, reason, "label")
+        classes.setdefault(name.casefold(), label)
