@@ -1,6 +1,6 @@
 """Formats that people draw in: from annotation files to shapes and masks, and back."""
 
-from medseg.annotations.formats import FORMATS, Format, read_annotations, recognize
+from medseg.annotations.formats import FORMATS, Format, find_annotations, read_annotations, recognize
 from medseg.annotations.outline import outline
 from medseg.annotations.raster import draw_masks
 from medseg.annotations.runs import encode
@@ -15,6 +15,7 @@ __all__ = [
     "Shape",
     "draw_masks",
     "encode",
+    "find_annotations",
     "name_class",
     "outline",
     "read_annotations",

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from medseg.annotations.coco import is_coco, read_coco, write_coco
 from medseg.annotations.cvat import is_cvat, read_cvat, write_cvat
 from medseg.annotations.dicom import is_outlines, read_outlines
-from medseg.annotations.document import load_document
+from medseg.annotations.document import Document, load_document
 from medseg.annotations.label_studio import is_label_studio, read_label_studio, write_label_studio
 from medseg.annotations.labelme import is_labelme, read_labelme, write_labelme
 from medseg.annotations.rle_csv import is_chexmask, is_rle_csv, read_chexmask, read_rle_csv, write_rle_csv
@@ -69,26 +70,64 @@ def read_annotations(*paths: Path) -> Annotations:
     Raises `DataError` if a file cannot be read as a whole or the formats differ; everything else that is wrong is among
     the `problems`.
     """
-    found: dict[str, Format] = {}
+    return _gather(map(_require, paths))
+
+
+def find_annotations(paths: Iterable[Path]) -> Annotations | None:
+    """Read the annotation files among `paths`, which must be of one format; None if there is none.
+
+    A file that cannot be parsed is a problem if annotation files have its extension. Raises `DataError` as
+    `read_annotations` does.
+    """
+    damaged: list[Problem] = []
+    extensions: set[str] = set()
+
+    def load(path: Path) -> tuple[Format, Document] | None:
+        try:
+            document = load_document(path)
+        except RadiographError as error:
+            damaged.append(Problem(path, "", "", error.reason, "file"))
+            return None
+        if (format := _find_format(document.content)) is None:
+            return None
+        extensions.add(path.suffix.lower())
+        return format, document
+
+    found = filter(None, map(load, paths))
+    if (first := next(found, None)) is None:
+        return None
+    read = _gather(chain([first], found))
+    lost = [problem for problem in damaged if problem.path.suffix.lower() in extensions]
+    return replace(read, problems=(*read.problems, *lost))
+
+
+def _require(path: Path) -> tuple[Format, Document]:
+    document = load_document(path)
+    if (format := _find_format(document.content)) is None:
+        titles = ", ".join(known.title for known in FORMATS.values())
+        raise RadiographError(f"is not an annotation file of a known format: {titles}", "format", printable(path))
+    return format, document
+
+
+def _gather(documents: Iterable[tuple[Format, Document]]) -> Annotations:
+    """Return the content of all documents. Each is parsed when it is its turn, and then forgotten."""
+    found: dict[str, Path] = {}
     images: list[AnnotatedImage] = []
     declared: dict[str, Place] = {}
     problems: list[Problem] = []
-    for path in paths:
-        document = load_document(path)
-        format = _find_format(document.content)
-        if format is None:
-            titles = ", ".join(known.title for known in FORMATS.values())
-            raise RadiographError(f"is not an annotation file of a known format: {titles}", "format", printable(path))
-        found[format.name] = format
-        draft = Draft(path)
+    for format, document in documents:
+        found.setdefault(format.name, document.path)
+        draft = Draft(document.path)
         images += _read(format, document.content, draft)
-        declared |= {label: (path, "") for label in draft.labels if label not in declared}
+        declared |= {label: (document.path, "") for label in draft.labels if label not in declared}
         problems += draft.problems
     if len(found) != 1:
-        titles = " and ".join(format.title for format in found.values()) or "none"
-        raise DataError(f"annotation files of one format are needed, but these are of {titles}")
-    used = {shape.label: (image.source or paths[0], image.name) for image in images[::-1] for shape in image.shapes}
-    labels = declared | {label: used[label] for label in sorted(used) if label not in declared}
+        listed = " and ".join(f"{FORMATS[name].title} ({printable(path)})" for name, path in found.items()) or "none"
+        raise DataError(f"annotation files of one format are needed, but these are of {listed}")
+    used = {shape.label: (image.source, image.name) for image in images[::-1] for shape in image.shapes}
+    labels = declared | {
+        label: (path, name) for label, (path, name) in sorted(used.items()) if label not in declared and path
+    }
     problems += [*_check_images(images), *_check_labels(labels)]
     return Annotations(next(iter(found)), tuple(_merge(images)), tuple(labels), tuple(problems))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from medseg.annotations import AnnotatedImage
 from medseg.config import expand_home
 from medseg.radiograph.kind import EXTENSIONS
 
@@ -35,9 +36,12 @@ class MaskSource:
     ignored: int | None = None
     """Value of pixels that are excluded from loss and metrics, such as nnU-Net's label `ignore`."""
     segment: str | None = None
-    """Segment name in a DICOM SEG or 3D Slicer file; None for other files and for a DICOM SEG with one segment."""
+    """Segment name in a DICOM SEG or 3D Slicer file, or label of an annotation file; None for other files and for a
+    DICOM SEG with one segment."""
     image: Path | None = None
-    """Image of a 3D Slicer file, which gives the position of the mask; None for other files."""
+    """Image of a 3D Slicer file, which gives the position of the mask, or of an annotation file; None for others."""
+    drawn: AnnotatedImage | None = None
+    """The shapes of an annotation file; None for other files."""
     alone: bool = False
     """Whether the file is in a folder or column of its class, so that all its foreground is this class."""
 
@@ -55,6 +59,8 @@ class Case:
     split: str | None = None
     target: Path | None = None
     """RGB image to learn, if `data.color=rgb`."""
+    made_by: str | None = None
+    """Model that drew the masks; None if a person did, or has corrected them."""
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 

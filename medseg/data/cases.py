@@ -1,20 +1,23 @@
-"""Cases (image, masks, patient) of a data set in a folder, a CSV manifest or a dataset.json."""
+"""Cases (image, masks, patient) of a data set in a folder, a CSV manifest, a dataset.json or annotation files."""
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from medseg.data.case import Case, CaseSet, as_text
+from medseg.data.case import Case, CaseSet, as_text, list_folders
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
-from medseg.data.layouts.dataset_json import read_dataset_json
-from medseg.data.layouts.folders import find_parts, read_folder
+from medseg.data.layouts.dataset_json import Found, read_dataset_json
+from medseg.data.layouts.drawn import read_drawn_file, read_drawn_folder
+from medseg.data.layouts.folders import MASKS, find_parts, read_folder
 from medseg.data.layouts.manifest import read_manifest
 from medseg.errors import DataError, RadiographError
 from medseg.radiograph.dicom.read import read_patient
 
+_logger = logging.getLogger(__name__)
 _CLASS_NAME = re.compile(r"(?!.*_ci95$)[A-Za-z0-9_-]{1,32}")
 _MEANS_NOBODY = re.compile(
     r"(anon(ym(ous|i[sz]ed?)?)?|de-?identified|unknown|none|null|no|n/?a|test|patient|dummy|default|removed|x+|0+|[\W_]*)"
@@ -24,7 +27,7 @@ _MEANS_NOBODY = re.compile(
 
 
 def find_cases(config: DataSetConfig) -> CaseSet:
-    """Return all cases of `config.root`, sorted by id.
+    """Return all cases of `config.root`, sorted by id. Warnings are logged.
 
     Raises `DataError`, whose one message lists all problems: an empty folder, an image without a mask, a mask without
     an image, an unknown class, two images with one name.
@@ -32,6 +35,8 @@ def find_cases(config: DataSetConfig) -> CaseSet:
     findings = Findings(config.root)
     found = list_cases(config, findings)
     findings.check()
+    for warning in findings.describe_warnings():
+        _logger.warning("%s: %s", as_text(config.root), warning)
     return found
 
 
@@ -48,6 +53,9 @@ def list_cases(config: DataSetConfig, findings: Findings) -> CaseSet:
     except OSError as error:
         raise DataError(f"{as_text(error.filename or root)}: cannot be read ({error.strerror})") from error
     _check_names(cases, classes, findings)
+    for case in cases:
+        if case.made_by:
+            findings.add("made_by_model", case.id)
     if config.color != "rgb":
         _check_masks(cases, classes, findings, missing=config.missing == "ignore")
     if not cases:
@@ -70,6 +78,8 @@ def check_patients(cases: Iterable[Case], findings: Findings) -> None:
 
 
 def _read_layout(root: Path, config: DataSetConfig, findings: Findings) -> tuple[list[Case], tuple[str, ...]]:
+    if (found := _read_drawn(root, config, findings)) is not None:
+        return found
     description = root / "dataset.json" if root.is_dir() else root
     described = description.suffix.lower() == ".json" and description.is_file()
     if root.is_dir() and ((root / "images").is_dir() or not described) and (parts := find_parts(root)):
@@ -78,7 +88,20 @@ def _read_layout(root: Path, config: DataSetConfig, findings: Findings) -> tuple
         return read_dataset_json(description, config, findings)
     if root.is_file():
         return read_manifest(root, config, findings)
-    raise DataError(f"{as_text(root)}: not a CSV manifest, and not a folder with images/ or dataset.json")
+    raise DataError(
+        f"{as_text(root)}: not a CSV manifest, not an annotation file, and not a folder with images/ or dataset.json"
+    )
+
+
+def _read_drawn(root: Path, config: DataSetConfig, findings: Findings) -> Found | None:
+    """Return the cases of annotation files; None for other data sets, such as any folder with masks/."""
+    if config.color == "rgb":
+        return None
+    if root.is_file():
+        return read_drawn_file(root, config, findings)
+    folders = [inner for folder in (root, *list_folders(root)) for inner in list_folders(folder)]
+    has_masks = any(folder.name.lower() in MASKS[0] for folder in folders)
+    return None if has_masks else read_drawn_folder(root, config, findings)
 
 
 def _check_names(cases: Sequence[Case], classes: Sequence[str], findings: Findings) -> None:

@@ -45,7 +45,8 @@ class CasesConfig(Section):
     """Radiographs and their masks."""
 
     root: ExistingPath | None = None
-    """Data set: a folder with images/ and masks/, a CSV manifest, or a dataset.json."""
+    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, or images with annotation files of
+    COCO, LabelMe, CVAT, VIA, YOLO, Label Studio, run lengths in CSV, or DICOM GSPS or SR."""
 
     classes: tuple[ClassName, ...] | None = None
     """Classes, in the order of the output channels. null: the classes of data.label_values. If that is also null: the
@@ -103,7 +104,8 @@ class DataConfig(DataSetConfig):
     """Radiographs, their masks, how they are read, and the images that the trained model accepts."""
 
     root: ExistingPath | None = None
-    """Data set: a folder with images/ and masks/, a CSV manifest, or a dataset.json. null: synthetic phantoms, not
+    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, or images with annotation files of
+    COCO, LabelMe, CVAT, VIA, YOLO, Label Studio, run lengths in CSV, or DICOM GSPS or SR. null: synthetic phantoms, not
     clinical."""
 
     modalities: tuple[str, ...] | None = None
@@ -126,7 +128,8 @@ class EvaluateDataConfig(CasesConfig):
     """Radiographs and masks for the evaluation. The model file determines how they are read."""
 
     root: ExistingPath
-    """Data set: a folder with images/ and masks/, a CSV manifest, or a dataset.json."""
+    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, or images with annotation files of
+    COCO, LabelMe, CVAT, VIA, YOLO, Label Studio, run lengths in CSV, or DICOM GSPS or SR."""
 
     subset: Literal["unseen", "all"] = "unseen"
     """Cases to evaluate. unseen: only cases whose image is in neither the training set nor the validation set. all: all

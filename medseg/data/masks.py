@@ -1,5 +1,6 @@
 """Masks of one case, at their original size."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.annotations import AnnotatedImage, draw_masks
 from medseg.data.case import MaskSource
 from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
@@ -14,6 +16,7 @@ from medseg.data.levels import Levels, measure_levels
 from medseg.errors import RadiographError
 from medseg.radiograph.dicom.seg import is_segmentation, read_segmentation
 from medseg.radiograph.mask import LabelImage, binarize, read_label_image
+from medseg.radiograph.read import read_radiograph
 from medseg.radiograph.slicer import read_slicer
 
 Segments = Mapping[str, NDArray[np.bool_]]
@@ -125,6 +128,8 @@ class _File:
 
 
 def _read_file(source: MaskSource, config: CasesConfig, warnings: list[str]) -> _File:
+    if source.drawn is not None:
+        return _File(_draw(source, source.drawn, config))
     if source.image is not None:
         return _File(read_slicer(source.path, source.image))
     if is_segmentation(source.path):
@@ -133,6 +138,16 @@ def _read_file(source: MaskSource, config: CasesConfig, warnings: list[str]) -> 
     warnings += label.warnings
     label, ignored = _take_ignored(label, source)
     return _File(label, measure_levels(label, source.path, source.known, source.alone), ignored)
+
+
+def _draw(source: MaskSource, drawn: AnnotatedImage, config: CasesConfig) -> Segments:
+    """Return the mask of each label, drawn at the size that the annotation file states, else at that of the image."""
+    assert source.image is not None
+    size = drawn.size
+    if size is None:
+        radiograph = read_radiograph(source.image, color="grey", nifti_rows=config.nifti_rows, exif=config.exif)
+        size = radiograph.pixels.shape[0], radiograph.pixels.shape[1]
+    return defaultdict(lambda: np.zeros(size, np.bool_), draw_masks(drawn, size))
 
 
 def _take_ignored(label: LabelImage, source: MaskSource) -> tuple[LabelImage, NDArray[np.bool_] | None]:

@@ -38,6 +38,11 @@ RULES = {
         "error", "invalid class names", "List each class once, by the name of its mask folder, column or label."
     ),
     "missing_file": Rule("error", "missing files", "Add the files, or remove the lines that name them."),
+    "annotation": Rule(
+        "error",
+        "annotations that cannot be used",
+        "Correct them in the program in which they were drawn, and export again.",
+    ),
     "image_without_mask": Rule(
         "error",
         "images without a mask",
@@ -106,6 +111,16 @@ RULES = {
         "error",
         "near-identical images in different splits",
         "Remove one of the images, give both the same patient in a manifest, or set split.allow_duplicates=true.",
+    ),
+    "not_annotated": Rule(
+        "warning",
+        "images that no annotation file names",
+        "They are left out. Annotate them, or remove them from the data set.",
+    ),
+    "made_by_model": Rule(
+        "warning",
+        "masks that a model drew, and that nobody has corrected",
+        "Correct them before you train on them. They cannot be the reference of an evaluation.",
     ),
     "copies": Rule(
         "warning",

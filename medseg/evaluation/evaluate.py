@@ -20,6 +20,8 @@ from medseg.evaluation.result import CaseResult, Comparison, Evaluation, digest_
 from medseg.evaluation.stress_pass import measure_stress
 from medseg.evaluation.summary import compare_thresholds, find_unit, list_counts, sum_up
 
+_NAMED = 3
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -89,7 +91,16 @@ def evaluate_model(
 
 
 def check_request(found: CaseSet, data: EvaluateDataConfig, config: EvaluationConfig, candidate: Candidate) -> None:
-    """Raise `ConfigError` for a column missing from the manifest, or for a stress test of color images."""
+    """Raise `ConfigError` for a column missing from the manifest, or for a stress test of color images.
+
+    Raises `DataError` for masks that a model drew and nobody has corrected: they are no reference.
+    """
+    if drawn := [case.id for case in found.cases if case.made_by]:
+        shown = ", ".join(drawn[:_NAMED]) + (f" and {len(drawn) - _NAMED} more" if len(drawn) > _NAMED else "")
+        raise DataError(
+            f"{data.root}: a model drew the masks of {len(drawn)} cases ({shown}), and nobody has corrected them. They "
+            "cannot be the reference of an evaluation. Correct them, or remove these cases"
+        )
     columns = sorted({column for case in found.cases for column in _read_columns(case)})
     unknown = [column for column in config.by if column not in columns]
     if unknown:

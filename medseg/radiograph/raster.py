@@ -22,7 +22,7 @@ from medseg.radiograph.channels import (
 from medseg.radiograph.dicom.codestream import check_jpeg_length, find_jpeg_end
 from medseg.radiograph.exif import read_exif_orientation, turn, turn_back
 from medseg.radiograph.image import MAX_PIXELS, Content, check_image_size
-from medseg.radiograph.kind import identify
+from medseg.radiograph.kind import identify_content
 from medseg.radiograph.source import copy_of, open_source, refusing
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def read_raster(
 def find_exif_orientation(path: str | os.PathLike[str]) -> int | None:
     """Return the EXIF orientation, 2 to 8, of a file of any format, or None. Raises `RadiographError`."""
     with open_source(path) as file:
-        kind = identify(file, path)
+        kind = identify_content(file.read(352))
         return read_exif_orientation(_open(file, kind)) if kind in ("png", "jpeg", "tiff") else None
 
 

@@ -154,7 +154,7 @@ def test_litter_is_passed_over(tmp_path, litter):
 
 
 def test_empty_folders(tmp_path):
-    assert "not a CSV manifest, and not a folder with images/ or dataset.json" in message_of(tmp_path)
+    assert "not an annotation file, and not a folder with images/ or dataset.json" in message_of(tmp_path)
     (tmp_path / "images").mkdir()
     assert "images: no images found" in message_of(tmp_path)
     write_png(tmp_path / "images" / "patient1" / "a.png")

@@ -42,6 +42,14 @@ def run(model: Path, data: EvaluateDataConfig, config: EvaluationConfig = QUICK,
     return evaluate_model(candidate, found, data, config)
 
 
+def test_masks_that_a_model_drew_are_no_reference(model: Path, root: Path) -> None:
+    data = EvaluateDataConfig(root=root)
+    candidate, found = place(model, data)
+    cases = tuple(replace(case, made_by="1a2b" if case.id < "case05" else None) for case in found.cases)
+    with pytest.raises(DataError, match=r"drew the masks of 5 cases \(case00, case01, case02 and 2 more\)"):
+        evaluate_model(candidate, replace(found, cases=cases), data, QUICK)
+
+
 def means(evaluation: Evaluation) -> dict[str, float]:
     return {summary.name: summary.mean for summary in evaluation.summaries}
 

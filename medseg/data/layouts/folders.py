@@ -19,7 +19,7 @@ from medseg.radiograph.kind import identify
 from medseg.radiograph.source import open_source
 
 _IMAGES = ("images", "image")
-_MASKS = (("masks", "mask"), ("labels", "label"))
+MASKS = (("masks", "mask"), ("labels", "label"))
 _TARGETS = (("targets", "target"),)
 
 
@@ -78,7 +78,7 @@ def read_folder(root: Path, parts: Sequence[Part], config: DataSetConfig, findin
             raise DataError(
                 f"{as_text(part.images)}: no images found. Put the images into this folder, not into subfolders."
             )
-    files = () if config.color == "rgb" else (path for part in parts for path in list_files(part.find_masks(_MASKS)))
+    files = () if config.color == "rgb" else (path for part in parts for path in list_files(part.find_masks(MASKS)))
     maps = find_label_maps(files, config)
     read = [_read_part(root, part, maps, config, findings) for part in parts]
     known = dict.fromkeys(name for _, names in read for name in names)
@@ -106,7 +106,7 @@ def _read_part(root: Path, part: Part, maps: LabelMaps, config: DataSetConfig, f
         note_unmatched(images, targets, "mask_without_image", "targets without an image", findings)
         note_unmatched(targets, images, "image_without_mask", "images without a target", findings)
         return [Case(name, path, {}, target=targets.get(name)) for name, path in images.items()], COLORS
-    folder = part.find_masks(_MASKS)
+    folder = part.find_masks(MASKS)
     folders, files = list_folders(folder), list_files(folder)
     if folders and files:
         findings.add("layout", "", files[0].name, what=f"files beside the class folders in {folder.name}/")
@@ -148,7 +148,7 @@ def _read_segmentations(
     images: Mapping[str, Path], files: Sequence[Path], config: DataSetConfig, findings: Findings
 ) -> Found:
     """Match each DICOM SEG file to the image whose SOP instance it references."""
-    by_uid = {uid: name for name, path in images.items() if (uid := _instance_uid(path))}
+    by_uid = {uid: name for name, path in images.items() if (uid := read_instance_uid(path))}
     masks: dict[str, dict[str, MaskSource]] = {name: {} for name in images}
     for file in files:
         try:
@@ -173,7 +173,7 @@ def _read_segmentations(
     ], tuple(found)
 
 
-def _instance_uid(path: Path) -> str | None:
+def read_instance_uid(path: Path) -> str | None:
     """Return the SOP instance UID of a DICOM file, or None if the file is not DICOM or cannot be read."""
     try:
         with open_source(path) as file:

@@ -61,7 +61,7 @@ def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Foun
         target = _existing(path, row["target"], "targets", name, findings) if config.color == "rgb" else None
         metadata = {key: value for key, value in row.items() if key not in (*_COLUMNS, *mask_columns.values())}
         patient = f"manifest\0{row['patient']}" if row.get("patient") else ""
-        cases.append(Case(name, image, masks, patient, SPLITS.get(split, split) or None, target, metadata))
+        cases.append(Case(name, image, masks, patient, SPLITS.get(split, split) or None, target, metadata=metadata))
     return cases, COLORS if config.color == "rgb" else classes
 
 

@@ -1,0 +1,151 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medseg.annotations import FORMATS
+from medseg.data.cases import find_cases, list_cases
+from medseg.data.config import DataConfig
+from medseg.data.findings import Findings
+from medseg.data.masks import read_mask_files
+from medseg.data.transforms import apply_transforms, as_item, build_loading
+from medseg.errors import DataError
+from tests.support.annotation_files import LABELS, MASK, MODEL, OVERLAP, SIZE, make_images
+
+WRITTEN = [name for name, format in FORMATS.items() if format.write]
+
+
+def write_image(path, size=SIZE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.arange(size[0] * size[1], dtype=np.uint16).reshape(size).astype(np.uint8)).save(path)
+
+
+def write_set(root, name, made_by=None):
+    """The images of `make_images` in images/, and their annotations in one format."""
+    drawn = make_images(outlined=name in ("via", "yolo"), made_by=made_by)
+    for image in drawn:
+        write_image(root / "images" / (image.base if name == "yolo" else image.name))
+    FORMATS[name].write(root, drawn, LABELS)
+    return root
+
+
+def read(case):
+    config = DataConfig()
+    return {label: read.mask for label, read in read_mask_files(case.masks, config, []).items()}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_set_has_the_same_masks_in_every_format(tmp_path, name):
+    found = find_cases(DataConfig(root=write_set(tmp_path, name), classes=("heart", "left_lung")))
+    assert [case.id for case in found.cases] == ["Bild é 1", "empty"]
+    masks, empty = map(read, found.cases)
+    np.testing.assert_array_equal(masks["left_lung"], MASK)
+    np.testing.assert_array_equal(masks["heart"], OVERLAP)
+    assert not empty["heart"].any()
+    assert not empty["left_lung"].any()
+    assert empty["heart"].shape == SIZE
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_a_model_drew_is_known(tmp_path, name):
+    cases = find_cases(DataConfig(root=write_set(tmp_path, name, MODEL))).cases
+    assert cases[0].made_by == MODEL
+
+
+@pytest.mark.parametrize("name", ["coco", "cvat", "rle_csv"])
+def test_the_file_itself_is_a_data_set_too(tmp_path, name):
+    root = write_set(tmp_path, name)
+    (path,) = (path for path in root.iterdir() if path.is_file())
+    assert [case.id for case in find_cases(DataConfig(root=path)).cases] == ["Bild é 1", "empty"]
+
+
+def test_classes_are_sorted_and_background_is_none(tmp_path):
+    write_image(tmp_path / "images" / "a.png")
+    categories = [{"id": i, "name": name} for i, name in enumerate(["lungs", "Background", "heart"])]
+    content = {"images": [{"id": 1, "file_name": "a.png", "height": 24, "width": 30}], "categories": categories}
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "x.json").write_text(json.dumps(content | {"annotations": []}))
+    for root in (tmp_path, tmp_path / "annotations" / "x.json"):
+        assert find_cases(DataConfig(root=root)).classes == ("heart", "lungs")
+
+
+def coco(*names, label="lungs"):
+    images = [{"id": i, "file_name": name, "height": 24, "width": 30} for i, name in enumerate(names)]
+    corner = {"id": 1, "image_id": 0, "category_id": 1, "segmentation": [[0, 0, 5, 0, 5, 5]], "iscrowd": 0}
+    return {"images": images, "categories": [{"id": 1, "name": label}], "annotations": [corner]}
+
+
+def test_all_faults_are_named_at_once(tmp_path):
+    for name in ("images/a.png", "images/1/b.png", "images/2/b.png"):
+        write_image(tmp_path / name)
+    content = coco("a.png", "there/b.png", "C:\\data\\gone.png", label="höhle")
+    content["annotations"].append(content["annotations"][0] | {"id": 2, "segmentation": [[1, 1, 2, 2]]})
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    with pytest.raises(DataError) as caught:
+        find_cases(DataConfig(root=tmp_path))
+    for part in ("there/b.png: images/1/b.png, images/2/b.png", "gone.png", "image a.png: label höhle"):
+        assert part in str(caught.value)
+
+
+def test_faults_of_labels_that_are_not_asked_for_do_not_matter(tmp_path):
+    write_image(tmp_path / "images" / "a.png")
+    content = coco("a.png")
+    content["categories"].append({"id": 2, "name": "spine"})
+    content["annotations"].append(content["annotations"][0] | {"category_id": 2, "segmentation": [[1, 1, 2, 2]]})
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="label spine"):
+        find_cases(DataConfig(root=tmp_path))
+    assert find_cases(DataConfig(root=tmp_path, classes=("lungs",))).classes == ("lungs",)
+
+
+def test_images_that_nobody_annotated_are_left_out_and_named(tmp_path):
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / "images" / name)
+    (tmp_path / "instances.json").write_text(json.dumps(coco("a.png")))
+    findings = Findings(tmp_path)
+    assert [case.id for case in list_cases(DataConfig(root=tmp_path), findings).cases] == ["a"]
+    assert [(finding.code, dict(finding.reasons)) for finding in findings.listed()] == [
+        ("not_annotated", {"b": "b.png"})
+    ]
+
+
+def test_file_names_give_splits_if_all_do(tmp_path):
+    for name in ("a", "b"):
+        write_image(tmp_path / "images" / f"{name}.png")
+        split = {"a": "train", "b": "val"}[name]
+        (tmp_path / f"instances_{split}2017.json").write_text(json.dumps(coco(f"{name}.png")))
+    assert [case.split for case in find_cases(DataConfig(root=tmp_path)).cases] == ["train", "validation"]
+    (tmp_path / "instances_val2017.json").rename(tmp_path / "more.json")
+    assert [case.split for case in find_cases(DataConfig(root=tmp_path)).cases] == [None, None]
+
+
+def test_masks_beside_a_stray_file_are_still_the_masks(tmp_path):
+    for name in ("images/a.png", "masks/a.png"):
+        write_image(tmp_path / name)
+    (tmp_path / "instances.json").write_text(json.dumps(coco("a.png")))
+    assert find_cases(DataConfig(root=tmp_path)).cases[0].masks["foreground"].drawn is None
+
+
+def test_a_damaged_file_among_others_is_named(tmp_path):
+    write_set(tmp_path, "labelme")
+    (tmp_path / "cut.json").write_text('{"version": "5')
+    with pytest.raises(DataError, match=r"cut\.json: is not valid JSON"):
+        find_cases(DataConfig(root=tmp_path))
+
+
+@pytest.mark.parametrize(("size", "shape"), [((30, 24), (30, 24)), ((24, 30), (24, 30))])
+def test_the_size_says_whether_shapes_were_drawn_on_the_turned_image(tmp_path, size, shape):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.arange(720, dtype=np.uint16).reshape(24, 30).astype(np.uint8)).save(
+        tmp_path / "images" / "a.jpg", exif=exif
+    )
+    content = coco("a.jpg")
+    content["images"][0] |= {"height": size[0], "width": size[1]}
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    config = DataConfig(root=tmp_path)
+    found = find_cases(config)
+    loaded = apply_transforms(build_loading(config, found.classes), as_item(found.cases[0]))
+    assert loaded["image"].shape == loaded["mask"].shape == (1, *shape)
