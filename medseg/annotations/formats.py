@@ -37,13 +37,15 @@ class Format:
     read: Callable[[Any, Draft], Iterator[AnnotatedImage]]
     """Yields the images of a parsed file, and notes its problems."""
     write: Write | None = None
+    beside_images: bool = False
+    """Whether its files belong into the folder of the images."""
 
 
 FORMATS = {
     format.name: format
     for format in (
         Format("coco", "COCO", is_coco, read_coco, write_coco),
-        Format("labelme", "LabelMe", is_labelme, read_labelme, write_labelme),
+        Format("labelme", "LabelMe", is_labelme, read_labelme, write_labelme, beside_images=True),
         Format("cvat", "CVAT for images 1.1", is_cvat, read_cvat, write_cvat),
         Format("via", "VGG Image Annotator", is_via, read_via, write_via),
         Format("yolo", "YOLO segmentation", is_yolo, read_yolo, write_yolo),

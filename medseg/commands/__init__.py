@@ -11,6 +11,7 @@ COMMANDS = {
     "evaluate": ("evaluate_xray", "measure how good a model is, on images with masks"),
     "predict": ("predict_dicom", "segment every radiograph in a folder"),
     "check": ("check_data", "check a data set before training on it"),
+    "convert": ("convert", "convert a data set to another format of masks or annotations"),
     "cross-validate": ("cross_validate", "train one network per fold, and score each case by an unseen network"),
     "quantize": ("quantize_xray", "quantize a model to int8, which is faster on many CPUs"),
     "benchmark": ("benchmark", "measure the speed of this machine"),

@@ -28,7 +28,7 @@ class CheckedDataConfig(DataSetConfig):
     """Radiographs, their masks, and how they are read."""
 
     root: ExistingPath
-    """Data set: a folder with images/ and masks/, a CSV manifest, or a dataset.json."""
+    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, or annotation files."""
 
 
 class CheckOutputConfig(OutputConfig):

@@ -49,8 +49,11 @@ def test_a_set_has_the_same_masks_in_every_format(tmp_path, name):
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_what_a_model_drew_is_known(tmp_path, name):
-    cases = find_cases(DataConfig(root=write_set(tmp_path, name, MODEL))).cases
+    findings = Findings()
+    cases = list_cases(DataConfig(root=write_set(tmp_path, name, MODEL)), findings).cases
     assert cases[0].made_by == MODEL
+    assert cases[0].id in findings.cases("made_by_model")
+    assert any("a model drew" in warning for warning in findings.describe_warnings())
 
 
 @pytest.mark.parametrize("name", ["coco", "cvat", "rle_csv"])

@@ -1,0 +1,115 @@
+import csv
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom import dcmread
+
+from medseg.annotations import FORMATS
+from medseg.data.cases import find_cases
+from medseg.data.config import DataConfig, PreprocessConfig
+from medseg.data.findings import Findings
+from medseg.data.masks import read_mask_files
+from medseg.data.preprocess import build_input, scale_intensity
+from medseg.output.data_set import encode_image, write_data_set
+from medseg.phantom.dicom import write_phantoms
+from medseg.radiograph import read_radiograph
+from tests.support.shape_images import write_png_folder
+
+WRITTEN = ["folder", *(name for name, format in FORMATS.items() if format.write)]
+READ = DataConfig()
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    return write_phantoms(tmp_path_factory.mktemp("phantoms"), 3, 96, 0)
+
+
+def convert(root, folder, format, **settings):
+    config = DataConfig(root=root, **settings)
+    return write_data_set(folder, find_cases(config), config, format, Findings())
+
+
+def masks(case):
+    return {label: read.mask for label, read in read_mask_files(case.masks, READ, []).items()}
+
+
+def network_input(path):
+    radiograph = read_radiograph(path)
+    return build_input(radiograph.pixels, radiograph.padding, PreprocessConfig(size=(64, 64)))[0]
+
+
+@pytest.mark.parametrize("format", WRITTEN)
+def test_masks_and_network_inputs_are_the_same_bits(phantoms, tmp_path, format):
+    written = convert(phantoms, tmp_path, format)
+    assert (written.rounded, written.incomplete) == ([], [])
+    before, after = (find_cases(DataConfig(root=root)) for root in (phantoms, tmp_path))
+    assert before.classes == after.classes
+    for old, new in zip(before.cases, after.cases, strict=True):
+        assert old.id == new.id
+        old_masks, new_masks = masks(old), masks(new)
+        for label in before.classes:
+            np.testing.assert_array_equal(old_masks[label], new_masks[label])
+        np.testing.assert_array_equal(network_input(old.image), network_input(new.image))
+
+
+def test_no_file_holds_data_of_a_patient(phantoms, tmp_path):
+    root = shutil.copytree(phantoms, tmp_path / "data")
+    for number, path in enumerate(sorted((root / "images").iterdir())):
+        dataset = dcmread(path)
+        dataset.PatientName, dataset.PatientID, dataset.BurnedInAnnotation = "Secret^Name", f"SECRET{number}", "YES"
+        dataset.save_as(path)
+    folder = tmp_path / "out"
+    written = convert(root, folder, "folder")
+    assert len(written.burned_in) == 3
+    content = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert b"secret" not in content.lower()
+    rows = list(csv.DictReader((folder / "cases.csv").read_text().splitlines()))
+    assert [row["patient"] for row in rows] == ["p001", "p002", "p003"]
+    assert [case.id for case in find_cases(DataConfig(root=folder / "cases.csv")).cases] == [
+        row["image"].removeprefix("images/").removesuffix(".png") for row in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("greatest", "kind", "factor"), [(255, np.uint8, 1), (256, np.uint16, 128), (4095, np.uint16, 16)]
+)
+def test_whole_numbers_keep_their_ratios(greatest, kind, factor):
+    pixels = np.random.default_rng(0).integers(0, greatest + 1, (40, 30)).astype(np.float32)
+    pixels[0, 0] = greatest
+    encoded, rounded = encode_image(pixels)
+    assert (encoded.dtype, rounded) == (kind, False)
+    np.testing.assert_array_equal(encoded, pixels * factor)
+    config = PreprocessConfig()
+    before, after = (scale_intensity(values.astype(np.float32), None, config) for values in (pixels, encoded))
+    np.testing.assert_array_equal(before, after)
+
+
+def test_other_values_fill_16_bits():
+    encoded, rounded = encode_image(np.array([[-1.5, 0], [0.25, 2.5]], np.float32))
+    assert rounded
+    np.testing.assert_array_equal(encoded, [[0, 24576], [28672, 65535]])
+
+
+def test_images_that_cannot_be_read_are_noted_and_left_out(tmp_path):
+    root = write_png_folder(tmp_path / "data", 3)
+    (root / "images" / "case01.png").write_bytes(b"no image")
+    config, findings = DataConfig(root=root), Findings()
+    written = write_data_set(tmp_path / "out", find_cases(config), config, "coco", findings)
+    assert [image.name for image in written.annotated] == ["case00.png", "case02.png"]
+    assert findings.cases("unreadable") == {"case01"}
+
+
+def test_classes_without_a_mask_are_named(tmp_path):
+    root = write_png_folder(tmp_path / "data", 3)
+    (root / "masks" / "box" / "case02.png").unlink()
+    assert convert(root, tmp_path / "a", "coco", missing="ignore").incomplete == ["case02"]
+    convert(root, tmp_path / "b", "folder", missing="ignore")
+    assert not (tmp_path / "b" / "masks" / "box" / "case02.png").exists()
+
+
+def test_images_are_8_bits_if_that_is_enough(tmp_path):
+    convert(write_png_folder(tmp_path / "data", 1), tmp_path / "out", "labelme")
+    with Image.open(tmp_path / "out" / "images" / "case00.png") as image:
+        assert image.mode == "L"
