@@ -6,7 +6,6 @@ class like any other. Coordinates have 0, 0 at the corner of the first pixel (co
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from medseg.annotations.geometry import make_ring, measure_area
 from medseg.annotations.mark import find_size, prepare, sign, verify
 from medseg.annotations.runs import decode, encode, from_counts, parse_coco, to_counts
 from medseg.annotations.shape import AnnotatedImage, Draft, Shape, Size, clean, clean_path
-from medseg.atomic import write_text
 from medseg.errors import RadiographError
 
 FILE = "annotations.json"
@@ -75,8 +73,8 @@ def _shapes(label: str, segmentation: Any, size: Size | None) -> Iterator[Shape]
             yield Shape(label, (make_ring(np.reshape(polygon, (-1, 2))),))
 
 
-def write_coco(folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[str]) -> None:
-    """Write `annotations.json`. One ring is a polygon; masks and shapes with holes are uncompressed run lengths."""
+def dump_coco(images: Sequence[AnnotatedImage], labels: Sequence[str]) -> dict[str, str]:
+    """Return `annotations.json`. One ring is a polygon; masks and shapes with holes are uncompressed run lengths."""
     entries: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image in prepare(images, masks=True):
@@ -92,7 +90,7 @@ def write_coco(folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[
     categories = [{"id": 1 + index, "name": label, "supercategory": ""} for index, label in enumerate(labels)]
     info = {"description": "Written by medseg. Research use only. Not for clinical use."}
     content = {"info": info, "licenses": [], "categories": categories, "images": entries, "annotations": annotations}
-    write_text(folder / FILE, json.dumps(content, ensure_ascii=False))
+    return {FILE: json.dumps(content, ensure_ascii=False)}
 
 
 def _segmentation(shape: Shape, size: Size) -> dict[str, Any]:

@@ -5,14 +5,12 @@ A mask's run lengths count along the rows of its box, background first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from medseg.annotations.geometry import make_ellipse, make_rectangle, make_ring
 from medseg.annotations.mark import find_size, prepare, sign, verify
 from medseg.annotations.runs import from_counts, to_counts
 from medseg.annotations.shape import AnnotatedImage, Draft, Shape, clean, clean_path
-from medseg.atomic import write_text
 from medseg.errors import RadiographError
 
 FILE = "annotations.xml"
@@ -68,8 +66,8 @@ def _shape(figure: Element) -> Shape:
     raise RadiographError(f"<{figure.tag}> covers no area. Draw a polygon or a mask, or delete it", "no_area")
 
 
-def write_cvat(folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[str]) -> None:
-    """Write `annotations.xml`. One ring is a polygon; masks and shapes with holes are masks.
+def dump_cvat(images: Sequence[AnnotatedImage], labels: Sequence[str]) -> dict[str, str]:
+    """Return `annotations.xml`. One ring is a polygon; masks and shapes with holes are masks.
 
     The mark of a model is an attribute of the image, and of each shape, where CVAT keeps it if the task has it too.
     """
@@ -93,7 +91,7 @@ def write_cvat(folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[
             if mark:
                 SubElement(figure, "attribute", name="made_by").text = mark
     indent(root)
-    write_text(folder / FILE, '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="unicode") + "\n")
+    return {FILE: '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="unicode") + "\n"}
 
 
 def _describe(entry: Element, label: str, marked: bool) -> None:

@@ -6,24 +6,25 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from medseg.annotations.coco import is_coco, read_coco, write_coco
-from medseg.annotations.cvat import is_cvat, read_cvat, write_cvat
+from medseg.annotations.coco import dump_coco, is_coco, read_coco
+from medseg.annotations.cvat import dump_cvat, is_cvat, read_cvat
 from medseg.annotations.dicom import is_outlines, read_outlines
 from medseg.annotations.document import Document, load_document
-from medseg.annotations.label_studio import is_label_studio, read_label_studio, write_label_studio
-from medseg.annotations.labelme import is_labelme, read_labelme, write_labelme
-from medseg.annotations.rle_csv import is_chexmask, is_rle_csv, read_chexmask, read_rle_csv, write_rle_csv
+from medseg.annotations.label_studio import dump_label_studio, is_label_studio, read_label_studio
+from medseg.annotations.labelme import dump_labelme, is_labelme, read_labelme
+from medseg.annotations.rle_csv import dump_rle_csv, is_chexmask, is_rle_csv, read_chexmask, read_rle_csv
 from medseg.annotations.shape import AnnotatedImage, Annotations, Draft, Problem, describe, is_class_name, name_class
-from medseg.annotations.via import is_via, read_via, write_via
-from medseg.annotations.yolo import is_yolo, read_yolo, write_yolo
+from medseg.annotations.via import dump_via, is_via, read_via
+from medseg.annotations.yolo import dump_yolo, is_yolo, read_yolo
+from medseg.atomic import write_text
 from medseg.errors import DataError, RadiographError
 from medseg.radiograph.image import check_image_size
 from medseg.radiograph.source import BROKEN_BYTES, printable
 
 Place = tuple[Path, str]
 """A file, and the name of the first image of a label that no file declares."""
-Write = Callable[[Path, Sequence[AnnotatedImage], Sequence[str]], None]
-"""Writes images with their shapes into a folder, with all labels in order."""
+Dump = Callable[[Sequence[AnnotatedImage], Sequence[str]], dict[str, str]]
+"""Gives the text of each file, by its path, of images with their shapes and of all labels in order."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +37,27 @@ class Format:
     """Whether a parsed file is of this format."""
     read: Callable[[Any, Draft], Iterator[AnnotatedImage]]
     """Yields the images of a parsed file, and notes its problems."""
-    write: Write | None = None
+    dump: Dump | None = None
     beside_images: bool = False
     """Whether its files belong into the folder of the images."""
+
+    def write(self, folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[str]) -> None:
+        """Write images with their shapes into a folder. Raises `DataError` as `dump` does, and `StorageError`."""
+        assert self.dump is not None
+        for name, text in self.dump(images, labels).items():
+            write_text(folder / name, text)
 
 
 FORMATS = {
     format.name: format
     for format in (
-        Format("coco", "COCO", is_coco, read_coco, write_coco),
-        Format("labelme", "LabelMe", is_labelme, read_labelme, write_labelme, beside_images=True),
-        Format("cvat", "CVAT for images 1.1", is_cvat, read_cvat, write_cvat),
-        Format("via", "VGG Image Annotator", is_via, read_via, write_via),
-        Format("yolo", "YOLO segmentation", is_yolo, read_yolo, write_yolo),
-        Format("label_studio", "Label Studio", is_label_studio, read_label_studio, write_label_studio),
-        Format("rle_csv", "CSV of run lengths", is_rle_csv, read_rle_csv, write_rle_csv),
+        Format("coco", "COCO", is_coco, read_coco, dump_coco),
+        Format("labelme", "LabelMe", is_labelme, read_labelme, dump_labelme, beside_images=True),
+        Format("cvat", "CVAT for images 1.1", is_cvat, read_cvat, dump_cvat),
+        Format("via", "VGG Image Annotator", is_via, read_via, dump_via),
+        Format("yolo", "YOLO segmentation", is_yolo, read_yolo, dump_yolo),
+        Format("label_studio", "Label Studio", is_label_studio, read_label_studio, dump_label_studio),
+        Format("rle_csv", "CSV of run lengths", is_rle_csv, read_rle_csv, dump_rle_csv),
         Format("chexmask", "CheXmask", is_chexmask, read_chexmask),
         Format("dicom", "DICOM GSPS or SR", is_outlines, read_outlines),
     )

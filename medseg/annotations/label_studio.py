@@ -8,7 +8,6 @@ import json
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -19,7 +18,6 @@ from medseg.annotations.mark import find_size, prepare
 from medseg.annotations.raster import draw_shape
 from medseg.annotations.runs import pack_brush, unpack_brush
 from medseg.annotations.shape import AnnotatedImage, Draft, Shape, Size, clean, clean_path
-from medseg.atomic import write_text
 from medseg.errors import RadiographError
 
 FILE = "label_studio.json"
@@ -122,8 +120,8 @@ def _shape(label: str, of: Mapping[str, Any], size: Size) -> Shape:
     raise RadiographError("a point or a line covers no area. Draw a polygon, or delete it", "no_area")
 
 
-def write_label_studio(folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[str]) -> None:
-    """Write `label_studio.json`. One ring is a polygon; masks and shapes with holes are brushes.
+def dump_label_studio(images: Sequence[AnnotatedImage], labels: Sequence[str]) -> dict[str, str]:
+    """Return `label_studio.json`. One ring is a polygon; masks and shapes with holes are brushes.
 
     Shapes of a model are predictions with its `model_version`, others annotations. `labels` without a shape are not
     written.
@@ -138,7 +136,7 @@ def write_label_studio(folder: Path, images: Sequence[AnnotatedImage], labels: S
         else:
             task["annotations"] = [{"result": results, "was_cancelled": False, "ground_truth": False}]
         tasks.append(task)
-    write_text(folder / FILE, json.dumps(tasks, ensure_ascii=False))
+    return {FILE: json.dumps(tasks, ensure_ascii=False)}
 
 
 def _result(key: str, shape: Shape, size: Size) -> dict[str, Any]:

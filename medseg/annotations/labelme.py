@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from medseg.annotations.geometry import make_ellipse, make_rectangle, make_ring
 from medseg.annotations.mark import find_size, prepare, sign, verify
 from medseg.annotations.runs import decode, encode
 from medseg.annotations.shape import AnnotatedImage, Draft, Runs, Shape, clean, clean_path
-from medseg.atomic import write_text
 from medseg.errors import RadiographError
 from medseg.radiograph.image import check_image_size
 from medseg.radiograph.source import refusing
@@ -74,11 +72,12 @@ def _read_mask(text: str, first: Sequence[float], last: Sequence[float]) -> Runs
     return Runs(runs.pairs, runs.order, (top, left, rows, columns))
 
 
-def write_labelme(folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[str]) -> None:
-    """Write one JSON file for each image, of the same name. One ring is a polygon; other shapes are masks.
+def dump_labelme(images: Sequence[AnnotatedImage], labels: Sequence[str]) -> dict[str, str]:
+    """Return one JSON file for each image, of the same name. One ring is a polygon; other shapes are masks.
 
     Raises `DataError` if two images would share a file. `labels` without a shape are not written.
     """
+    files = {}
     for image in prepare(images, masks=True, key=attrgetter("stem")):
         rows, columns = find_size(image)
         mark = sign(image)
@@ -91,7 +90,8 @@ def write_labelme(folder: Path, images: Sequence[AnnotatedImage], labels: Sequen
             "imageHeight": rows,
             "imageWidth": columns,
         }
-        write_text(folder / f"{image.stem}.json", json.dumps(content, ensure_ascii=False, indent=2))
+        files[f"{image.stem}.json"] = json.dumps(content, ensure_ascii=False, indent=2)
+    return files
 
 
 def _entry(shape: Shape) -> dict[str, Any]:

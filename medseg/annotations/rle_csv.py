@@ -9,7 +9,6 @@ pixel is 1; one column for each organ, and Height and Width.
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from medseg.annotations.mark import find_size, prepare, sign, verify
 from medseg.annotations.raster import draw_shape
 from medseg.annotations.runs import encode
 from medseg.annotations.shape import UNNAMED, AnnotatedImage, Draft, Runs, Shape, Size, clean, clean_path
-from medseg.atomic import write_text
 from medseg.errors import RadiographError
 
 FILE = "rle.csv"
@@ -119,8 +117,8 @@ def _absolute(pairs: NDArray[np.int64], relative: bool) -> NDArray[np.int64]:
     return np.stack([np.cumsum(starts + lengths) - lengths if relative else starts - 1, lengths], 1)
 
 
-def write_rle_csv(folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[str]) -> None:
-    """Write `rle.csv` as Kaggle's, a row for each image and label, also empty ones; with Height, Width and MadeBy."""
+def dump_rle_csv(images: Sequence[AnnotatedImage], labels: Sequence[str]) -> dict[str, str]:
+    """Return `rle.csv` as Kaggle's, a row for each image and label, also empty ones; with Height, Width and MadeBy."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("ImageId", "ClassId", "EncodedPixels", "Height", "Width", "MadeBy"))
@@ -133,4 +131,4 @@ def write_rle_csv(folder: Path, images: Sequence[AnnotatedImage], labels: Sequen
         for label, mask in masks.items():
             pairs = encode(mask, "columns", whole=True).pairs + np.array([1, 0])
             writer.writerow((image.name, label, " ".join(map(str, pairs.ravel())) or "-1", *mask.shape, mark))
-    write_text(folder / FILE, file.getvalue())
+    return {FILE: file.getvalue()}

@@ -6,13 +6,11 @@ Coordinates are pixels of the image with 0, 0 at the corner of the first pixel; 
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from medseg.annotations.geometry import make_ellipse, make_rectangle, make_ring
 from medseg.annotations.mark import prepare, sign, verify
 from medseg.annotations.shape import UNNAMED, AnnotatedImage, Draft, Ring, Shape, clean, clean_path
-from medseg.atomic import write_text
 from medseg.errors import RadiographError
 
 FILE = "via_project.json"
@@ -138,8 +136,8 @@ def _polygon(kind: str, points: list[tuple[float, float]]) -> Ring:
     return make_ring(points)
 
 
-def write_via(folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[str]) -> None:
-    """Write `via_project.json` for VIA 2, which VIA 3 imports; masks become polygons, and holes are cut open."""
+def dump_via(images: Sequence[AnnotatedImage], labels: Sequence[str]) -> dict[str, str]:
+    """Return `via_project.json` for VIA 2, which VIA 3 imports; masks become polygons, and holes are cut open."""
     entries = {}
     for image in prepare(images, masks=False):
         mark = sign(image)
@@ -173,4 +171,4 @@ def write_via(folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[s
         "_via_data_format_version": "2.0.10",
         "_via_image_id_list": list(entries),
     }
-    write_text(folder / FILE, json.dumps(content, ensure_ascii=False))
+    return {FILE: json.dumps(content, ensure_ascii=False)}

@@ -16,7 +16,6 @@ from medseg.annotations.document import decode
 from medseg.annotations.geometry import make_rectangle, make_ring
 from medseg.annotations.mark import find_size, prepare, sign, verify
 from medseg.annotations.shape import AnnotatedImage, Draft, Ring, Shape, clean, clean_path, strip_extension
-from medseg.atomic import write_text
 from medseg.errors import RadiographError
 from medseg.radiograph.kind import EXTENSIONS
 from medseg.radiograph.source import open_source
@@ -107,24 +106,25 @@ def _ring(numbers: list[float], line: int) -> Ring:
     return make_ring(np.reshape(numbers, (-1, 2)))
 
 
-def write_yolo(folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[str]) -> None:
-    """Write `data.yaml` and `labels/NAME.txt`; the images belong in `images/`. Masks become polygons; holes are
+def dump_yolo(images: Sequence[AnnotatedImage], labels: Sequence[str]) -> dict[str, str]:
+    """Return `data.yaml` and `labels/NAME.txt`; the images belong in `images/`. Masks become polygons; holes are
     cut open.
 
     The marks of models are a key of `data.yaml`, since a label file has no room for them.
     """
     marks: dict[str, str] = {}
+    files: dict[str, str] = {}
     for image in prepare(images, masks=False, key=attrgetter("stem")):
         scaled = _scale(image)
         lines = [
             " ".join([str(labels.index(shape.label)), *map(_text, shape.rings[0].ravel())]) for shape in scaled.shapes
         ]
-        write_text(folder / "labels" / f"{image.stem}.txt", "".join(f"{line}\n" for line in lines))
+        files[f"labels/{image.stem}.txt"] = "".join(f"{line}\n" for line in lines)
         if mark := sign(scaled):
             marks[image.stem] = mark
     content = {"path": ".", "train": "images", "val": "images", "names": dict(enumerate(labels))}
     content |= {"made_by": marks} if marks else {}
-    write_text(folder / FILE, yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
+    return files | {FILE: yaml.safe_dump(content, allow_unicode=True, sort_keys=False)}
 
 
 def _scale(image: AnnotatedImage) -> AnnotatedImage:

@@ -157,7 +157,8 @@ class Result:
     def _take(self, formats: Sequence[str], warnings: list[str], burned_in: bool = False) -> dict[str, Any]:
         """The data of the image that each format needs."""
         origin = self._origin
-        return take_sources(formats, Source(origin.file, origin.radiograph, origin.reading, burned_in), warnings)
+        name = Path(origin.file.name).name
+        return take_sources(formats, Source(origin.file, origin.radiograph, origin.reading, burned_in, name), warnings)
 
     def __repr__(self) -> str:
         rows, columns = self.radiograph.pixels.shape[:2]

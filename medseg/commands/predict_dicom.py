@@ -18,7 +18,7 @@ from pydantic import model_validator
 
 from medseg.config import Section, parse_args
 from medseg.inference.config import Addresses, FolderPredictConfig, InputConfig
-from medseg.output.config import Format, PredictOutputConfig, ReportConfig
+from medseg.output.config import DRAWN, Format, PredictOutputConfig, ReportConfig
 from medseg.tracking.config import StoreConfig
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ class PredictDicomConfig(Section):
             raise ValueError("model: an empty list; at least one model is needed")
         if not self.input.dir.is_dir():
             raise ValueError(f"input.dir: {self.input.dir}: is a file, but a folder is needed")
+        if self.report.paths == "hashed" and (named := [name for name in self.output.formats if name in DRAWN]):
+            raise ValueError(
+                f"output.formats: files of {', '.join(named)} name their images, but report.paths=hashed hides names; "
+                "leave out one of the two"
+            )
         folder, results = self.input.dir.resolve(), self.output.dir.resolve()
         own = (results / name for name in ("", *get_args(Format), "earlier", ".scratch"))
         if any(folder == path or (path != results and path in folder.parents) for path in own):

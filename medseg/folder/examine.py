@@ -128,7 +128,7 @@ def _look(job: Job, file: BinaryIO, path: bytes, found: Examined) -> Iterator[Ex
     image, frame = build_input(radiograph.pixels, radiograph.padding, job.decision.preprocess)
     yield (found := replace(found, image=image.numpy(), frame=frame))
     warnings = list(found.warnings)
-    taken = take_sources(job.formats, Source(file, radiograph, reading, job.burned_in), warnings)
+    taken = take_sources(job.formats, Source(file, radiograph, reading, job.burned_in, os.fsdecode(path)), warnings)
     yield replace(found, warnings=tuple(warnings), taken=taken)
 
 

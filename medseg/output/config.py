@@ -5,8 +5,16 @@ from typing import Literal
 
 from medseg.config import Section
 
-Format = Literal["seg", "png", "nifti", "overlay"]
+Format = Literal["seg", "png", "nifti", "overlay", "coco", "labelme", "cvat", "via", "label_studio"]
 """The output formats. Each has an entry in `writers.py` and an output folder of the same name."""
+DRAWN: dict[Format, str] = {
+    "coco": ".json",
+    "labelme": ".json",
+    "cvat": ".xml",
+    "via": ".json",
+    "label_studio": ".json",
+}
+"""The formats of programs for annotation -> extension of their files, which name the image."""
 
 
 class OutputConfig(Section):
@@ -35,7 +43,8 @@ class PredictOutputConfig(OutputConfig):
 
     formats: tuple[Format, ...] = ("seg", "png")
     """Output formats. seg: one DICOM Segmentation object for each image. png: one PNG mask (0, 255) for each class.
-    nifti: one NIfTI mask (0, 1) for each class. overlay: the image with the masks drawn on it, for viewing."""
+    nifti: one NIfTI mask (0, 1) for each class. overlay: the image with the masks drawn on it, for viewing. coco,
+    labelme, cvat, via, label_studio: outlines to be corrected in that program, one file for each image."""
 
     burned_in: bool = False
     """Draw overlays even if the DICOM tag BurnedInAnnotation is YES. The pixels of such an image may show the name of

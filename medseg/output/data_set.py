@@ -68,7 +68,6 @@ def write_data_set(folder: Path, found: CaseSet, data: DataSetConfig, format: st
         _write_manifest(folder, [case for case in found.cases if case.id in kept], found.classes)
     else:
         drawn = FORMATS[format]
-        assert drawn.write is not None
         drawn.write(folder / "images" if drawn.beside_images else folder, written.annotated, found.classes)
     return written
 

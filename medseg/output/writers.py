@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.atomic import write_text
 from medseg.errors import RadiographError
 from medseg.metrics.measurements import Measured
-from medseg.output.config import Format
+from medseg.output.config import DRAWN, Format
 from medseg.output.images import is_own_nifti, is_own_png, write_mask_nifti, write_mask_png
 from medseg.output.overlay import shrink_preview, write_overlay
 
@@ -37,6 +39,8 @@ class Source:
     """The arguments of `read_radiograph` for this model."""
     burned_in: bool
     """Whether pixels are shown even if BurnedInAnnotation is YES."""
+    name: str
+    """Path of the file, as annotation files name their image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +180,23 @@ def _write_overlay(path: Path, results: Results) -> None:
     write_overlay(path, results.taken, results.masks, results.classes, results.measured)
 
 
+def _take_name(source: Source, warnings: list[str]) -> str:
+    return source.name
+
+
+def _write_drawn(format: str, path: Path, results: Results) -> None:
+    """Write the outlines of all masks, marked as made by the model."""
+    from medseg.annotations import FORMATS, AnnotatedImage, outline
+
+    shapes = [shape for name, mask in zip(results.classes, results.masks, strict=True) for shape in outline(name, mask)]
+    size = results.masks.shape[1], results.masks.shape[2]
+    image = AnnotatedImage(results.taken, size, tuple(shapes), made_by=results.model)
+    dump = FORMATS[format].dump
+    assert dump is not None
+    (text,) = dump([image], results.classes).values()
+    write_text(path, text)
+
+
 def _take_preview(source: Source, warnings: list[str]) -> NDArray[np.uint8] | None:
     """A preview of the image after the VOI transformation, or without it if no contrast would be left."""
     shown = source.radiograph
@@ -200,6 +221,10 @@ WRITERS: Mapping[str, Writer] = {
         Writer("png", ".png", _write_png, per_class=True, kind="png", is_own=is_own_png),
         Writer("nifti", ".nii.gz", _write_nifti, per_class=True, kind="nifti", is_own=is_own_nifti, refuse=_check_size),
         Writer("overlay", ".png", _write_overlay, take=_take_preview, kind="png", is_own=is_own_png),
+        *(
+            Writer(name, extension, partial(_write_drawn, name), take=_take_name, module="medseg.annotations")
+            for name, extension in DRAWN.items()
+        ),
     )
 }
 """The writers by name, in the order of `output.config.Format`."""

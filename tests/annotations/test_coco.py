@@ -4,8 +4,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 
-from medseg.annotations import draw_masks, read_annotations
-from medseg.annotations.coco import write_coco
+from medseg.annotations import FORMATS, draw_masks, read_annotations
 from tests.annotations.test_runs import COCO, SMALL
 from tests.support.annotation_files import LABELS, MODEL, box, draw_only, list_reasons, make_images, write_json
 
@@ -58,7 +57,7 @@ def test_problems(tmp_path, changes, code, reason):
 @pytest.mark.parametrize("outlined", [True, False])
 def test_what_is_written_is_read_back(tmp_path, outlined):
     images = make_images(outlined, MODEL)
-    write_coco(tmp_path, images, LABELS)
+    FORMATS["coco"].write(tmp_path, images, LABELS)
     found = read_annotations(tmp_path / "annotations.json")
     assert (found.labels, found.problems) == (LABELS, ())
     for image, original in zip(found.images, images, strict=True):
@@ -71,7 +70,7 @@ def test_what_is_written_is_read_back(tmp_path, outlined):
 
 def test_a_mark_in_the_attributes_of_annotations_is_enough(tmp_path):
     """CVAT keeps these, but not what it does not know of an image."""
-    write_coco(tmp_path, make_images(False, MODEL), LABELS)
+    FORMATS["coco"].write(tmp_path, make_images(False, MODEL), LABELS)
     content = json.loads((tmp_path / "annotations.json").read_text())
     del content["images"][0]["made_by"]
     assert read_annotations(write_json(tmp_path / "b.json", content)).images[0].made_by == MODEL

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from medseg.annotations import draw_masks, read_annotations
-from medseg.annotations.cvat import write_cvat
+from medseg.annotations import FORMATS, draw_masks, read_annotations
 from medseg.errors import RadiographError
 from tests.support.annotation_files import LABELS, MODEL, box, draw_only, list_reasons, make_images
 
@@ -77,7 +76,7 @@ def test_videos_are_refused(tmp_path):
 @pytest.mark.parametrize("outlined", [True, False])
 def test_what_is_written_is_read_back(tmp_path, outlined):
     images = make_images(outlined, MODEL)
-    write_cvat(tmp_path, images, LABELS)
+    FORMATS["cvat"].write(tmp_path, images, LABELS)
     path = tmp_path / "annotations.xml"
     found = read_annotations(path)
     assert (found.labels, found.problems) == (LABELS, ())

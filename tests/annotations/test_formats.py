@@ -13,7 +13,7 @@ from medseg.errors import DataError, RadiographError
 from tests.support.annotation_files import LABELS, MODEL, SIZE, make_images, write_json
 from tests.support.dicom_files import write_dicom
 
-WRITTEN = sorted(name for name, format in FORMATS.items() if format.write)
+WRITTEN = sorted(name for name, format in FORMATS.items() if format.dump)
 DAMAGES = [None, "", -1, 1e308, float("nan"), 10**30, "x", [], {}, [1], True, [[1, 2], [3, 4]], 2**31, {"a": 1}]
 
 

@@ -3,8 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from medseg.annotations import draw_masks, read_annotations
-from medseg.annotations.label_studio import write_label_studio
+from medseg.annotations import FORMATS, draw_masks, read_annotations
 from tests.annotations.test_runs import BRUSH, BRUSHED
 from tests.support.annotation_files import LABELS, MODEL, box, draw_only, list_reasons, make_images, write_json
 
@@ -112,7 +111,7 @@ def test_problems(tmp_path, drawn, code, reason):
 @pytest.mark.parametrize("model", [MODEL, None])
 def test_what_is_written_is_read_back(tmp_path, outlined, model):
     images = make_images(outlined, model)
-    write_label_studio(tmp_path, images, LABELS)
+    FORMATS["label_studio"].write(tmp_path, images, LABELS)
     found = read_annotations(tmp_path / "label_studio.json")
     assert (found.labels, found.problems) == (("heart", "left lung"), ())
     for image, original in zip(found.images, images, strict=True):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medseg.annotations import AnnotatedImage, draw_masks, read_annotations
-from medseg.annotations.labelme import write_labelme
+from medseg.annotations import FORMATS, AnnotatedImage, draw_masks, read_annotations
 from medseg.errors import DataError
 from tests.support.annotation_files import LABELS, MODEL, box, draw_only, list_reasons, make_images, write_json
 
@@ -81,7 +80,7 @@ def test_no_size_is_no_problem(tmp_path):
 @pytest.mark.parametrize("outlined", [True, False])
 def test_what_is_written_is_read_back(tmp_path, outlined):
     images = make_images(outlined, MODEL)
-    write_labelme(tmp_path, images, LABELS)
+    FORMATS["labelme"].write(tmp_path, images, LABELS)
     paths = [tmp_path / "Bild é 1.json", tmp_path / "empty.json"]
     found = read_annotations(*paths)
     assert (found.labels, found.problems) == (("heart", "left lung"), ())
@@ -97,4 +96,4 @@ def test_what_is_written_is_read_back(tmp_path, outlined):
 
 def test_two_images_of_one_file(tmp_path):
     with pytest.raises(DataError, match=r"images a/1\.png and b/1\.jpg: both are 1 in this format"):
-        write_labelme(tmp_path, [AnnotatedImage("a/1.png", SIZE), AnnotatedImage("b/1.jpg", SIZE)], ())
+        FORMATS["labelme"].write(tmp_path, [AnnotatedImage("a/1.png", SIZE), AnnotatedImage("b/1.jpg", SIZE)], ())

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from medseg.annotations import draw_masks, encode, read_annotations
-from medseg.annotations.rle_csv import write_rle_csv
+from medseg.annotations import FORMATS, draw_masks, encode, read_annotations
 from medseg.errors import DataError
 from tests.support.annotation_files import LABELS, MODEL, SIZE, box, draw_only, list_reasons, make_images
 
@@ -81,7 +80,7 @@ def test_runs_beyond_the_image(tmp_path):
 @pytest.mark.parametrize("outlined", [True, False])
 def test_what_is_written_is_read_back(tmp_path, outlined):
     images = make_images(outlined, MODEL)
-    write_rle_csv(tmp_path, images, LABELS)
+    FORMATS["rle_csv"].write(tmp_path, images, LABELS)
     path = tmp_path / "rle.csv"
     found = read_annotations(path)
     assert (found.labels, found.problems) == (LABELS, ())

@@ -4,8 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from medseg.annotations import draw_masks, read_annotations
-from medseg.annotations.via import write_via
+from medseg.annotations import FORMATS, draw_masks, read_annotations
 from tests.support.annotation_files import LABELS, MODEL, SIZE, box, draw_only, list_reasons, make_images, write_json
 
 POLYGON = {"name": "polygon", "all_points_x": [2, 6, 6, 2], "all_points_y": [1, 1, 4, 4]}
@@ -95,7 +94,7 @@ def test_problems(tmp_path, content, code, reason):
 @pytest.mark.parametrize("outlined", [True, False])
 def test_what_is_written_is_read_back(tmp_path, outlined):
     images = make_images(outlined, MODEL)
-    write_via(tmp_path, images, LABELS)
+    FORMATS["via"].write(tmp_path, images, LABELS)
     path = tmp_path / "via_project.json"
     found = read_annotations(path)
     assert (found.labels, found.problems) == (LABELS, ())

@@ -3,8 +3,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from medseg.annotations import AnnotatedImage, draw_masks, read_annotations
-from medseg.annotations.yolo import write_yolo
+from medseg.annotations import FORMATS, AnnotatedImage, draw_masks, read_annotations
 from medseg.errors import DataError
 from tests.support.annotation_files import LABELS, MODEL, SIZE, box, list_reasons, make_images
 
@@ -94,7 +93,7 @@ def test_a_missing_folder(tmp_path):
 @pytest.mark.parametrize("with_images", [True, False])
 def test_what_is_written_is_read_back(tmp_path, outlined, with_images):
     images = make_images(outlined, MODEL)
-    write_yolo(tmp_path, images, LABELS)
+    FORMATS["yolo"].write(tmp_path, images, LABELS)
     for image in images if with_images else ():
         (tmp_path / "images").mkdir(exist_ok=True)
         Image.fromarray(np.zeros(SIZE, np.uint8)).save(tmp_path / "images" / image.base)
@@ -111,7 +110,7 @@ def test_what_is_written_is_read_back(tmp_path, outlined, with_images):
 
 
 def test_ids_with_dots_and_two_images_of_one_file(tmp_path):
-    write_yolo(tmp_path, [AnnotatedImage("1.2.840.1", SIZE), AnnotatedImage("1.2.840.2.dcm", SIZE)], ())
+    FORMATS["yolo"].write(tmp_path, [AnnotatedImage("1.2.840.1", SIZE), AnnotatedImage("1.2.840.2.dcm", SIZE)], ())
     assert sorted(path.name for path in (tmp_path / "labels").iterdir()) == ["1.2.840.1.txt", "1.2.840.2.txt"]
     with pytest.raises(DataError, match=r"images a/1\.png and b/1\.jpg: both are 1 in this format"):
-        write_yolo(tmp_path, [AnnotatedImage("a/1.png", SIZE), AnnotatedImage("b/1.jpg", SIZE)], ())
+        FORMATS["yolo"].write(tmp_path, [AnnotatedImage("a/1.png", SIZE), AnnotatedImage("b/1.jpg", SIZE)], ())

@@ -5,6 +5,7 @@ from PIL import Image
 from pydicom import dcmread
 
 import medseg
+from medseg.annotations import draw_masks, read_annotations
 from medseg.errors import ConfigError, RadiographError, StorageError
 from tests.support.dicom_files import COLUMNS, ROWS, phantom, write_dicom
 from tests.support.model_files import write_model
@@ -68,6 +69,19 @@ def test_every_format_is_written_where_the_predict_command_writes_it(result, tmp
     assert np.array_equal(np.asarray(nibabel.load(paths[3]).dataobj).squeeze().T, result.masks["heart"])
 
 
+@pytest.mark.parametrize("format", ["coco", "labelme", "cvat", "via", "label_studio"])
+def test_outlines_can_be_corrected_in_other_programs(result, model, tmp_path, format):
+    (path,) = result.write(tmp_path, [format], name="case-1")
+    assert path.parent == tmp_path / format
+    read = read_annotations(path)
+    (image,) = read.images
+    assert (image.name, image.made_by, read.problems) == ("image.dcm", model._loaded.digest, ())
+    drawn = draw_masks(image, result.masks["heart"].shape)
+    for name, mask in result.masks.items():
+        assert np.array_equal(drawn.get(name, np.zeros_like(mask)), mask)
+    assert b"SECRET" not in path.read_bytes()
+
+
 def test_a_file_that_changed_later_is_written_as_it_was_predicted(result, tmp_path):
     write_dicom(tmp_path / "image.dcm", PatientName="Other^Name", PatientID="OTHER")
     (path,) = result.write(tmp_path / "out", ["seg"])
@@ -84,7 +98,7 @@ def test_what_cannot_be_written_is_said(model, result, tmp_path):
     array = model.predict(phantom())
     with pytest.raises(RadiographError, match="no SEG: "):
         array.write(tmp_path, ["seg", "png"])
-    with pytest.raises(ConfigError, match="'jpg' is unknown; the formats are seg, png, nifti, overlay"):
+    with pytest.raises(ConfigError, match="'jpg' is unknown; the formats are seg, png, nifti, overlay, coco"):
         array.write(tmp_path, ["jpg"])
     for name in ("../up", "..", "a/b"):
         with pytest.raises(ConfigError, match="cannot be a file name"):

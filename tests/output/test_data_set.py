@@ -17,7 +17,7 @@ from medseg.phantom.dicom import write_phantoms
 from medseg.radiograph import read_radiograph
 from tests.support.shape_images import write_png_folder
 
-WRITTEN = ["folder", *(name for name, format in FORMATS.items() if format.write)]
+WRITTEN = ["folder", *(name for name, format in FORMATS.items() if format.dump)]
 READ = DataConfig()
 
 

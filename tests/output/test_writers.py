@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from medseg.metrics.cardiothoracic import measure_ctr
-from medseg.output.config import Format
+from medseg.output.config import DRAWN, Format
 from medseg.output.drawing import write_png
 from medseg.output.images import write_mask_nifti, write_mask_png
 from medseg.output.writers import (
@@ -43,9 +43,8 @@ def take(name: str, path: Path, **changes: object) -> tuple[object, list[str]]:
     warnings: list[str] = []
     reading = {"presentation": changes.pop("presentation", "stored")}
     with path.open("rb") as file:
-        source = Source(
-            file, read_radiograph(file, **reading), reading, burned_in=bool(changes.pop("burned_in", False))
-        )
+        burned_in = bool(changes.pop("burned_in", False))
+        source = Source(file, read_radiograph(file, **reading), reading, burned_in, path.name)
         return WRITERS[name].take(source, warnings), warnings
 
 
@@ -67,7 +66,8 @@ class TestTable:
 
     def test_names_of_results(self) -> None:
         names = {"png/heart/ab.png", "nifti/heart/ab.nii.gz", "seg/ab.dcm", "overlay/ab.png"}
-        assert name_outputs(("heart",), "ab") == names
+        drawn = {f"{name}/ab{extension}" for name, extension in DRAWN.items()}
+        assert name_outputs(("heart",), "ab") == names | drawn
 
     def test_folders_of_results_hold_all_of_them(self, tmp_path: Path) -> None:
         folders = {(tmp_path / name).parent for name in name_outputs(CLASSES, "ab")}
@@ -103,7 +103,7 @@ class TestSources:
         write_png(tmp_path / "a.png", np.arange(64, dtype=np.uint8).reshape(8, 8))
         warnings: list[str] = []
         with (tmp_path / "a.png").open("rb") as file:
-            source = Source(file, read_radiograph(file), {"presentation": "stored"}, burned_in=False)
+            source = Source(file, read_radiograph(file), {"presentation": "stored"}, burned_in=False, name="a")
             taken = take_sources(("nifti", "overlay", "png", "seg"), source, warnings)
         assert list(taken) == ["nifti", "overlay", "png"]
         assert warnings == ["no SEG: the source is not a DICOM file"]

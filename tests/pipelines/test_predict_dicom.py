@@ -51,7 +51,7 @@ def done(
     model: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
     output = tmp_path_factory.mktemp("output")
-    formats = "output.formats=[seg,png,nifti,overlay]"
+    formats = "output.formats=[seg,png,nifti,overlay,labelme]"
     before = contents(folder)
     arguments = (f"model={model}", f"input.dir={folder}", f"output.dir={output}", formats)
     finished = run_fresh(MODULE, *build_arguments(*arguments))
@@ -191,6 +191,10 @@ def test_the_articles_nearest_neighbour_way(folder: Path, tmp_path: Path) -> Non
         (("model={model}", "input.dir={folder}/hand.dcm"), "is a file, but a folder is needed"),
         (("model={model}", "input.dir={folder}", "output.dir={folder}"), "would mix with the images"),
         (("model={model}", "input.dir={folder}", "output.formats=[tiff]"), "output.formats"),
+        (
+            ("model={model}", "input.dir={folder}", "output.formats=[png,coco]", "report.paths=hashed"),
+            "files of coco name their images",
+        ),
         (("model={model}", "input.dir={folder}", "predict.components={hart: 1}"), "hart is not a class of the model"),
         (("model={folder}/README.txt", "input.dir={folder}"), "README.txt"),
         (("model=runs:/nowhere/model", "input.dir={folder}"), "runs:/nowhere/model"),

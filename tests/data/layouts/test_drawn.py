@@ -13,7 +13,7 @@ from medseg.data.transforms import apply_transforms, as_item, build_loading
 from medseg.errors import DataError
 from tests.support.annotation_files import LABELS, MASK, MODEL, OVERLAP, SIZE, make_images
 
-WRITTEN = [name for name, format in FORMATS.items() if format.write]
+WRITTEN = [name for name, format in FORMATS.items() if format.dump]
 
 
 def write_image(path, size=SIZE):
