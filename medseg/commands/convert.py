@@ -88,6 +88,8 @@ def _describe(written: "Written", config: ConvertConfig) -> str:
             f"note: {_name(written.rounded)}: pixel values are not whole numbers from 0 to 65535, so they were scaled "
             "to 16 bits"
         )
+    if written.ignored:
+        lines.append(f"warning: {_name(written.ignored)}: ignored pixels have become background")
     if written.incomplete and config.output.format != "folder":
         lines.append(
             f"warning: {_name(written.incomplete)}: some classes have no mask. In an annotation file, this means that "

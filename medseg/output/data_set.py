@@ -36,6 +36,8 @@ class Written:
     """Cases whose pixels may show text: DICOM images in which BurnedInAnnotation is not NO."""
     incomplete: list[str] = field(default_factory=list)
     """Cases without a mask of some class."""
+    ignored: list[str] = field(default_factory=list)
+    """Cases with ignored pixels, which no written format has."""
 
 
 def write_data_set(folder: Path, found: CaseSet, data: DataSetConfig, format: str, findings: Findings) -> Written:
@@ -109,6 +111,7 @@ def _write_case(
         "rounded": rounded,
         "burned_in": image.meta["kind"] == "dicom" and image.meta["burned_in"] is not False,
         "incomplete": len(known) < len(classes),
+        "ignored": "ignored" in item,
     }
     return AnnotatedImage(name, size, tuple(shapes), split=case.split, made_by=case.made_by), remarks
 

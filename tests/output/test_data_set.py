@@ -113,3 +113,13 @@ def test_images_are_8_bits_if_that_is_enough(tmp_path):
     convert(write_png_folder(tmp_path / "data", 1), tmp_path / "out", "labelme")
     with Image.open(tmp_path / "out" / "images" / "case00.png") as image:
         assert image.mode == "L"
+
+
+def test_ignored_pixels_are_named(tmp_path):
+    root = write_png_folder(tmp_path / "data", 2)
+    path = root / "masks" / "box" / "case01.png"
+    with Image.open(path) as image:
+        mask = np.array(image)
+    mask[:2] = 77
+    Image.fromarray(mask).save(path)
+    assert convert(root, tmp_path / "out", "coco", ignore_value=77).ignored == ["case01"]
