@@ -1,6 +1,6 @@
 """Formats that people draw in: from annotation files to shapes and masks, and back."""
 
-from medseg.annotations.formats import FORMATS, Format, find_annotations, read_annotations, recognize
+from medseg.annotations.formats import FORMATS, Format, find_annotations, read_annotations
 from medseg.annotations.outline import outline
 from medseg.annotations.raster import draw_masks
 from medseg.annotations.runs import encode
@@ -19,5 +19,4 @@ __all__ = [
     "name_class",
     "outline",
     "read_annotations",
-    "recognize",
 ]

@@ -40,6 +40,8 @@ class Format:
     dump: Dump | None = None
     beside_images: bool = False
     """Whether its files belong into the folder of the images."""
+    declares: bool = True
+    """Whether its files list their labels, also those without any shape."""
 
     def write(self, folder: Path, images: Sequence[AnnotatedImage], labels: Sequence[str]) -> None:
         """Write images with their shapes into a folder. Raises `DataError` as `dump` does, and `StorageError`."""
@@ -52,25 +54,17 @@ FORMATS = {
     format.name: format
     for format in (
         Format("coco", "COCO", is_coco, read_coco, dump_coco),
-        Format("labelme", "LabelMe", is_labelme, read_labelme, dump_labelme, beside_images=True),
+        Format("labelme", "LabelMe", is_labelme, read_labelme, dump_labelme, beside_images=True, declares=False),
         Format("cvat", "CVAT for images 1.1", is_cvat, read_cvat, dump_cvat),
         Format("via", "VGG Image Annotator", is_via, read_via, dump_via),
         Format("yolo", "YOLO segmentation", is_yolo, read_yolo, dump_yolo),
-        Format("label_studio", "Label Studio", is_label_studio, read_label_studio, dump_label_studio),
+        Format("label_studio", "Label Studio", is_label_studio, read_label_studio, dump_label_studio, declares=False),
         Format("rle_csv", "CSV of run lengths", is_rle_csv, read_rle_csv, dump_rle_csv),
         Format("chexmask", "CheXmask", is_chexmask, read_chexmask),
         Format("dicom", "DICOM GSPS or SR", is_outlines, read_outlines),
     )
 }
 """Formats by name."""
-
-
-def recognize(path: Path) -> Format | None:
-    """Return the format of a file by its content; None if it is no annotation file, or damaged."""
-    try:
-        return _find_format(load_document(path).content)
-    except RadiographError:
-        return None
 
 
 def read_annotations(*paths: Path) -> Annotations:
@@ -169,18 +163,14 @@ def _merge(images: Iterable[AnnotatedImage]) -> list[AnnotatedImage]:
 
 
 def _check_images(images: Iterable[AnnotatedImage]) -> Iterator[Problem]:
-    first: dict[Path, Path] = {}
+    seen: set[tuple[Path, str]] = set()
     for image in images:
         assert image.source is not None
-        place = image.source.parent / image.name
         if image.uid is None and not image.name:
             yield Problem(image.source, "", "", "an image has no name", "name")
-        elif image.uid is None and place in first:
-            reason = (
-                f"another image in {printable(first[place].name)} has the same name. Rename one, or annotate it once"
-            )
-            yield Problem(image.source, image.name, "", reason, "name")
-        first.setdefault(place, image.source)
+        elif image.uid is None and (image.source, image.name) in seen:
+            yield Problem(image.source, image.name, "", "is listed twice. Rename one, or annotate it once", "name")
+        seen.add((image.source, image.name))
         try:
             check_image_size(*(image.size or (1, 1)))
         except RadiographError as error:
@@ -195,6 +185,6 @@ def _check_labels(labels: Mapping[str, Place]) -> Iterator[Problem]:
             reason = "cannot become a class name. Use up to 32 letters, digits, _ or -, and do not end in _ci95"
             yield Problem(path, image, label or "(empty)", reason, "label")
         elif name.casefold() in classes:
-            reason = f"becomes the class {name}, as label {classes[name.casefold()]} does. Rename one"
+            reason = f"becomes the class {name}, as the label {classes[name.casefold()]} does. Give both one name"
             yield Problem(path, image, label, reason, "label")
         classes.setdefault(name.casefold(), label)

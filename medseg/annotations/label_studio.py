@@ -9,7 +9,7 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import numpy as np
 
@@ -130,7 +130,7 @@ def dump_label_studio(images: Sequence[AnnotatedImage], labels: Sequence[str]) -
     for image in prepare(images, masks=True):
         rows, columns = find_size(image)
         results = [_result(f"{image.name} {index}", shape, (rows, columns)) for index, shape in enumerate(image.shapes)]
-        task: dict[str, Any] = {"data": {"image": image.name}, "annotations": [], "predictions": []}
+        task: dict[str, Any] = {"data": {"image": quote(image.name)}, "annotations": [], "predictions": []}
         if image.made_by:
             task["predictions"] = [{"model_version": f"medseg {image.made_by}", "result": results}]
         else:

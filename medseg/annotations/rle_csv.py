@@ -36,12 +36,8 @@ def is_rle_csv(content: Any) -> bool:
 
 
 def is_chexmask(content: Any) -> bool:
-    """Return whether a CSV file has CheXmask's columns."""
-    return (
-        isinstance(content, Table)
-        and {"Height", "Width"} <= set(content.columns)
-        and bool({*_ORGANS} & {*content.columns})
-    )
+    """Return whether a CSV file has the columns of CheXmask: a size, and all its organs."""
+    return isinstance(content, Table) and {"Height", "Width", *_ORGANS} <= set(content.columns)
 
 
 def read_rle_csv(content: Table, draft: Draft) -> Iterator[AnnotatedImage]:

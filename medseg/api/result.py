@@ -121,7 +121,8 @@ class Result:
     ) -> list[Path]:
         """Write the masks below `folder` as `medseg predict` does, and return the paths of the files.
 
-        `formats` may contain `seg` (DICOM SEG, for DICOM images), `png`, `nifti` and `overlay`. The files are named
+        `formats` may contain `seg` (DICOM SEG, for DICOM images), `png`, `nifti`, `overlay`, and the annotation
+        formats `coco`, `labelme`, `cvat`, `via` and `label_studio`. The files are named
         `name`. By default this is the first 16 hex digits of the SHA-256 of the image; they do not identify the
         patient.
 

@@ -4,9 +4,9 @@ usage: medseg convert data.root=FROM output.dir=TO output.format=FORMAT [section
        In the repository, python -m pipelines.convert takes the same arguments.
 
 The command reads a data set in any layout that the train command reads. It writes the images as PNG files to TO/images,
-and their masks in the format that you name: a folder per class, or files of a program for annotation. Outlines have the
-exact pixels of the masks. The tags of DICOM files are not carried over. Patients become numbers in cases.csv, which
-output.format=folder writes.
+and their masks in the format that you name: a folder per class, or files of an annotation program. Drawn again, the
+outlines give the same masks, pixel for pixel. The tags of DICOM files are not carried over. With output.format=folder,
+the file TO/cases.csv has the splits, and patients as numbers.
 Exit code 0: done; 1: failed; 2: bad configuration or data; 130, 143: stopped by a signal.
 """
 
@@ -33,7 +33,7 @@ class ConvertOutputConfig(OutputConfig):
     """The new data set."""
 
     dir: Path = Path("output/convert")
-    """Folder for the new data set. Its folder images/ must be new or empty."""
+    """Folder for the new data set. It must be new or empty, and outside of data.root."""
 
     format: Literal["folder", "coco", "labelme", "cvat", "via", "yolo", "label_studio", "rle_csv"]
     """Format of the masks. folder: masks/<class>/<id>.png. coco: COCO instances. labelme: a JSON file of LabelMe per
@@ -56,8 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(config: ConvertConfig) -> "Written":
-    """Write the data set in the new format. Raises `MedsegError`."""
-    from medseg.data.cases import find_cases
+    """Write the data set in the new format; nothing is left if a case cannot be read. Raises `MedsegError`.
+
+    Folders of masks have no place for the mark of a model, so masks that it drew are refused in this format.
+    """
+    from medseg.data.case import list_files, list_folders
+    from medseg.data.cases import find_cases, refuse_drawn
     from medseg.data.findings import Findings
     from medseg.errors import ConfigError
     from medseg.output.data_set import write_data_set
@@ -65,19 +69,27 @@ def run(config: ConvertConfig) -> "Written":
 
     if config.data.color == "rgb":
         raise ConfigError("data.color=rgb: a data set of RGB targets has no masks to convert")
+    folder, source = config.output.dir.resolve(), config.data.root.resolve()
+    if folder.is_relative_to(source) or (folder.is_dir() and list_files(folder) + list_folders(folder)):
+        raise ConfigError(
+            f"output.dir: {config.output.dir}: lies in data.root, or already has files. Choose a new folder"
+        )
     found, findings = find_cases(config.data), Findings(config.data.root)
-    with claim_folder(config.output.dir) as folder:
-        images = folder / "images"
-        if images.is_dir() and any(images.iterdir()):
-            raise ConfigError(f"output.dir: {images} already has files. Choose another output.dir")
-        written = write_data_set(folder, found, config.data, config.output.format, findings)
+    if config.output.format == "folder":
+        refuse_drawn(found.cases, config.data.root)
+    with claim_folder(config.output.dir) as claimed:
+        written = write_data_set(claimed, found, config.data, config.output.format, findings)
     findings.check()
     return written
 
 
 def _describe(written: "Written", config: ConvertConfig) -> str:
     """What was written, and the warnings."""
-    lines = [f"{len(written.annotated)} images with masks in the format {config.output.format}: {config.output.dir}"]
+    is_folder = config.output.format == "folder"
+    place = config.output.dir / "cases.csv" if is_folder else config.output.dir
+    lines = [f"{len(written.annotated)} images with masks in the format {config.output.format}. data.root={place}"]
+    if not is_folder and any(image.split for image in written.annotated):
+        lines.append("warning: the splits of the images are not written in this format; output.format=folder has them")
     if written.burned_in:
         lines.append(
             f"warning: {_name(written.burned_in)}: BurnedInAnnotation is YES or absent, so the pixels may show a "
@@ -90,10 +102,10 @@ def _describe(written: "Written", config: ConvertConfig) -> str:
         )
     if written.ignored:
         lines.append(f"warning: {_name(written.ignored)}: ignored pixels have become background")
-    if written.incomplete and config.output.format != "folder":
+    if written.incomplete and not is_folder:
         lines.append(
-            f"warning: {_name(written.incomplete)}: some classes have no mask. In an annotation file, this means that "
-            "the image does not show them"
+            f"warning: {_name(written.incomplete)}: some classes have no mask. Annotation files cannot say that a "
+            "class is unknown, so these classes now count as absent"
         )
     return "\n".join(lines)
 

@@ -102,7 +102,7 @@ def run(config: CrossValidateConfig, say: Callable[[str], None] = lambda text: N
 
     `say` gets the scores of each fold as soon as it ends. Raises `MedsegError`.
     """
-    from medseg.data.cases import find_cases
+    from medseg.data.cases import find_cases, refuse_drawn
     from medseg.data.synthetic import find_data
     from medseg.evaluation.cross_validation import describe_parent, find_begun, pool_folds, record_begin, record_pooled
     from medseg.evaluation.folds import build_folds, check_folds, train_folds
@@ -117,6 +117,7 @@ def run(config: CrossValidateConfig, say: Callable[[str], None] = lambda text: N
     with claim_folder(config.output.dir) as folder:
         data = find_data(config.data, config.phantom, folder)
         found = find_cases(data)
+        refuse_drawn(found.cases, data.root)
         folds = build_folds(found, config)
         begun = find_begun(config, folder)
         findings = check_folds(folds, found, data, resumed=begun is not None)

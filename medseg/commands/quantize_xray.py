@@ -27,7 +27,8 @@ class QuantizeDataConfig(CasesConfig):
     """Radiographs and their masks."""
 
     root: ExistingPath
-    """Data set that the model was trained on: a folder with images/ and masks/, a CSV manifest, or a dataset.json."""
+    """Data set that the model was trained on: a folder with images/ and masks/, a CSV manifest, a dataset.json, or
+    annotation files with images."""
 
 
 class QuantizeOutputConfig(OutputConfig):
@@ -52,7 +53,7 @@ class QuantizeXrayConfig(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Quantize a model, measure the loss of accuracy, and keep the int8 model if the loss is small."""
     config = parse_args(QuantizeXrayConfig, argv)
-    from medseg.data.cases import find_cases
+    from medseg.data.cases import find_cases, refuse_drawn
     from medseg.evaluation.candidate import read_as
     from medseg.evaluation.quantization import (
         RESULTS,
@@ -72,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     model = load_single(config.model, config.tracking)
     found = find_cases(read_as(model.card, config.data))
+    refuse_drawn(found.cases, config.data.root)
     candidate = place_float32(model, found, config.data)
     with claim_folder(config.output.dir) as folder:
         set_aside(folder, RESULTS)

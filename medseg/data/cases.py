@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from medseg.data.case import Case, CaseSet, as_text, list_folders
+from medseg.data.case import Case, CaseSet, as_text
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
 from medseg.data.layouts.dataset_json import Found, read_dataset_json
 from medseg.data.layouts.drawn import read_drawn_file, read_drawn_folder
-from medseg.data.layouts.folders import MASKS, find_parts, read_folder
-from medseg.data.layouts.manifest import read_manifest
+from medseg.data.layouts.folders import find_parts, read_folder
+from medseg.data.layouts.manifest import has_columns, read_manifest
 from medseg.errors import DataError, RadiographError
 from medseg.radiograph.dicom.read import read_patient
 
@@ -47,7 +47,9 @@ def list_cases(config: DataSetConfig, findings: Findings) -> CaseSet:
     """
     root = config.root
     if root is None:
-        raise DataError("data.root is not set. Set it to a folder, a CSV manifest or a dataset.json")
+        raise DataError(
+            "data.root is not set. Set it to a folder, a CSV manifest, a dataset.json or an annotation file"
+        )
     try:
         cases, classes = _read_layout(root, config, findings)
     except OSError as error:
@@ -65,6 +67,15 @@ def list_cases(config: DataSetConfig, findings: Findings) -> CaseSet:
     return CaseSet(tuple(_with_patients(ordered, findings.cases("missing_file"))), tuple(classes))
 
 
+def refuse_drawn(cases: Iterable[Case], root: Path | None) -> None:
+    """Raise `DataError` if a model drew some of the masks and nobody has corrected them: they are no reference."""
+    findings = Findings(root)
+    for case in cases:
+        if case.made_by:
+            findings.add("made_by_model", case.id, severity="error")
+    findings.check()
+
+
 def check_patients(cases: Iterable[Case], findings: Findings) -> None:
     """Note the cases that share an empty or placeholder DICOM PatientID, which does not identify a patient."""
     members: dict[str, list[Case]] = {}
@@ -77,31 +88,27 @@ def check_patients(cases: Iterable[Case], findings: Findings) -> None:
                 findings.add("placeholder_patients", case.id)
 
 
-def _read_layout(root: Path, config: DataSetConfig, findings: Findings) -> tuple[list[Case], tuple[str, ...]]:
-    if (found := _read_drawn(root, config, findings)) is not None:
-        return found
+def _read_layout(root: Path, config: DataSetConfig, findings: Findings) -> Found:
+    """Return the cases in the first layout that fits. Annotation files come after masks, dataset.json and manifests."""
     description = root / "dataset.json" if root.is_dir() else root
     described = description.suffix.lower() == ".json" and description.is_file()
-    if root.is_dir() and ((root / "images").is_dir() or not described) and (parts := find_parts(root)):
-        return read_folder(root, parts, config, findings)
-    if described:
-        return read_dataset_json(description, config, findings)
     if root.is_file():
-        return read_manifest(root, config, findings)
+        drawn = None if has_columns(root) else read_drawn_file(root, config, findings)
+        if drawn is not None:
+            return drawn
+        return (read_dataset_json if described else read_manifest)(root, config, findings)
+    parts = find_parts(root) if (root / "images").is_dir() or not described else []
+    if described and not parts:
+        return read_dataset_json(description, config, findings)
+    if config.color != "rgb" and not any(part.has_masks() for part in parts):
+        drawn = read_drawn_folder(root, config, findings)
+        if drawn is not None:
+            return drawn
+    if parts:
+        return read_folder(root, parts, config, findings)
     raise DataError(
         f"{as_text(root)}: not a CSV manifest, not an annotation file, and not a folder with images/ or dataset.json"
     )
-
-
-def _read_drawn(root: Path, config: DataSetConfig, findings: Findings) -> Found | None:
-    """Return the cases of annotation files; None for other data sets, such as any folder with masks/."""
-    if config.color == "rgb":
-        return None
-    if root.is_file():
-        return read_drawn_file(root, config, findings)
-    folders = [inner for folder in (root, *list_folders(root)) for inner in list_folders(folder)]
-    has_masks = any(folder.name.lower() in MASKS[0] for folder in folders)
-    return None if has_masks else read_drawn_folder(root, config, findings)
 
 
 def _check_names(cases: Sequence[Case], classes: Sequence[str], findings: Findings) -> None:

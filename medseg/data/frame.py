@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 _FLAT = (0.02, 0.05)  # a line is border if its spread is less than this share of the image's; clear borders first
 SAMPLES = 512  # rows and columns used to measure the levels of an image
 _MARGIN = 0.02  # of the field, on each side: organs that touch the border stay whole
-_INSIDE = 50  # this part of the field inside its edge, a white border has ended; overexposed anatomy has not
+_INSIDE, _WHITE = 50, 2 / 3  # a 50th of the field inside its edge, overexposed anatomy still has so many white pixels
 _WORTH = 0.9  # a field that covers more of the image than this is not worth a crop
 
 
@@ -69,7 +69,8 @@ def find_frame(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None) -
 def find_field(grey: NDArray[np.floating[Any]], valid: NDArray[np.bool_]) -> tuple[slice, slice]:
     """The rows and columns of an image inside its flat borders; pixels that are not `valid` are padding.
 
-    Overexposed anatomy, such as the abdomen below the lungs, is flat and white, too. Its edge is ragged, so it is kept.
+    Overexposed anatomy, such as the abdomen below the lungs, is flat and white, too. It does not end at a straight
+    edge, and is kept.
     """
     step = max(1, 2 * min(grey.shape) // SAMPLES)
     grey, valid = grey[::step, ::step], valid[::step, ::step]
@@ -114,11 +115,11 @@ def _trim(field: NDArray[np.floating[Any]], limit: float, axis: int, start: int)
 
 
 def _keep_anatomy(white: NDArray[np.bool_], lines: slice) -> slice:
-    """The range `lines`, and beyond it the flat lines that are white without a straight edge."""
+    """The range `lines`, and beyond it the flat, white lines that do not end at a straight edge."""
     start, stop = lines.start, lines.stop
     inside = (stop - start) // _INSIDE
-    if start and min(white[:start].mean(), white[start + inside].mean()) > 0.5:
+    if start and min(white[:start].mean(), white[start + inside].mean()) > _WHITE:
         start = 0
-    if stop < len(white) and min(white[stop:].mean(), white[stop - 1 - inside].mean()) > 0.5:
+    if stop < len(white) and min(white[stop:].mean(), white[stop - 1 - inside].mean()) > _WHITE:
         stop = len(white)
     return slice(start, stop)

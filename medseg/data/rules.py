@@ -41,7 +41,7 @@ RULES = {
     "annotation": Rule(
         "error",
         "annotations that cannot be used",
-        "Correct them in the program in which they were drawn, and export again.",
+        "Correct the annotations, and export them again. If you set data.classes, all other labels are ignored.",
     ),
     "image_without_mask": Rule(
         "error",
@@ -115,12 +115,12 @@ RULES = {
     "not_annotated": Rule(
         "warning",
         "images that no annotation file names",
-        "They are left out. Annotate them, or remove them from the data set.",
+        "They are left out. Annotate them, or remove them.",
     ),
     "made_by_model": Rule(
         "warning",
         "masks that a model drew, and that nobody has corrected",
-        "Correct them before you train on them. They cannot be the reference of an evaluation.",
+        "Correct them: they are no reference for an evaluation. If a mask is right as it is, delete its mark made_by.",
     ),
     "copies": Rule(
         "warning",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from medseg.data.case import Case, CaseSet
-from medseg.data.cases import check_patients
+from medseg.data.cases import check_patients, refuse_drawn
 from medseg.data.config import EvaluateDataConfig
 from medseg.data.findings import Findings
 from medseg.errors import ConfigError, DataError, IncomparableError
@@ -95,12 +95,7 @@ def check_request(found: CaseSet, data: EvaluateDataConfig, config: EvaluationCo
 
     Raises `DataError` for masks that a model drew and nobody has corrected: they are no reference.
     """
-    if drawn := [case.id for case in found.cases if case.made_by]:
-        shown = ", ".join(drawn[:_NAMED]) + (f" and {len(drawn) - _NAMED} more" if len(drawn) > _NAMED else "")
-        raise DataError(
-            f"{data.root}: a model drew the masks of {len(drawn)} cases ({shown}), and nobody has corrected them. They "
-            "cannot be the reference of an evaluation. Correct them, or remove these cases"
-        )
+    refuse_drawn(found.cases, data.root)
     columns = sorted({column for case in found.cases for column in _read_columns(case)})
     unknown = [column for column in config.by if column not in columns]
     if unknown:

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -128,7 +129,9 @@ def _look(job: Job, file: BinaryIO, path: bytes, found: Examined) -> Iterator[Ex
     image, frame = build_input(radiograph.pixels, radiograph.padding, job.decision.preprocess)
     yield (found := replace(found, image=image.numpy(), frame=frame))
     warnings = list(found.warnings)
-    taken = take_sources(job.formats, Source(file, radiograph, reading, job.burned_in, os.fsdecode(path)), warnings)
+    taken = take_sources(
+        job.formats, Source(file, radiograph, reading, job.burned_in, Path(os.fsdecode(path)).name), warnings
+    )
     yield replace(found, warnings=tuple(warnings), taken=taken)
 
 

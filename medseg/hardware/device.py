@@ -12,7 +12,7 @@ from torch import Tensor
 from medseg.errors import ConfigError
 from medseg.hardware.cores import count_cores
 
-_SIDE, _ROUNDS = 768, 5  # of the matrices that are multiplied to compare bfloat16 with float32: a few milliseconds
+_SIDE, _ROUNDS = 768, 5  # of the matrices whose products compare bfloat16 with float32, in a tenth of a second
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,8 +44,8 @@ class Written:
 def write_data_set(folder: Path, found: CaseSet, data: DataSetConfig, format: str, findings: Findings) -> Written:
     """Write the images of all cases into images/ and their masks in `format`: `FOLDER`, or a key of `FORMATS`.
 
-    The files have the ids of the cases as names, and hold no data of patients. A case that cannot be read is noted in
-    `findings` and left out. Raises `StorageError`.
+    The files have the ids of the cases as names, and hold no tags of DICOM files. If a case cannot be read, this is
+    noted in `findings`, and nothing is left of what was written. Raises `StorageError`.
     """
     written = Written()
     loading = build_loading(data, found.classes)
@@ -65,9 +66,11 @@ def write_data_set(folder: Path, found: CaseSet, data: DataSetConfig, format: st
         for name, applies in remarks.items():
             if applies:
                 getattr(written, name).append(case.id)
-    if format == FOLDER:
-        kept = {image.stem for image in written.annotated}
-        _write_manifest(folder, [case for case in found.cases if case.id in kept], found.classes)
+    if len(written.annotated) < len(found.cases):
+        for name in ("images", "masks"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+    elif format == FOLDER:
+        _write_manifest(folder, found.cases, found.classes)
     else:
         drawn = FORMATS[format]
         drawn.write(folder / "images" if drawn.beside_images else folder, written.annotated, found.classes)

@@ -40,7 +40,7 @@ class Source:
     burned_in: bool
     """Whether pixels are shown even if BurnedInAnnotation is YES."""
     name: str
-    """Path of the file, as annotation files name their image."""
+    """Name of the file without its folders; annotation files name their image like this."""
 
 
 @dataclass(frozen=True, eq=False)

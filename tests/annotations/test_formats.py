@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medseg.annotations import FORMATS, draw_masks, read_annotations, recognize
+from medseg.annotations import FORMATS, draw_masks, find_annotations, read_annotations
 from medseg.errors import DataError, RadiographError
 from tests.support.annotation_files import LABELS, MODEL, SIZE, make_images, write_json
 from tests.support.dicom_files import write_dicom
@@ -25,9 +25,9 @@ def write(name, folder):
 @pytest.mark.parametrize("name", WRITTEN)
 def test_formats_are_recognized_by_their_content(tmp_path, name):
     for path in write(name, tmp_path):
-        assert recognize(path) is FORMATS[name]
+        assert find_annotations([path]).format == name
         if name not in ("yolo", "rle_csv"):
-            assert recognize(path.rename(path.with_suffix(".dat"))) is FORMATS[name]
+            assert find_annotations([path.rename(path.with_suffix(".dat"))]).format == name
 
 
 def test_other_files_are_not_recognized(tmp_path):
@@ -40,7 +40,7 @@ def test_other_files_are_not_recognized(tmp_path):
     (tmp_path / "recipe.yaml").write_text("data:\n  root: x\n")
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "page.xml").write_text("<html/>")
-    assert [path.name for path in tmp_path.iterdir() if recognize(path)] == []
+    assert find_annotations(tmp_path.iterdir()) is None
     with pytest.raises(RadiographError, match=r"dataset\.json: is not an annotation file of a known format: COCO, .*"):
         read_annotations(tmp_path / "dataset.json")
 
@@ -83,10 +83,10 @@ def test_all_problems_at_once(tmp_path):
     found = read_annotations(write_json(tmp_path / "a.json", content))
     assert sorted(str(problem).removeprefix(f"{tmp_path}/") for problem in found.problems) == [
         "a.json: an image has no name",
-        "a.json: image a.png: another image in a.json has the same name. Rename one, or annotate it once",
+        "a.json: image a.png: is listed twice. Rename one, or annotate it once",
         "a.json: image c.png: claims 900000000 x 9 pixels; the limit is 100000000 pixels",
-        "a.json: label Heart: becomes the class Heart, as label heart does. Rename one",
-        "a.json: label heart/: becomes the class heart, as label heart does. Rename one",
+        "a.json: label Heart: becomes the class Heart, as the label heart does. Give both one name",
+        "a.json: label heart/: becomes the class heart, as the label heart does. Give both one name",
         "a.json: label 心臓: cannot become a class name. Use up to 32 letters, digits, _ or -, and do not end in _ci95",
     ]
 

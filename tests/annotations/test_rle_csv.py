@@ -66,9 +66,12 @@ def test_problems(tmp_path, row, code, reason):
     assert reason in text
 
 
+ORGANS = ("Left Lung", "Right Lung", "Heart")
+
+
 def test_a_row_of_chexmask_without_size(tmp_path):
-    path = write(tmp_path / "a.csv", "Path,Heart,Height,Width\na.png,1 1,,\n")
-    assert list_reasons(path) == [("a.png", "Heart", "size", "has no Height or Width")]
+    path = write(tmp_path / "a.csv", "Path,Left Lung,Right Lung,Heart,Height,Width\na.png,,,1 1,,\n")
+    assert set(list_reasons(path)) == {("a.png", organ, "size", "has no Height or Width") for organ in ORGANS}
 
 
 def test_runs_beyond_the_image(tmp_path):

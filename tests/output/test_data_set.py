@@ -92,13 +92,13 @@ def test_other_values_fill_16_bits():
     np.testing.assert_array_equal(encoded, [[0, 24576], [28672, 65535]])
 
 
-def test_images_that_cannot_be_read_are_noted_and_left_out(tmp_path):
+def test_nothing_is_left_if_an_image_cannot_be_read(tmp_path):
     root = write_png_folder(tmp_path / "data", 3)
     (root / "images" / "case01.png").write_bytes(b"no image")
     config, findings = DataConfig(root=root), Findings()
-    written = write_data_set(tmp_path / "out", find_cases(config), config, "coco", findings)
-    assert [image.name for image in written.annotated] == ["case00.png", "case02.png"]
+    write_data_set(tmp_path / "out", find_cases(config), config, "coco", findings)
     assert findings.cases("unreadable") == {"case01"}
+    assert not list((tmp_path / "out").rglob("*.*"))
 
 
 def test_classes_without_a_mask_are_named(tmp_path):

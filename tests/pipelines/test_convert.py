@@ -1,11 +1,15 @@
 """The command: what it prints, what it refuses, and what a training makes of its results."""
 
 import json
+import shutil
 
 import pytest
 from PIL import Image
 
-from medseg.errors import ConfigError
+from medseg.annotations import FORMATS, AnnotatedImage
+from medseg.data.cases import find_cases
+from medseg.data.config import DataConfig
+from medseg.errors import ConfigError, DataError
 from pipelines import convert
 from tests.support.shape_images import write_png_folder
 
@@ -19,7 +23,8 @@ def test_a_team_can_leave_and_come_back(tmp_path, capsys):
     for number, format in enumerate(["coco", "cvat", "folder"]):
         folder = tmp_path / str(number)
         assert run(f"data.root={root}", f"output.dir={folder}", f"output.format={format}") == 0
-        assert f"6 images with masks in the format {format}: {folder}" in capsys.readouterr().out
+        place = folder / "cases.csv" if format == "folder" else folder
+        assert f"6 images with masks in the format {format}. data.root={place}" in capsys.readouterr().out
         root = folder
     for name in ("box", "disc"):
         for path in sorted((root / "masks" / name).iterdir()):
@@ -27,12 +32,39 @@ def test_a_team_can_leave_and_come_back(tmp_path, capsys):
                 assert new.convert("1").tobytes() == old.convert("1").tobytes()
 
 
-def test_a_folder_with_images_is_not_mixed_with_others(tmp_path):
+def test_the_source_and_other_files_are_left_alone(tmp_path):
     root = write_png_folder(tmp_path / "data", 3)
-    with pytest.raises(ConfigError, match="images already has files"):
-        run(f"data.root={root}", f"output.dir={root}", "output.format=coco")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a.txt").touch()
+    for folder in (root, root / "coco", tmp_path / "full"):
+        with pytest.raises(ConfigError, match="or already has files"):
+            run(f"data.root={root}", f"output.dir={folder}", "output.format=coco")
     with pytest.raises(ConfigError, match=r"data\.color=rgb"):
         run(f"data.root={root}", f"output.dir={tmp_path / 'out'}", "output.format=coco", "data.color=rgb")
+
+
+def test_splits_that_are_lost_are_named(tmp_path, capsys):
+    root = write_png_folder(tmp_path / "data", 3)
+    rows = [f"images/case0{i}.png,masks/box/case0{i}.png,{split}" for i, split in enumerate(["train", "val", "test"])]
+    (root / "cases.csv").write_text("\n".join(["image,mask_box,split", *rows]))
+    words = f"data.root={root / 'cases.csv'}", f"output.dir={tmp_path / 'out'}"
+    assert run(*words, "output.format=coco") == 0
+    assert "the splits of the images are not written" in capsys.readouterr().out
+    assert run(words[0], f"output.dir={tmp_path / 'folder'}", "output.format=folder") == 0
+    assert "the splits" not in capsys.readouterr().out
+    found = find_cases(DataConfig(root=tmp_path / "folder" / "cases.csv"))
+    assert [case.split for case in found.cases] == ["train", "validation", "test"]
+
+
+def test_what_a_model_drew_stays_marked(tmp_path):
+    root = write_png_folder(tmp_path / "data", 3)
+    drawn = [AnnotatedImage(f"case0{i}.png", (48, 40), made_by="1a2b") for i in range(3)]
+    shutil.copytree(root / "images", tmp_path / "drawn" / "images")
+    FORMATS["coco"].write(tmp_path / "drawn", drawn, ("box",))
+    with pytest.raises(DataError, match="masks that a model drew"):
+        run(f"data.root={tmp_path / 'drawn'}", f"output.dir={tmp_path / 'a'}", "output.format=folder")
+    run(f"data.root={tmp_path / 'drawn'}", f"output.dir={tmp_path / 'b'}", "output.format=cvat")
+    assert {case.made_by for case in find_cases(DataConfig(root=tmp_path / "b")).cases} == {"1a2b"}
 
 
 def test_files_of_labelme_lie_beside_their_images(tmp_path):

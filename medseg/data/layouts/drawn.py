@@ -1,29 +1,36 @@
 """Cases from annotation files, whose shapes are drawn on images; `medseg.annotations` has the formats."""
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from medseg.annotations import AnnotatedImage, Annotations, Problem, find_annotations, name_class
+from medseg.annotations import FORMATS, AnnotatedImage, Annotations, Problem, find_annotations, name_class
 from medseg.data.case import SPLITS, Case, MaskSource, as_text, case_id, find_file, list_files, list_folders
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
 from medseg.data.layouts.dataset_json import Found, note_unknown
 from medseg.data.layouts.folders import MASKS, read_instance_uid
-from medseg.errors import RadiographError
-from medseg.radiograph.kind import starts_like_dicom
+from medseg.errors import DataError, RadiographError
+from medseg.radiograph.kind import EXTENSIONS, starts_like_dicom
 from medseg.radiograph.source import open_source
 
+_logger = logging.getLogger(__name__)
 _TEXT = (".json", ".xml", ".yaml", ".yml", ".csv")
 """Extensions of annotation files that are text; DICOM files may have any extension."""
 _OWN_FOLDER = ("annotations", "annotation", "labels", "label")
 """Folders of annotation files, beside the folders of the images."""
+_NO_IMAGES = {name for names in MASKS for name in names}
 _BACKGROUND = "background"
-_CODES = {"label": "class_name", "name": "layout", "file": "missing_file"}
+_CODES = {"label": "class_name", "name": "layout"}
 """Code of a `Problem` -> code of a rule; all other codes become `annotation`."""
 _WORD = re.compile(r"[a-z]+")
+_LOST = "images that annotation files name, but that are not there"
+_SEVERAL = "image names that fit several files"
+_TWICE = "images in several annotation files; name one file as data.root"
 
 
 def read_drawn_folder(root: Path, config: DataSetConfig, findings: Findings) -> Found | None:
@@ -33,9 +40,7 @@ def read_drawn_folder(root: Path, config: DataSetConfig, findings: Findings) -> 
     """
     files = list(_walk(root))
     text = [path for path in files if path.suffix.lower() in _TEXT]
-    found = find_annotations(text)
-    if found is None and not any(path.parent.name.lower() in MASKS[1] for path in files):
-        found = find_annotations(path for path in files if _is_dicom(path))
+    found = find_annotations(text) or find_annotations(path for path in files if _is_dicom(path))
     return None if found is None else _list_cases(root, files, found, config, findings)
 
 
@@ -54,25 +59,38 @@ def _list_cases(
     labels = {name_class(label): label for label in found.labels}
     named = tuple(sorted(name for name in labels if name.casefold() != _BACKGROUND))
     classes = config.classes or named
-    note_unknown(classes, named, findings)
+    if not classes:
+        raise DataError(f"{as_text(root)}: the annotations have no labels. Set data.classes, or draw shapes")
+    if FORMATS[found.format].declares:
+        note_unknown(classes, named, findings)
     for problem in found.problems:
         if not problem.label or config.classes is None or name_class(problem.label) in classes:
             _note(problem, findings)
     images = _Images(root, files)
     placed = [(image, images.find(image, findings)) for image in found.images]
+    for path, count in Counter(path for _, path in placed).items():
+        if count > 1:
+            findings.add("layout", case_id(path), as_text(path.name), what=_TWICE)
+    several = {source for source, count in Counter(image.source for image, _ in placed).items() if count > 1}
     names = _name_cases([path for _, path in placed], root)
     cases = []
     for (image, path), name in zip(placed, names, strict=True):
         assert image.source is not None
         masks = {
-            label: MaskSource(image.source, segment=labels[label], image=path, drawn=image)
+            label: MaskSource(image.source, segment=labels.get(label, label), image=path, drawn=image)
             for label in classes
-            if label in labels
         }
-        cases.append(Case(name, path, masks, split=image.split or _split_of(image.source), made_by=image.made_by))
-    if any(case.split is None for case in cases):  # one name like train.json among others says nothing
-        cases = [Case(case.id, case.image, case.masks, made_by=case.made_by) for case in cases]
-    _note_others({path for _, path in placed}, files, findings)
+        split = image.split or _split_of(path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ())
+        if split is None and image.source in several:
+            split = _split_of(_WORD.findall(image.source.stem.lower()))
+        cases.append(Case(name, path, masks, split=split, made_by=image.made_by))
+    lacking = sum(case.split is None for case in cases)
+    if 0 < lacking < len(cases):
+        _logger.warning("%d of %d images have no split, so split.fractions decides for all", lacking, len(cases))
+        cases = [replace(case, split=None) for case in cases]
+    for path in images.files:
+        if path not in {path for _, path in placed}:
+            findings.add("not_annotated", case_id(path), as_text(path.relative_to(root).as_posix()))
     return cases, classes
 
 
@@ -80,61 +98,59 @@ def _note(problem: Problem, findings: Findings) -> None:
     findings.add(_CODES.get(problem.code, "annotation"), case_id(Path(problem.image)), str(problem))
 
 
-def _note_others(used: set[Path], files: Sequence[Path], findings: Findings) -> None:
-    """Note the images in the same folders that no annotation file names."""
-    folders = {path.parent for path in used}
-    for path in files:
-        if path.parent in folders and path not in used and path.suffix.lower() not in (*_TEXT, ".txt", ".md", ".html"):
-            findings.add("not_annotated", case_id(path), path.name)
-
-
 class _Images:
-    """The files below a folder, by the ways in which annotation files name images."""
+    """The images below a folder, by the ways in which annotation files name them."""
 
     def __init__(self, root: Path, files: Sequence[Path]) -> None:
-        self.root, self.files = root, files
+        self.root, self.all = root, files
+        self.files = [path for path in files if path.name.lower().endswith(EXTENSIONS) and not _is_mask(path, root)]
 
     @cached_property
     def by_name(self) -> Mapping[str, list[Path]]:
         """Files by name in lower case, and by name without extension."""
         found: dict[str, list[Path]] = {}
         for path in self.files:
-            if path.suffix.lower() not in (*_TEXT, ".txt"):
-                for name in {case_id(path).casefold(), _compose(path.name)}:
-                    found.setdefault(name, []).append(path)
+            for name in {case_id(path).casefold(), _compose(path.name)}:
+                found.setdefault(name, []).append(path)
         return found
 
     @cached_property
     def by_uid(self) -> Mapping[str, Path]:
         """DICOM files by SOP Instance UID."""
-        found = {}
-        for path in self.files:
-            if (known := read_instance_uid(path)) is not None:
-                found[known] = path
-        return found
+        return {uid: path for path in self.all if (uid := read_instance_uid(path)) is not None}
+
+    @cached_property
+    def folders(self) -> set[Path]:
+        """Folders that hold images."""
+        return {path.parent for path in self.files}
 
     def find(self, image: AnnotatedImage, findings: Findings) -> Path:
-        """Return the file of an image. If there is none, or more than one, this is noted."""
+        """Return the file of an image. If there is none, or more than one, this is noted.
+
+        The path in the annotation file counts. A file of the same name elsewhere is taken only if there are no images
+        where the path leads: then it is a path of another computer, or the images are kept apart.
+        """
         assert image.source is not None
         if image.uid is not None:
             if image.uid not in self.by_uid:
                 name = f"{image.source.name}: SOP Instance UID {image.uid}"
                 findings.add("missing_file", image.uid, name, what=_LOST)
             return self.by_uid.get(image.uid, self.root / image.uid)
-        for folder in (image.source.parent, self.root, self.root / "images"):
-            if image.name and (named := find_file(folder, image.name)).is_file():
+        places = [folder / image.name for folder in (image.source.parent, self.root, self.root / "images")]
+        for place in places if image.name else []:
+            if (named := find_file(place.parent, place.name)).is_file():
                 return named
-        found = self.by_name.get(_compose(image.base), []) or self.by_name.get(image.stem.casefold(), [])
+        found: list[Path] = []
+        if places[0].parent not in self.folders:
+            found = self.by_name.get(_compose(image.base), []) or self.by_name.get(image.stem.casefold(), [])
+        if len(found) > 1 and (split := image.split or _split_of(_WORD.findall(image.source.stem.lower()))):
+            found = [path for path in found if _split_of(path.relative_to(self.root).parts[:-1]) == split] or found
         if len(found) > 1:
             listed = ", ".join(as_text(path.relative_to(self.root).as_posix()) for path in found[:3])
             findings.add("layout", case_id(found[0]), f"{image.name}: {listed}", what=_SEVERAL)
         elif not found:
             findings.add("missing_file", case_id(Path(image.base)), as_text(image.name or "(empty)"), what=_LOST)
-        return found[0] if found else self.root / image.base
-
-
-_LOST = "images that annotation files name, but that are not there"
-_SEVERAL = "images of annotation files that could be several files"
+        return found[0] if found else places[0]
 
 
 def _compose(name: str) -> str:
@@ -145,7 +161,13 @@ def _compose(name: str) -> str:
 def _walk(root: Path) -> Iterator[Path]:
     yield from list_files(root)
     for folder in list_folders(root):
-        yield from _walk(folder)
+        if not folder.is_symlink():
+            yield from _walk(folder)
+
+
+def _is_mask(path: Path, root: Path) -> bool:
+    """Return whether a file lies in a folder of masks."""
+    return any(part.lower() in _NO_IMAGES for part in path.relative_to(root).parts[:-1])
 
 
 def _is_dicom(path: Path) -> bool:
@@ -157,9 +179,9 @@ def _is_dicom(path: Path) -> bool:
     return head[128:132] == b"DICM" or starts_like_dicom(head)
 
 
-def _split_of(path: Path) -> str | None:
-    """Return the split in the name of an annotation file, such as `instances_train2017.json`."""
-    found = {SPLITS[word] for word in _WORD.findall(path.stem.lower()) if word in SPLITS}
+def _split_of(words: Iterable[str]) -> str | None:
+    """Return the split that some of the words name, such as `train` in images/train/a.png; None if they name two."""
+    found = {SPLITS[word.lower()] for word in words if word.lower() in SPLITS}
     return found.pop() if len(found) == 1 else None
 
 

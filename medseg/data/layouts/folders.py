@@ -20,6 +20,8 @@ from medseg.radiograph.source import open_source
 
 _IMAGES = ("images", "image")
 MASKS = (("masks", "mask"), ("labels", "label"))
+_DRAWN = (".txt", ".json", ".xml", ".csv", ".yaml", ".yml")
+"""Extensions of annotation files, which may lie in labels/, too."""
 _TARGETS = (("targets", "target"),)
 
 
@@ -43,6 +45,14 @@ class Part:
             wanted = Path(names[0][0], *beside.parts[1:])
             raise DataError(f"{as_text(self.root)}: no folder {as_text(wanted)}/ beside {as_text(beside)}/")
         return found
+
+    def has_masks(self) -> bool:
+        """Return whether there are mask files, or folders of classes, for these images."""
+        try:
+            folder = self.find_masks(MASKS)
+        except DataError:
+            return False
+        return bool(list_folders(folder)) or any(path.suffix.lower() not in _DRAWN for path in list_files(folder))
 
 
 def find_parts(root: Path) -> list[Part]:

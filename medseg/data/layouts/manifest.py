@@ -65,6 +65,17 @@ def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Foun
     return cases, COLORS if config.color == "rgb" else classes
 
 
+def has_columns(path: Path) -> bool:
+    """Return whether a file is a CSV whose columns name images and masks."""
+    try:
+        with path.open(newline="", encoding=_detect_encoding(path)) as file:
+            _, delimiter = _skip_to_header(file)
+            columns = _name_columns(next(csv.reader(file, delimiter=delimiter, skipinitialspace=True), []))
+    except (UnicodeError, csv.Error):
+        return False
+    return "image" in columns and any(name in ("mask", "target") or name.startswith("mask_") for name in columns)
+
+
 def _read_rows(path: Path, findings: Findings) -> tuple[list[str], list[dict[str, str]]]:
     """Return the columns of a CSV file and its non-empty rows; all values are stripped.
 

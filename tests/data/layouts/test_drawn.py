@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,18 +110,73 @@ def test_images_that_nobody_annotated_are_left_out_and_named(tmp_path):
     findings = Findings(tmp_path)
     assert [case.id for case in list_cases(DataConfig(root=tmp_path), findings).cases] == ["a"]
     assert [(finding.code, dict(finding.reasons)) for finding in findings.listed()] == [
-        ("not_annotated", {"b": "b.png"})
+        ("not_annotated", {"b": "images/b.png"})
     ]
 
 
 def test_file_names_give_splits_if_all_do(tmp_path):
-    for name in ("a", "b"):
-        write_image(tmp_path / "images" / f"{name}.png")
-        split = {"a": "train", "b": "val"}[name]
-        (tmp_path / f"instances_{split}2017.json").write_text(json.dumps(coco(f"{name}.png")))
-    assert [case.split for case in find_cases(DataConfig(root=tmp_path)).cases] == ["train", "validation"]
+    for split, names in {"train": "ab", "val": "cd"}.items():
+        for name in names:
+            write_image(tmp_path / "images" / f"{name}.png")
+        (tmp_path / f"instances_{split}2017.json").write_text(json.dumps(coco(*(f"{name}.png" for name in names))))
+    cases = find_cases(DataConfig(root=tmp_path)).cases
+    assert [case.split for case in cases] == ["train", "train", "validation", "validation"]
     (tmp_path / "instances_val2017.json").rename(tmp_path / "more.json")
-    assert [case.split for case in find_cases(DataConfig(root=tmp_path)).cases] == [None, None]
+    assert {case.split for case in find_cases(DataConfig(root=tmp_path)).cases} == {None}
+
+
+@pytest.mark.parametrize("folders", [("train", "val"), ("images/train", "images/val")])
+def test_folders_give_splits_and_tell_images_of_one_name_apart(tmp_path, folders):
+    for folder in folders:
+        write_image(tmp_path / folder / "a.png")
+        place = tmp_path / folder if folder in ("train", "val") else tmp_path / "annotations"
+        place.mkdir(exist_ok=True)
+        split = folder.rpartition("/")[2]
+        (place / f"instances_{split}.json").write_text(json.dumps(coco("a.png", "b.png")))
+        write_image(tmp_path / folder / "b.png")
+    cases = find_cases(DataConfig(root=tmp_path)).cases
+    assert sorted(case.split for case in cases) == ["train", "train", "validation", "validation"]
+    assert all(case.image.parent.name == {"train": "train", "validation": "val"}[case.split] for case in cases)
+
+
+def test_an_image_that_is_gone_is_not_replaced_by_another(tmp_path):
+    for name in ("p1/other.png", "p2/cxr.png"):
+        write_image(tmp_path / name)
+    FORMATS["labelme"].write(tmp_path / "p1", [replace(make_images(True)[1], name="cxr.png")], LABELS)
+    with pytest.raises(DataError, match=r"not there \(1\):\n +cxr\.png"):
+        find_cases(DataConfig(root=tmp_path, classes=("heart",)))
+
+
+def test_one_image_in_two_files_is_named(tmp_path):
+    write_image(tmp_path / "images" / "a.png")
+    for name in ("instances", "keypoints"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(coco("a.png")))
+    with pytest.raises(DataError, match=r"several annotation files; name one file as data\.root \(1\):\n +a\.png"):
+        find_cases(DataConfig(root=tmp_path))
+
+
+def test_images_without_any_shape_need_the_classes(tmp_path):
+    write_image(tmp_path / "a.png")
+    FORMATS["labelme"].write(tmp_path, [replace(make_images(True)[1], name="a.png")], ())
+    with pytest.raises(DataError, match=r"the annotations have no labels\. Set data\.classes"):
+        find_cases(DataConfig(root=tmp_path))
+    (case,) = find_cases(DataConfig(root=tmp_path, classes=("heart", "lungs"))).cases
+    assert {label: mask.any() for label, mask in read(case).items()} == {"heart": False, "lungs": False}
+
+
+@pytest.mark.parametrize("stray", ["instances.json", "data.yaml"])
+def test_label_maps_beside_a_stray_file_are_still_the_masks(tmp_path, stray):
+    for name in ("images/a.png", "labels/a.png"):
+        write_image(tmp_path / name)
+    content = json.dumps(coco("a.png")) if stray.endswith("json") else "names: [a]\ntrain: images\n"
+    (tmp_path / stray).write_text(content)
+    assert find_cases(DataConfig(root=tmp_path)).cases[0].masks["foreground"].path == tmp_path / "labels" / "a.png"
+
+
+def test_links_to_folders_are_not_followed(tmp_path):
+    write_set(tmp_path, "coco")
+    (tmp_path / "images" / "again").symlink_to(tmp_path)
+    assert len(find_cases(DataConfig(root=tmp_path)).cases) == 2
 
 
 def test_masks_beside_a_stray_file_are_still_the_masks(tmp_path):
