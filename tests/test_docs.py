@@ -33,6 +33,7 @@ SMALL: Mapping[str, tuple[str, ...]] = {
     "cross-validate": (*TRAINING, "split.folds=2"),
     "evaluate": (*PREDICTION, "stress_cases=1"),
     "predict": (*PREDICTION, "predict.workers=1"),
+    "convert": (),
     "check": (),
     "demo": ("demo.minutes=0.01", "demo.num_cases=8", "demo.num_new=2", "demo.size=64"),
 }
