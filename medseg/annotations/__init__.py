@@ -3,8 +3,7 @@
 from medseg.annotations.formats import FORMATS, Format, find_annotations, read_annotations
 from medseg.annotations.outline import outline
 from medseg.annotations.raster import draw_masks
-from medseg.annotations.runs import encode
-from medseg.annotations.shape import AnnotatedImage, Annotations, Problem, Shape, name_class
+from medseg.annotations.shape import AnnotatedImage, Annotations, Problem, Shape, is_class_name, name_class
 
 __all__ = [
     "FORMATS",
@@ -14,8 +13,8 @@ __all__ = [
     "Problem",
     "Shape",
     "draw_masks",
-    "encode",
     "find_annotations",
+    "is_class_name",
     "name_class",
     "outline",
     "read_annotations",

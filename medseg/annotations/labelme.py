@@ -63,12 +63,11 @@ def _read_mask(text: str, first: Sequence[float], last: Sequence[float]) -> Runs
     left, top, right, bottom = map(int, (*first, *last))
     rows, columns = bottom - top + 1, right - left + 1
     check_image_size(rows, columns)
-    with refusing("has a mask that is not a PNG in base64"), Image.open(BytesIO(base64.b64decode(text))) as picture:
-        if picture.size != (columns, rows):
-            found = f"{picture.size[1]} x {picture.size[0]}"
-            raise RadiographError(f"has a mask of {found} pixels, but its box has {rows} x {columns}", "size")
-        drawn = np.asarray(picture.convert("L")) > 0
-    runs = encode(drawn, whole=True)
+    with refusing("has a mask that is not a PNG in base64"), Image.open(BytesIO(base64.b64decode(text))) as mask:
+        if mask.size != (columns, rows):
+            size = f"{mask.height} x {mask.width}"
+            raise RadiographError(f"has a mask of {size} pixels, but its box has {rows} x {columns}", "size")
+        runs = encode(np.asarray(mask.convert("L")) > 0, whole=True)
     return Runs(runs.pairs, runs.order, (top, left, rows, columns))
 
 
@@ -100,8 +99,8 @@ def _entry(shape: Shape) -> dict[str, Any]:
         return {**common, "shape_type": "polygon", "points": shape.rings[0].tolist(), "mask": None}
     assert shape.runs.box is not None
     top, left, rows, columns = shape.runs.box
-    picture = BytesIO()
-    Image.fromarray(decode(shape.runs, (rows, columns))).save(picture, "PNG")
-    text = base64.b64encode(picture.getvalue()).decode()
+    file = BytesIO()
+    Image.fromarray(decode(shape.runs, (rows, columns))).save(file, "PNG")
+    text = base64.b64encode(file.getvalue()).decode()
     points = [[left, top], [left + columns - 1, top + rows - 1]]
     return {**common, "shape_type": "mask", "points": points, "mask": text}

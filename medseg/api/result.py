@@ -122,9 +122,9 @@ class Result:
         """Write the masks below `folder` as `medseg predict` does, and return the paths of the files.
 
         `formats` may contain `seg` (DICOM SEG, for DICOM images), `png`, `nifti`, `overlay`, and the annotation
-        formats `coco`, `labelme`, `cvat`, `via` and `label_studio`. The files are named
-        `name`. By default this is the first 16 hex digits of the SHA-256 of the image; they do not identify the
-        patient.
+        formats `coco`, `labelme`, `cvat`, `via` and `label_studio`, which contain the name of the image file. The files
+        are named `name`. By default this is the first 16 hex digits of the SHA-256 of the image; they do not identify
+        the patient.
 
         Raises `ConfigError` for an unknown format, `RadiographError` for a format that cannot hold this image, and
         `StorageError` if a file cannot be written.

@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(config: ConvertConfig) -> "Written":
+def run(config: ConvertConfig) -> "list[Written]":
     """Write the data set in the new format; nothing is left if a case cannot be read. Raises `MedsegError`.
 
     Folders of masks have no place for the mark of a model, so masks that it drew are refused in this format.
@@ -83,33 +83,17 @@ def run(config: ConvertConfig) -> "Written":
     return written
 
 
-def _describe(written: "Written", config: ConvertConfig) -> str:
+def _describe(written: "Sequence[Written]", config: ConvertConfig) -> str:
     """What was written, and the warnings."""
-    is_folder = config.output.format == "folder"
-    place = config.output.dir / "cases.csv" if is_folder else config.output.dir
-    lines = [f"{len(written.annotated)} images with masks in the format {config.output.format}. data.root={place}"]
-    if not is_folder and any(image.split for image in written.annotated):
-        lines.append("warning: the splits of the images are not written in this format; output.format=folder has them")
-    if written.burned_in:
-        lines.append(
-            f"warning: {_name(written.burned_in)}: BurnedInAnnotation is YES or absent, so the pixels may show a "
-            "patient's name. Look at the PNG files before you pass them on"
-        )
-    if written.rounded:
-        lines.append(
-            f"note: {_name(written.rounded)}: pixel values are not whole numbers from 0 to 65535, so they were scaled "
-            "to 16 bits"
-        )
-    if written.ignored:
-        lines.append(f"warning: {_name(written.ignored)}: ignored pixels have become background")
-    if written.incomplete and not is_folder:
-        lines.append(
-            f"warning: {_name(written.incomplete)}: some classes have no mask. Annotation files cannot say that a "
-            "class is unknown, so these classes now count as absent"
-        )
+    from medseg.data.findings import name_some
+    from medseg.output.data_set import FOLDER
+
+    place = config.output.dir / "cases.csv" if config.output.format == FOLDER else config.output.dir
+    lines = [
+        f"{len(written)} images are written, with their masks in the format {config.output.format}.",
+        f"To use them, set data.root={place}",
+    ]
+    for remark in dict.fromkeys(remark for each in written for remark in each.remarks):
+        names = [each.image.stem for each in written if remark in each.remarks]
+        lines.append(f"warning: {len(names)} images ({name_some(names)}): {remark}")
     return "\n".join(lines)
-
-
-def _name(cases: Sequence[str]) -> str:
-    shown = ", ".join(cases[:3]) + (f" and {len(cases) - 3} more" if len(cases) > 3 else "")
-    return f"{len(cases)} images ({shown})"

@@ -47,8 +47,8 @@ class PredictDicomConfig(Section):
             raise ValueError(f"input.dir: {self.input.dir}: is a file, but a folder is needed")
         if self.report.paths == "hashed" and (named := [name for name in self.output.formats if name in DRAWN]):
             raise ValueError(
-                f"output.formats: files of {', '.join(named)} name their images, but report.paths=hashed hides names; "
-                "leave out one of the two"
+                f"output.formats: files of {', '.join(named)} name their images, but report.paths=hashed hides names. "
+                "Remove these formats, or set report.paths=relative"
             )
         folder, results = self.input.dir.resolve(), self.output.dir.resolve()
         own = (results / name for name in ("", *get_args(Format), "earlier", ".scratch"))

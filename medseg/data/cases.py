@@ -7,18 +7,18 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from medseg.annotations import is_class_name
 from medseg.data.case import Case, CaseSet, as_text
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
 from medseg.data.layouts.dataset_json import Found, read_dataset_json
 from medseg.data.layouts.drawn import read_drawn_file, read_drawn_folder
 from medseg.data.layouts.folders import find_parts, read_folder
-from medseg.data.layouts.manifest import has_columns, read_manifest
+from medseg.data.layouts.manifest import is_manifest, read_manifest
 from medseg.errors import DataError, RadiographError
 from medseg.radiograph.dicom.read import read_patient
 
 _logger = logging.getLogger(__name__)
-_CLASS_NAME = re.compile(r"(?!.*_ci95$)[A-Za-z0-9_-]{1,32}")
 _MEANS_NOBODY = re.compile(
     r"(anon(ym(ous|i[sz]ed?)?)?|de-?identified|unknown|none|null|no|n/?a|test|patient|dummy|default|removed|x+|0+|[\W_]*)"
     r"([ _]?(patient|id))?",
@@ -92,18 +92,16 @@ def _read_layout(root: Path, config: DataSetConfig, findings: Findings) -> Found
     """Return the cases in the first layout that fits. Annotation files come after masks, dataset.json and manifests."""
     description = root / "dataset.json" if root.is_dir() else root
     described = description.suffix.lower() == ".json" and description.is_file()
+    may_be_drawn = config.color != "rgb"
     if root.is_file():
-        drawn = None if has_columns(root) else read_drawn_file(root, config, findings)
-        if drawn is not None:
-            return drawn
-        return (read_dataset_json if described else read_manifest)(root, config, findings)
+        drawn = read_drawn_file(root, config, findings) if may_be_drawn and not is_manifest(root) else None
+        return drawn or (read_dataset_json if described else read_manifest)(root, config, findings)
     parts = find_parts(root) if (root / "images").is_dir() or not described else []
     if described and not parts:
         return read_dataset_json(description, config, findings)
-    if config.color != "rgb" and not any(part.has_masks() for part in parts):
-        drawn = read_drawn_folder(root, config, findings)
-        if drawn is not None:
-            return drawn
+    may_be_drawn &= not any(part.has_masks() for part in parts)
+    if may_be_drawn and (drawn := read_drawn_folder(root, config, findings)):
+        return drawn
     if parts:
         return read_folder(root, parts, config, findings)
     raise DataError(
@@ -115,7 +113,7 @@ def _check_names(cases: Sequence[Case], classes: Sequence[str], findings: Findin
     for name, count in Counter(classes).items():
         if count > 1:
             findings.add("class_name", "", name, what="classes that are listed twice")
-        if not _CLASS_NAME.fullmatch(name):
+        if not is_class_name(name):
             what = "invalid class names (use up to 32 letters, digits, _ or -; not ending in _ci95)"
             findings.add("class_name", "", name, what=what)
     for name, count in Counter(case.id for case in cases).items():

@@ -92,7 +92,7 @@ class Findings:
     def describe_warnings(self) -> list[str]:
         """Return one line per warning: the fault, the number of cases, the first cases and the remedy."""
         return [
-            f"{finding.what} ({len(finding.cases)}): {_name_some(finding.cases)}. {finding.remedy}"
+            f"{finding.what} ({len(finding.cases)}): {name_some(finding.cases)}. {finding.remedy}"
             for finding in self.listed()
             if finding.severity == "warning"
         ]
@@ -118,7 +118,8 @@ def list_findings(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return [{key: getattr(finding, key) for key in keys} for finding in findings]
 
 
-def _name_some(cases: Sequence[str]) -> str:
+def name_some(cases: Sequence[str]) -> str:
+    """Return the first three cases and the number of the others."""
     more = f" and {len(cases) - _NAMED} more" if len(cases) > _NAMED else ""
     return ", ".join(cases[:_NAMED]) + more
 

@@ -20,8 +20,6 @@ from medseg.evaluation.result import CaseResult, Comparison, Evaluation, digest_
 from medseg.evaluation.stress_pass import measure_stress
 from medseg.evaluation.summary import compare_thresholds, find_unit, list_counts, sum_up
 
-_NAMED = 3
-
 
 @dataclass(frozen=True)
 class Pass:

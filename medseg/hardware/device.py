@@ -49,8 +49,9 @@ def find_hardware(
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     found = torch.device(kind)
     has_bf16 = _has_bf16(found)
-    usual = "bf16" if has_bf16 and (kind == "cuda" or _multiplies_faster_in_bf16()) else "fp32"
-    return Hardware(found, usual if precision == "auto" else precision, has_bf16, channels_last, count_cores())
+    if precision == "auto":
+        precision = "bf16" if has_bf16 and (kind == "cuda" or _multiplies_faster_in_bf16()) else "fp32"
+    return Hardware(found, precision, has_bf16, channels_last, count_cores())
 
 
 def _has_bf16(device: torch.device) -> bool:

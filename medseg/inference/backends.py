@@ -61,7 +61,8 @@ def list_backends(config: ModelPredictConfig, model: LoadedModel) -> list[Backen
     asked = config
     if asked.backend == "openvino" and asked.device == "auto":
         asked = asked.model_copy(update={"device": "cpu"})
-    hardware = find_hardware(asked.device, channels_last=asked.channels_last)
+    own = "auto" if asked.precision == "int8" else asked.precision
+    hardware = find_hardware(asked.device, own, asked.channels_last)
     device, is_quantized = hardware.device, None not in model.quantized
     has_openvino = device.type == "cpu" and is_installed()
     if asked.backend == "openvino" and not has_openvino:

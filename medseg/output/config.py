@@ -14,7 +14,7 @@ DRAWN: dict[Format, str] = {
     "via": ".json",
     "label_studio": ".json",
 }
-"""The formats of programs for annotation -> extension of their files, which name the image."""
+"""The formats of annotation programs -> extension of their files, which contain the name of the image."""
 
 
 class OutputConfig(Section):

@@ -4,7 +4,7 @@ import csv
 import io
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.annotations import FORMATS, AnnotatedImage, Shape, outline
-from medseg.atomic import open_atomically, write_text
+from medseg.atomic import write_text
 from medseg.data.case import Case, CaseSet
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
 from medseg.data.threads import map_in_threads
 from medseg.data.transforms import apply_transforms, as_item, build_loading
 from medseg.errors import RadiographError
+from medseg.output.drawing import write_png
 from medseg.output.images import write_mask_png
 
 FOLDER = "folder"
@@ -26,31 +27,35 @@ FOLDER = "folder"
 _DEEP = 65535
 
 
-@dataclass
+MAY_SHOW_TEXT = (
+    "BurnedInAnnotation is YES or absent, so the pixels may show a patient's name. Look at the PNG files before you "
+    "pass them on"
+)
+ROUNDED = "pixel values are not whole numbers from 0 to 65535, so they were scaled to 16 bits"
+IGNORED = "ignored pixels have become background"
+UNKNOWN = "some classes have no mask. Annotation files cannot say 'unknown', so these classes now count as absent"
+SPLIT = "their splits are not written in this format; output.format=folder has them"
+
+
+@dataclass(frozen=True)
 class Written:
-    """What was written, and what a person should know of it."""
+    """One case as it was written."""
 
-    annotated: list[AnnotatedImage] = field(default_factory=list)
-    rounded: list[str] = field(default_factory=list)
-    """Cases whose values are not whole numbers that 16 bits can hold."""
-    burned_in: list[str] = field(default_factory=list)
-    """Cases whose pixels may show text: DICOM images in which BurnedInAnnotation is not NO."""
-    incomplete: list[str] = field(default_factory=list)
-    """Cases without a mask of some class."""
-    ignored: list[str] = field(default_factory=list)
-    """Cases with ignored pixels, which no written format has."""
+    image: AnnotatedImage
+    remarks: tuple[str, ...]
+    """What a person should know of it: some of the sentences above."""
 
 
-def write_data_set(folder: Path, found: CaseSet, data: DataSetConfig, format: str, findings: Findings) -> Written:
+def write_data_set(folder: Path, found: CaseSet, data: DataSetConfig, format: str, findings: Findings) -> list[Written]:
     """Write the images of all cases into images/ and their masks in `format`: `FOLDER`, or a key of `FORMATS`.
 
     The files have the ids of the cases as names, and hold no tags of DICOM files. If a case cannot be read, this is
     noted in `findings`, and nothing is left of what was written. Raises `StorageError`.
     """
-    written = Written()
+    written: list[Written] = []
     loading = build_loading(data, found.classes)
 
-    def convert(case: Case) -> tuple[AnnotatedImage, dict[str, bool]] | RadiographError:
+    def convert(case: Case) -> Written | RadiographError:
         try:
             item = apply_transforms(loading, as_item(case))
         except RadiographError as error:
@@ -60,20 +65,17 @@ def write_data_set(folder: Path, found: CaseSet, data: DataSetConfig, format: st
     for case, done in zip(found.cases, map_in_threads(convert, found.cases), strict=True):
         if isinstance(done, RadiographError):
             findings.add_error(case.id, done)
-            continue
-        image, remarks = done
-        written.annotated.append(image)
-        for name, applies in remarks.items():
-            if applies:
-                getattr(written, name).append(case.id)
-    if len(written.annotated) < len(found.cases):
+        else:
+            written.append(done)
+    if len(written) < len(found.cases):
         for name in ("images", "masks"):
             shutil.rmtree(folder / name, ignore_errors=True)
     elif format == FOLDER:
         _write_manifest(folder, found.cases, found.classes)
     else:
         drawn = FORMATS[format]
-        drawn.write(folder / "images" if drawn.beside_images else folder, written.annotated, found.classes)
+        images = [each.image for each in written]
+        drawn.write(folder / "images" if drawn.beside_images else folder, images, found.classes)
     return written
 
 
@@ -92,48 +94,32 @@ def encode_image(pixels: NDArray[np.float32]) -> tuple[NDArray[np.uint8 | np.uin
     return np.rint(scaled).astype(np.uint16), True
 
 
-def _write_case(
-    folder: Path, case: Case, item: Mapping[str, Any], classes: Sequence[str], format: str
-) -> tuple[AnnotatedImage, dict[str, bool]]:
-    image, masks = item["image"], item["mask"].numpy().astype(np.bool_)
-    encoded, rounded = encode_image(image.as_tensor().numpy()[0])
-    name = f"{case.id}.png"
-    _write_png(folder / "images" / name, encoded)
-    present = dict(zip(classes, item["present"].tolist(), strict=True))
-    known = {label: mask for label, mask in zip(classes, masks, strict=True) if present[label]}
+def _write_case(folder: Path, case: Case, item: Mapping[str, Any], classes: Sequence[str], format: str) -> Written:
+    image, masks, present = item["image"], item["mask"].numpy().astype(np.bool_), item["present"].tolist()
+    name, is_folder = f"{case.id}.png", format == FOLDER
+    encoded, is_rounded = encode_image(image.as_tensor().numpy()[0])
+    write_png(folder / "images" / name, encoded)
     shapes: list[Shape] = []
-    for label, mask in known.items():
-        if format == FOLDER:
-            path = folder / "masks" / label / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_mask_png(path, mask)
-        else:
+    for label, mask, is_known in zip(classes, masks, present, strict=True):
+        if is_known and is_folder:
+            write_mask_png(folder / "masks" / label / name, mask)
+        elif is_known:
             shapes += outline(label, mask)
-    size = masks.shape[-2], masks.shape[-1]
     remarks = {
-        "rounded": rounded,
-        "burned_in": image.meta["kind"] == "dicom" and image.meta["burned_in"] is not False,
-        "incomplete": len(known) < len(classes),
-        "ignored": "ignored" in item,
+        MAY_SHOW_TEXT: image.meta["kind"] == "dicom" and image.meta["burned_in"] is not False,
+        ROUNDED: is_rounded,
+        IGNORED: "ignored" in item,
+        UNKNOWN: not all(present) and not is_folder,
+        SPLIT: case.split and not is_folder,
     }
-    return AnnotatedImage(name, size, tuple(shapes), split=case.split, made_by=case.made_by), remarks
-
-
-def _write_png(path: Path, pixels: NDArray[np.uint8 | np.uint16]) -> None:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open_atomically(path) as target:
-        target.write(file.getvalue())
+    drawn = AnnotatedImage(name, masks.shape[1:], tuple(shapes), made_by=case.made_by)
+    return Written(drawn, tuple(remark for remark, applies in remarks.items() if applies))
 
 
 def _write_manifest(folder: Path, cases: Sequence[Case], classes: Sequence[str]) -> None:
     """Write `cases.csv` with the files of each case, its patient as a number, and its split, if it has one."""
-    numbers = {
-        patient: f"p{number:03d}" for number, patient in enumerate(dict.fromkeys(case.patient for case in cases), 1)
-    }
+    patients = dict.fromkeys(case.patient for case in cases)
+    numbers = {patient: f"p{number:03d}" for number, patient in enumerate(patients, 1)}
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     has_splits = any(case.split for case in cases)

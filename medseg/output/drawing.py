@@ -35,7 +35,7 @@ _MEANS = {"val/dice": ("mean Dice", "#1a1a1a"), "val/miou": ("mIoU", "#8c8c8c")}
 _HEADINGS = ("image", "reference", "prediction")
 
 
-def write_png(path: Path, picture: NDArray[np.uint8], text: Mapping[str, str] | None = None) -> None:
+def write_png(path: Path, picture: NDArray[np.uint8 | np.uint16], text: Mapping[str, str] | None = None) -> None:
     """Write an image, `(rows, columns)` or `(rows, columns, 3)`, whole or not at all. Raises `StorageError`.
 
     `text` is stored in the file as PNG text, by keyword.

@@ -6,7 +6,16 @@ import pytest
 
 from medseg.annotations import FORMATS, draw_masks, read_annotations
 from tests.annotations.test_runs import COCO, SMALL
-from tests.support.annotation_files import LABELS, MODEL, box, draw_only, list_reasons, make_images, write_json
+from tests.support.annotation_files import (
+    LABELS,
+    MODEL,
+    assert_same_masks,
+    box,
+    draw_only,
+    list_reasons,
+    make_images,
+    write_json,
+)
 
 SQUARE = [1, 1, 3, 1, 3, 3, 1, 3]
 CONTENT = {
@@ -62,8 +71,7 @@ def test_what_is_written_is_read_back(tmp_path, outlined):
     assert (found.labels, found.problems) == (LABELS, ())
     for image, original in zip(found.images, images, strict=True):
         assert (image.name, image.size, image.made_by) == (original.name, original.size, MODEL)
-        for label, mask in draw_masks(original, original.size).items():
-            np.testing.assert_array_equal(draw_masks(image, original.size)[label], mask)
+        assert_same_masks(image, original)
     area = sum(entry["area"] for entry in json.loads((tmp_path / "annotations.json").read_text())["annotations"])
     assert area == pytest.approx(sum(mask.sum() for mask in draw_masks(images[0], images[0].size).values()), rel=0.2)
 

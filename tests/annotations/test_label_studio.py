@@ -3,9 +3,18 @@ import math
 import numpy as np
 import pytest
 
-from medseg.annotations import FORMATS, draw_masks, read_annotations
+from medseg.annotations import FORMATS, read_annotations
 from tests.annotations.test_runs import BRUSH, BRUSHED
-from tests.support.annotation_files import LABELS, MODEL, box, draw_only, list_reasons, make_images, write_json
+from tests.support.annotation_files import (
+    LABELS,
+    MODEL,
+    assert_same_masks,
+    box,
+    draw_only,
+    list_reasons,
+    make_images,
+    write_json,
+)
 
 SIZE = (20, 40)
 
@@ -116,8 +125,7 @@ def test_what_is_written_is_read_back(tmp_path, outlined, model):
     assert (found.labels, found.problems) == (("heart", "left lung"), ())
     for image, original in zip(found.images, images, strict=True):
         assert (image.name, image.made_by) == (original.name, model)
-        for label, mask in draw_masks(original, original.size).items():
-            np.testing.assert_array_equal(draw_masks(image, original.size)[label], mask)
+        assert_same_masks(image, original)
 
 
 def test_the_annotation_of_a_person_replaces_a_prediction(tmp_path):

@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medseg.annotations import FORMATS, AnnotatedImage, draw_masks, read_annotations
+from medseg.annotations import FORMATS, AnnotatedImage, read_annotations
 from medseg.errors import DataError
-from tests.support.annotation_files import LABELS, MODEL, box, draw_only, list_reasons, make_images, write_json
+from tests.support.annotation_files import (
+    LABELS,
+    MODEL,
+    assert_same_masks,
+    box,
+    draw_only,
+    list_reasons,
+    make_images,
+    write_json,
+)
 
 SIZE = (20, 30)
 
@@ -86,8 +95,7 @@ def test_what_is_written_is_read_back(tmp_path, outlined):
     assert (found.labels, found.problems) == (("heart", "left lung"), ())
     for image, original in zip(found.images, images, strict=True):
         assert (image.name, image.size, image.made_by) == (original.name, original.size, MODEL)
-        for label, mask in draw_masks(original, original.size).items():
-            np.testing.assert_array_equal(draw_masks(image, original.size)[label], mask)
+        assert_same_masks(image, original)
     edited = json.loads(paths[0].read_text())
     edited["shapes"][0]["label"] = "heart "
     edited["shapes"].pop()

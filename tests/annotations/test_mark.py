@@ -3,10 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medseg.annotations import AnnotatedImage, Shape, encode, outline
+from medseg.annotations import AnnotatedImage, Shape, outline
 from medseg.annotations.mark import prepare, sign, verify
-from medseg.annotations.runs import decode
-from medseg.annotations.runs import encode as encode_runs
+from medseg.annotations.runs import decode, encode
 from medseg.annotations.shape import Runs
 from medseg.errors import DataError
 from tests.support.annotation_files import MASK, MODEL, SIZE, make_images
@@ -29,7 +28,7 @@ def test_a_person_who_changes_anything_is_seen():
 
 def test_another_coding_of_the_same_pixels_does_not_matter():
     image = AnnotatedImage("a.png", SIZE, (Shape("a", runs=encode(MASK)),), made_by=MODEL)
-    whole = replace(image, shapes=(Shape("a", runs=encode_runs(MASK, "columns", whole=True)),))
+    whole = replace(image, shapes=(Shape("a", runs=encode(MASK, "columns", whole=True)),))
     assert verify(whole, [sign(image)]).made_by == MODEL
     moved = Runs(encode(MASK).pairs, "rows", (1, 3, 22, 27))
     assert verify(replace(image, shapes=(Shape("a", runs=moved),)), [sign(image)]).made_by is None

@@ -1,9 +1,19 @@
 import numpy as np
 import pytest
 
-from medseg.annotations import FORMATS, draw_masks, encode, read_annotations
+from medseg.annotations import FORMATS, draw_masks, read_annotations
+from medseg.annotations.runs import encode
 from medseg.errors import DataError
-from tests.support.annotation_files import LABELS, MODEL, SIZE, box, draw_only, list_reasons, make_images
+from tests.support.annotation_files import (
+    LABELS,
+    MODEL,
+    SIZE,
+    assert_same_masks,
+    box,
+    draw_only,
+    list_reasons,
+    make_images,
+)
 
 
 def write(path, text, encoding="utf-8"):
@@ -89,8 +99,7 @@ def test_what_is_written_is_read_back(tmp_path, outlined):
     assert (found.labels, found.problems) == (LABELS, ())
     for image, original in zip(found.images, images, strict=True):
         assert (image.name, image.size, image.made_by) == (original.name, original.size, MODEL)
-        for label, mask in draw_masks(original, SIZE).items():
-            np.testing.assert_array_equal(draw_masks(image, SIZE)[label], mask)
+        assert_same_masks(image, original)
     first = " ".join(map(str, encode(draw_masks(images[0], SIZE)["heart"], "columns", whole=True).pairs[0] + (1, 0)))
     assert first in path.read_text()
     path.write_text(path.read_text().replace(first, "1 1 " + first))

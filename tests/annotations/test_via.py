@@ -4,8 +4,17 @@ import math
 import numpy as np
 import pytest
 
-from medseg.annotations import FORMATS, draw_masks, read_annotations
-from tests.support.annotation_files import LABELS, MODEL, SIZE, box, draw_only, list_reasons, make_images, write_json
+from medseg.annotations import FORMATS, read_annotations
+from tests.support.annotation_files import (
+    LABELS,
+    MODEL,
+    assert_same_masks,
+    box,
+    draw_only,
+    list_reasons,
+    make_images,
+    write_json,
+)
 
 POLYGON = {"name": "polygon", "all_points_x": [2, 6, 6, 2], "all_points_y": [1, 1, 4, 4]}
 SQUARE = box(1, 2, 4, 6, (20, 30))
@@ -100,8 +109,7 @@ def test_what_is_written_is_read_back(tmp_path, outlined):
     assert (found.labels, found.problems) == (LABELS, ())
     for image, original in zip(found.images, images, strict=True):
         assert (image.name, image.made_by) == (original.name, MODEL)
-        for label, mask in draw_masks(original, SIZE).items():
-            np.testing.assert_array_equal(draw_masks(image, SIZE)[label], mask)
+        assert_same_masks(image, original)
     edited = json.loads(path.read_text())
     edited["_via_img_metadata"][edited["_via_image_id_list"][0]]["regions"][0]["shape_attributes"]["all_points_x"][
         0

@@ -5,7 +5,7 @@ from PIL import Image
 
 from medseg.annotations import FORMATS, AnnotatedImage, draw_masks, read_annotations
 from medseg.errors import DataError
-from tests.support.annotation_files import LABELS, MODEL, SIZE, box, list_reasons, make_images
+from tests.support.annotation_files import LABELS, MODEL, SIZE, assert_same_masks, box, list_reasons, make_images
 
 
 def write(root, labels, described=None, split="train"):
@@ -102,8 +102,7 @@ def test_what_is_written_is_read_back(tmp_path, outlined, with_images):
     for image, original in zip(found.images, images, strict=True):
         assert image.name == f"images/{original.base if with_images else original.stem}"
         assert image.made_by == MODEL
-        for label, mask in draw_masks(original, SIZE).items():
-            np.testing.assert_array_equal(draw_masks(image, SIZE)[label], mask)
+        assert_same_masks(image, original)
     path = tmp_path / "labels" / "Bild é 1.txt"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
     assert [image.made_by for image in read_annotations(tmp_path / "data.yaml").images] == [None, MODEL]

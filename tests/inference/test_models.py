@@ -86,17 +86,24 @@ def test_an_ensemble_accepts_what_all_its_models_accept(tmp_path):
         load(paths[0], other)
 
 
+def test_an_ensemble_with_an_older_model_knows_no_outlines(tmp_path):
+    old = Range(area=(0.1, 0.2), row=(0.4, 0.5), column=(0, 1))
+    ranges = old, old.model_copy(update={"outline": (4.0, 5.0)})
+    paths = [write_model(tmp_path / f"{i}.pt", seed=i, ranges={"heart": r}) for i, r in enumerate(ranges)]
+    assert load(*paths).card.ranges["heart"].outline is None
+
+
 def test_an_ensembles_ranges_are_the_widest_and_its_thresholds_the_mean(tmp_path):
     ranges = [
-        Range(area=(0.1, 0.2), row=(0.4, 0.5), column=(0, 1)),
-        Range(area=(0.05, 0.1), row=(0.3, 0.6), column=(0, 1)),
+        Range(area=(0.1, 0.2), row=(0.4, 0.5), column=(0, 1), outline=(5, 6)),
+        Range(area=(0.05, 0.1), row=(0.3, 0.6), column=(0, 1), outline=(4, 5)),
     ]
     paths = [
         write_model(tmp_path / f"{i}.pt", seed=i, ranges={"heart": r}, thresholds={"heart": 0.4 + 0.2 * i})
         for i, r in enumerate(ranges)
     ]
     card = load(*paths).card
-    assert card.ranges == {"heart": Range(area=(0.05, 0.2), row=(0.3, 0.6), column=(0, 1))}
+    assert card.ranges == {"heart": Range(area=(0.05, 0.2), row=(0.3, 0.6), column=(0, 1), outline=(4, 6))}
     assert card.thresholds == {"heart": pytest.approx(0.5), "lungs": 0.5}
 
 

@@ -12,7 +12,7 @@ from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.findings import Findings
 from medseg.data.masks import read_mask_files
 from medseg.data.preprocess import build_input, scale_intensity
-from medseg.output.data_set import encode_image, write_data_set
+from medseg.output.data_set import IGNORED, MAY_SHOW_TEXT, UNKNOWN, encode_image, write_data_set
 from medseg.phantom.dicom import write_phantoms
 from medseg.radiograph import read_radiograph
 from tests.support.shape_images import write_png_folder
@@ -43,7 +43,7 @@ def network_input(path):
 @pytest.mark.parametrize("format", WRITTEN)
 def test_masks_and_network_inputs_are_the_same_bits(phantoms, tmp_path, format):
     written = convert(phantoms, tmp_path, format)
-    assert (written.rounded, written.incomplete) == ([], [])
+    assert all(set(each.remarks) <= {MAY_SHOW_TEXT} for each in written)
     before, after = (find_cases(DataConfig(root=root)) for root in (phantoms, tmp_path))
     assert before.classes == after.classes
     for old, new in zip(before.cases, after.cases, strict=True):
@@ -62,7 +62,7 @@ def test_no_file_holds_data_of_a_patient(phantoms, tmp_path):
         dataset.save_as(path)
     folder = tmp_path / "out"
     written = convert(root, folder, "folder")
-    assert len(written.burned_in) == 3
+    assert [each.remarks for each in written] == [(MAY_SHOW_TEXT,)] * 3
     content = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     assert b"secret" not in content.lower()
     rows = list(csv.DictReader((folder / "cases.csv").read_text().splitlines()))
@@ -104,7 +104,8 @@ def test_nothing_is_left_if_an_image_cannot_be_read(tmp_path):
 def test_classes_without_a_mask_are_named(tmp_path):
     root = write_png_folder(tmp_path / "data", 3)
     (root / "masks" / "box" / "case02.png").unlink()
-    assert convert(root, tmp_path / "a", "coco", missing="ignore").incomplete == ["case02"]
+    written = convert(root, tmp_path / "a", "coco", missing="ignore")
+    assert [each.image.stem for each in written if UNKNOWN in each.remarks] == ["case02"]
     convert(root, tmp_path / "b", "folder", missing="ignore")
     assert not (tmp_path / "b" / "masks" / "box" / "case02.png").exists()
 
@@ -122,4 +123,5 @@ def test_ignored_pixels_are_named(tmp_path):
         mask = np.array(image)
     mask[:2] = 77
     Image.fromarray(mask).save(path)
-    assert convert(root, tmp_path / "out", "coco", ignore_value=77).ignored == ["case01"]
+    written = convert(root, tmp_path / "out", "coco", ignore_value=77)
+    assert [each.image.stem for each in written if IGNORED in each.remarks] == ["case01"]

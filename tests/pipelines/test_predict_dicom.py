@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from medseg.annotations import draw_masks, read_annotations
 from medseg.data.config import PreprocessConfig
 from medseg.model.checkpoint import Accepts, Range
 from tests.support.dicom_files import phantom, write_dicom
@@ -116,6 +117,10 @@ def test_all_formats_hold_the_same_masks(done: tuple[Path, subprocess.CompletedP
         assert np.allclose(image.affine, np.diag([-0.15, -0.2, 1, 1]))
         assert np.array_equal(segmented[index] == 1, mask)
     assert (output / "overlay" / f"{row['id']}.png").exists()
+    (drawn,) = read_annotations(output / "labelme" / f"{row['id']}.json").images
+    assert (drawn.name, drawn.made_by) == ("IMG0001", row["model"])
+    for name, mask in draw_masks(drawn, segmented.shape[-2:]).items():
+        assert np.array_equal(mask, read_mask(output, name, row) == 255)
 
 
 def test_summary(done: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from medseg.annotations import AnnotatedImage, Annotations, Shape, draw_masks, encode, outline, read_annotations
+from medseg.annotations import AnnotatedImage, Annotations, Shape, draw_masks, outline, read_annotations
+from medseg.annotations.runs import encode
 
 SIZE = (24, 30)
 MASK = np.zeros(SIZE, np.bool_)
@@ -46,6 +47,14 @@ def draw_only(annotations: Annotations, size: tuple[int, int]) -> dict[str, np.n
     assert [str(problem) for problem in annotations.problems] == []
     (image,) = annotations.images
     return draw_masks(image, size)
+
+
+def assert_same_masks(image: AnnotatedImage, original: AnnotatedImage) -> None:
+    """Both images show the same masks at the size of `original`."""
+    assert original.size is not None
+    drawn = draw_masks(image, original.size)
+    for label, mask in draw_masks(original, original.size).items():
+        np.testing.assert_array_equal(drawn[label], mask)
 
 
 def list_reasons(path: Path) -> list[tuple[str, str, str, str]]:

@@ -14,9 +14,8 @@ from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
 from medseg.data.layouts.dataset_json import Found, note_unknown
 from medseg.data.layouts.folders import MASKS, read_instance_uid
-from medseg.errors import DataError, RadiographError
-from medseg.radiograph.kind import EXTENSIONS, starts_like_dicom
-from medseg.radiograph.source import open_source
+from medseg.errors import DataError
+from medseg.radiograph.kind import EXTENSIONS
 
 _logger = logging.getLogger(__name__)
 _TEXT = (".json", ".xml", ".yaml", ".yml", ".csv")
@@ -39,8 +38,8 @@ def read_drawn_folder(root: Path, config: DataSetConfig, findings: Findings) -> 
     Text files are looked at first. Raises `DataError` if there are several formats.
     """
     files = list(_walk(root))
-    text = [path for path in files if path.suffix.lower() in _TEXT]
-    found = find_annotations(text) or find_annotations(path for path in files if _is_dicom(path))
+    text, others = ([p for p in files if (p.suffix.lower() in _TEXT) == wanted] for wanted in (True, False))
+    found = find_annotations(text) or find_annotations(others)
     return None if found is None else _list_cases(root, files, found, config, findings)
 
 
@@ -88,8 +87,9 @@ def _list_cases(
     if 0 < lacking < len(cases):
         _logger.warning("%d of %d images have no split, so split.fractions decides for all", lacking, len(cases))
         cases = [replace(case, split=None) for case in cases]
+    used = {path for _, path in placed}
     for path in images.files:
-        if path not in {path for _, path in placed}:
+        if path not in used:
             findings.add("not_annotated", case_id(path), as_text(path.relative_to(root).as_posix()))
     return cases, classes
 
@@ -168,15 +168,6 @@ def _walk(root: Path) -> Iterator[Path]:
 def _is_mask(path: Path, root: Path) -> bool:
     """Return whether a file lies in a folder of masks."""
     return any(part.lower() in _NO_IMAGES for part in path.relative_to(root).parts[:-1])
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        with open_source(path) as file:
-            head = file.read(352)
-    except RadiographError:
-        return False
-    return head[128:132] == b"DICM" or starts_like_dicom(head)
 
 
 def _split_of(words: Iterable[str]) -> str | None:

@@ -7,7 +7,7 @@ from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from medseg.data.case import SPLITS, Case, MaskSource, as_text, case_id, find_file
 from medseg.data.config import DataSetConfig
@@ -65,12 +65,11 @@ def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Foun
     return cases, COLORS if config.color == "rgb" else classes
 
 
-def has_columns(path: Path) -> bool:
-    """Return whether a file is a CSV whose columns name images and masks."""
+def is_manifest(path: Path) -> bool:
+    """Return whether a file is a CSV whose columns name images and masks, or images and targets."""
     try:
         with path.open(newline="", encoding=_detect_encoding(path)) as file:
-            _, delimiter = _skip_to_header(file)
-            columns = _name_columns(next(csv.reader(file, delimiter=delimiter, skipinitialspace=True), []))
+            _, _, columns = _read_header(file)
     except (UnicodeError, csv.Error):
         return False
     return "image" in columns and any(name in ("mask", "target") or name.startswith("mask_") for name in columns)
@@ -83,9 +82,7 @@ def _read_rows(path: Path, findings: Findings) -> tuple[list[str], list[dict[str
     """
     try:
         with path.open(newline="", encoding=_detect_encoding(path)) as file:
-            before, delimiter = _skip_to_header(file)
-            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-            columns = _name_columns(next(reader, []))
+            before, reader, columns = _read_header(file)
             lines = [(before + reader.line_num, [value.strip() for value in line]) for line in reader]
     except (UnicodeError, csv.Error) as error:
         raise DataError(
@@ -111,6 +108,13 @@ def _detect_encoding(path: Path) -> str:
         return "utf-16"
     zero = start.find(b"\0")  # UTF-16 without byte order mark: one byte of an ASCII letter is 0
     return {0: "utf-16-be", 1: "utf-16-le"}.get(zero, "utf-8-sig")
+
+
+def _read_header(file: TextIO) -> tuple[int, Any, list[str]]:
+    """Return the number of lines before the header, the CSV reader behind it, and the columns."""
+    before, delimiter = _skip_to_header(file)
+    reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+    return before, reader, _name_columns(next(reader, []))
 
 
 def _skip_to_header(file: TextIO) -> tuple[int, str]:

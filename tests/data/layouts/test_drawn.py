@@ -208,3 +208,38 @@ def test_the_size_says_whether_shapes_were_drawn_on_the_turned_image(tmp_path, s
     found = find_cases(config)
     loaded = apply_transforms(build_loading(config, found.classes), as_item(found.cases[0]))
     assert loaded["image"].shape == loaded["mask"].shape == (1, *shape)
+
+
+def test_annotations_are_no_rgb_targets(tmp_path):
+    write_image(tmp_path / "images" / "a.png")
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(coco("a.png")))
+    with pytest.raises(DataError, match=r"data\.color=rgb needs RGB targets"):
+        find_cases(DataConfig(root=path, color="rgb"))
+    with pytest.raises(DataError, match="no folder targets/"):
+        find_cases(DataConfig(root=tmp_path, color="rgb"))
+
+
+def test_names_of_files_of_one_image_give_no_splits(tmp_path):
+    for number in range(3):
+        write_image(tmp_path / f"test_{number}.png")
+        image = replace(make_images(True)[0], name=f"test_{number}.png")
+        FORMATS["labelme"].write(tmp_path, [image], LABELS)
+    assert {case.split for case in find_cases(DataConfig(root=tmp_path)).cases} == {None}
+
+
+def test_a_file_in_a_folder_of_masks_is_no_image(tmp_path):
+    for name in ("data/a.png", "labels/a.png"):
+        write_image(tmp_path / name)
+    (tmp_path / "instances.json").write_text(json.dumps(coco("a.png")))
+    (case,) = find_cases(DataConfig(root=tmp_path)).cases
+    assert case.image == tmp_path / "data" / "a.png"
+
+
+def test_a_manifest_with_columns_of_run_lengths_is_a_manifest(tmp_path):
+    for name in ("a.png", "mask.png"):
+        write_image(tmp_path / name)
+    path = tmp_path / "cases.csv"
+    path.write_text("image,mask,EncodedPixels\na.png,mask.png,1 2\n")
+    (case,) = find_cases(DataConfig(root=path)).cases
+    assert case.masks["foreground"].path == tmp_path / "mask.png"
