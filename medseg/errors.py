@@ -10,7 +10,8 @@ MedsegError
 ├── StorageError       1   a file could not be written (disk full, no permission)
 ├── WorkerError        1   the processes that read files cannot be started
 ├── TrainingError      1   training failed after it had started (the loss became NaN)
-└── QuantizationError  1   a network loses too much accuracy in int8
+├── QuantizationError  1   a network loses too much accuracy in int8
+└── ExportError        1   an exported program gives other masks than medseg
 """
 
 
@@ -72,5 +73,11 @@ class TrainingError(MedsegError):
 
 class QuantizationError(MedsegError):
     """A network loses too much accuracy in int8."""
+
+    exit_code = 1
+
+
+class ExportError(MedsegError):
+    """An exported program gives other masks than medseg."""
 
     exit_code = 1

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_FLAT = (0.02, 0.05)  # a line is border if its spread is less than this share of the image's; clear borders first
+FLAT = (0.02, 0.05)  # a line is border if its spread is less than this share of the image's; clear borders first
 SAMPLES = 512  # rows and columns used to measure the levels of an image
-_MARGIN = 0.02  # of the field, on each side: organs that touch the border stay whole
-_INSIDE, _WHITE = 50, 2 / 3  # a 50th of the field inside its edge, overexposed anatomy still has so many white pixels
-_WORTH = 0.9  # a field that covers more of the image than this is not worth a crop
+MARGIN = 0.02  # of the field, on each side: organs that touch the border stay whole
+INSIDE, WHITE = 50, 2 / 3  # a 50th of the field inside its edge, overexposed anatomy still has so many white pixels
+WORTH = 0.9  # a field that covers more of the image than this is not worth a crop
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ def find_frame(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None) -
     ranges = []
     for lines, length in zip(find_field(grey, valid), grey.shape, strict=True):
         first, end, _ = lines.indices(length)
-        margin = round(_MARGIN * (end - first))
+        margin = round(MARGIN * (end - first))
         ranges.append((max(0, first - margin), min(length, end + margin)))
     frame = Frame((grey.shape[0], grey.shape[1]), ranges[0], ranges[1])
-    return frame if np.prod(frame.shape) < _WORTH * grey.size else whole(grey.shape)
+    return frame if np.prod(frame.shape) < WORTH * grey.size else whole(grey.shape)
 
 
 def find_field(grey: NDArray[np.floating[Any]], valid: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -78,12 +78,12 @@ def find_field(grey: NDArray[np.floating[Any]], valid: NDArray[np.bool_]) -> tup
         return slice(None), slice(None)
     filled = grey if valid.all() else np.where(valid, grey, np.median(grey[valid].astype(np.float64)))
     rows, columns = slice(0, len(grey)), slice(0, grey.shape[1])
-    for flat in _FLAT:
+    for flat in FLAT:
         field = filled[rows, columns]
         limit = flat * float(np.subtract(*take_percentiles(field.ravel(), (95, 5), 0)))
         rows, columns = _trim(field, limit, 1, rows.start), _trim(field, limit, 0, columns.start)
     high, low = take_percentiles(filled.ravel(), (95, 5), 0)
-    white = filled >= high - _FLAT[-1] * (high - low)
+    white = filled >= high - FLAT[-1] * (high - low)
     rows, columns = _keep_anatomy(white[:, columns], rows), _keep_anatomy(white[rows].T, columns)
     rows, columns = (slice(lines.start * step, (lines.stop - 1) * step + 1) for lines in (rows, columns))
     return rows, columns
@@ -117,9 +117,9 @@ def _trim(field: NDArray[np.floating[Any]], limit: float, axis: int, start: int)
 def _keep_anatomy(white: NDArray[np.bool_], lines: slice) -> slice:
     """The range `lines`, and beyond it the flat, white lines that do not end at a straight edge."""
     start, stop = lines.start, lines.stop
-    inside = (stop - start) // _INSIDE
-    if start and min(white[:start].mean(), white[start + inside].mean()) > _WHITE:
+    inside = (stop - start) // INSIDE
+    if start and min(white[:start].mean(), white[start + inside].mean()) > WHITE:
         start = 0
-    if stop < len(white) and min(white[stop:].mean(), white[stop - 1 - inside].mean()) > _WHITE:
+    if stop < len(white) and min(white[stop:].mean(), white[stop - 1 - inside].mean()) > WHITE:
         stop = len(white)
     return slice(start, stop)

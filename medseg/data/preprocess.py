@@ -10,8 +10,8 @@ from medseg.data.bilinear import cut_bilinear, resize_bilinear
 from medseg.data.config import PreprocessConfig
 from medseg.data.frame import SAMPLES, Frame, find_field, find_frame, take_percentiles, whole
 
-_BLACK = 0.02  # levels as near to 0 or 1 as this are black or white, and do not count as levels of the anatomy
-_FEW = 100  # fewer gray pixels than this have no histogram
+BLACK = 0.02  # levels as near to 0 or 1 as this are black or white, and do not count as levels of the anatomy
+FEW = 100  # fewer gray pixels than this have no histogram
 _SHARES = np.linspace(0, 1, 65)
 _AT_ONCE = 1 << 15  # pixels converted to float64 at a time, so that they stay in the CPU cache
 
@@ -85,8 +85,8 @@ def equalize(image: Tensor) -> Tensor:
     is linear, so noise in the last bits stays small.
     """
     values = image.numpy()
-    grey = values[(values > _BLACK) & (values < 1 - _BLACK)]
-    if grey.size < _FEW:
+    grey = values[(values > BLACK) & (values < 1 - BLACK)]
+    if grey.size < FEW:
         return image
     levels, places = np.unique(take_percentiles(grey, (100 * _SHARES).tolist(), 0), return_index=True)
     shares = _SHARES[places]

@@ -13,7 +13,7 @@ from medseg.inference.decision import build_decision
 from medseg.inference.models import LoadedModel
 from medseg.model.checkpoint import ModelCard
 
-_GAMMAS = (0.8, 1.25)
+GAMMAS = (0.8, 1.25)
 _CPU = torch.device("cpu")
 _BATCH = -4  # the batch axis, counted from the end because network and view axes may precede it
 
@@ -85,7 +85,7 @@ class Predictor:
         if "mirror" in self.card.inference.tta:
             yield "mirror", images.flip(-1), _mirror
         if "gamma" in self.card.inference.tta:
-            for gamma in _GAMMAS:
+            for gamma in GAMMAS:
                 yield f"gamma_{gamma}", images.clamp(0, 1) ** gamma, _same
 
 

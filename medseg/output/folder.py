@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 
 from filelock import FileLock, Timeout
 
@@ -39,7 +40,10 @@ def claim_folder(folder: Path, results: Collection[str] = ()) -> Iterator[Path]:
 def _sweep(folder: Path, results: Collection[str]) -> None:
     for place in (folder, *(found for pattern in results for found in folder.glob(pattern))):
         for unfinished in place.glob(".*.tmp"):
-            unfinished.unlink(missing_ok=True)
+            if unfinished.is_dir():
+                rmtree(unfinished)
+            else:
+                unfinished.unlink(missing_ok=True)
 
 
 def set_aside(folder: Path, names: tuple[str, ...]) -> Path | None:

@@ -1,0 +1,99 @@
+"""One export: trace the model, write it, run what was written, and compare its masks with those of medseg."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medseg.data.preprocess import build_input
+from medseg.errors import ExportError
+from medseg.export.bundle import write_bundle
+from medseg.export.card import write_card
+from medseg.export.config import ExportConfig
+from medseg.export.describe import SCRIPTS, describe
+from medseg.export.formats import FORMATS, check_packages, trace
+from medseg.export.program import Program
+from medseg.inference.backends import list_backends
+from medseg.inference.config import ModelPredictConfig
+from medseg.inference.decision import build_decision
+from medseg.inference.models import LoadedModel, adjust_model
+from medseg.inference.predictor import build_predictor
+from medseg.metrics.overlap import measure_overlap
+from medseg.output.folder import set_aside
+from medseg.phantom.chest import draw_phantom
+
+RESULTS = ("model.onnx", "model.xml", "model.bin", "model.pt2", "card.md", "radiograph.py")
+BUNDLE = ("configs", "docs", "models", "scripts")
+_LEAST = 0.99  # Dice of any mask to that of medseg; differences are pixels at the borders
+_SIZES = (180, 400, 700)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported program."""
+
+    path: Path
+    dice: float
+    """The lowest Dice between its masks and those of medseg on synthetic radiographs."""
+
+
+def export_model(model: LoadedModel, config: ExportConfig, folder: Path) -> Exported:
+    """Write `model` to `folder`, which this process has claimed. Earlier results go to `earlier/`.
+
+    Raises `ConfigError` if a package is missing, and `ExportError` if the masks of the program differ from those of
+    medseg; nothing is written then.
+    """
+    form = FORMATS[config.format]
+    check_packages(form)
+    predict = ModelPredictConfig(threshold=config.threshold)
+    decision = build_decision(model.card, predict)
+    facts = describe(model, decision)
+    channels = 3 if model.card.reading.color == "rgb" else 1
+    traced = trace(Program(model, decision).eval(), channels)
+    with TemporaryDirectory(dir=folder, prefix=".export-", suffix=".tmp") as unfinished:
+        new = Path(unfinished)
+        (new / form.file).parent.mkdir(exist_ok=True)
+        form.write(traced, facts, new / form.file)
+        card = write_card(facts, config.format)
+        if config.format == "bundle":
+            write_bundle(traced, facts, card, new)
+        else:
+            (new / "card.md").write_text(card, encoding="utf-8")
+            copyfile(SCRIPTS / "radiograph.py", new / "radiograph.py")
+        lowest = compare(form.load(new / form.file), model, config.threshold)
+        if lowest < _LEAST:
+            raise ExportError(
+                f"the masks of the exported program differ from those of medseg: the lowest Dice is {lowest:.4f} on "
+                "synthetic radiographs. Choose another export.format"
+            )
+        set_aside(folder, (*RESULTS, *BUNDLE))
+        for path in new.iterdir():
+            path.replace(folder / path.name)
+    return Exported(folder / form.file, lowest)
+
+
+def compare(run: Callable[[Tensor], Tensor], model: LoadedModel, threshold: float | Literal["best"]) -> float:
+    """The lowest Dice between the masks of `run` and those of medseg in float32, on synthetic radiographs."""
+    plain = ModelPredictConfig(
+        threshold=threshold, components={}, fill_holes=False, device="cpu", backend="torch", precision="fp32"
+    )
+    model = adjust_model(model, plain)
+    predictor = build_predictor(model, list_backends(plain, model)[0], plain)
+    rng, lowest = np.random.default_rng(0), 1.0
+    for size in _SIZES:
+        pixels = draw_phantom(rng, size).pixels.astype(np.float32)
+        if model.card.reading.color == "rgb":
+            pixels = np.stack([pixels] * 3, axis=2)
+        found, frame = build_input(pixels, None, model.card.preprocess)
+        wanted = predictor.masks(predictor.predict(found[None])[0], frame)
+        channels = torch.from_numpy(pixels).reshape(*pixels.shape[:2], -1).permute(2, 0, 1)
+        masks = run(channels[None].contiguous())[0]
+        dice, *_ = measure_overlap(masks[None], wanted[None], torch.ones(1, len(wanted), dtype=torch.bool))
+        lowest = min(lowest, float(dice.nan_to_num(1).min()))
+    return lowest
