@@ -26,6 +26,9 @@ MAX_ROWS = 64
 MAX_BYTES = 1 << 27
 """Bytes of an image file."""
 
+FIELDS = ("error", "size", "masks", "areas_px", "areas_mm2", "area_plane", "cardiothoracic_ratio", "warnings", "seg")
+"""The fields of an answer, besides the digest of the `model`."""
+
 _NPY = b"\x93NUMPY"
 _logger = logging.getLogger(__name__)
 
@@ -35,19 +38,6 @@ class ServedModel:
 
     Images are predicted one after another, because each one uses all cores, and so that no more than one is in memory.
     """
-
-    FIELDS = (
-        "error",
-        "size",
-        "masks",
-        "areas_px",
-        "areas_mm2",
-        "area_plane",
-        "cardiothoracic_ratio",
-        "warnings",
-        "seg",
-    )
-    """The fields of an answer, besides the digest of the `model`."""
 
     def __init__(self, path: str, settings: Mapping[str, Any]) -> None:
         """`path` is a model file; `settings` are sections of `medseg predict`, as for `medseg.load_model`."""
@@ -65,7 +55,7 @@ class ServedModel:
         return [self._answer(index, row, **options) for index, row in enumerate(data.to_dict("records"))]
 
     def _answer(self, index: int, row: Mapping[str, Any], masks: str, seg: bool) -> dict[str, Any]:
-        answer: dict[str, Any] = {**dict.fromkeys(self.FIELDS), "model": self._model.digest}
+        answer: dict[str, Any] = {**dict.fromkeys(FIELDS), "model": self._model.digest}
         try:
             if index >= MAX_ROWS:
                 raise ConfigError(f"image: the request has more than {MAX_ROWS} rows. Send the others in a new one")
@@ -148,7 +138,7 @@ def _write_png(mask: NDArray[np.bool_]) -> dict[str, Any]:
 _MASKS = {"rle": _write_rle, "png": _write_png}
 
 
-def _encode_seg(result: Result) -> str | None:
+def _encode_seg(result: Result) -> str:
     """The DICOM SEG as base64 text. Raises `RadiographError` if there can be none for this image."""
     with tempfile.TemporaryDirectory(prefix="medseg-") as folder:
         (path,) = result.write(folder, ["seg"])

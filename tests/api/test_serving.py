@@ -4,11 +4,7 @@ import base64
 import io
 import json
 import os
-import signal
-import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -27,12 +23,11 @@ from medseg.model.checkpoint import load_model
 from medseg.tracking import TrackingConfig, start_run
 from tests.support.dicom_files import phantom, write_dicom
 from tests.support.mlflow_stores import copy_store
+from tests.support.mlflow_ui import LOG, SECONDS, open_server
 from tests.support.model_files import write_model
 
 pytestmark = pytest.mark.slow
 SETTINGS = {"predict": {"backend": "torch"}}
-SECONDS = 300
-"""A slow machine is given to start the server."""
 NAME = "Secret^Name"
 """The patient of every DICOM file of `write_dicom`."""
 Files = dict[str, bytes]
@@ -51,12 +46,9 @@ def tracking(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> 
 
 @pytest.fixture(scope="module")
 def server(tracking: TrackingConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The address of the server, and its log."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """The address for requests, and the log of the server."""
     folder = tmp_path_factory.mktemp("server")
-    command = "-m mlflow models serve -m models:/chest@champion --env-manager local --host 127.0.0.1 --port"
+    command = "-m mlflow models serve -m models:/chest@champion --env-manager local"
     environment = {
         **os.environ,
         "MLFLOW_TRACKING_URI": str(tracking.uri),
@@ -64,33 +56,8 @@ def server(tracking: TrackingConfig, tmp_path_factory: pytest.TempPathFactory) -
         "MLFLOW_PYFUNC_INFERENCE_CONFIG": json.dumps(SETTINGS),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # MLflow looks for uvicorn there
     }
-    log = folder / "log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, *command.split(), str(port)],
-            stdout=file,
-            stderr=file,
-            cwd=folder,
-            env=environment,
-            start_new_session=True,
-        )
-    try:
-        wait_until_ready(f"http://127.0.0.1:{port}/ping", process, log)
-        yield f"http://127.0.0.1:{port}/invocations", log
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)  # the group that this process leads
-        process.wait()
-
-
-def wait_until_ready(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(address, timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    pytest.fail(f"the server did not start: {log.read_text()[-2000:]}")
+    with open_server([sys.executable, *command.split()], folder, environment) as address:
+        yield f"{address}/invocations", folder / LOG
 
 
 @pytest.fixture(scope="module")

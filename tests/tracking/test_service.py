@@ -5,7 +5,7 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
-from medseg.api.served import ServedModel
+from medseg.api.served import FIELDS
 from medseg.tracking.service import describe_service, list_requirements
 from tests.support.processes import ROOT
 
@@ -19,7 +19,7 @@ def test_requirements_are_the_dependencies_of_medseg_without_extras() -> None:
 def test_signature_names_the_fields_and_parameters_of_the_service() -> None:
     """MLflow drops columns and parameters that the signature does not have."""
     signature = describe_service()
-    assert signature.outputs.input_names() == [*ServedModel.FIELDS, "model"]
+    assert signature.outputs.input_names() == [*FIELDS, "model"]
     assert {spec.name: spec.default for spec in signature.params} == {"masks": "rle", "seg": False}
     assert signature.inputs.required_input_names() == ["image"]
 
