@@ -25,6 +25,7 @@ while [[ ${1:-} == --* ]]; do
   esac
   shift 2
 done
+(($# == 2)) || { echo "usage: try.sh [OPTION ...] ROOT OUT" >&2; exit 2; }
 root=$(realpath -m "$1") out=$(realpath -m "$2")
 
 show() {  # show FROM TO: FROM of this machine at TO of the root, read-only
