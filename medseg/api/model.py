@@ -33,8 +33,11 @@ if TYPE_CHECKING:
     from medseg.folder.report import Row
 
 Address = str | os.PathLike[str]
-Image = str | os.PathLike[str] | Dataset | Radiograph | ArrayLike
-"""A file, a DICOM object in memory, a radiograph that was read, or an array of modality values."""
+Image = str | os.PathLike[str] | bytes | Dataset | Radiograph | ArrayLike
+"""A file, its content, a DICOM object in memory, a radiograph that was read, or an array of modality values."""
+
+_CONTENT = "image.bytes"
+"""Name of the content of a file; its format is recognized by the content alone."""
 
 
 class LoadConfig(Section):
@@ -65,6 +68,11 @@ class Model:
         return self.card.classes
 
     @property
+    def digest(self) -> str:
+        """The first 16 hex digits of the SHA-256 of the model file; of an ensemble, of those of all its files."""
+        return self._loaded.digest
+
+    @property
     def backend(self) -> str:
         """Library, device and precision of the network, such as `torch/cpu/bf16`."""
         return self._predictor.backend
@@ -77,10 +85,10 @@ class Model:
     ) -> Result:
         """Segment one image.
 
-        `image` is the path of a file in any supported format, a `pydicom.Dataset`, a radiograph from
-        `medseg.read_radiograph`, or an array `(rows, columns)` of modality values in which dense tissue is bright.
-        If the image does not give them, pass `spacing_mm`, the size of a pixel `(row, column)` in millimeters, and
-        `view`, such as `"PA"`.
+        `image` is the path of a file in any supported format, the bytes of such a file, a `pydicom.Dataset`, a
+        radiograph from `medseg.read_radiograph`, or an array `(rows, columns)` of modality values in which dense tissue
+        is bright. If the image does not give them, pass `spacing_mm`, the size of a pixel `(row, column)` in
+        millimeters, and `view`, such as `"PA"`.
 
             result = medseg.load_model("OUT/best.pt").predict("image.dcm")
             result.masks["lungs"], result.areas_mm2, result.warnings
@@ -143,6 +151,10 @@ class Model:
         elif isinstance(image, str | os.PathLike):
             with open_source(image) as opened:
                 file = InMemory(opened.read(), image)
+        elif isinstance(image, bytes):
+            if not image:
+                raise RadiographError("is empty", "empty", _CONTENT)
+            file = InMemory(image, _CONTENT)
         else:
             radiograph = image if isinstance(image, Radiograph) else build_radiograph(image)
             return Origin(_as_channels(radiograph, reading["color"]), InMemory(name=NAME), reading), []

@@ -124,7 +124,7 @@ class Result:
         `formats` may contain `seg` (DICOM SEG, for DICOM images), `png`, `nifti`, `overlay`, and the annotation
         formats `coco`, `labelme`, `cvat`, `via` and `label_studio`, which contain the name of the image file. The files
         are named `name`. By default this is the first 16 hex digits of the SHA-256 of the image; they do not identify
-        the patient.
+        the patient. `warnings` then also lists the attributes that had to be left empty in a SEG.
 
         Raises `ConfigError` for an unknown format, `RadiographError` for a format that cannot hold this image, and
         `StorageError` if a file cannot be written.
@@ -138,13 +138,15 @@ class Result:
         made_by = origin.model, origin.configuration, self._digest, choose_date()
         shown, spacing = tuple(segmented.measured.values()), self.radiograph.spacing_mm
         results = Results(segmented.masks, self._classes, spacing, shown, None, *made_by)
-        warnings: list[str] = []
-        taken = self._take(formats, warnings)
+        notes: list[str] = []
+        taken = self._take(formats, notes)
         if len(taken) < len(set(formats)):
-            raise RadiographError("; ".join(warnings), "format")
-        paths = write_formats(taken, results, id, Path(folder).joinpath, warnings)
-        if warnings:
-            raise RadiographError("; ".join(warnings), "format")
+            raise RadiographError("; ".join(notes), "format")
+        refusals: list[str] = []
+        paths = write_formats(taken, results, id, Path(folder).joinpath, refusals)
+        if refusals:
+            raise RadiographError("; ".join(refusals), "format")
+        self.warnings += tuple(note for note in notes if note not in self.warnings)
         return [Path(folder, path) for path in paths]
 
     @cached_property

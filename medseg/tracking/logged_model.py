@@ -1,22 +1,23 @@
-"""The best network as an MLflow model, which runs without this project and includes the checkpoint."""
+"""The best network as an MLflow model: a program for PyTorch, a service that takes image files, and the checkpoint."""
 
 import copy
 import io
 from collections.abc import Mapping
 from contextlib import redirect_stderr
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from medseg.errors import CheckpointError, StorageError
 from medseg.notice import RESEARCH_USE
 from medseg.tracking.config import StoreConfig
+from medseg.tracking.service import add_service, list_requirements
 from medseg.tracking.store import find_store, import_mlflow, mask_credentials, open_store
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
     from numpy.typing import NDArray
 
 
@@ -29,29 +30,31 @@ def log_model(
 ) -> None:
     """Record the network in the active run as the model `model`, and register it under `register`.
 
-    Its input is preprocessed float32 `(any, channels, rows, columns)` of the size of `example`, a batch of two; its
-    output is probabilities `(any, classes, rows, columns)`. It is stored as a `torch.export` program in evaluation
-    mode, which needs no code of this project and no unpickling. Only the shape of `example` is used: zeros are stored,
-    since a shared model must not show a patient. Raises `StorageError` if the model cannot be written.
+    `mlflow models serve` and `mlflow.pyfunc.load_model` give the service (`service.add_service`): image files in, masks
+    out. `mlflow.pytorch.load_model` gives the network as a `torch.export` program in evaluation mode, which needs no
+    code of this project: preprocessed float32 `(any, channels, rows, columns)` of the size of `example`, a batch of
+    two, in; probabilities `(any, classes, rows, columns)` out. Only the shape of `example` is used, since a shared
+    model must not show a patient. Raises `StorageError` if the model cannot be written.
     """
-    import numpy as np
     from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
 
     mlflow = import_mlflow()
     module = _with_sigmoid(network)
-    zeros = np.zeros(example.shape, np.float32)
+
+    def save_model(path: str, mlflow_model: "Model", **ignored: Any) -> None:
+        _save_program(module, example, checkpoint, Path(path), mlflow_model)
+        add_service(Path(path), mlflow_model, f"extra_files/{checkpoint.name}")
+
     try:
-        logged = mlflow.pytorch.log_model(
-            module,
+        logged = Model.log(
+            artifact_path=None,
             name="model",
+            flavor=SimpleNamespace(save_model=save_model),
+            flavor_name="medseg",
             step=_count_models(mlflow.active_run().info.run_id),
-            signature=_describe_tensors(module, zeros),
-            input_example=zeros,
-            pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in ("mlflow", "torch", "numpy")],
-            extra_files=[str(checkpoint)],
             metadata=dict(metadata),
             tags={"medseg.use": RESEARCH_USE},
-            serialization_format="pt2",
         )
         if register is not None:
             with redirect_stderr(io.StringIO()):  # MLflow prints its progress
@@ -86,6 +89,25 @@ def download_model_checkpoint(address: str, config: StoreConfig) -> Path:
             reason = mask_credentials(str(error).strip().splitlines()[0])
             where = mask_credentials(store.uri)
             raise CheckpointError(f"{address}: no such MLflow model in {where}: {reason}") from error
+
+
+def _save_program(
+    module: "torch.nn.Module", example: "NDArray[np.float32]", checkpoint: Path, folder: Path, model: "Model"
+) -> None:
+    """Write the MLflow model with the flavor `pytorch` into `folder`; the checkpoint is one of its extra files."""
+    import numpy as np
+
+    zeros = np.zeros(example.shape, np.float32)
+    import_mlflow().pytorch.save_model(
+        module,
+        str(folder),
+        mlflow_model=model,
+        signature=_describe_tensors(module, zeros),
+        input_example=zeros,
+        pip_requirements=list_requirements(),
+        extra_files=[str(checkpoint)],
+        serialization_format="pt2",
+    )
 
 
 def _with_sigmoid(network: "torch.nn.Module") -> "torch.nn.Module":

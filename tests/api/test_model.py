@@ -67,6 +67,7 @@ def test_a_dataset_an_array_and_a_radiograph_give_the_masks_of_the_file(model, t
     )
     radiograph, expected = medseg.read_radiograph(image), model.predict(image)
     assert same(model.predict(str(image)), expected)
+    assert same(model.predict(image.read_bytes()), expected)
     assert same(model.predict(pydicom.dcmread(image)), expected)
     assert same(model.predict(radiograph), expected)
     assert same(model.predict(radiograph.pixels), expected)

@@ -96,12 +96,12 @@ def test_run_is_finished_with_metrics_inputs_and_model(
     assert run.data.params["model.width"] == "4"
     assert {i.tags[0].value for i in run.inputs.dataset_inputs} == {"training", "validation", "test"}
     mlflow.set_tracking_uri(store)
-    loaded = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
-    images = np.random.default_rng(0).random((3, 1, 32, 32), np.float32)
+    loaded = mlflow.pytorch.load_model(f"runs:/{run.info.run_id}/model")
+    images = torch.from_numpy(np.random.default_rng(0).random((3, 1, 32, 32), np.float32))
     from medseg.model.checkpoint import load_model
 
-    expected = load_model(out / "best.pt")[1](torch.from_numpy(images)).sigmoid().detach().numpy()
-    np.testing.assert_allclose(loaded.predict(images), expected, atol=1e-5)
+    expected = load_model(out / "best.pt")[1](images).sigmoid().detach().numpy()
+    np.testing.assert_allclose(loaded(images).detach().numpy(), expected, atol=1e-5)
     assert client.get_registered_model("discs").name == "discs"
 
 

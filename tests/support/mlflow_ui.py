@@ -1,4 +1,4 @@
-"""The MLflow UI in a process of its own, on loopback."""
+"""Servers of MLflow, such as its UI, in processes of their own, on loopback."""
 
 import os
 import shlex
@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,18 +20,33 @@ SECONDS = 300
 """A slow machine is given to start it."""
 
 
+LOG = "server.log"
+"""What a server prints, in its folder."""
+
+
 @contextmanager
 def open_ui(command: str, folder: Path) -> Iterator[str]:
     """The address of the UI that `command`, the line a training prints, opens; it is stopped after the block."""
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    with open_server([*shlex.split(command), "--workers", "1"], folder, environment) as address:
+        yield address
+
+
+@contextmanager
+def open_server(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """The address of a server of MLflow on a free port; it runs in `folder` and is stopped after the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    arguments = [*shlex.split(command), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    log = folder / "mlflow_ui.log"
+    log = folder / LOG
     with log.open("w") as file:
         process = subprocess.Popen(
-            arguments, stdout=file, stderr=file, cwd=folder, env=environment, start_new_session=True
+            [*arguments, "--host", "127.0.0.1", "--port", str(port)],
+            stdout=file,
+            stderr=file,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
         )
     try:
         address = f"http://127.0.0.1:{port}"
@@ -50,4 +65,4 @@ def _wait_until_ready(address: str, process: "subprocess.Popen[bytes]", log: Pat
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    pytest.fail(f"the MLflow UI did not start: {log.read_text()[-2000:]}")
+    pytest.fail(f"the server of MLflow did not start: {log.read_text()[-2000:]}")
