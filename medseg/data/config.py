@@ -1,5 +1,6 @@
 """Settings of data sets, splits, preprocessing and augmentation."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -8,7 +9,6 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     StringConstraints,
     model_validator,
 )
@@ -31,7 +31,16 @@ def _check_label_values(given: Any) -> Any:
     raise ValueError("needs a list of whole numbers without 0, such as [1, 2], or the word nonzero")
 
 
+def _check_colors(given: Any) -> Any:
+    """Return the colors of one class as a tuple in lower case; a single color may be given without brackets."""
+    colors = (given,) if isinstance(given, str) else given
+    if isinstance(colors, list | tuple) and colors and all(re.fullmatch("#[0-9a-fA-F]{6}", str(c)) for c in colors):
+        return tuple(dict.fromkeys(color.lower() for color in colors))
+    raise ValueError('needs a color in quotes, such as "#ff0000", or a list of such colors')
+
+
 LabelValues = Annotated[tuple[int, ...] | Literal["nonzero"], BeforeValidator(_check_label_values)]
+Colors = Annotated[tuple[str, ...], BeforeValidator(_check_colors)]
 
 
 def rename_color(given: Any) -> Any:
@@ -55,6 +64,12 @@ class CasesConfig(Section):
     label_values: Annotated[dict[ClassName, LabelValues], Field(min_length=1)] | None = None
     """Mask values of each class, for example `{lungs: [1], heart: [2, 3]}`. `{lungs: nonzero}`: every value except 0 is
     lungs. null: value i of a label map is the i-th class of data.classes."""
+
+    colors: Annotated[dict[ClassName, Colors], Field(min_length=1)] | None = None
+    """Colors of each class in colored masks: `{lungs: "#ff0000", heart: ["#00ff00", "#00aa00"]}`. Transparent pixels
+    are background, and so are black pixels, unless black is listed. The name `background` lists more colors of the
+    background; the name `ignore`, a color that is excluded from loss and metrics. null: masks have values, not
+    colors."""
 
     ignore_value: int | None = None
     """Mask value of pixels that are excluded from loss and metrics. null: the label `ignore` of a dataset.json, if
@@ -131,23 +146,6 @@ class EvaluateDataConfig(CasesConfig):
     subset: Literal["unseen", "all"] = "unseen"
     """Cases to evaluate. unseen: only cases whose image is in neither the training set nor the validation set. all: all
     cases, including seen cases. Every table then states that seen cases are included."""
-
-
-class PhantomConfig(Section):
-    """The synthetic data set for data.root=null; not clinical."""
-
-    kind: Literal["chest", "varied", "darken"] = "chest"
-    """Type of data set. chest: chest radiographs with masks. varied: chests that vary more than real ones, with masks
-    of ten structures. darken: RGB scenes and their darkened versions (article, section 3)."""
-
-    num_cases: PositiveInt = 60
-    """Number of patients, each with one radiograph."""
-
-    size: Annotated[int, Field(ge=64, le=4096)] = 320
-    """Number of rows of each image, in pixels."""
-
-    seed: NonNegativeInt = 0
-    """Random seed. The same seed gives the same files."""
 
 
 class SplitConfig(Section):

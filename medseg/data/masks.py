@@ -134,10 +134,12 @@ def _read_file(source: MaskSource, config: CasesConfig, warnings: list[str]) -> 
         return _File(read_slicer(source.path, source.image))
     if is_segmentation(source.path):
         return _File(read_segmentation(source.path).masks)
-    label = read_label_image(source.path, nifti_rows=config.nifti_rows, exif=config.exif)
+    as_colors = source.as_colors
+    label = read_label_image(source.path, nifti_rows=config.nifti_rows, exif=config.exif, as_colors=as_colors)
     warnings += label.warnings
     label, ignored = _take_ignored(label, source)
-    return _File(label, measure_levels(label, source.path, source.known, source.alone), ignored)
+    known = source.known if label.is_color == as_colors else ()
+    return _File(label, measure_levels(label, source.path, known, source.alone), ignored)
 
 
 def _draw(source: MaskSource, drawn: AnnotatedImage, config: CasesConfig) -> Segments:
@@ -152,7 +154,8 @@ def _draw(source: MaskSource, drawn: AnnotatedImage, config: CasesConfig) -> Seg
 
 def _take_ignored(label: LabelImage, source: MaskSource) -> tuple[LabelImage, NDArray[np.bool_] | None]:
     """Return the label image with ignored pixels set to the least other value, and these pixels, or None."""
-    ignored = np.zeros(1, np.bool_) if source.ignored is None else label.values == source.ignored
+    is_set = source.ignored is not None and label.is_color == source.as_colors
+    ignored = label.values == source.ignored if is_set else np.zeros(1, np.bool_)
     if not ignored.any():
         return label, None
     if label.lossy:

@@ -36,6 +36,8 @@ class How:
     exif: str | None
     mask: bool = False
     """Whether the file is a mask: a palette then gives label values, and the mask may be in the alpha channel."""
+    as_colors: bool = False
+    """Whether a mask has colors, not values: a palette then gives its colors."""
 
 
 def _read_raw(file: BinaryIO, kind: str, how: How, warnings: list[str]) -> Content:
@@ -45,7 +47,7 @@ def _read_raw(file: BinaryIO, kind: str, how: How, warnings: list[str]) -> Conte
 
 
 def _read_raster(file: BinaryIO, kind: str, how: How, warnings: list[str]) -> Content:
-    return read_raster(file, kind, warnings, color=how.color, exif=how.exif, mask=how.mask)
+    return read_raster(file, kind, warnings, color=how.color, exif=how.exif, mask=how.mask, as_colors=how.as_colors)
 
 
 READERS: Mapping[str, Callable[[BinaryIO, str, How, list[str]], Content]] = {

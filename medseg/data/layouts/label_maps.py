@@ -8,6 +8,7 @@ from medseg.annotations.shape import name_class
 from medseg.data.case import MaskSource, Values, as_text
 from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
+from medseg.data.layouts.mask_colors import MaskColors, list_colors
 from medseg.errors import DataError, RadiographError
 from medseg.radiograph.slicer import read_segment_names
 
@@ -27,6 +28,8 @@ class LabelMaps:
     """Whether each case must have each class."""
     ignored: int | None = None
     """Value of pixels that are excluded from loss and metrics."""
+    colors: MaskColors | None = None
+    """Colors of the masks, if `labels` and `ignored` are colors."""
 
     def find_sources(self, case: str, path: Path, image: Path, findings: Findings) -> dict[str, MaskSource]:
         """Return the source of each class of `case` in its mask file."""
@@ -36,9 +39,10 @@ class LabelMaps:
             text = f"{as_text(path.name)}: has no segment names, but other masks have. List its values in data.classes"
             findings.add("segment_names", case, text)
         if self.labels:
-            known = join_values(self.labels.values())
+            known = self.colors.known if self.colors else join_values(self.labels.values())
+            as_colors = self.colors is not None
             return {
-                name: MaskSource(path, self.labels[name], known, ignored=self.ignored)
+                name: MaskSource(path, self.labels[name], known, ignored=self.ignored, as_colors=as_colors)
                 for name in self.classes
                 if name in self.labels
             }
@@ -75,12 +79,15 @@ def find_label_maps(
     Raises `DataError` if the ignored value is also the value of a class.
     """
     segments = {path: names for path in files if (names := _segment_names(path)) is not None}
+    if colors := list_colors(config):
+        labels, ignored = colors.classes, colors.ignored
     labels = config.label_values or labels or {}
     spelled = {name_class(name).casefold(): name_class(name) for names in segments.values() for name in names}
     classes = config.classes or tuple(labels) or tuple(sorted(spelled.values())) or ("foreground",)
     ignored = ignored if config.ignore_value is None else config.ignore_value
-    _check_ignored(ignored, labels or {name: (place,) for place, name in enumerate(classes, 1) if len(classes) > 1})
-    return LabelMaps(classes, segments, labels, config.classes is not None, config.missing == "error", ignored)
+    if not colors:
+        _check_ignored(ignored, labels or {name: (place,) for place, name in enumerate(classes, 1) if len(classes) > 1})
+    return LabelMaps(classes, segments, labels, config.classes is not None, config.missing == "error", ignored, colors)
 
 
 def find_own_mask(
@@ -91,6 +98,9 @@ def find_own_mask(
     The result is empty if the file holds segments and none has this name.
     """
     names = _segment_names(path)
+    if names is None and (colors := list_colors(config)) and label in colors.classes:
+        values = colors.classes[label]
+        return {label: MaskSource(path, values, colors.known, alone=True, ignored=colors.ignored, as_colors=True)}
     if names is None:
         labels = config.label_values or {}
         known = join_values(labels.values()) if label in labels else ()
