@@ -18,6 +18,8 @@ _MIXED = 3
 _NEAR = 4.0
 """Distance from the line between two colors, in levels, within which a color is a mixture of them."""
 _COUNTED = 256
+_MAIN = 0.05
+"""Colors with fewer pixels than this share of the most frequent color are not suggested in smoothed masks."""
 _NOTHING = {0, TRANSPARENT}
 _LOSSLESS = "Lossy compression changes colors. Export the masks as PNG without smoothing."
 _SMOOTHED = "Export the masks again without smoothing (anti-aliasing), and without interpolation if they are resized."
@@ -42,7 +44,7 @@ def check_colors(files: Sequence[FileLevels], classes: Sequence[str], findings: 
     elif num_mixed > _MIXED or len(unlisted) > _NAMED:
         remedy = _SMOOTHED
     text = _describe(pixels, [levels for _, _, levels in files], num_mixed)
-    chosen = main if remedy else unlisted[:_NAMED]
+    chosen = [color for color in main if pixels[color] >= _MAIN * pixels[main[0]]] if remedy else unlisted[:_NAMED]
     for case, _, levels in strange:
         if levels.known:
             own = remedy or f"Correct the masks, or add to data.colors: {_name(chosen, len(classes) + 1)}."
@@ -50,7 +52,7 @@ def check_colors(files: Sequence[FileLevels], classes: Sequence[str], findings: 
             findings.add("unknown_label", case, text, what=what, remedy=own)
         else:
             first = _name(chosen, 1, () if classes == ("foreground",) else classes)
-            own = f"Set 'data.colors={{{first}}}' with the right class for each color."
+            own = f"{'Then set' if remedy else 'Set'} 'data.colors={{{first}}}' with the right class for each color."
             what = "masks in color, whose classes are not stated"
             findings.add("label_values", case, text, what=what, remedy=f"{remedy} {own}".strip())
 

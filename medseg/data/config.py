@@ -32,15 +32,17 @@ def _check_label_values(given: Any) -> Any:
 
 
 def _check_colors(given: Any) -> Any:
-    """Return the colors of one class as a tuple in lower case; a single color may be given without brackets."""
-    colors = (given,) if isinstance(given, str) else given
-    if isinstance(colors, list | tuple) and colors and all(re.fullmatch("#[0-9a-fA-F]{6}", str(c)) for c in colors):
-        return tuple(dict.fromkeys(color.lower() for color in colors))
-    raise ValueError('needs a color in quotes, such as "#ff0000", or a list of such colors')
+    """Return the colors of each class as a tuple in lower case; a single color may be given without brackets."""
+    if isinstance(given, dict):
+        listed = {name: [colors] if isinstance(colors, str) else colors for name, colors in given.items()}
+        every = [color for colors in listed.values() for color in (colors if isinstance(colors, list | tuple) else [0])]
+        if all(listed.values()) and all(re.fullmatch("#[0-9a-fA-F]{6}", str(color)) for color in every):
+            return {name: tuple(dict.fromkeys(map(str.lower, colors))) for name, colors in listed.items()}
+    raise ValueError('needs colors in quotes, such as {lungs: "#ff0000", heart: ["#00ff00", "#00aa00"]}')
 
 
 LabelValues = Annotated[tuple[int, ...] | Literal["nonzero"], BeforeValidator(_check_label_values)]
-Colors = Annotated[tuple[str, ...], BeforeValidator(_check_colors)]
+Colors = Annotated[dict[ClassName, tuple[str, ...]], Field(min_length=1), BeforeValidator(_check_colors)]
 
 
 def rename_color(given: Any) -> Any:
@@ -65,7 +67,7 @@ class CasesConfig(Section):
     """Mask values of each class, for example `{lungs: [1], heart: [2, 3]}`. `{lungs: nonzero}`: every value except 0 is
     lungs. null: value i of a label map is the i-th class of data.classes."""
 
-    colors: Annotated[dict[ClassName, Colors], Field(min_length=1)] | None = None
+    colors: Colors | None = None
     """Colors of each class in colored masks: `{lungs: "#ff0000", heart: ["#00ff00", "#00aa00"]}`. Transparent pixels
     are background, and so are black pixels, unless black is listed. The name `background` lists more colors of the
     background; the name `ignore`, a color that is excluded from loss and metrics. null: masks have values, not
