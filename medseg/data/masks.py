@@ -14,6 +14,7 @@ from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
 from medseg.data.levels import Levels, measure_levels
 from medseg.errors import RadiographError
+from medseg.radiograph.channels import TRANSPARENT
 from medseg.radiograph.dicom.seg import is_segmentation, read_segmentation
 from medseg.radiograph.mask import LabelImage, binarize, read_label_image
 from medseg.radiograph.read import read_radiograph
@@ -134,12 +135,35 @@ def _read_file(source: MaskSource, config: CasesConfig, warnings: list[str]) -> 
         return _File(read_slicer(source.path, source.image))
     if is_segmentation(source.path):
         return _File(read_segmentation(source.path).masks)
-    as_colors = source.as_colors
-    label = read_label_image(source.path, nifti_rows=config.nifti_rows, exif=config.exif, as_colors=as_colors)
+    label = _read_labels(source, config)
     warnings += label.warnings
     label, ignored = _take_ignored(label, source)
-    known = source.known if label.is_color == as_colors else ()
+    known = source.known if label.is_color == source.as_colors else ()
     return _File(label, measure_levels(label, source.path, known, source.alone), ignored)
+
+
+def _read_labels(source: MaskSource, config: CasesConfig) -> LabelImage:
+    """Return the label image of a mask; several files of one class are united."""
+    joined = None
+    for path in (source.path, *source.others):
+        label = read_label_image(path, nifti_rows=config.nifti_rows, exif=config.exif, as_colors=source.as_colors)
+        joined = label if joined is None else _unite(joined, label, source.path, path)
+    assert joined is not None
+    return joined
+
+
+def _unite(first: LabelImage, second: LabelImage, one: Path, other: Path) -> LabelImage:
+    """Return the foreground of two files of one class as one label image."""
+    (rows, columns), (r, c) = first.values.shape, second.values.shape
+    if (rows, columns) != (r, c):
+        raise RadiographError(f"{other}: {r} x {c} pixels, but {one.name} has {rows} x {columns}", "shape")
+    if first.is_color != second.is_color:
+        raise RadiographError(f"{other}: only one of this mask and {one.name} is in color. Save both in the same way")
+    is_empty = np.isin(first.values, (0, TRANSPARENT))
+    colors, values = np.where(is_empty, second.values, first.values), np.maximum(first.values, second.values)
+    warnings = tuple(dict.fromkeys((*first.warnings, *second.warnings)))
+    lossy = first.lossy or second.lossy
+    return replace(first, values=colors if first.is_color else values, lossy=lossy, warnings=warnings)
 
 
 def _draw(source: MaskSource, drawn: AnnotatedImage, config: CasesConfig) -> Segments:

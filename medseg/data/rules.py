@@ -48,6 +48,12 @@ RULES = {
         "images without a mask",
         "Add a mask (an empty mask if the image shows no class), or remove the image.",
     ),
+    "mask_names": Rule(
+        "error",
+        "mask names that are not clear",
+        "Name the masks <id>_<class>.* with the same classes for each image, put them into masks/<class>/<id>.*, or "
+        "list the classes in data.classes.",
+    ),
     "mask_without_image": Rule(
         "error", "masks without an image", "Give image and mask the same name, or remove the mask from the data set."
     ),

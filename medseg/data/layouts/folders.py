@@ -9,6 +9,7 @@ from medseg.annotations.shape import name_class
 from medseg.data.case import SPLITS, Case, MaskSource, as_text, list_files, list_folders
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
+from medseg.data.layouts.class_files import ClassFiles, split_folders, split_names
 from medseg.data.layouts.dataset_json import COLORS, Found, note_unknown, note_unmatched
 from medseg.data.layouts.label_maps import LabelMaps, find_label_maps, find_own_mask
 from medseg.data.layouts.pairing import name_files, pair_files
@@ -18,7 +19,7 @@ from medseg.radiograph.dicom.seg import is_segmentation, read_segmentation
 from medseg.radiograph.kind import identify
 from medseg.radiograph.source import open_source
 
-_IMAGES = ("images", "image")
+IMAGES = ("images", "image")
 MASKS = (("masks", "mask"), ("labels", "label"))
 _DRAWN = (".txt", ".json", ".xml", ".csv", ".yaml", ".yml")
 """Extensions of annotation files, which may lie in labels/, too."""
@@ -39,7 +40,7 @@ class Part:
         """Return the first folder in `names` that exists for these images. Raises `DataError` if none exists."""
         found = next((folder for group in names if (folder := find_folder(self.root, group))), None)
         if found and self.images.parent != self.root:  # images/train beside masks/train
-            found = next((folder for folder in _list_splits(found) if _split_of(folder) == self.split), None)
+            found = next((folder for folder in list_splits(found) if split_of(folder) == self.split), None)
         if found is None:
             beside = self.images.relative_to(self.root)
             wanted = Path(names[0][0], *beside.parts[1:])
@@ -60,12 +61,12 @@ def find_parts(root: Path) -> list[Part]:
 
     Raises `DataError` if two folders have the same meaning; the message names both.
     """
-    images = find_folder(root, _IMAGES)
+    images = find_folder(root, IMAGES)
     if images is None:
-        within = [(folder, inner) for folder in _list_splits(root) if (inner := find_folder(folder, _IMAGES))]
-        return [Part(folder, inner, _split_of(folder)) for folder, inner in within]
-    splits = [] if list_files(images) else _list_splits(images)
-    return [Part(root, folder, _split_of(folder)) for folder in splits] or [Part(root, images)]
+        within = [(folder, inner) for folder in list_splits(root) if (inner := find_folder(folder, IMAGES))]
+        return [Part(folder, inner, split_of(folder)) for folder, inner in within]
+    splits = [] if list_files(images) else list_splits(images)
+    return [Part(root, folder, split_of(folder)) for folder in splits] or [Part(root, images)]
 
 
 def find_folder(place: Path, names: Sequence[str]) -> Path | None:
@@ -123,10 +124,16 @@ def _read_part(root: Path, part: Part, maps: LabelMaps, config: DataSetConfig, f
     for lost in (path for place in (part.images, *folders) for path in list_folders(place)):
         findings.add("layout", "", lost.relative_to(root).as_posix(), what="folders in places for files only")
     if folders:
-        return _read_class_folders(images, {path.name: path for path in folders}, config, findings)
+        split = split_folders(images, folders, config.classes, findings)
+        files_of = {path.name: name_files(list_files(path), findings) for path in folders} if split is None else {}
+        by_class = split or {name: pair_files(images, own) for name, own in files_of.items()}
+        return _read_class_files(images, by_class, config, findings)
     if files and all(is_segmentation(path) for path in files):
         return _read_segmentations(images, files, config, findings)
-    masks = pair_files(images, name_files(files, findings))
+    named = name_files(files, findings)
+    masks = pair_files(images, named)
+    if masks.keys().isdisjoint(images) and (split := split_names(images, named, config.classes, findings)) is not None:
+        return _read_class_files(images, split, config, findings)
     note_unmatched(images, masks, "mask_without_image", "masks without an image", findings)
     return [
         Case(name, path, maps.find_sources(name, masks[name], path, findings) if name in masks else {})
@@ -134,14 +141,10 @@ def _read_part(root: Path, part: Part, maps: LabelMaps, config: DataSetConfig, f
     ], tuple(maps.labels or maps.classes)
 
 
-def _read_class_folders(
-    images: Mapping[str, Path], folders: Mapping[str, Path], config: DataSetConfig, findings: Findings
+def _read_class_files(
+    images: Mapping[str, Path], by_class: ClassFiles, config: DataSetConfig, findings: Findings
 ) -> Found:
-    masks = {
-        name: pair_files(images, name_files(list_files(folders[name]), findings))
-        for name in config.classes or sorted(folders)
-        if name in folders
-    }
+    masks = {name: by_class[name] for name in config.classes or sorted(by_class) if name in by_class}
     for name, files in masks.items():
         note_unmatched(images, files, "mask_without_image", f"masks of {name} without an image", findings)
     cases = []
@@ -151,7 +154,7 @@ def _read_class_folders(
             if key in files:
                 sources |= find_own_mask(key, files[key], path, name, config, findings)
         cases.append(Case(key, path, sources))
-    return cases, tuple(folders)
+    return cases, tuple(by_class)
 
 
 def _read_segmentations(
@@ -194,15 +197,16 @@ def read_instance_uid(path: Path) -> str | None:
         return None
 
 
-def _split_of(folder: Path) -> str | None:
+def split_of(folder: Path) -> str | None:
+    """Return the split that a folder has the name of, or None."""
     return SPLITS.get(folder.name.lower())
 
 
-def _list_splits(place: Path) -> list[Path]:
+def list_splits(place: Path) -> list[Path]:
     """Return the folders in `place` that have the name of a split. Raises `DataError` if two name the same split."""
-    folders = [folder for folder in list_folders(place) if _split_of(folder)]
+    folders = [folder for folder in list_folders(place) if split_of(folder)]
     for split in set(SPLITS.values()):
-        _check_single(place, [folder for folder in folders if _split_of(folder) == split])
+        _check_single(place, [folder for folder in folders if split_of(folder) == split])
     return folders
 
 
