@@ -36,8 +36,8 @@ class MaskSource:
     ignored: int | None = None
     """Value of pixels that are excluded from loss and metrics, such as nnU-Net's label `ignore`."""
     segment: str | None = None
-    """Segment name in a DICOM SEG or 3D Slicer file, or label of an annotation file; None for other files and for a
-    DICOM SEG with one segment."""
+    """Segment name in a DICOM SEG or 3D Slicer file, name of a mask in a NumPy file with several, or label of an
+    annotation file; None for other files and for a DICOM SEG with one segment."""
     image: Path | None = None
     """Image of a 3D Slicer file, which gives the position of the mask, or of an annotation file; None for others."""
     drawn: AnnotatedImage | None = None

@@ -17,6 +17,7 @@ from medseg.errors import RadiographError
 from medseg.radiograph.channels import TRANSPARENT
 from medseg.radiograph.dicom.seg import is_segmentation, read_segmentation
 from medseg.radiograph.mask import LabelImage, binarize, read_label_image
+from medseg.radiograph.npy import read_masks
 from medseg.radiograph.read import read_radiograph
 from medseg.radiograph.slicer import read_slicer
 
@@ -135,6 +136,8 @@ def _read_file(source: MaskSource, config: CasesConfig, warnings: list[str]) -> 
         return _File(read_slicer(source.path, source.image))
     if is_segmentation(source.path):
         return _File(read_segmentation(source.path).masks)
+    if source.segment is not None:
+        return _File(read_masks(source.path))
     label = _read_labels(source, config)
     warnings += label.warnings
     label, ignored = _take_ignored(label, source)

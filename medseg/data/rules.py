@@ -51,8 +51,7 @@ RULES = {
     "mask_names": Rule(
         "error",
         "mask names that are not clear",
-        "Name the masks <id>_<class>.* with the same classes for each image, put them into masks/<class>/<id>.*, or "
-        "list the classes in data.classes.",
+        "Use one name for each class in all masks, <id>_<class>.* or masks/<class>/<id>.*; or set data.classes.",
     ),
     "mask_without_image": Rule(
         "error", "masks without an image", "Give image and mask the same name, or remove the mask from the data set."
@@ -90,8 +89,8 @@ RULES = {
     ),
     "segment_names": Rule(
         "error",
-        "3D Slicer segmentations whose segment names differ from the class names",
-        "Use the same names: rename the segments in 3D Slicer, or list every segment in data.classes.",
+        "segmentations whose segment names differ from the class names",
+        "Use the same names: rename the segments, or list every segment in data.classes.",
     ),
     "class_empty": Rule(
         "error",

@@ -18,7 +18,7 @@ def _as_text(address: Any) -> Any:
     return str(address) if isinstance(address, Path) else address
 
 
-Kind = Literal["dicom", "nifti", "png", "jpeg", "tiff", "gif", "bmp", "mha", "nrrd", "img"]
+Kind = Literal["dicom", "nifti", "png", "jpeg", "tiff", "gif", "bmp", "mha", "nrrd", "numpy", "img"]
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 """Models, each given as a file, a folder or an MLflow address. A single model needs no brackets."""
 

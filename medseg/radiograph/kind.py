@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from medseg.errors import RadiographError
+from medseg.radiograph.npy import is_numpy
 from medseg.radiograph.raw import is_raw
 from medseg.radiograph.source import open_source
 
@@ -86,6 +87,7 @@ KINDS = {
         Kind("bmp", "BMP", (".bmp",), states=_states_bmp),
         Kind("mha", "MHA", (".mha",), suggests=lambda head: head.lower().startswith((b"objecttype", b"ndims"))),
         Kind("nrrd", "NRRD", (".nrrd",), states=_starting(b"NRRD000")),
+        Kind("numpy", "NumPy", (".npy", ".npz"), states=is_numpy),
         Kind("img", "the raw .IMG of JSRT", fits=is_raw, states_polarity=True),
     )
 }

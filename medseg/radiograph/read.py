@@ -14,6 +14,7 @@ from medseg.radiograph.image import Content, Radiograph, check_content
 from medseg.radiograph.itk import read_itk
 from medseg.radiograph.kind import KINDS, identify, identify_kind
 from medseg.radiograph.nifti import read_nifti
+from medseg.radiograph.npy import read_npy
 from medseg.radiograph.raster import invert as inverted
 from medseg.radiograph.raster import read_raster
 from medseg.radiograph.raw import SPACING_MM, read_raw
@@ -54,6 +55,7 @@ READERS: Mapping[str, Callable[[BinaryIO, str, How, list[str]], Content]] = {
     "nifti": lambda file, kind, how, warnings: Content(*read_nifti(file, warnings, rows=how.nifti_rows)),
     **dict.fromkeys(("png", "jpeg", "tiff", "gif", "bmp"), _read_raster),
     **dict.fromkeys(("mha", "nrrd"), lambda file, kind, how, warnings: Content(*read_itk(file, kind, warnings))),
+    "numpy": lambda file, kind, how, warnings: read_npy(file, how.color, how.mask, how.as_colors, warnings),
     "img": _read_raw,
 }
 """Readers of radiographs and masks for each format in `kind.KINDS` except DICOM; warnings go into the list."""

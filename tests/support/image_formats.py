@@ -234,6 +234,8 @@ TWELVE = {
     "nifti_dcm2niix.nii": plain("nifti", lambda path: write_uncoded(path, P, "Time=0.000"), SPACING),
     "meta.mha": plain("mha", itk, SPACING),
     "raw.nrrd": plain("nrrd", itk, SPACING),
+    "array.npy": plain("numpy", lambda path: np.save(path, P)),
+    "arrays.npz": plain("numpy", lambda path: np.savez_compressed(path, image=P[None].astype(">f4"), mask=P > 9)),
     "lossy_jpeg_ls.dcm": dicom(
         lossy=True, syntax=uid.JPEGLSNearLossless, compress={"encoding_plugin": "pyjpegls", "jls_error": 4}
     ),
@@ -288,7 +290,7 @@ PADDED = {
 
 IMAGES = {"twelve": TWELVE, "eight": EIGHT, "few": FEW, "padded": PADDED}
 """Four images; the first format of each is the plain one."""
-KINDS = "input.kinds=[dicom,nifti,png,jpeg,tiff,gif,bmp,mha,nrrd]"
+KINDS = "input.kinds=[dicom,nifti,png,jpeg,tiff,gif,bmp,mha,nrrd,numpy]"
 
 
 def write_formats(root: Path) -> Path:

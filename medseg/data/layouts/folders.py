@@ -17,6 +17,7 @@ from medseg.errors import DataError, RadiographError
 from medseg.radiograph.dicom.header import read_dataset, uid
 from medseg.radiograph.dicom.seg import is_segmentation, read_segmentation
 from medseg.radiograph.kind import identify
+from medseg.radiograph.npy import holds_masks
 from medseg.radiograph.source import open_source
 
 IMAGES = ("images", "image")
@@ -47,8 +48,19 @@ class Part:
             raise DataError(f"{as_text(self.root)}: no folder {as_text(wanted)}/ beside {as_text(beside)}/")
         return found
 
+    def holds_masks(self) -> bool:
+        """Return whether the image files are NumPy files that hold the masks, too, so that no folder has masks."""
+        beside = any(find_folder(self.root, group) for group in MASKS)
+        return not beside and any(map(holds_masks, list_files(self.images)))
+
+    def list_masks(self) -> list[Path]:
+        """Return the files with masks, without those in folders of classes. Raises `DataError` if there is no place."""
+        return list_files(self.images if self.holds_masks() else self.find_masks(MASKS))
+
     def has_masks(self) -> bool:
         """Return whether there are mask files, or folders of classes, for these images."""
+        if self.holds_masks():
+            return True
         try:
             folder = self.find_masks(MASKS)
         except DataError:
@@ -59,14 +71,19 @@ class Part:
 def find_parts(root: Path) -> list[Part]:
     """Find the images below `root`: in images/, in <split>/images/ or in images/<split>/. Empty if there are none.
 
-    Raises `DataError` if two folders have the same meaning; the message names both.
+    NumPy files that hold images and masks need no folder images/. Raises `DataError` if two folders have the same
+    meaning; the message names both.
     """
-    images = find_folder(root, IMAGES)
+    images = _find_images(root)
     if images is None:
-        within = [(folder, inner) for folder in list_splits(root) if (inner := find_folder(folder, IMAGES))]
+        within = [(folder, inner) for folder in list_splits(root) if (inner := _find_images(folder))]
         return [Part(folder, inner, split_of(folder)) for folder, inner in within]
     splits = [] if list_files(images) else list_splits(images)
     return [Part(root, folder, split_of(folder)) for folder in splits] or [Part(root, images)]
+
+
+def _find_images(place: Path) -> Path | None:
+    return find_folder(place, IMAGES) or (place if any(map(holds_masks, list_files(place))) else None)
 
 
 def find_folder(place: Path, names: Sequence[str]) -> Path | None:
@@ -89,7 +106,7 @@ def read_folder(root: Path, parts: Sequence[Part], config: DataSetConfig, findin
             raise DataError(
                 f"{as_text(part.images)}: no images found. Put the images into this folder, not into subfolders."
             )
-    files = () if config.color == "rgb" else (path for part in parts for path in list_files(part.find_masks(MASKS)))
+    files = () if config.color == "rgb" else (path for part in parts for path in part.list_masks())
     maps = find_label_maps(files, config)
     read = [_read_part(root, part, maps, config, findings) for part in parts]
     known = dict.fromkeys(name for _, names in read for name in names)
@@ -117,6 +134,11 @@ def _read_part(root: Path, part: Part, maps: LabelMaps, config: DataSetConfig, f
         note_unmatched(images, targets, "mask_without_image", "targets without an image", findings)
         note_unmatched(targets, images, "image_without_mask", "images without a target", findings)
         return [Case(name, path, {}, target=targets.get(name)) for name, path in images.items()], COLORS
+    if part.holds_masks():
+        return [
+            Case(name, path, maps.find_sources(name, path, path, findings) if holds_masks(path) else {})
+            for name, path in images.items()
+        ], tuple(maps.labels or maps.classes)
     folder = part.find_masks(MASKS)
     folders, files = list_folders(folder), list_files(folder)
     if folders and files:

@@ -74,7 +74,7 @@ def test_numbers_are_no_classes_unless_they_are_listed(tmp_path, name):
     write_pngs(tmp_path, "images/a.png", "images/b.png", *(name.format(image, i) for image in "ab" for i in "12"))
     message = message_of(tmp_path)
     assert "mask names with a number that may be a class, or one of several objects of a class (" in message
-    assert "-> Name the masks <id>_<class>.*" in message
+    assert "-> Use one name for each class in all masks" in message
     assert set(masks_of(tmp_path, classes=("1", "2"))["a"]) == {"1", "2"}
 
 
