@@ -21,7 +21,7 @@ SPLITS = {
 }
 """Accepted name of a split, in lower case -> split."""
 
-_EXTENSIONS = re.compile(f"({'|'.join(map(re.escape, (*EXTENSIONS, '.img', '.seg.nrrd')))})$", re.IGNORECASE)
+_EXTENSIONS = re.compile(f"({'|'.join(map(re.escape, (*EXTENSIONS, '.img', '.seg.nrrd', '.json')))})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Case:
 
     id: str
     image: Path
+    """Image file; a LabelMe file if that holds the image."""
     masks: Mapping[str, MaskSource]
     """Mask sources by class. The reference of a missing class is unknown."""
     patient: str = field(default="", repr=False)

@@ -111,8 +111,8 @@ def find_label_maps(
     Raises `DataError` if the ignored value is also the value of a class.
     """
     colors = list_colors(config)
-    found = {path: segments for path in files if (segments := _find_segments(path)) is not None}
-    segments = {path: each for path, each in found.items() if not (colors and each.are_numbered)}
+    every = {path: each for path in files if (each := _find_segments(path)) is not None}
+    segments = {path: each for path, each in every.items() if not (colors and each.are_numbered)}
     if colors:
         labels, ignored = colors.classes, colors.ignored
     labels = config.label_values or labels or {}
