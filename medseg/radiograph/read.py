@@ -58,7 +58,7 @@ def _read_embedded(file: BinaryIO, kind: str, how: How, warnings: list[str]) -> 
         raise RadiographError("is a LabelMe file with an image, not a mask")
     image = extract_image(file)
     found = identify_content(image.read(352))
-    if found not in READERS:
+    if found is None or found not in READERS:
         raise RadiographError("the embedded image (imageData) is not in a supported format. Add the image as a file")
     content = READERS[found](image, found, how, warnings)
     return replace(content, lossy=KINDS[found].lossy)
