@@ -43,8 +43,9 @@ def check_colors(files: Sequence[FileLevels], classes: Sequence[str], findings: 
         remedy = _LOSSLESS
     elif num_mixed > _MIXED or len(unlisted) > _NAMED:
         remedy = _SMOOTHED
-    text = _describe(pixels, [levels for _, _, levels in files], num_mixed)
+    text = _describe(pixels, unlisted, len(files), num_mixed)
     chosen = [color for color in main if pixels[color] >= _MAIN * pixels[main[0]]] if remedy else unlisted[:_NAMED]
+    chosen = chosen or [color for color in pixels if color not in _NOTHING][:_NAMED]
     for case, _, levels in strange:
         if levels.known:
             own = remedy or f"Correct the masks, or add to data.colors: {_name(chosen, len(classes) + 1)}."
@@ -65,11 +66,13 @@ def _count_pixels(files: Iterable[Levels]) -> Counter[int]:
     return Counter(dict(pixels.most_common()))
 
 
-def _describe(pixels: Counter[int], files: Sequence[Levels], num_mixed: int) -> str:
-    listed = [f"{name_color(color)} ({count} pixels)" for color, count in [*pixels.items()][:_LISTED]]
+def _describe(pixels: Counter[int], unlisted: Sequence[int], num_files: int, num_mixed: int) -> str:
+    """List the colors, first those without a class, with their numbers of pixels."""
+    ordered = [*dict.fromkeys((*unlisted, *pixels))]
+    listed = [f"{name_color(color)} ({pixels[color]} pixels)" for color in ordered[:_LISTED]]
     more = [f"and {len(pixels) - _LISTED} more"] if len(pixels) > _LISTED else []
     mixed = f"; {num_mixed} of them lie between others, as smoothing makes them" if num_mixed > _MIXED else ""
-    return f"the colors of {len(files)} mask{'s' * (len(files) > 1)} are {', '.join(listed + more)}{mixed}"
+    return f"the colors of {num_files} mask{'s' * (num_files > 1)} are {', '.join(listed + more)}{mixed}"
 
 
 def _is_mixed(color: int, among: Collection[int]) -> bool:

@@ -59,9 +59,9 @@ class CasesConfig(Section):
     """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, or annotation files with images."""
 
     classes: tuple[ClassName, ...] | None = None
-    """Classes, in the order of the output channels. null: the classes of data.label_values. If that is also null: the
-    labels of dataset.json in their order there, or the sorted names of the mask folders, mask columns or segments. If
-    the data set has no such names: the single class foreground."""
+    """Classes, in the order of the output channels. null: the classes of data.label_values or data.colors. If these are
+    null: the labels of dataset.json in their order there, or the sorted names of the mask folders, mask columns or
+    segments. If the data set has no such names: the single class foreground."""
 
     label_values: Annotated[dict[ClassName, LabelValues], Field(min_length=1)] | None = None
     """Mask values of each class, for example `{lungs: [1], heart: [2, 3]}`. `{lungs: nonzero}`: every value except 0 is

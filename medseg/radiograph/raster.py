@@ -64,7 +64,8 @@ def read_raster(
     tolerance = JPEG_TOLERANCE if kind == "jpeg" else 0
     is_color = mask and (as_colors or has_colors(pixels, tolerance))
     if is_color:
-        pixels = pack_colors(reduce_depth(pixels) if _sample(image, file)[0] == 16 else pixels)
+        is_deep = pixels.dtype.itemsize > 1 and _sample(image, file)[0] == 16
+        pixels = pack_colors(reduce_depth(pixels) if is_deep else pixels)
     pixels = split_alpha(pixels, warnings)
     colors = find_label_colors(image, pixels) if mask and not is_color else {}
     if orientation is not None:

@@ -149,3 +149,28 @@ def test_black_may_be_a_class_on_a_transparent_background(tmp_path):
 
     root = write_set(tmp_path, clear, 1)
     assert errors(root, colors={"heart": "#000000", "lungs": "#ff0000"}) == {}
+
+
+def test_colors_without_a_class_are_listed_first(tmp_path):
+    def write_stripes(root, name, image, masks):
+        save(root / "images" / f"{name}.png", image)
+        painted = np.zeros((*image.shape, 3), np.uint8)
+        for row in range(30):
+            painted[2 * row : 2 * row + 2] = (7 * row, 255 - 8 * row, 200)
+        painted[-1, -1] = RED
+        save(root / "masks" / f"{name}.png", painted)
+
+    colors = {f"c{row}": f"#{7 * row:02x}{255 - 8 * row:02x}c8" for row in range(30)}
+    finding = errors(write_set(tmp_path, write_stripes, 1), colors=colors)["unknown_label"]
+    assert "the colors of 1 mask are #ff0000 (1 pixels), #" in finding.reasons["p0"]
+    assert finding.reasons["p0"].endswith(", and 20 more")
+
+
+def test_a_folder_of_a_class_that_the_setting_does_not_list(tmp_path):
+    write_set(tmp_path, write(), 2)
+    (tmp_path / "masks").rename(tmp_path / "liver")
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "liver").rename(tmp_path / "masks" / "liver")
+    (finding,) = errors(tmp_path, colors=COLORS, classes=["liver"]).values()
+    assert finding.code == "label_values"
+    assert '\'data.colors={liver: "#ff0000"' in finding.remedy

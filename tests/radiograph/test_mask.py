@@ -91,6 +91,8 @@ def test_colors_of_16_bits(tmp_path, factor):
     path = write_png(tmp_path / "a.png", colors * factor, 16, 2)
     for values in (read_colors(path), read_label_image(path).values):
         np.testing.assert_array_equal(values, LABELS.astype(int) * 0x010209)
+    sitk.WriteImage(sitk.GetImageFromArray(colors * factor, isVector=True), str(tmp_path / "a.tif"))
+    np.testing.assert_array_equal(read_colors(tmp_path / "a.tif"), LABELS.astype(int) * 0x010209)
     save(tmp_path / "b.png", LABELS.astype(np.uint16) * factor)
     np.testing.assert_array_equal(read_colors(tmp_path / "b.png"), LABELS.astype(int) * 0x010101)
 
