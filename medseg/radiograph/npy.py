@@ -141,7 +141,7 @@ def _open(file: BinaryIO) -> Iterator[Mapping[str, _Member]]:
     if file.read(len(_START)) == _START:
         yield {"": _Member(lambda: _rewind(file), size)}
         return
-    with refusing("is not a readable NPZ file", zipfile.BadZipFile):
+    with refusing("is not a readable NumPy file", zipfile.BadZipFile):
         archive = zipfile.ZipFile(file)
     with archive:
         infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
