@@ -132,8 +132,8 @@ def find_own_mask(
 
     The result is empty if the file holds segments and none has this name.
     """
-    found = _find_segments(path)
-    if found is None and (colors := list_colors(config)) and label in colors.classes:
+    found, colors = _find_segments(path), list_colors(config)
+    if (found is None or found.are_numbered) and colors and label in colors.classes:
         values = colors.classes[label]
         return {label: MaskSource(path, values, colors.known, alone=True, ignored=colors.ignored, as_colors=True)}
     if found is None:

@@ -91,6 +91,15 @@ def test_label_maps_and_colors(tmp_path):
 
     root = write_set(tmp_path / "maps", write_map)
     assert_same_masks(root, tmp_path / "1", label_values={"heart": [1, 3], "lungs": [2, 3]})
+
+    def write_class_colors(root, name, image, masks):
+        save_array(root / "images" / f"{name}.npy", image)
+        for label, mask in masks.items():
+            green = np.stack([mask * 0, mask, mask * 0], axis=2) * np.uint8(255)
+            save_array(root / "masks" / label / f"{name}.npy", green)
+
+    root = write_set(tmp_path / "classes", write_class_colors)
+    assert_same_masks(root, tmp_path / "3", colors=dict.fromkeys(CLASSES, "#00ff00"))
     root = write_set(tmp_path / "colors", write_colors)
     colors = {"heart": ["#ff0000", "#ffffff"], "lungs": ["#00ffff", "#ffffff"]}
     assert_same_masks(root, tmp_path / "2", colors=colors)
