@@ -39,7 +39,8 @@ def read_labelme(content: Mapping[str, Any], draft: Draft) -> Iterator[Annotated
     rows, columns = content.get("imageHeight"), content.get("imageWidth")
     size = (int(rows), int(columns)) if rows and columns else None
     flags = content.get("flags") or {}
-    yield verify(AnnotatedImage(name, size, tuple(shapes)), [flag for flag, is_set in flags.items() if is_set])
+    image = AnnotatedImage(name, size, tuple(shapes), embedded=bool(content.get("imageData")))
+    yield verify(image, [flag for flag, is_set in flags.items() if is_set])
 
 
 def _shape(entry: Mapping[str, Any]) -> Shape:

@@ -74,6 +74,8 @@ class AnnotatedImage:
     """`train`, `validation` or `test`, if the file says it."""
     made_by: str | None = None
     """Model that made these shapes; None if a person did, or has changed any of them since."""
+    embedded: bool = False
+    """Whether the annotation file holds the image itself, too (LabelMe)."""
     source: Path | None = None
     """Annotation file; a relative `name` usually starts in its folder."""
 

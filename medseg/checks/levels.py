@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from medseg.checks.colors import check_colors
 from medseg.data.findings import Findings
 from medseg.data.levels import Levels
 from medseg.radiograph.channels import Color
@@ -28,9 +29,14 @@ FileLevels = tuple[str, str, Levels]
 def check_levels(masks: Iterable[FileLevels], classes: Sequence[str], findings: Findings) -> None:
     """Note mask files whose values belong to no class, or that have more values than class names."""
     files = list(
-        {(levels.path, "" if levels.known else label): (case, label, levels) for case, label, levels in masks}.values()
+        {
+            (levels.path, "" if levels.known or levels.is_color else label): (case, label, levels)
+            for case, label, levels in masks
+        }.values()
     )
-    _check_colors([found for found in files if found[2].known not in ((), "nonzero")], findings)
+    colored, files = ([found for found in files if found[2].is_color == wanted] for wanted in (True, False))
+    check_colors(colored, classes, findings)
+    _check_palettes([found for found in files if found[2].known not in ((), "nonzero")], findings)
     _check_declared([found for found in files if found[2].known], classes, findings)
     for label in classes:
         _check_class(label, [found for found in files if found[1] == label and not found[2].known], classes, findings)
@@ -57,7 +63,7 @@ def _check_declared(files: Sequence[FileLevels], classes: Sequence[str], finding
         findings.add("unknown_label", case, text, remedy=remedy)
 
 
-def _check_colors(files: Sequence[FileLevels], findings: Findings) -> None:
+def _check_palettes(files: Sequence[FileLevels], findings: Findings) -> None:
     """Note files with a reordered palette: a color has another value than in most files, or black is not background."""
     having: dict[Color, Counter[int]] = {}
     for _, _, levels in files:

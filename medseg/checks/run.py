@@ -65,7 +65,7 @@ def check_set(surveys: Sequence[CaseSurvey], classes: Sequence[str], findings: F
 
 def _check_missing(surveys: Sequence[CaseSurvey], classes: Sequence[str], findings: Findings) -> None:
     """Note a warning for cases that lack a class if `data.missing=ignore`; else they already have an error."""
-    told = findings.cases("class_missing") | findings.cases("segment_names")
+    told = set().union(*map(findings.cases, ("class_missing", "segment_names", "mask_names")))
     remedy = "Loss and metrics of these images exclude the class. Add the masks (empty masks if the class is absent)."
     for survey in surveys:
         lacking = [label for label in classes if label not in survey.masks]

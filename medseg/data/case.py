@@ -21,7 +21,7 @@ SPLITS = {
 }
 """Accepted name of a split, in lower case -> split."""
 
-_EXTENSIONS = re.compile(f"({'|'.join(map(re.escape, (*EXTENSIONS, '.img', '.seg.nrrd')))})$", re.IGNORECASE)
+_EXTENSIONS = re.compile(f"({'|'.join(map(re.escape, (*EXTENSIONS, '.img', '.seg.nrrd', '.json')))})$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,18 @@ class MaskSource:
     ignored: int | None = None
     """Value of pixels that are excluded from loss and metrics, such as nnU-Net's label `ignore`."""
     segment: str | None = None
-    """Segment name in a DICOM SEG or 3D Slicer file, or label of an annotation file; None for other files and for a
-    DICOM SEG with one segment."""
+    """Segment name in a DICOM SEG or 3D Slicer file, name of a mask in a NumPy file with several, or label of an
+    annotation file; None for other files and for a DICOM SEG with one segment."""
     image: Path | None = None
     """Image of a 3D Slicer file, which gives the position of the mask, or of an annotation file; None for others."""
     drawn: AnnotatedImage | None = None
     """The shapes of an annotation file; None for other files."""
     alone: bool = False
     """Whether the file is in a folder or column of its class, so that all its foreground is this class."""
+    others: tuple[Path, ...] = ()
+    """More files of the class, whose foreground is added to that of `path`."""
+    as_colors: bool = False
+    """Whether `values`, `known` and `ignored` are colors `0xRRGGBB` (`data.colors`)."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Case:
 
     id: str
     image: Path
+    """Image file; a LabelMe file if that holds the image."""
     masks: Mapping[str, MaskSource]
     """Mask sources by class. The reference of a missing class is unknown."""
     patient: str = field(default="", repr=False)

@@ -11,6 +11,7 @@ from medseg.annotations import is_class_name
 from medseg.data.case import Case, CaseSet, as_text
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
+from medseg.data.layouts.case_folders import find_case_folders, read_case_folders
 from medseg.data.layouts.dataset_json import Found, read_dataset_json
 from medseg.data.layouts.drawn import read_drawn_file, read_drawn_folder
 from medseg.data.layouts.folders import find_parts, read_folder
@@ -99,6 +100,8 @@ def _read_layout(root: Path, config: DataSetConfig, findings: Findings) -> Found
     parts = find_parts(root) if (root / "images").is_dir() or not described else []
     if described and not parts:
         return read_dataset_json(description, config, findings)
+    if not parts and config.color != "rgb" and (folders := find_case_folders(root)):
+        return read_case_folders(folders, config, findings)
     may_be_drawn &= not any(part.has_masks() for part in parts)
     if may_be_drawn and (drawn := read_drawn_folder(root, config, findings)):
         return drawn
@@ -123,7 +126,7 @@ def _check_names(cases: Sequence[Case], classes: Sequence[str], findings: Findin
 
 def _check_masks(cases: Iterable[Case], classes: Sequence[str], findings: Findings, *, missing: bool) -> None:
     """Note the images without any mask and, unless classes may be `missing`, the images without some class."""
-    told = findings.cases("segment_names")
+    told = findings.cases("segment_names") | findings.cases("mask_names")
     for case in cases:
         lacking = [name for name in classes if name not in case.masks]
         if not lacking or case.id in told:

@@ -1,5 +1,6 @@
 """Settings of data sets, splits, preprocessing and augmentation."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -8,7 +9,6 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     StringConstraints,
     model_validator,
 )
@@ -31,7 +31,18 @@ def _check_label_values(given: Any) -> Any:
     raise ValueError("needs a list of whole numbers without 0, such as [1, 2], or the word nonzero")
 
 
+def _check_colors(given: Any) -> Any:
+    """Return the colors of each class as a tuple in lower case; a single color may be given without brackets."""
+    if isinstance(given, dict):
+        listed = {name: [colors] if isinstance(colors, str) else colors for name, colors in given.items()}
+        every = [color for colors in listed.values() for color in (colors if isinstance(colors, list | tuple) else [0])]
+        if all(listed.values()) and all(re.fullmatch("#[0-9a-fA-F]{6}", str(color)) for color in every):
+            return {name: tuple(dict.fromkeys(map(str.lower, colors))) for name, colors in listed.items()}
+    raise ValueError('needs colors in quotes, such as {lungs: "#ff0000", heart: ["#00ff00", "#00aa00"]}')
+
+
 LabelValues = Annotated[tuple[int, ...] | Literal["nonzero"], BeforeValidator(_check_label_values)]
+Colors = Annotated[dict[ClassName, tuple[str, ...]], Field(min_length=1), BeforeValidator(_check_colors)]
 
 
 def rename_color(given: Any) -> Any:
@@ -48,13 +59,19 @@ class CasesConfig(Section):
     """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, or annotation files with images."""
 
     classes: tuple[ClassName, ...] | None = None
-    """Classes, in the order of the output channels. null: the classes of data.label_values. If that is also null: the
-    labels of dataset.json in their order there, or the sorted names of the mask folders, mask columns or segments. If
-    the data set has no such names: the single class foreground."""
+    """Classes, in the order of the output channels. null: the classes of data.label_values or data.colors. If these are
+    null: the labels of dataset.json in their order there, or the sorted names of the mask folders, mask columns or
+    segments. If the data set has no such names: the single class foreground."""
 
     label_values: Annotated[dict[ClassName, LabelValues], Field(min_length=1)] | None = None
     """Mask values of each class, for example `{lungs: [1], heart: [2, 3]}`. `{lungs: nonzero}`: every value except 0 is
     lungs. null: value i of a label map is the i-th class of data.classes."""
+
+    colors: Colors | None = None
+    """Colors of each class in colored masks: `{lungs: "#ff0000", heart: ["#00ff00", "#00aa00"]}`. Transparent pixels
+    are background, and so are black pixels, unless black is listed. The name `background` lists more colors of the
+    background; the name `ignore`, a color that is excluded from loss and metrics. null: masks have values, not
+    colors."""
 
     ignore_value: int | None = None
     """Mask value of pixels that are excluded from loss and metrics. null: the label `ignore` of a dataset.json, if
@@ -131,23 +148,6 @@ class EvaluateDataConfig(CasesConfig):
     subset: Literal["unseen", "all"] = "unseen"
     """Cases to evaluate. unseen: only cases whose image is in neither the training set nor the validation set. all: all
     cases, including seen cases. Every table then states that seen cases are included."""
-
-
-class PhantomConfig(Section):
-    """The synthetic data set for data.root=null; not clinical."""
-
-    kind: Literal["chest", "varied", "darken"] = "chest"
-    """Type of data set. chest: chest radiographs with masks. varied: chests that vary more than real ones, with masks
-    of ten structures. darken: RGB scenes and their darkened versions (article, section 3)."""
-
-    num_cases: PositiveInt = 60
-    """Number of patients, each with one radiograph."""
-
-    size: Annotated[int, Field(ge=64, le=4096)] = 320
-    """Number of rows of each image, in pixels."""
-
-    seed: NonNegativeInt = 0
-    """Random seed. The same seed gives the same files."""
 
 
 class SplitConfig(Section):

@@ -45,22 +45,30 @@ class Levels:
     """Whether the file is in a folder or column of its class."""
     colors: Mapping[int, Color] = field(default_factory=dict)
     """Palette colors by label value; empty if the file has no palette."""
+    is_color: bool = False
+    """Whether the levels are packed colors; of more than 256, the most frequent are kept."""
 
 
 def measure_levels(label: LabelImage, path: Path, known: Values, alone: bool) -> Levels:
     """Return the levels of `label`, which was read from `path`."""
     found, counts = _count(label.values)
     kept = [*range(min(len(found), _KEPT) - 1), len(found) - 1]
+    if label.is_color:
+        kept = np.sort(np.argsort(counts)[-_KEPT:]).tolist()
     return Levels(
         path=path,
         values=tuple(found[kept].astype(float).tolist()),
         counts=tuple(counts[kept].tolist()),
         total=len(found),
-        mapped=not known and len(found) > 2 and _is_mapped(label.values, found, counts, label.lossy),
+        mapped=not known
+        and not label.is_color
+        and len(found) > 2
+        and _is_mapped(label.values, found, counts, label.lossy),
         lossy=label.lossy,
         known=known,
         alone=alone,
         colors=label.colors,
+        is_color=label.is_color,
     )
 
 

@@ -14,8 +14,10 @@ from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
 from medseg.data.levels import Levels, measure_levels
 from medseg.errors import RadiographError
+from medseg.radiograph.channels import TRANSPARENT
 from medseg.radiograph.dicom.seg import is_segmentation, read_segmentation
 from medseg.radiograph.mask import LabelImage, binarize, read_label_image
+from medseg.radiograph.npy import read_masks
 from medseg.radiograph.read import read_radiograph
 from medseg.radiograph.slicer import read_slicer
 
@@ -134,10 +136,37 @@ def _read_file(source: MaskSource, config: CasesConfig, warnings: list[str]) -> 
         return _File(read_slicer(source.path, source.image))
     if is_segmentation(source.path):
         return _File(read_segmentation(source.path).masks)
-    label = read_label_image(source.path, nifti_rows=config.nifti_rows, exif=config.exif)
+    if source.segment is not None:
+        return _File(read_masks(source.path))
+    label = _read_labels(source, config)
     warnings += label.warnings
     label, ignored = _take_ignored(label, source)
-    return _File(label, measure_levels(label, source.path, source.known, source.alone), ignored)
+    known = source.known if label.is_color == source.as_colors else ()
+    return _File(label, measure_levels(label, source.path, known, source.alone), ignored)
+
+
+def _read_labels(source: MaskSource, config: CasesConfig) -> LabelImage:
+    """Return the label image of a mask; several files of one class are united."""
+    joined = None
+    for path in (source.path, *source.others):
+        label = read_label_image(path, nifti_rows=config.nifti_rows, exif=config.exif, as_colors=source.as_colors)
+        joined = label if joined is None else _unite(joined, label, source.path, path)
+    assert joined is not None
+    return joined
+
+
+def _unite(first: LabelImage, second: LabelImage, one: Path, other: Path) -> LabelImage:
+    """Return the foreground of two files of one class as one label image."""
+    (rows, columns), (r, c) = first.values.shape, second.values.shape
+    if (rows, columns) != (r, c):
+        raise RadiographError(f"{other}: {r} x {c} pixels, but {one.name} has {rows} x {columns}", "shape")
+    if first.is_color != second.is_color:
+        raise RadiographError(f"{other}: only one of this mask and {one.name} is in color. Save both in the same way")
+    is_empty = np.isin(first.values, (0, TRANSPARENT))
+    colors, values = np.where(is_empty, second.values, first.values), np.maximum(first.values, second.values)
+    warnings = tuple(dict.fromkeys((*first.warnings, *second.warnings)))
+    lossy = first.lossy or second.lossy
+    return replace(first, values=colors if first.is_color else values, lossy=lossy, warnings=warnings)
 
 
 def _draw(source: MaskSource, drawn: AnnotatedImage, config: CasesConfig) -> Segments:
@@ -152,7 +181,8 @@ def _draw(source: MaskSource, drawn: AnnotatedImage, config: CasesConfig) -> Seg
 
 def _take_ignored(label: LabelImage, source: MaskSource) -> tuple[LabelImage, NDArray[np.bool_] | None]:
     """Return the label image with ignored pixels set to the least other value, and these pixels, or None."""
-    ignored = np.zeros(1, np.bool_) if source.ignored is None else label.values == source.ignored
+    is_set = source.ignored is not None and label.is_color == source.as_colors
+    ignored = label.values == source.ignored if is_set else np.zeros(1, np.bool_)
     if not ignored.any():
         return label, None
     if label.lossy:

@@ -48,6 +48,11 @@ RULES = {
         "images without a mask",
         "Add a mask (an empty mask if the image shows no class), or remove the image.",
     ),
+    "mask_names": Rule(
+        "error",
+        "mask names that are not clear",
+        "Use one name for each class in all masks, <id>_<class>.* or masks/<class>/<id>.*; or set data.classes.",
+    ),
     "mask_without_image": Rule(
         "error", "masks without an image", "Give image and mask the same name, or remove the mask from the data set."
     ),
@@ -84,8 +89,8 @@ RULES = {
     ),
     "segment_names": Rule(
         "error",
-        "3D Slicer segmentations whose segment names differ from the class names",
-        "Use the same names: rename the segments in 3D Slicer, or list every segment in data.classes.",
+        "segmentations whose segment names differ from the class names",
+        "Use the same names: rename the segments, or list every segment in data.classes.",
     ),
     "class_empty": Rule(
         "error",

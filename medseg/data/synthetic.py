@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from medseg.data.config import DataConfig, PhantomConfig
+from medseg.data.config import DataConfig
+from medseg.phantom.config import PhantomConfig
 from medseg.phantom.darken import write_darkened_pairs
 from medseg.phantom.dicom import write_phantoms, write_varied_phantoms
 

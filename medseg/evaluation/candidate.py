@@ -201,7 +201,8 @@ def build_candidate(model: LoadedModel, predictor: Predictor, data: DataSetConfi
     if not classes:
         raise DataError(
             f"{data.root}: has masks of {', '.join(found.classes)}, but the model segments "
-            f"{', '.join(model.card.classes)}: no class in common. For label maps, name the classes with data.classes"
+            f"{', '.join(model.card.classes)}: no class in common. For label maps, name the classes with "
+            "data.classes or data.colors"
         )
     return Candidate(model.digest, predictor, data, classes)
 

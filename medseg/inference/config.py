@@ -18,7 +18,7 @@ def _as_text(address: Any) -> Any:
     return str(address) if isinstance(address, Path) else address
 
 
-Kind = Literal["dicom", "nifti", "png", "jpeg", "tiff", "gif", "bmp", "mha", "nrrd", "img"]
+Kind = Literal["dicom", "nifti", "png", "jpeg", "tiff", "gif", "bmp", "mha", "nrrd", "numpy", "labelme", "img"]
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 """Models, each given as a file, a folder or an MLflow address. A single model needs no brackets."""
 
@@ -114,7 +114,8 @@ class InputConfig(ReadingInputConfig):
     """Folder of the images. Its subfolders are included. Nothing is written into it."""
 
     kinds: tuple[Kind, ...] = ("dicom", "nifti", "png", "jpeg")
-    """File formats to predict, recognized by content. Other files are skipped. img: raw images of the JSRT data set."""
+    """File formats to predict, recognized by content. Other files are skipped. numpy: .npy and .npz files. labelme:
+    images embedded in LabelMe files. img: raw images of the JSRT data set."""
 
     modalities: tuple[str, ...] | None = None
     """Accepted values of the DICOM tag Modality. null: the values in the model file. Empty list: any value. Files

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from medseg.annotations import FORMATS, AnnotatedImage, Shape, outline
 from medseg.atomic import write_text
+from medseg.checks.levels import FileLevels, check_levels
 from medseg.data.case import Case, CaseSet
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
+from medseg.data.masks import ReadMask
 from medseg.data.threads import map_in_threads
 from medseg.data.transforms import apply_transforms, as_item, build_loading
 from medseg.errors import RadiographError
@@ -49,25 +51,29 @@ class Written:
 def write_data_set(folder: Path, found: CaseSet, data: DataSetConfig, format: str, findings: Findings) -> list[Written]:
     """Write the images of all cases into images/ and their masks in `format`: `FOLDER`, or a key of `FORMATS`.
 
-    The files have the ids of the cases as names, and hold no tags of DICOM files. If a case cannot be read, this is
-    noted in `findings`, and nothing is left of what was written. Raises `StorageError`.
+    The files have the ids of the cases as names, and hold no tags of DICOM files. If a case cannot be read, or the
+    values of masks have no clear meaning, this is noted in `findings`, and nothing is left of what was written. Raises
+    `StorageError`.
     """
     written: list[Written] = []
+    levels: list[FileLevels] = []
     loading = build_loading(data, found.classes)
 
-    def convert(case: Case) -> Written | RadiographError:
+    def convert(case: Case) -> tuple[Written, dict[str, ReadMask]] | RadiographError:
         try:
             item = apply_transforms(loading, as_item(case))
         except RadiographError as error:
             return error
-        return _write_case(folder, case, item, found.classes, format)
+        return _write_case(folder, case, item, found.classes, format), item["mask_files"]
 
     for case, done in zip(found.cases, map_in_threads(convert, found.cases), strict=True):
         if isinstance(done, RadiographError):
             findings.add_error(case.id, done)
         else:
-            written.append(done)
-    if len(written) < len(found.cases):
+            written.append(done[0])
+            levels += [(case.id, label, read.levels) for label, read in done[1].items() if read.levels]
+    check_levels(levels, found.classes, findings)
+    if any(finding.severity == "error" for finding in findings.listed()):
         for name in ("images", "masks"):
             shutil.rmtree(folder / name, ignore_errors=True)
     elif format == FOLDER:

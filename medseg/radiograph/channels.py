@@ -1,4 +1,4 @@
-"""Image channels: conversion of equal channels to grayscale, alpha channels, and palette colors."""
+"""Image channels: conversion of equal channels to grayscale, alpha channels, palette colors, and packed colors."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ Color = tuple[int, int, int]
 """Red, green and blue."""
 JPEG_TOLERANCE = 3
 """Largest difference between the channels of a gray image after a lossy color transform."""
+TRANSPARENT = 1 << 24
+"""Number of a transparent pixel among packed colors, which is no color."""
 _NEAR, _MOST = 16 / 255, 0.98
 
 
@@ -79,6 +81,55 @@ def find_mask_in_alpha(pixels: NDArray[Any]) -> NDArray[Any] | None:
     is_grey, drawn = (strokes[0] == strokes[0, 0]).all(), color.any(axis=2)
     is_soft = ((alpha > 0) & (alpha < alpha.max() / 2)).any() and (drawn == (alpha > 0)).all()
     return None if is_grey and not is_soft and not color[alpha == 0].any() else alpha
+
+
+def has_colors(pixels: NDArray[Any], tolerance: int) -> bool:
+    """Return whether red, green and blue `(rows, columns, 3 or 4)` differ by more than `tolerance`; False for gray."""
+    if pixels.ndim == 2 or pixels.shape[2] < 3:
+        return False
+    red, green, blue = np.moveaxis(pixels[:, :, :3], 2, 0)
+    highest, lowest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    return bool((highest - lowest > tolerance).any())
+
+
+def pack_colors(pixels: NDArray[Any]) -> NDArray[np.int32]:
+    """Return each color as the number `0xRRGGBB`, `(rows, columns)`; a transparent pixel is `TRANSPARENT`.
+
+    `pixels` are gray levels `(rows, columns)` from 0 to 255, or 1 to 4 channels: gray or RGB, and alpha. Raises
+    `RadiographError` for other levels, and if pixels of one color differ in transparency.
+    """
+    channels = np.atleast_3d(pixels)
+    color = channels[:, :, :3] if channels.shape[2] > 2 else channels[:, :, :1]
+    if color.dtype.kind not in "ui" or color.min() < 0 or color.max() > 255:
+        raise RadiographError(
+            f"has levels from {color.min():g} to {color.max():g} of type {color.dtype}, but colors are whole numbers "
+            "from 0 to 255. Save the mask with 8 bits per channel"
+        )
+    packed = np.asarray(
+        color.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1] if color.shape[2] > 1 else [0x10101], np.int32)
+    )
+    if channels.shape[2] in (2, 4):
+        alpha = channels[:, :, -1]
+        packed[alpha == 0] = TRANSPARENT
+        if ((alpha > 0) & (alpha < 255)).any():
+            _check_edges(packed[alpha > 0], alpha[alpha > 0])
+    return packed
+
+
+def _check_edges(packed: NDArray[np.int32], alpha: NDArray[Any]) -> None:
+    pairs = np.unique(packed.astype(np.int64) << 8 | alpha)
+    if len(np.unique(pairs >> 8)) < len(pairs):
+        raise RadiographError(
+            "has soft edges: pixels of one color differ in transparency. Save the mask without anti-aliasing"
+        )
+
+
+def reduce_depth(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return levels of 16 bits as levels of 8 bits. Raises `RadiographError` if 8 bits cannot state them."""
+    high, low = pixels >> 8, pixels & 255
+    if ((low != 0) & (low != high)).any():
+        raise RadiographError("has 16-bit colors that 8 bits cannot state. Save the mask with 8 bits per channel")
+    return high.astype(np.uint8)
 
 
 def find_label_colors(picture: "Image", pixels: NDArray[Any]) -> dict[int, Color]:

@@ -29,6 +29,10 @@ class Content:
     """See `Radiograph`."""
     colors: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
     """Label value -> palette color of a mask; empty if `pixels` are not palette indices."""
+    lossy: bool = False
+    """Whether the image was compressed with loss, if the format does not say so."""
+    is_color: bool = False
+    """Whether the pixels of a mask are packed colors; see `channels.pack_colors`."""
 
 
 @dataclass(frozen=True, eq=False)

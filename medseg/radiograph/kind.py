@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from medseg.errors import RadiographError
+from medseg.radiograph.embedded import embeds_image
+from medseg.radiograph.npy import is_numpy
 from medseg.radiograph.raw import is_raw
 from medseg.radiograph.source import open_source
 
@@ -26,7 +28,7 @@ class Kind:
     states: Callable[[bytes], bool] = lambda head: False
     """Whether the first 352 bytes prove this format; formats are tried in order."""
     fits: Callable[[BinaryIO, str | os.PathLike[str]], bool] = lambda file, path: False
-    """Whether name and size prove this format; used if the content proves none."""
+    """Whether the name with size or content proves this format; used if the first bytes prove none."""
     suggests: Callable[[bytes], bool] = lambda head: False
     """Whether the first 352 bytes make this format likely."""
     states_polarity: bool = False
@@ -86,6 +88,8 @@ KINDS = {
         Kind("bmp", "BMP", (".bmp",), states=_states_bmp),
         Kind("mha", "MHA", (".mha",), suggests=lambda head: head.lower().startswith((b"objecttype", b"ndims"))),
         Kind("nrrd", "NRRD", (".nrrd",), states=_starting(b"NRRD000")),
+        Kind("numpy", "NumPy", (".npy", ".npz"), states=is_numpy),
+        Kind("labelme", "LabelMe with an embedded image", fits=embeds_image),
         Kind("img", "the raw .IMG of JSRT", fits=is_raw, states_polarity=True),
     )
 }

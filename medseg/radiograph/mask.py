@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import RadiographError
-from medseg.radiograph.channels import Color
+from medseg.radiograph.channels import Color, pack_colors
 from medseg.radiograph.dicom.read import read_stored
 from medseg.radiograph.image import Content
 from medseg.radiograph.kind import KINDS, identify
@@ -22,7 +22,7 @@ class LabelImage:
     """One mask or label map."""
 
     values: NDArray[Any]
-    """`(rows, columns)`, levels exactly as stored."""
+    """`(rows, columns)`: levels exactly as stored, or packed colors (see `channels.pack_colors`)."""
     spacing_mm: tuple[float, float] | None
     """Pixel spacing `(row, column)` in mm; None if unknown."""
     kind: str
@@ -31,15 +31,18 @@ class LabelImage:
     """Short sentences about problems that did not prevent reading."""
     colors: Mapping[int, Color] = field(default_factory=dict)
     """Label value -> palette color; empty if the file has no palette."""
+    is_color: bool = False
+    """Whether the values are packed colors."""
 
 
 def read_label_image(
-    path: str | os.PathLike[str], *, nifti_rows: str | None = None, exif: str | None = None
+    path: str | os.PathLike[str], *, nifti_rows: str | None = None, exif: str | None = None, as_colors: bool = False
 ) -> LabelImage:
     """Read a mask or label map, oriented as by `read_radiograph`, never inverted or scaled.
 
-    A palette image gives its indices; a GIF or BMP with gray colors only gives its gray levels. Other color images must
-    have equal channels. If only the alpha channel shows the mask, it is returned. Raises `RadiographError`.
+    A palette image gives its indices; a GIF or BMP with gray colors only gives its gray levels. If only the alpha
+    channel shows the mask, it is returned. Other color images with different channels, and with `as_colors` all files,
+    give packed colors. Raises `RadiographError`.
     """
     warnings: list[str] = []
     with open_source(path) as file:
@@ -49,11 +52,15 @@ def read_label_image(
             stored, spacing, lossy = read_stored(file, warnings)
             found = Content(stored, spacing)
         else:
-            found = READERS[kind](file, kind, How("refuse", nifti_rows, exif, mask=True), warnings)
+            found = READERS[kind](file, kind, How("refuse", nifti_rows, exif, mask=True, as_colors=as_colors), warnings)
         values = found.pixels
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise RadiographError("contains mask values that are NaN or infinite")
-    return LabelImage(np.ascontiguousarray(values), found.spacing_mm, kind, lossy, tuple(warnings), found.colors)
+        is_color = as_colors or found.is_color
+        if is_color and not found.is_color:
+            values = pack_colors(values)
+    values = np.ascontiguousarray(values)
+    return LabelImage(values, found.spacing_mm, kind, lossy, tuple(warnings), found.colors, is_color)
 
 
 def binarize(label: LabelImage) -> NDArray[np.bool_]:

@@ -16,7 +16,10 @@ from medseg.radiograph.channels import (
     JPEG_TOLERANCE,
     find_label_colors,
     find_mask_in_alpha,
+    has_colors,
     merge_channels,
+    pack_colors,
+    reduce_depth,
     split_alpha,
 )
 from medseg.radiograph.dicom.codestream import check_jpeg_length, find_jpeg_end
@@ -33,13 +36,21 @@ _AS_RGB = ("CMYK", "YCbCr", "RGBX")
 
 
 def read_raster(
-    file: BinaryIO, kind: str, warnings: list[str], *, color: str = "grey", exif: str | None = None, mask: bool = False
+    file: BinaryIO,
+    kind: str,
+    warnings: list[str],
+    *,
+    color: str = "grey",
+    exif: str | None = None,
+    mask: bool = False,
+    as_colors: bool = False,
 ) -> Content:
     """Read a `png`, `jpeg`, `tiff`, `gif` or `bmp` image, turned by its EXIF orientation unless `exif="ignore"`.
 
     Equal channels (in a JPEG: up to 3 levels apart) become grayscale; for other images see `color` in `merge_channels`.
-    A `mask` may be a palette image, which gives label values, or may be in the alpha channel only. Only a TIFF with
-    WhiteIsZero is inverted, so that bright is greater. Raises `RadiographError`.
+    A `mask` may be a palette image, which gives label values, or may be in the alpha channel only. If its channels
+    differ, or with `as_colors`, it gives packed colors. Only a TIFF with WhiteIsZero is inverted, so that bright is
+    greater. Raises `RadiographError`.
     """
     from PIL import Image
 
@@ -47,18 +58,36 @@ def read_raster(
     if kind in ("png", "jpeg", "tiff"):
         orientation = read_exif_orientation(image)
     with refusing(f"the {kind.upper()} data are damaged or cut short", Image.DecompressionBombError):
-        pixels = _pixels(image, file, mask, warnings)
-    colors = find_label_colors(image, pixels) if mask else {}
+        pixels = _decode(image, file, mask, as_colors)
+    if mask and not as_colors and pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+        pixels = _take_alpha(pixels, warnings)
+    tolerance = JPEG_TOLERANCE if kind == "jpeg" else 0
+    is_color = mask and (as_colors or has_colors(pixels, tolerance))
+    if is_color:
+        is_deep = pixels.dtype.itemsize > 1 and _sample(image, file)[0] == 16
+        pixels = pack_colors(reduce_depth(pixels) if is_deep else pixels)
+    pixels = split_alpha(pixels, warnings)
+    colors = find_label_colors(image, pixels) if mask and not is_color else {}
     if orientation is not None:
         pixels = _turn(pixels, kind, orientation, exif == "ignore")
         what, tag = "mask" if mask else "image", f"EXIF orientation {orientation}"
         ignored = f"the {tag} of the {what} was ignored"
         warnings.append(ignored if exif == "ignore" else f"the {what} was turned by its {tag}")
     if pixels.ndim == 3 and color != "rgb":
-        pixels = merge_channels(pixels, JPEG_TOLERANCE if kind == "jpeg" else 0, color, warnings)
+        pixels = merge_channels(pixels, tolerance, color, warnings)
     elif color == "rgb" and pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-    return Content(pixels, exif_orientation=None if exif == "ignore" else orientation, colors=colors)
+    shown = None if exif == "ignore" else orientation
+    return Content(pixels, exif_orientation=shown, colors=colors, is_color=is_color)
+
+
+def _take_alpha(pixels: NDArray[Any], warnings: list[str]) -> NDArray[Any]:
+    """Return the alpha channel if only this channel shows the mask, else all channels."""
+    alpha = find_mask_in_alpha(pixels)
+    if alpha is None:
+        return pixels
+    warnings.append("the mask was read from the alpha channel, since the other channels do not show it")
+    return alpha
 
 
 def find_exif_orientation(path: str | os.PathLike[str]) -> int | None:
@@ -122,17 +151,18 @@ def _check_png(file: BinaryIO) -> None:
     file.seek(before)
 
 
-def _pixels(image: "Image", file: BinaryIO, mask: bool, warnings: list[str]) -> NDArray[Any]:
-    """Decode pixels `(rows, columns)` or `(rows, columns, 3)`, without transparency."""
+def _decode(image: "Image", file: BinaryIO, mask: bool, as_colors: bool) -> NDArray[Any]:
+    """Decode pixels `(rows, columns)` or `(rows, columns, channels)`; the last of 2 or 4 channels is alpha."""
+    labels = mask and not as_colors
     bits, unsigned = _sample(image, file)
     shallow = read_palette_bmp(file) if image.format == "BMP" else None
     if shallow is not None:
         indices, palette = shallow
-        pixels = _label_values(indices, palette, arbitrary=True) if mask else palette[indices]
+        pixels = _label_values(indices, palette, arbitrary=True) if labels else palette[indices]
     elif image.format == "PNG" and bits == 16 and image.mode in ("LA", "RGB", "RGBA"):
         pixels = _read_deep_png(file)  # Pillow keeps only 8 bits
     elif image.mode in ("P", "PA"):
-        pixels = _palette_pixels(image, mask)
+        pixels = _palette_pixels(image, labels)
     elif mask and bits == 8 and image.mode in ("L", "RGB") and image.has_transparency_data:
         pixels = np.asarray(image.convert("LA" if image.mode == "L" else "RGBA"))
     elif image.mode in _AS_RGB:
@@ -141,17 +171,11 @@ def _pixels(image: "Image", file: BinaryIO, mask: bool, warnings: list[str]) -> 
         pixels = np.asarray(image)
     else:
         raise RadiographError(f"has the color mode {image.mode}, but grayscale or RGB is needed")
-    if image.mode == "L" and bits in (2, 4):  # Pillow scales them to 0 to 255
+    if image.mode == "L" and bits in (2, 4) and not as_colors:  # Pillow scales them to 0 to 255
         pixels = pixels // (255 // ((1 << bits) - 1))
     if image.format == "TIFF":
         pixels = _as_stored(pixels, image, bits, unsigned)
-    pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
-    if mask and pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        alpha = find_mask_in_alpha(pixels)
-        if alpha is not None:
-            warnings.append("the mask was read from the alpha channel, since the other channels do not show it")
-            return alpha
-    return split_alpha(pixels, warnings)
+    return pixels * np.uint8(255 if as_colors else 1) if pixels.dtype == bool else pixels
 
 
 def _palette_pixels(image: "Image", mask: bool) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """Reading of a radiograph from a file of any supported format."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Literal
 
 import numpy as np
@@ -10,10 +10,12 @@ from pydicom import Dataset
 from medseg.errors import RadiographError
 from medseg.radiograph.dicom.dataset import as_file
 from medseg.radiograph.dicom.read import read_dicom
+from medseg.radiograph.embedded import extract_image
 from medseg.radiograph.image import Content, Radiograph, check_content
 from medseg.radiograph.itk import read_itk
-from medseg.radiograph.kind import KINDS, identify, identify_kind
+from medseg.radiograph.kind import KINDS, identify, identify_content, identify_kind
 from medseg.radiograph.nifti import read_nifti
+from medseg.radiograph.npy import read_npy
 from medseg.radiograph.raster import invert as inverted
 from medseg.radiograph.raster import read_raster
 from medseg.radiograph.raw import SPACING_MM, read_raw
@@ -36,6 +38,8 @@ class How:
     exif: str | None
     mask: bool = False
     """Whether the file is a mask: a palette then gives label values, and the mask may be in the alpha channel."""
+    as_colors: bool = False
+    """Whether a mask has colors, not values: a palette then gives its colors."""
 
 
 def _read_raw(file: BinaryIO, kind: str, how: How, warnings: list[str]) -> Content:
@@ -45,13 +49,27 @@ def _read_raw(file: BinaryIO, kind: str, how: How, warnings: list[str]) -> Conte
 
 
 def _read_raster(file: BinaryIO, kind: str, how: How, warnings: list[str]) -> Content:
-    return read_raster(file, kind, warnings, color=how.color, exif=how.exif, mask=how.mask)
+    return read_raster(file, kind, warnings, color=how.color, exif=how.exif, mask=how.mask, as_colors=how.as_colors)
+
+
+def _read_embedded(file: BinaryIO, kind: str, how: How, warnings: list[str]) -> Content:
+    """Read the image inside a LabelMe file, as the file that it was."""
+    if how.mask:
+        raise RadiographError("is a LabelMe file with an image, not a mask")
+    image = extract_image(file)
+    found = identify_content(image.read(352))
+    if found is None or found not in READERS:
+        raise RadiographError("the embedded image (imageData) is not in a supported format. Add the image as a file")
+    content = READERS[found](image, found, how, warnings)
+    return replace(content, lossy=KINDS[found].lossy)
 
 
 READERS: Mapping[str, Callable[[BinaryIO, str, How, list[str]], Content]] = {
     "nifti": lambda file, kind, how, warnings: Content(*read_nifti(file, warnings, rows=how.nifti_rows)),
     **dict.fromkeys(("png", "jpeg", "tiff", "gif", "bmp"), _read_raster),
     **dict.fromkeys(("mha", "nrrd"), lambda file, kind, how, warnings: Content(*read_itk(file, kind, warnings))),
+    "numpy": lambda file, kind, how, warnings: read_npy(file, how.color, how.mask, how.as_colors, warnings),
+    "labelme": _read_embedded,
     "img": _read_raw,
 }
 """Readers of radiographs and masks for each format in `kind.KINDS` except DICOM; warnings go into the list."""
@@ -103,7 +121,7 @@ def _read_plain(file: BinaryIO, kind: str, how: How, invert: bool) -> Radiograph
         spacing_mm=found.spacing_mm,
         spacing_source="none" if found.spacing_mm is None else found.spacing_source,
         kind=kind,
-        lossy=KINDS[kind].lossy,
+        lossy=KINDS[kind].lossy or found.lossy,
         warnings=tuple(warnings),
         exif_orientation=found.exif_orientation,
     )

@@ -6,10 +6,11 @@ from typing import Self
 from pydantic import NonNegativeInt, model_validator
 
 from medseg.config import Section
-from medseg.data.config import AugmentConfig, DataConfig, PhantomConfig, PreprocessConfig, SplitConfig, share_seed
+from medseg.data.config import AugmentConfig, DataConfig, PreprocessConfig, SplitConfig, share_seed
 from medseg.inference.config import TrainPredictConfig
 from medseg.model.config import ModelConfig
 from medseg.output.config import TrainOutputConfig
+from medseg.phantom.config import PhantomConfig
 from medseg.tracking.config import TrackingConfig
 from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
 

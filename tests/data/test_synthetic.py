@@ -1,8 +1,9 @@
 import pytest
 
 from medseg.data.cases import find_cases
-from medseg.data.config import DataConfig, PhantomConfig
+from medseg.data.config import DataConfig
 from medseg.data.synthetic import find_data
+from medseg.phantom.config import PhantomConfig
 
 
 def test_own_data_are_taken_as_they_are(tmp_path):

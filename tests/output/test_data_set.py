@@ -101,6 +101,20 @@ def test_nothing_is_left_if_an_image_cannot_be_read(tmp_path):
     assert not list((tmp_path / "out").rglob("*.*"))
 
 
+def test_nothing_is_left_if_the_values_of_masks_are_not_clear(tmp_path):
+    root = write_png_folder(tmp_path / "set", 2)
+    (root / "masks").rename(root / "first")
+    for path in sorted((root / "images").iterdir()):
+        values = np.zeros(np.asarray(Image.open(path)).shape[:2], np.uint8)
+        values[3:9, 3:9], values[12:19, 12:19] = 1, 2
+        (root / "masks").mkdir(exist_ok=True)
+        Image.fromarray(values).save(root / "masks" / path.name)
+    config, findings = DataConfig(root=root), Findings()
+    write_data_set(tmp_path / "out", find_cases(config), config, "coco", findings)
+    assert [finding.code for finding in findings.listed() if finding.severity == "error"] == ["label_values"]
+    assert not any(path.is_file() for path in (tmp_path / "out").rglob("*"))
+
+
 def test_classes_without_a_mask_are_named(tmp_path):
     root = write_png_folder(tmp_path / "data", 3)
     (root / "masks" / "box" / "case02.png").unlink()

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from medseg.data.config import DataConfig, PhantomConfig
+from medseg.data.config import DataConfig
 from medseg.data.synthetic import find_data
 from medseg.phantom.chest import MAXIMUM, draw_phantom
+from medseg.phantom.config import PhantomConfig
 from medseg.phantom.varied import CLASSES, draw_varied_phantom
 
 SIZE = 96

@@ -61,7 +61,7 @@ def predict(model: Path, folder: Path, out: Path) -> Run:
     command = [sys.executable, "-m", "pipelines.predict_dicom", f"model={model}", f"input.dir={folder}"]
     command += [f"output.dir={out}", "output.formats=[png,seg,overlay]", "predict.precision=fp32"]
     command += ["input.timeout_seconds=20", f"input.memory_gib={MEMORY_GIB}"]
-    command += ["input.kinds=[dicom,nifti,png,jpeg,tiff,gif,bmp,mha,nrrd]"]
+    command += ["input.kinds=[dicom,nifti,png,jpeg,tiff,gif,bmp,mha,nrrd,numpy]"]
     started = time.monotonic()
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         peaks = [0, 0]

@@ -81,7 +81,8 @@ def test_the_formats_that_are_read_are_named_in_full(tmp_path):
     with pytest.raises(RadiographError) as caught:
         identify_kind(tmp_path / "a.txt")
     assert caught.value.reason == (
-        "is not in a supported format: DICOM, NIfTI, PNG, JPEG, TIFF, GIF, BMP, MHA, NRRD or the raw .IMG of JSRT"
+        "is not in a supported format: DICOM, NIfTI, PNG, JPEG, TIFF, GIF, BMP, MHA, NRRD, NumPy, LabelMe with an "
+        "embedded image or the raw .IMG of JSRT"
     )
 
 

@@ -7,6 +7,7 @@ from pydicom.uid import JPEG2000
 
 from medseg.errors import RadiographError
 from medseg.radiograph import binarize, build_nifti, read_label_image
+from medseg.radiograph.channels import TRANSPARENT
 from tests.support.dicom_files import SPACING, phantom, write_dicom
 from tests.support.raster_files import write_png
 
@@ -53,12 +54,65 @@ def test_colors_of_a_palette_by_label_value(tmp_path):
     assert read_label_image(save(tmp_path / "grey.png", LABELS)).colors == {}
 
 
-def test_equal_colour_channels_are_grey_and_others_refused(tmp_path):
+def test_equal_channels_are_gray_and_others_are_packed_colors(tmp_path):
     save(tmp_path / "a.png", np.stack([LABELS] * 3, axis=2))
     np.testing.assert_array_equal(read_label_image(tmp_path / "a.png").values, LABELS)
     save(tmp_path / "b.png", np.stack([LABELS, LABELS, LABELS * 2], axis=2))
-    with pytest.raises(RadiographError, match=r"b\.png: is a color image"):
-        read_label_image(tmp_path / "b.png")
+    label = read_label_image(tmp_path / "b.png")
+    assert label.is_color
+    np.testing.assert_array_equal(label.values, LABELS.astype(int) * 0x010102)
+    assert not read_label_image(tmp_path / "a.png").is_color
+
+
+def read_colors(path):
+    label = read_label_image(path, as_colors=True)
+    assert label.is_color
+    return label.values
+
+
+def test_files_of_any_kind_as_colors(tmp_path):
+    grey = LABELS.astype(int) * 0x010101
+    for name in ("a.png", "a.bmp", "a.tif", "a.nii", "a.mha", "a.dcm"):
+        np.testing.assert_array_equal(read_colors(save(tmp_path / name, LABELS)), grey)
+    np.testing.assert_array_equal(read_colors(save(tmp_path / "1.png", LABELS == 2)), (LABELS == 2) * 0xFFFFFF)
+    shallow = write_png(tmp_path / "2.png", LABELS, 2, 0)
+    np.testing.assert_array_equal(read_colors(shallow), LABELS.astype(int) * 0x555555)
+    image = Image.fromarray(LABELS)
+    image.putpalette([9, 8, 7, 255, 0, 0, 0, 255, 0, 0, 0, 255])
+    for name in ("b.png", "b.gif", "b.bmp", "b.tif"):
+        image.save(tmp_path / name)
+        expected = np.array([0x090807, 0xFF0000, 0x00FF00, 0x0000FF])[LABELS]
+        np.testing.assert_array_equal(read_colors(tmp_path / name), expected)
+
+
+@pytest.mark.parametrize("factor", [256, 257])
+def test_colors_of_16_bits(tmp_path, factor):
+    colors = np.stack([LABELS, LABELS * 2, LABELS * 9], axis=2).astype(np.uint16)
+    path = write_png(tmp_path / "a.png", colors * factor, 16, 2)
+    for values in (read_colors(path), read_label_image(path).values):
+        np.testing.assert_array_equal(values, LABELS.astype(int) * 0x010209)
+    sitk.WriteImage(sitk.GetImageFromArray(colors * factor, isVector=True), str(tmp_path / "a.tif"))
+    np.testing.assert_array_equal(read_colors(tmp_path / "a.tif"), LABELS.astype(int) * 0x010209)
+    save(tmp_path / "b.png", LABELS.astype(np.uint16) * factor)
+    np.testing.assert_array_equal(read_colors(tmp_path / "b.png"), LABELS.astype(int) * 0x010101)
+
+
+def test_levels_that_are_no_colors_are_refused(tmp_path):
+    with pytest.raises(RadiographError, match=r"a\.png: has 16-bit colors that 8 bits cannot state\. Save the mask"):
+        read_colors(save(tmp_path / "a.png", LABELS.astype(np.uint16)))
+    with pytest.raises(RadiographError, match=r"a\.nii: has levels from 0 to 300 of type uint16, but colors are whole"):
+        read_colors(save(tmp_path / "a.nii", LABELS.astype(np.uint16) * 100))
+
+
+def test_transparency_of_colors(tmp_path):
+    layer = np.zeros((*LABELS.shape, 4), np.uint8)
+    layer[LABELS == 1], layer[LABELS == 2], layer[LABELS == 3] = (1, 2, 3, 255), (4, 5, 6, 199), (7, 8, 9, 0)
+    expected = np.array([TRANSPARENT, 0x010203, 0x040506, TRANSPARENT])[LABELS]
+    for read in (read_colors, lambda path: read_label_image(path).values):
+        np.testing.assert_array_equal(read(save(tmp_path / "a.png", layer)), expected)
+    layer[LABELS == 3] = (4, 5, 6, 198)
+    with pytest.raises(RadiographError, match=r"soft edges: pixels of one color differ in transparency\. Save"):
+        read_colors(save(tmp_path / "b.png", layer))
 
 
 def test_dicom_mask_is_never_inverted_or_rescaled(tmp_path):

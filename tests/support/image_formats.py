@@ -1,6 +1,8 @@
 """One image in many formats: files that differ in all but what they show."""
 
+import base64
 import io
+import json
 import struct
 import zlib
 from collections.abc import Callable
@@ -139,6 +141,12 @@ def turned_png(path: Path) -> None:
     Image.fromarray(BYTES).transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
 
 
+def embedded(path: Path) -> None:
+    Image.fromarray(BYTES).save(file := io.BytesIO(), "PNG")
+    image = base64.b64encode(file.getvalue()).decode()
+    path.write_text(json.dumps({"version": "5", "shapes": [], "imagePath": "a.png", "imageData": image}))
+
+
 def in_black_ink(path: Path) -> None:
     inks = [np.zeros_like(BYTES)] * 3 + [255 - BYTES]
     Image.merge("CMYK", [Image.fromarray(ink) for ink in inks]).save(path)
@@ -234,6 +242,8 @@ TWELVE = {
     "nifti_dcm2niix.nii": plain("nifti", lambda path: write_uncoded(path, P, "Time=0.000"), SPACING),
     "meta.mha": plain("mha", itk, SPACING),
     "raw.nrrd": plain("nrrd", itk, SPACING),
+    "array.npy": plain("numpy", lambda path: np.save(path, P)),
+    "arrays.npz": plain("numpy", lambda path: np.savez_compressed(path, image=P[None].astype(">f4"), mask=P > 9)),
     "lossy_jpeg_ls.dcm": dicom(
         lossy=True, syntax=uid.JPEGLSNearLossless, compress={"encoding_plugin": "pyjpegls", "jls_error": 4}
     ),
@@ -255,6 +265,7 @@ EIGHT = {
     "palette.gif": plain("gif", lambda path: Image.fromarray(BYTES).save(path)),
     "grey.bmp": plain("bmp", lambda path: Image.fromarray(BYTES).save(path)),
     "cmyk.tif": plain("tiff", in_black_ink),
+    "embedded.json": plain("labelme", embedded),
     "rgb.dcm": in_color(GREY[:, :, :3], PhotometricInterpretation="RGB"),
     "ybr.dcm": in_color(np.where(np.arange(3), 128, GREY[:, :, :3]), PhotometricInterpretation="YBR_FULL"),
     "rle_rgb.dcm": in_color(
@@ -288,7 +299,7 @@ PADDED = {
 
 IMAGES = {"twelve": TWELVE, "eight": EIGHT, "few": FEW, "padded": PADDED}
 """Four images; the first format of each is the plain one."""
-KINDS = "input.kinds=[dicom,nifti,png,jpeg,tiff,gif,bmp,mha,nrrd]"
+KINDS = "input.kinds=[dicom,nifti,png,jpeg,tiff,gif,bmp,mha,nrrd,numpy,labelme]"
 
 
 def write_formats(root: Path) -> Path:

@@ -281,6 +281,76 @@ def itks() -> Iterator[Case]:
         yield f"{name}-zeros.nrrd", text.encode() + _gzip(b""), "other|rejected"
 
 
+def npy(values: np.ndarray, **lies: object) -> bytes:
+    """A `.npy`, with some fields of its header turned into lies."""
+    header = {"descr": values.dtype.str, "fortran_order": False, "shape": values.shape, **lies}
+    text = repr(header).encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text + values.tobytes()
+
+
+def npz(method: int = zipfile.ZIP_DEFLATED, **members: bytes) -> bytes:
+    with zipfile.ZipFile(file := BytesIO(), "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(f"{name}.npy", data)
+    return file.getvalue()
+
+
+def npz_bomb() -> bytes:
+    """An `.npz` of 256 MiB of zeros, which claims to be one image of them."""
+    flat = npy(np.zeros(0, np.uint8), shape=(1 << 14, 1 << 14))
+    packer = zlib.compressobj(wbits=-15)
+    data = packer.compress(flat) + packer.flush(zlib.Z_FULL_FLUSH) + zeros(256)
+    size, checksum = len(flat) + _SIZE, zlib.crc32(flat + bytes(_SIZE))
+    fields = struct.pack("<HHHHHIIIH", 20, 0, 8, 0, 0, checksum, len(data), size, 9)
+    local = b"PK\3\4" + fields + struct.pack("<H", 0) + b"image.npy" + data
+    entry = b"PK\1\2" + struct.pack("<H", 20) + fields + struct.pack("<HHHHII", 0, 0, 0, 0, 0, 0) + b"image.npy"
+    return local + entry + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(entry), len(local), 0)
+
+
+def numpys() -> Iterator[Case]:
+    """NumPy files: headers that lie, pickles, and archives that inflate."""
+    good = npy(phantom())
+    yield "good.npy", good, "done"
+    yield "no-extension", good, "done"
+    yield "good.npz", npz(image=good, mask=npy(phantom() > 9)), "done"
+    yield "stored.npz", npz(zipfile.ZIP_STORED, arr_0=good), "done"
+    yield "bzip2.npz", npz(zipfile.ZIP_BZIP2, image=good), "rejected"
+    yield "several.npz", npz(a=good, b=good), "rejected"
+    yield "none.npz", npz(), "rejected"
+    yield "bomb.npz", npz_bomb(), "rejected"
+    for name, lies in {
+        "huge": {"shape": (1 << 40, 1 << 40)},
+        "many": {"shape": (10_000, 10_000)},
+        "negative": {"shape": (-96, -80)},
+        "empty": {"shape": (0, 80)},
+        "flat": {"shape": (7680,)},
+        "deep": {"shape": (1,) * 33},
+        "text": {"shape": "96"},
+        "fraction": {"shape": (96.0, 80)},
+        "pickle": {"descr": "|O"},
+        "names": {"descr": [("patient", "<u2")]},
+        "words": {"descr": "<U9"},
+        "complex": {"descr": "<c16"},
+        "wide": {"descr": "<f8"},
+        "nonsense": {"descr": "nonsense"},
+        "call": {"shape": "__import__('os').abort()"},
+        "more": {"more": 1},
+    }.items():
+        yield f"{name}.npy", npy(phantom(), **lies), "rejected|skipped"
+        yield f"{name}.npz", npz(image=npy(phantom(), **lies)), "rejected|skipped"
+    for length in (0, 10, 0xFFFF):
+        yield f"header-{length}.npy", good[:8] + struct.pack("<H", length) + good[10:], "rejected"
+        long = b"\x93NUMPY\2\0" + struct.pack("<I", length << 16 | length) + good[10:]
+        yield f"long-header-{length}.npy", long, "rejected"
+    for version in (0, 3, 255):
+        yield f"version-{version}.npy", good[:6] + bytes([version]) + good[7:], "rejected"
+    zipped = npz(image=good)
+    for part in range(10):
+        yield f"cut-{part}.npy", good[: len(good) * part // 10], "rejected"
+        yield f"cut-{part}.npz", zipped[: len(zipped) * part // 10], "rejected"
+    yield "nan.npy", npy(np.full((96, 80), np.nan, np.float32)), "rejected"
+
+
 def _zip() -> bytes:
     with zipfile.ZipFile(file := BytesIO(), "w") as archive:
         archive.writestr("a.dcm", "picture")
@@ -322,6 +392,8 @@ def no_images() -> Iterator[Case]:
             ".nii.gz",
             ".mha",
             ".nrrd",
+            ".npy",
+            ".npz",
         ):
             yield f"{name}{ending}", data, "rejected"
         for ending in ("", ".txt", ".db", ".zip", ".gz"):
@@ -330,4 +402,4 @@ def no_images() -> Iterator[Case]:
         yield name, b"\0\5some words of a system\n" * 30, "skipped"
 
 
-FAMILIES = (pngs, jpegs, tiffs, gifs, bmps, niftis, itks, no_images)
+FAMILIES = (pngs, jpegs, tiffs, gifs, bmps, niftis, itks, numpys, no_images)

@@ -128,7 +128,8 @@ class _Images:
         """Return the file of an image. If there is none, or more than one, this is noted.
 
         The path in the annotation file counts. A file of the same name elsewhere is taken only if there are no images
-        where the path leads: then it is a path of another computer, or the images are kept apart.
+        where the path leads: then it is a path of another computer, or the images are kept apart. Without a file, an
+        image embedded in the annotation file is taken; that file is then the file of the image.
         """
         assert image.source is not None
         if image.uid is not None:
@@ -145,6 +146,8 @@ class _Images:
             found = self.by_name.get(_compose(image.base), []) or self.by_name.get(image.stem.casefold(), [])
         if len(found) > 1 and (split := image.split or _split_of(_WORD.findall(image.source.stem.lower()))):
             found = [path for path in found if _split_of(path.relative_to(self.root).parts[:-1]) == split] or found
+        if len(found) != 1 and image.embedded:
+            return image.source
         if len(found) > 1:
             listed = ", ".join(as_text(path.relative_to(self.root).as_posix()) for path in found[:3])
             findings.add("layout", case_id(found[0]), f"{image.name}: {listed}", what=_SEVERAL)

@@ -9,6 +9,7 @@ from medseg.annotations.shape import name_class
 from medseg.data.case import SPLITS, Case, MaskSource, as_text, list_files, list_folders
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
+from medseg.data.layouts.class_files import ClassFiles, split_folders, split_names
 from medseg.data.layouts.dataset_json import COLORS, Found, note_unknown, note_unmatched
 from medseg.data.layouts.label_maps import LabelMaps, find_label_maps, find_own_mask
 from medseg.data.layouts.pairing import name_files, pair_files
@@ -16,9 +17,10 @@ from medseg.errors import DataError, RadiographError
 from medseg.radiograph.dicom.header import read_dataset, uid
 from medseg.radiograph.dicom.seg import is_segmentation, read_segmentation
 from medseg.radiograph.kind import identify
+from medseg.radiograph.npy import holds_masks
 from medseg.radiograph.source import open_source
 
-_IMAGES = ("images", "image")
+IMAGES = ("images", "image")
 MASKS = (("masks", "mask"), ("labels", "label"))
 _DRAWN = (".txt", ".json", ".xml", ".csv", ".yaml", ".yml")
 """Extensions of annotation files, which may lie in labels/, too."""
@@ -39,15 +41,26 @@ class Part:
         """Return the first folder in `names` that exists for these images. Raises `DataError` if none exists."""
         found = next((folder for group in names if (folder := find_folder(self.root, group))), None)
         if found and self.images.parent != self.root:  # images/train beside masks/train
-            found = next((folder for folder in _list_splits(found) if _split_of(folder) == self.split), None)
+            found = next((folder for folder in list_splits(found) if split_of(folder) == self.split), None)
         if found is None:
             beside = self.images.relative_to(self.root)
             wanted = Path(names[0][0], *beside.parts[1:])
             raise DataError(f"{as_text(self.root)}: no folder {as_text(wanted)}/ beside {as_text(beside)}/")
         return found
 
+    def holds_masks(self) -> bool:
+        """Return whether the image files are NumPy files that hold the masks, too, so that no folder has masks."""
+        beside = any(find_folder(self.root, group) for group in MASKS)
+        return not beside and any(map(holds_masks, list_files(self.images)))
+
+    def list_masks(self) -> list[Path]:
+        """Return the files with masks, without those in folders of classes. Raises `DataError` if there is no place."""
+        return list_files(self.images if self.holds_masks() else self.find_masks(MASKS))
+
     def has_masks(self) -> bool:
         """Return whether there are mask files, or folders of classes, for these images."""
+        if self.holds_masks():
+            return True
         try:
             folder = self.find_masks(MASKS)
         except DataError:
@@ -58,14 +71,19 @@ class Part:
 def find_parts(root: Path) -> list[Part]:
     """Find the images below `root`: in images/, in <split>/images/ or in images/<split>/. Empty if there are none.
 
-    Raises `DataError` if two folders have the same meaning; the message names both.
+    NumPy files that hold images and masks need no folder images/. Raises `DataError` if two folders have the same
+    meaning; the message names both.
     """
-    images = find_folder(root, _IMAGES)
+    images = _find_images(root)
     if images is None:
-        within = [(folder, inner) for folder in _list_splits(root) if (inner := find_folder(folder, _IMAGES))]
-        return [Part(folder, inner, _split_of(folder)) for folder, inner in within]
-    splits = [] if list_files(images) else _list_splits(images)
-    return [Part(root, folder, _split_of(folder)) for folder in splits] or [Part(root, images)]
+        within = [(folder, inner) for folder in list_splits(root) if (inner := _find_images(folder))]
+        return [Part(folder, inner, split_of(folder)) for folder, inner in within]
+    splits = [] if list_files(images) else list_splits(images)
+    return [Part(root, folder, split_of(folder)) for folder in splits] or [Part(root, images)]
+
+
+def _find_images(place: Path) -> Path | None:
+    return find_folder(place, IMAGES) or (place if any(map(holds_masks, list_files(place))) else None)
 
 
 def find_folder(place: Path, names: Sequence[str]) -> Path | None:
@@ -88,7 +106,7 @@ def read_folder(root: Path, parts: Sequence[Part], config: DataSetConfig, findin
             raise DataError(
                 f"{as_text(part.images)}: no images found. Put the images into this folder, not into subfolders."
             )
-    files = () if config.color == "rgb" else (path for part in parts for path in list_files(part.find_masks(MASKS)))
+    files = () if config.color == "rgb" else (path for part in parts for path in part.list_masks())
     maps = find_label_maps(files, config)
     read = [_read_part(root, part, maps, config, findings) for part in parts]
     known = dict.fromkeys(name for _, names in read for name in names)
@@ -116,6 +134,11 @@ def _read_part(root: Path, part: Part, maps: LabelMaps, config: DataSetConfig, f
         note_unmatched(images, targets, "mask_without_image", "targets without an image", findings)
         note_unmatched(targets, images, "image_without_mask", "images without a target", findings)
         return [Case(name, path, {}, target=targets.get(name)) for name, path in images.items()], COLORS
+    if part.holds_masks():
+        return [
+            Case(name, path, maps.find_sources(name, path, path, findings) if holds_masks(path) else {})
+            for name, path in images.items()
+        ], tuple(maps.labels or maps.classes)
     folder = part.find_masks(MASKS)
     folders, files = list_folders(folder), list_files(folder)
     if folders and files:
@@ -123,10 +146,16 @@ def _read_part(root: Path, part: Part, maps: LabelMaps, config: DataSetConfig, f
     for lost in (path for place in (part.images, *folders) for path in list_folders(place)):
         findings.add("layout", "", lost.relative_to(root).as_posix(), what="folders in places for files only")
     if folders:
-        return _read_class_folders(images, {path.name: path for path in folders}, config, findings)
+        split = split_folders(images, folders, config.classes, findings)
+        files_of = {path.name: name_files(list_files(path), findings) for path in folders} if split is None else {}
+        by_class = split or {name: pair_files(images, own) for name, own in files_of.items()}
+        return _read_class_files(images, by_class, config, findings)
     if files and all(is_segmentation(path) for path in files):
         return _read_segmentations(images, files, config, findings)
-    masks = pair_files(images, name_files(files, findings))
+    named = name_files(files, findings)
+    masks = pair_files(images, named)
+    if masks.keys().isdisjoint(images) and (split := split_names(images, named, config.classes, findings)) is not None:
+        return _read_class_files(images, split, config, findings)
     note_unmatched(images, masks, "mask_without_image", "masks without an image", findings)
     return [
         Case(name, path, maps.find_sources(name, masks[name], path, findings) if name in masks else {})
@@ -134,14 +163,10 @@ def _read_part(root: Path, part: Part, maps: LabelMaps, config: DataSetConfig, f
     ], tuple(maps.labels or maps.classes)
 
 
-def _read_class_folders(
-    images: Mapping[str, Path], folders: Mapping[str, Path], config: DataSetConfig, findings: Findings
+def _read_class_files(
+    images: Mapping[str, Path], by_class: ClassFiles, config: DataSetConfig, findings: Findings
 ) -> Found:
-    masks = {
-        name: pair_files(images, name_files(list_files(folders[name]), findings))
-        for name in config.classes or sorted(folders)
-        if name in folders
-    }
+    masks = {name: by_class[name] for name in config.classes or sorted(by_class) if name in by_class}
     for name, files in masks.items():
         note_unmatched(images, files, "mask_without_image", f"masks of {name} without an image", findings)
     cases = []
@@ -151,7 +176,7 @@ def _read_class_folders(
             if key in files:
                 sources |= find_own_mask(key, files[key], path, name, config, findings)
         cases.append(Case(key, path, sources))
-    return cases, tuple(folders)
+    return cases, tuple(by_class)
 
 
 def _read_segmentations(
@@ -194,15 +219,16 @@ def read_instance_uid(path: Path) -> str | None:
         return None
 
 
-def _split_of(folder: Path) -> str | None:
+def split_of(folder: Path) -> str | None:
+    """Return the split that a folder has the name of, or None."""
     return SPLITS.get(folder.name.lower())
 
 
-def _list_splits(place: Path) -> list[Path]:
+def list_splits(place: Path) -> list[Path]:
     """Return the folders in `place` that have the name of a split. Raises `DataError` if two name the same split."""
-    folders = [folder for folder in list_folders(place) if _split_of(folder)]
+    folders = [folder for folder in list_folders(place) if split_of(folder)]
     for split in set(SPLITS.values()):
-        _check_single(place, [folder for folder in folders if _split_of(folder) == split])
+        _check_single(place, [folder for folder in folders if split_of(folder) == split])
     return folders
 
 

@@ -8,8 +8,29 @@ from medseg.annotations.shape import name_class
 from medseg.data.case import MaskSource, Values, as_text
 from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
+from medseg.data.layouts.mask_colors import MaskColors, list_colors
 from medseg.errors import DataError, RadiographError
+from medseg.radiograph.npy import list_masks
 from medseg.radiograph.slicer import read_segment_names
+
+_LIST_CHANNELS = (
+    "List the classes in data.classes, in the order of the channels. If three channels are red, green and blue, set "
+    "data.colors instead."
+)
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Masks that one file holds."""
+
+    names: tuple[str, ...]
+    are_arrays: bool
+    """Whether the file is a NumPy file, whose masks lie on the image as they are."""
+
+    @property
+    def are_numbered(self) -> bool:
+        """Whether the names are the numbers of channels."""
+        return self.are_arrays and self.names[0].isdecimal()
 
 
 @dataclass(frozen=True)
@@ -17,8 +38,8 @@ class LabelMaps:
     """Mask files of a data set; each file may hold several classes."""
 
     classes: tuple[str, ...]
-    segments: Mapping[Path, tuple[str, ...]]
-    """Segment names of each 3D Slicer file."""
+    segments: Mapping[Path, Segments]
+    """Segments of each file of 3D Slicer, and of each NumPy file with several masks."""
     labels: Mapping[str, Values]
     """Class -> its values in all other files; empty if the values are not declared."""
     ordered: bool
@@ -27,6 +48,8 @@ class LabelMaps:
     """Whether each case must have each class."""
     ignored: int | None = None
     """Value of pixels that are excluded from loss and metrics."""
+    colors: MaskColors | None = None
+    """Colors of the masks, if `labels` and `ignored` are colors."""
 
     def find_sources(self, case: str, path: Path, image: Path, findings: Findings) -> dict[str, MaskSource]:
         """Return the source of each class of `case` in its mask file."""
@@ -36,9 +59,10 @@ class LabelMaps:
             text = f"{as_text(path.name)}: has no segment names, but other masks have. List its values in data.classes"
             findings.add("segment_names", case, text)
         if self.labels:
-            known = join_values(self.labels.values())
+            known = self.colors.known if self.colors else join_values(self.labels.values())
+            as_colors = self.colors is not None
             return {
-                name: MaskSource(path, self.labels[name], known, ignored=self.ignored)
+                name: MaskSource(path, self.labels[name], known, ignored=self.ignored, as_colors=as_colors)
                 for name in self.classes
                 if name in self.labels
             }
@@ -51,17 +75,29 @@ class LabelMaps:
         }
 
     def _by_name(self, case: str, path: Path, image: Path, findings: Findings) -> dict[str, MaskSource]:
-        names = self.segments[path]
+        segments, names = self.segments[path], self.segments[path].names
+        if segments.are_numbered:
+            return self._by_number(case, path, names, findings)
         by_class = {name_class(name).casefold(): name for name in names}
         wanted = {name.casefold() for name in self.classes}
         lacking = wanted - set(by_class) if self.complete else set()
         if set(by_class) - wanted or lacking or len(by_class) < len(names):
             _note_segments(case, path, names, self.classes, findings)
+        placed_on = None if segments.are_arrays else image
         return {
-            name: MaskSource(path, segment=by_class[name.casefold()], image=image)
+            name: MaskSource(path, segment=by_class[name.casefold()], image=placed_on)
             for name in self.classes
             if name.casefold() in by_class
         }
+
+    def _by_number(self, case: str, path: Path, names: Sequence[str], findings: Findings) -> dict[str, MaskSource]:
+        if self.ordered and len(names) == len(self.classes):
+            return {label: MaskSource(path, segment=name) for label, name in zip(self.classes, names, strict=True)}
+        listed = ", ".join(self.classes) if self.ordered else "not set"
+        text = f"{as_text(path.name)}: {len(names)} channels, but data.classes is {listed}"
+        what = "masks whose channels are not the classes"
+        findings.add("segment_names", case, text, what=what, remedy=_LIST_CHANNELS)
+        return {}
 
 
 def find_label_maps(
@@ -74,13 +110,19 @@ def find_label_maps(
 
     Raises `DataError` if the ignored value is also the value of a class.
     """
-    segments = {path: names for path in files if (names := _segment_names(path)) is not None}
+    colors = list_colors(config)
+    every = {path: each for path in files if (each := _find_segments(path)) is not None}
+    segments = {path: each for path, each in every.items() if not (colors and each.are_numbered)}
+    if colors:
+        labels, ignored = colors.classes, colors.ignored
     labels = config.label_values or labels or {}
-    spelled = {name_class(name).casefold(): name_class(name) for names in segments.values() for name in names}
+    named = (name_class(name) for each in segments.values() if not each.are_numbered for name in each.names)
+    spelled = {name.casefold(): name for name in named}
     classes = config.classes or tuple(labels) or tuple(sorted(spelled.values())) or ("foreground",)
     ignored = ignored if config.ignore_value is None else config.ignore_value
-    _check_ignored(ignored, labels or {name: (place,) for place, name in enumerate(classes, 1) if len(classes) > 1})
-    return LabelMaps(classes, segments, labels, config.classes is not None, config.missing == "error", ignored)
+    if not colors:
+        _check_ignored(ignored, labels or {name: (place,) for place, name in enumerate(classes, 1) if len(classes) > 1})
+    return LabelMaps(classes, segments, labels, config.classes is not None, config.missing == "error", ignored, colors)
 
 
 def find_own_mask(
@@ -90,16 +132,19 @@ def find_own_mask(
 
     The result is empty if the file holds segments and none has this name.
     """
-    names = _segment_names(path)
-    if names is None:
+    found, colors = _find_segments(path), list_colors(config)
+    if (found is None or found.are_numbered) and colors and label in colors.classes:
+        values = colors.classes[label]
+        return {label: MaskSource(path, values, colors.known, alone=True, ignored=colors.ignored, as_colors=True)}
+    if found is None:
         labels = config.label_values or {}
         known = join_values(labels.values()) if label in labels else ()
         _check_ignored(config.ignore_value, labels)
         return {label: MaskSource(path, labels.get(label, ()), known, alone=True, ignored=config.ignore_value)}
-    named = [name for name in names if len(names) == 1 or name_class(name).casefold() == label.casefold()]
-    if len(named) == 1:
-        return {label: MaskSource(path, segment=named[0], image=image, alone=True)}
-    _note_segments(case, path, names, (label,), findings)
+    names = [name for name in found.names if len(found.names) == 1 or name_class(name).casefold() == label.casefold()]
+    if len(names) == 1:
+        return {label: MaskSource(path, segment=names[0], image=None if found.are_arrays else image, alone=True)}
+    _note_segments(case, path, found.names, (label,), findings)
     return {}
 
 
@@ -124,9 +169,11 @@ def join_values(parts: Iterable[Values]) -> Values:
     return tuple(sorted(joined))
 
 
-def _segment_names(path: Path) -> tuple[str, ...] | None:
+def _find_segments(path: Path) -> Segments | None:
     try:
-        return read_segment_names(path)
+        if (names := read_segment_names(path)) is not None:
+            return Segments(names, are_arrays=False)
+        return Segments(arrays, are_arrays=True) if (arrays := list_masks(path)) else None
     except RadiographError:
         return None  # the error is reported when the mask is read
 

@@ -34,14 +34,14 @@ def pair_files(images: Mapping[str, Path], masks: Mapping[str, Path]) -> dict[st
     If no mask has the name of an image, one affix is removed from all masks. This needs exactly one affix that turns
     every mask name into an image name.
     """
-    for names in [] if images.keys() & masks.keys() else _name_images(images):
+    for names in [] if images.keys() & masks.keys() else name_images(images):
         affixes = [a for a in _find_affixes(names, min(masks, default="")) if all(_strip(m, a) in names for m in masks)]
         if len(affixes) == 1:
             return {names[str(_strip(mask, affixes[0]))]: path for mask, path in masks.items()}
     return dict(masks)
 
 
-def _name_images(images: Iterable[str]) -> Iterator[dict[str, str]]:
+def name_images(images: Iterable[str]) -> Iterator[dict[str, str]]:
     """Yield mappings of image name -> id: first the ids, then the ids without an affix that all share (`_image`)."""
     yield {name: name for name in images}
     found = {name: match for name in images if (match := _IMAGE.fullmatch(name))}

@@ -1,11 +1,13 @@
+import base64
 import json
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from medseg.annotations import FORMATS
+from medseg.annotations import FORMATS, AnnotatedImage, outline
 from medseg.data.cases import find_cases, list_cases
 from medseg.data.config import DataConfig
 from medseg.data.findings import Findings
@@ -13,6 +15,8 @@ from medseg.data.masks import read_mask_files
 from medseg.data.transforms import apply_transforms, as_item, build_loading
 from medseg.errors import DataError
 from tests.support.annotation_files import LABELS, MASK, MODEL, OVERLAP, SIZE, make_images
+from tests.support.data_layouts import CLASSES, assert_same_masks, draw_cases
+from tests.support.data_layouts import write_set as write_phantoms
 
 WRITTEN = [name for name, format in FORMATS.items() if format.dump]
 
@@ -243,3 +247,54 @@ def test_a_manifest_with_columns_of_run_lengths_is_a_manifest(tmp_path):
     path.write_text("image,mask,EncodedPixels\na.png,mask.png,1 2\n")
     (case,) = find_cases(DataConfig(root=path)).cases
     assert case.masks["foreground"].path == tmp_path / "mask.png"
+
+
+def embed(path, pixels, **options):
+    """Put an image into a LabelMe file."""
+    Image.fromarray(pixels).save(file := BytesIO(), "PNG", **options)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"imageData": base64.b64encode(file.getvalue()).decode()}))
+
+
+def write_labelme(root, name, image, masks):
+    shapes = tuple(shape for label, mask in masks.items() for shape in outline(label, mask))
+    FORMATS["labelme"].write(root, [AnnotatedImage(f"images/{name}.png", image.shape, shapes)], CLASSES)
+    embed(root / f"{name}.json", image)
+
+
+def test_images_inside_labelme_files_have_the_masks_of_folders(tmp_path):
+    root = write_phantoms(tmp_path / "labelme", write_labelme)
+    assert_same_masks(root, tmp_path)
+    found = find_cases(DataConfig(root=root)).cases
+    assert [case.image.name for case in found] == ["p0.json", "p1.json", "p2.json"]
+    loaded = apply_transforms(build_loading(DataConfig(), CLASSES), as_item(found[1]))
+    np.testing.assert_array_equal(loaded["image"][0], draw_cases()["p1"][0])
+
+
+def test_a_file_comes_before_the_image_inside(tmp_path):
+    root = write_phantoms(tmp_path, write_labelme, 2)
+    write_image(root / "images" / "p0.png", (64, 64))
+    assert [case.image.name for case in find_cases(DataConfig(root=root)).cases] == ["p0.png", "p1.json"]
+    (root / "images").rename(root / "elsewhere")
+    assert [case.image.name for case in find_cases(DataConfig(root=root)).cases] == ["p0.png", "p1.json"]
+
+
+def test_an_image_inside_decides_between_files_of_one_name(tmp_path):
+    root = write_phantoms(tmp_path, write_labelme, 1)
+    for folder in ("x", "y"):
+        write_image(root / folder / "p0.png", (64, 64))
+    findings = Findings()
+    (case,) = list_cases(DataConfig(root=root), findings).cases
+    assert case.image.name == "p0.json"
+    assert {finding.code for finding in findings.listed()} == {"not_annotated"}
+
+
+def test_an_image_inside_that_is_turned(tmp_path):
+    image, masks = draw_cases(1)["p0"]
+    write_labelme(tmp_path, "p0", image, masks)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    embed(tmp_path / "p0.json", np.rot90(image), exif=exif)
+    (case,) = find_cases(DataConfig(root=tmp_path)).cases
+    loaded = apply_transforms(build_loading(DataConfig(), CLASSES), as_item(case))
+    np.testing.assert_array_equal(loaded["image"][0], image)

@@ -1,0 +1,61 @@
+"""Cases from a folder for each image, as in the Data Science Bowl 2018: `<id>/images/<id>.png`, `<id>/masks/*.png`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from medseg.data.case import Case, MaskSource, as_text, list_files, list_folders
+from medseg.data.config import DataSetConfig
+from medseg.data.findings import Findings
+from medseg.data.layouts.dataset_json import Found
+from medseg.data.layouts.folders import IMAGES, MASKS, Part, find_folder, list_splits, split_of
+from medseg.data.layouts.label_maps import find_own_mask
+from medseg.errors import DataError
+
+CaseFolders = Mapping[Path, str | None]
+"""Folders that hold one image each, and their split."""
+
+
+def find_case_folders(root: Path) -> CaseFolders:
+    """Return the folders with images/ and masks/ of one image, in `root` or in the folders of its splits.
+
+    The result is empty if no folder has masks, or if some folder has several images.
+    """
+    places = {split: split_of(split) for split in list_splits(root)} or {root: None}
+    found = {folder: split for place, split in places.items() for folder in list_folders(place)}
+    parts = [Part(folder, images) for folder in found if (images := find_folder(folder, IMAGES))]
+    fits = any(part.has_masks() for part in parts) and all(len(list_files(part.images)) < 2 for part in parts)
+    return {part.root: found[part.root] for part in parts} if fits else {}
+
+
+def read_case_folders(folders: CaseFolders, config: DataSetConfig, findings: Findings) -> Found:
+    """Return a case for each folder. All its masks are objects of one class, and are united.
+
+    Raises `DataError` if `data.classes` has several classes.
+    """
+    classes = config.classes or ("foreground",)
+    if len(classes) > 1:
+        raise DataError(
+            f"{as_text(next(iter(folders)).parent)}: has a folder for each image, whose masks are objects of one "
+            f"class, but data.classes has {len(classes)} classes. Set a single class, or use masks/<class>/<id>.*"
+        )
+    cases = []
+    for folder, split in folders.items():
+        name, part = as_text(folder.name), Part(folder, find_folder(folder, IMAGES) or folder)
+        if not (images := list_files(part.images)):
+            findings.add("layout", name, f"{name}/{as_text(part.images.name)}/", what="folders without an image")
+            continue
+        files = list_files(part.find_masks(MASKS)) if part.has_masks() else []
+        masks = _unite(name, files, images[0], classes[0], config, findings)
+        cases.append(Case(name, images[0], masks, split=split))
+    return cases, classes
+
+
+def _unite(
+    case: str, files: Sequence[Path], image: Path, label: str, config: DataSetConfig, findings: Findings
+) -> Mapping[str, MaskSource]:
+    """Return the source of the class, which has all the files."""
+    if not files:
+        return {}
+    sources = find_own_mask(case, files[0], image, label, config, findings)
+    return {name: replace(source, others=tuple(files[1:])) for name, source in sources.items()}
