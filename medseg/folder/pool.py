@@ -102,7 +102,7 @@ class Workers:
         self._scratch = folder / ".scratch"
         shutil.rmtree(self._scratch, ignore_errors=True)  # files left by a killed process
         try:
-            self._scratch.mkdir()
+            self._scratch.mkdir(mode=0o700)
         except OSError as error:
             raise StorageError(f"{self._scratch}: could not be created: {error.strerror}") from error
         self._waiting: deque[_Task] = deque()
