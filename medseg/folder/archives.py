@@ -30,12 +30,30 @@ class MemberFile(InMemory):
 
     def __init__(self, archive: BinaryIO, name: bytes) -> None:
         super().__init__(name=os.fsdecode(name))
-        self._archive = archive
+        self._archive = os.dup(archive.fileno())
 
     @property
     def fingerprint(self) -> tuple[int, ...]:
         """The fingerprint of the archive."""
-        return fingerprint(os.fstat(self._archive.fileno()))
+        return fingerprint(os.fstat(self._archive))
+
+    def close(self) -> None:
+        """Close the file and the archive."""
+        if not self.closed:
+            os.close(self._archive)
+        super().close()
+
+
+class DamagedFile(MemberFile):
+    """A file of an archive that cannot be read. Its content is an `ArchiveError`."""
+
+    def __init__(self, archive: BinaryIO, name: bytes, error: ArchiveError) -> None:
+        super().__init__(archive, name)
+        self._error = error
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Raise the error."""
+        raise self._error
 
 
 def list_entries(path: bytes, entry: Entry, output: Path | None, limits: InputConfig | None) -> Iterator[Entry]:
@@ -69,39 +87,59 @@ def list_archive(path: bytes) -> Listed:
 def open_member(path: bytes) -> MemberFile:
     """Read a file of an archive; `path` is the path of the archive, then that in the archive.
 
-    The archive stays open, so that the next file is found without reading the archive again from its start. Raises
-    `ArchiveError`, `OSError`, and `MemoryError`.
+    The archive stays open, so that the next file is found without reading the archive again from its start. If the file
+    is damaged, reading it raises `ArchiveError`. Raises `ArchiveError`, `OSError`, and `MemoryError` for the archive.
     """
     global _opened
     archive, member = _split(path)
     if _opened is None or not _opened.is_at(archive):
-        _opened = None  # closed before the next one is opened
+        close_archive()
         _opened = _Opened.open(archive)
-    opened, _opened = _opened, None  # after an error, the state of the archive is unknown
-    file = MemberFile(opened.file, path)
-    for chunk in opened.archive.read(os.fsdecode(member)):
-        file.write(chunk)
+    file = MemberFile(_opened.file, path)
+    try:
+        for chunk in _opened.archive.read(os.fsdecode(member)):
+            file.write(chunk)
+    except BaseException as error:
+        damaged = DamagedFile(_opened.file, path, error) if isinstance(error, ArchiveError) else None
+        file.close()
+        close_archive()  # its state is unknown
+        if damaged is None:
+            raise
+        return damaged
     file.seek(0)
-    _opened = opened
     return file
+
+
+def close_archive() -> None:
+    """Close the archive that `open_member` keeps open."""
+    global _opened
+    if _opened is not None:
+        _opened.file.close()
+        _opened = None
 
 
 @dataclass(frozen=True)
 class _Opened:
     path: bytes
+    touched: tuple[int, ...]
     file: BinaryIO
     archive: Archive
 
     @classmethod
     def open(cls, path: bytes) -> "_Opened":
         file = open_quietly(path)
-        archive = open_archive(file)
-        if archive is None:
-            raise ArchiveError("is no longer an archive")
-        return cls(path, file, archive)
+        touched = fingerprint(os.fstat(file.fileno()))
+        try:
+            archive = open_archive(file)
+            if archive is None:
+                raise ArchiveError("is no longer an archive")
+        except BaseException:
+            file.close()
+            raise
+        return cls(path, touched, file, archive)
 
     def is_at(self, path: bytes) -> bool:
-        return self.path == path and fingerprint(os.stat(path)) == fingerprint(os.fstat(self.file.fileno()))
+        return self.path == path and fingerprint(os.stat(path)) == self.touched
 
 
 _opened: _Opened | None = None  # of this worker
