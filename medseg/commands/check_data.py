@@ -28,7 +28,8 @@ class CheckedDataConfig(DataSetConfig):
     """Radiographs, their masks, and how they are read."""
 
     root: ExistingPath
-    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, or annotation files."""
+    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, or annotation files. Also a zip or
+    tar archive of such a folder."""
 
 
 class CheckOutputConfig(OutputConfig):

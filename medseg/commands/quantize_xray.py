@@ -28,7 +28,7 @@ class QuantizeDataConfig(CasesConfig):
 
     root: ExistingPath
     """Data set that the model was trained on: a folder with images/ and masks/, a CSV manifest, a dataset.json, or
-    annotation files with images."""
+    annotation files with images. Also a zip or tar archive of such a folder."""
 
 
 class QuantizeOutputConfig(OutputConfig):
