@@ -28,8 +28,7 @@ class CheckedDataConfig(DataSetConfig):
     """Radiographs, their masks, and how they are read."""
 
     root: ExistingPath
-    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, or annotation files. Also a zip or
-    tar archive of such a folder."""
+    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, annotation files, or a zip or tar."""
 
 
 class CheckOutputConfig(OutputConfig):

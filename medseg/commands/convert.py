@@ -26,8 +26,7 @@ class ConvertedDataConfig(DataSetConfig):
     """The data set to be converted."""
 
     root: ExistingPath
-    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, or annotation files with images. Also
-    a zip or tar archive of such a folder."""
+    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, annotation files, or a zip or tar."""
 
 
 class ConvertOutputConfig(OutputConfig):

@@ -27,8 +27,8 @@ class QuantizeDataConfig(CasesConfig):
     """Radiographs and their masks."""
 
     root: ExistingPath
-    """Data set that the model was trained on: a folder with images/ and masks/, a CSV manifest, a dataset.json, or
-    annotation files with images. Also a zip or tar archive of such a folder."""
+    """Data set that the model was trained on: a folder with images/ and masks/, a CSV manifest, a dataset.json,
+    annotation files, or a zip or tar."""
 
 
 class QuantizeOutputConfig(OutputConfig):
