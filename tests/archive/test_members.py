@@ -2,6 +2,7 @@ import gzip
 import os
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,8 +49,14 @@ def test_a_compressed_tar_is_decompressed_only_once(tmp_path: Path, monkeypatch:
     files = {str(number): os.urandom(1 << number) for number in range(8, 21)}
     path = write_archive(tmp_path / "a.tar.gz", files)
     rewinds = []
-    rewind = gzip._GzipReader._rewind  # type: ignore[attr-defined]
-    monkeypatch.setattr(gzip._GzipReader, "_rewind", lambda self: (rewinds.append(1), rewind(self)))  # type: ignore[attr-defined]
+    reader: Any = gzip._GzipReader
+    rewind = reader._rewind
+
+    def count(self: Any) -> None:
+        rewinds.append(self)
+        rewind(self)
+
+    monkeypatch.setattr(reader, "_rewind", count)
     with path.open("rb") as file:
         archive = open_archive(file)
         assert archive is not None

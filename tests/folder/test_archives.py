@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -113,8 +114,13 @@ def test_an_archive_that_cannot_be_read_is_one_entry(root: Path) -> None:
 
 
 def test_an_archive_is_listed_once_until_it_changes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    listed = []
-    monkeypatch.setattr(archives, "list_archive", lambda path: (listed.append(path), list_archive(path))[1])
+    listed: list[bytes] = []
+
+    def list_counted(path: bytes) -> archives.Listed:
+        listed.append(path)
+        return list_archive(path)
+
+    monkeypatch.setattr(archives, "list_archive", list_counted)
     write_archive(root / "a.zip", {"a": b""})
     source = FolderSource(root)
     assert met(source) == met(source) == {"a.zip/a": ("", "")}
@@ -229,11 +235,10 @@ def test_a_watched_archive_is_taken_once_it_is_complete_and_has_settled(
 
     monkeypatch.setattr("medseg.folder.watch._pause", grow)
     (root / "study.zip").write_bytes(content[:50])
-    workers = SimpleNamespace(number=1, timeout_seconds=1.0, memory_gib=1.0)
+    workers: Any = SimpleNamespace(number=1, timeout_seconds=1.0, memory_gib=1.0)
+    predictor: Any = SimpleNamespace(batch_size=1)
     with Journal(tmp_path / "journal.jsonl") as journal:
-        prediction = FolderPrediction(
-            build_job(root, tmp_path / "out"), SimpleNamespace(batch_size=1), workers, journal
-        )
+        prediction = FolderPrediction(build_job(root, tmp_path / "out"), predictor, workers, journal)
         passes = [
             [(entry.path.decode(), entry.status) for entry in entries]
             for entries in watch(
