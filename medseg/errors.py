@@ -4,6 +4,7 @@ MedsegError
 ├── ConfigError        2   a key, a value or a configuration file is wrong
 ├── DataError          2   a data set cannot be used as it is
 │   ├── RadiographError    a file cannot be read; the message names the file and the reason
+│   │   └── ArchiveError   a zip or tar archive, or a file in it, cannot be read
 │   └── IncomparableError  two models share no case or no class
 ├── CheckpointError    2   a model file is damaged or does not fit
 ├── OutputBusyError    2   another process writes into the same output folder or MLflow run
@@ -39,6 +40,13 @@ class RadiographError(DataError):
         super().__init__(f"{path}: {reason}" if path else reason)
         self.reason = reason
         self.code = code
+
+
+class ArchiveError(RadiographError):
+    """A zip or tar archive, or a file in it, cannot be read."""
+
+    def __init__(self, reason: str, path: str | None = None) -> None:
+        super().__init__(reason, "archive", path)
 
 
 class IncomparableError(DataError):

@@ -57,6 +57,8 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Path:
         masks = ",".join(f"masks/{name}/phantom-{number:04}.nii.gz" for name in classes)
         rows.append(f"images/phantom-{number:04}.dcm,P{number},{'north' if number % 2 else 'south'},PA,{masks}")
     (data / "cases.csv").write_text("\n".join(rows) + "\n")
+    for name in ("DATA", "INPUT"):
+        shutil.make_archive(str(folder / name), "zip", folder, name)
     return folder
 
 

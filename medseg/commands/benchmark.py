@@ -50,11 +50,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     from medseg.benchmark.parts import measure_parts
     from medseg.benchmark.record import describe_benchmark, record_benchmark
     from medseg.benchmark.table import format_table
+    from medseg.data.layouts.archive import open_data
     from medseg.output.folder import claim_folder
     from medseg.tracking.lifecycle import start_run
 
-    with claim_folder(config.output.dir) as folder:
-        bench = Bench(config, folder)
+    with claim_folder(config.output.dir) as folder, open_data(config.data) as data:
+        bench = Bench(config.model_copy(update={"data": data}), folder)
         with start_run(**describe_benchmark(config, config.tracking)) as run:
             print(name_machine(describe_machine(bench.device)), flush=True)
             contests = []

@@ -28,7 +28,7 @@ class CheckedDataConfig(DataSetConfig):
     """Radiographs, their masks, and how they are read."""
 
     root: ExistingPath
-    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, or annotation files."""
+    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, annotation files, or a zip or tar."""
 
 
 class CheckOutputConfig(OutputConfig):
@@ -67,12 +67,14 @@ def run(config: CheckDataConfig) -> "Checked":
     from medseg.data.case import as_text
     from medseg.data.cases import list_cases
     from medseg.data.findings import Findings
+    from medseg.data.layouts.archive import open_data
     from medseg.output.folder import claim_folder
     from medseg.report.check import write_check
 
     findings = Findings(config.data.root)
-    found = list_cases(config.data, findings)
-    with claim_folder(config.output.dir) as folder:
-        surveys, splits = check_cases(found, config.data, config.split, config.preprocess, findings)
-        totals = {"data": as_text(config.data.root), **describe_set(found, surveys, splits)}
-        return write_check(folder, totals, findings.listed(), surveys, found)
+    with open_data(config.data) as data:
+        found = list_cases(data, findings)
+        with claim_folder(config.output.dir) as folder:
+            surveys, splits = check_cases(found, data, config.split, config.preprocess, findings)
+            totals = {"data": as_text(config.data.root), **describe_set(found, surveys, splits)}
+            return write_check(folder, totals, findings.listed(), surveys, found)

@@ -26,7 +26,7 @@ class ConvertedDataConfig(DataSetConfig):
     """The data set to be converted."""
 
     root: ExistingPath
-    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, or annotation files with images."""
+    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, annotation files, or a zip or tar."""
 
 
 class ConvertOutputConfig(OutputConfig):
@@ -63,6 +63,7 @@ def run(config: ConvertConfig) -> "list[Written]":
     from medseg.data.case import list_files, list_folders
     from medseg.data.cases import find_cases, refuse_drawn
     from medseg.data.findings import Findings
+    from medseg.data.layouts.archive import open_data
     from medseg.errors import ConfigError
     from medseg.output.data_set import write_data_set
     from medseg.output.folder import claim_folder
@@ -74,11 +75,12 @@ def run(config: ConvertConfig) -> "list[Written]":
         raise ConfigError(
             f"output.dir: {config.output.dir}: lies in data.root, or already has files. Choose a new folder"
         )
-    found, findings = find_cases(config.data), Findings(config.data.root)
-    if config.output.format == "folder":
-        refuse_drawn(found.cases, config.data.root)
-    with claim_folder(config.output.dir) as claimed:
-        written = write_data_set(claimed, found, config.data, config.output.format, findings)
+    with open_data(config.data) as data:
+        found, findings = find_cases(data), Findings(config.data.root)
+        if config.output.format == "folder":
+            refuse_drawn(found.cases, data.root)
+        with claim_folder(config.output.dir) as claimed:
+            written = write_data_set(claimed, found, data, config.output.format, findings)
     findings.check()
     return written
 

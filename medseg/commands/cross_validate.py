@@ -103,6 +103,7 @@ def run(config: CrossValidateConfig, say: Callable[[str], None] = lambda text: N
     `say` gets the scores of each fold as soon as it ends. Raises `MedsegError`.
     """
     from medseg.data.cases import find_cases, refuse_drawn
+    from medseg.data.layouts.archive import open_data
     from medseg.data.synthetic import find_data
     from medseg.evaluation.cross_validation import describe_parent, find_begun, pool_folds, record_begin, record_pooled
     from medseg.evaluation.folds import build_folds, check_folds, train_folds
@@ -114,8 +115,8 @@ def run(config: CrossValidateConfig, say: Callable[[str], None] = lambda text: N
 
     check_size(config.preprocess.size, config.model)
     hardware = find_hardware(config.train.device, config.train.precision, config.train.channels_last)
-    with claim_folder(config.output.dir) as folder:
-        data = find_data(config.data, config.phantom, folder)
+    with claim_folder(config.output.dir) as folder, open_data(config.data) as given:
+        data = find_data(given, config.phantom, folder)
         found = find_cases(data)
         refuse_drawn(found.cases, data.root)
         folds = build_folds(found, config)

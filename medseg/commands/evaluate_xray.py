@@ -78,6 +78,7 @@ def run(config: EvaluateXrayConfig, say: Callable[[str], None] = lambda text: No
     `say` gets the scores, and then what was recorded. Raises `MedsegError`.
     """
     from medseg.data.cases import find_cases
+    from medseg.data.layouts.archive import open_data
     from medseg.evaluation.candidate import place_model, read_as
     from medseg.evaluation.review import find_training_run, review_evaluation
     from medseg.evaluation.rival import evaluate_against, find_rival
@@ -87,16 +88,17 @@ def run(config: EvaluateXrayConfig, say: Callable[[str], None] = lambda text: No
     from medseg.tracking.store import check_store
 
     model = load_models(config.model, config.tracking, config.predict)
-    found = find_cases(read_as(model.card, config.data))
-    candidate = place_model(model, found, config.data, config.predict)
-    rival = find_rival(config.compare, model, found, config.data, config.predict, config.tracking)
-    if config.tracking.record:
-        check_store(config.tracking)
-    with claim_folder(config.output.dir) as folder:
-        evaluation = evaluate_against(rival, candidate, found, config.data, config, is_named=bool(config.compare))
-        evaluated = write_evaluation(evaluation, folder)
-        say(evaluated.describe())
-        run_id = find_training_run(config.model, model)
-        for text in review_evaluation(evaluation, folder, config.tracking, run_id):
-            say(text)
+    with open_data(config.data) as data:
+        found = find_cases(read_as(model.card, data))
+        candidate = place_model(model, found, data, config.predict)
+        rival = find_rival(config.compare, model, found, data, config.predict, config.tracking)
+        if config.tracking.record:
+            check_store(config.tracking)
+        with claim_folder(config.output.dir) as folder:
+            evaluation = evaluate_against(rival, candidate, found, data, config, is_named=bool(config.compare))
+            evaluated = write_evaluation(evaluation, folder)
+            say(evaluated.describe())
+            run_id = find_training_run(config.model, model)
+            for text in review_evaluation(evaluation, folder, config.tracking, run_id):
+                say(text)
     return evaluated

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self, get_args
 
 from pydantic import model_validator
 
+from medseg.archive.members import is_archive
 from medseg.config import Section, parse_args
 from medseg.inference.config import Addresses, FolderPredictConfig, InputConfig
 from medseg.output.config import DRAWN, Format, PredictOutputConfig, ReportConfig
@@ -43,8 +44,8 @@ class PredictDicomConfig(Section):
     def _check(self) -> Self:
         if not self.model:
             raise ValueError("model: an empty list; at least one model is needed")
-        if not self.input.dir.is_dir():
-            raise ValueError(f"input.dir: {self.input.dir}: is a file, but a folder is needed")
+        if not self.input.dir.is_dir() and not is_archive(self.input.dir):
+            raise ValueError(f"input.dir: {self.input.dir}: is a file, but a folder or an archive is needed")
         if self.report.paths == "hashed" and (named := [name for name in self.output.formats if name in DRAWN]):
             raise ValueError(
                 f"output.formats: files of {', '.join(named)} name their images, but report.paths=hashed hides names. "

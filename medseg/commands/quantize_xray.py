@@ -27,8 +27,8 @@ class QuantizeDataConfig(CasesConfig):
     """Radiographs and their masks."""
 
     root: ExistingPath
-    """Data set that the model was trained on: a folder with images/ and masks/, a CSV manifest, a dataset.json, or
-    annotation files with images."""
+    """Data set that the model was trained on: a folder with images/ and masks/, a CSV manifest, a dataset.json,
+    annotation files, or a zip or tar."""
 
 
 class QuantizeOutputConfig(OutputConfig):
@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Quantize a model, measure the loss of accuracy, and keep the int8 model if the loss is small."""
     config = parse_args(QuantizeXrayConfig, argv)
     from medseg.data.cases import find_cases, refuse_drawn
+    from medseg.data.layouts.archive import open_data
     from medseg.evaluation.candidate import read_as
     from medseg.evaluation.quantization import (
         RESULTS,
@@ -72,15 +73,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     from medseg.output.folder import claim_folder, set_aside
 
     model = load_single(config.model, config.tracking)
-    found = find_cases(read_as(model.card, config.data))
-    refuse_drawn(found.cases, config.data.root)
-    candidate = place_float32(model, found, config.data)
-    with claim_folder(config.output.dir) as folder:
-        set_aside(folder, RESULTS)
-        images = gather_images(candidate, found.cases, config.quantize)
-        quantized = quantize(model.networks[0], images)
-        loss = measure_loss(candidate, place_int8(model, quantized), found.cases, len(images))
-        write_loss(loss, model, config.quantize, folder)
-        print(describe_loss(loss))
-        check_loss(loss, config.quantize)
-        print(f"model: {save_quantized(loss, model, quantized, folder)}\n{RESEARCH_USE}")
+    with open_data(config.data) as data:
+        found = find_cases(read_as(model.card, data))
+        refuse_drawn(found.cases, data.root)
+        candidate = place_float32(model, found, data)
+        with claim_folder(config.output.dir) as folder:
+            set_aside(folder, RESULTS)
+            images = gather_images(candidate, found.cases, config.quantize)
+            quantized = quantize(model.networks[0], images)
+            loss = measure_loss(candidate, place_int8(model, quantized), found.cases, len(images))
+            write_loss(loss, model, config.quantize, folder)
+            print(describe_loss(loss))
+            check_loss(loss, config.quantize)
+            print(f"model: {save_quantized(loss, model, quantized, folder)}\n{RESEARCH_USE}")

@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(config: TrainXrayConfig) -> "Trained":
     """Train one network and record the run. Raises `MedsegError`."""
     from medseg.data.cases import find_cases
+    from medseg.data.layouts.archive import open_data
     from medseg.data.splits import split_by_patient
     from medseg.data.synthetic import find_data
     from medseg.hardware.device import find_hardware
@@ -41,7 +42,7 @@ def run(config: TrainXrayConfig) -> "Trained":
 
     check_size(config.preprocess.size, config.model)
     hardware = find_hardware(config.train.device, config.train.precision, config.train.channels_last)
-    with claim_folder(config.output.dir, MASKS) as folder:
-        data = find_data(config.data, config.phantom, folder)
+    with claim_folder(config.output.dir, MASKS) as folder, open_data(config.data) as given:
+        data = find_data(given, config.phantom, folder)
         splits = split_by_patient(find_cases(data), config.split)
         return train(config, data, splits, hardware, folder)

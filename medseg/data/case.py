@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from medseg.annotations import AnnotatedImage
+from medseg.archive.unpack import show_archives
 from medseg.config import expand_home
 from medseg.radiograph.kind import EXTENSIONS
 
@@ -86,8 +87,11 @@ def case_id(path: Path) -> str:
 
 
 def as_text(name: object) -> str:
-    """Return `name` as text that can be printed and stored; bytes that are not UTF-8 are written as `\\udcXX`."""
-    return str(name).encode("utf-8", "backslashreplace").decode()
+    """Return `name` as text that can be printed and stored; bytes that are not UTF-8 are written as `\\udcXX`.
+
+    A path into an unpacked archive is shown as a path in the archive.
+    """
+    return show_archives(str(name)).encode("utf-8", "backslashreplace").decode()
 
 
 def find_file(folder: Path, name: str) -> Path:

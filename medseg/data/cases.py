@@ -49,7 +49,7 @@ def list_cases(config: DataSetConfig, findings: Findings) -> CaseSet:
     root = config.root
     if root is None:
         raise DataError(
-            "data.root is not set. Set it to a folder, a CSV manifest, a dataset.json or an annotation file"
+            "data.root is not set. Set it to a folder, an archive, a CSV manifest, a dataset.json or an annotation file"
         )
     try:
         cases, classes = _read_layout(root, config, findings)

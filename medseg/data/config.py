@@ -56,7 +56,7 @@ class CasesConfig(Section):
     """Radiographs and their masks."""
 
     root: ExistingPath | None = None
-    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, or annotation files with images."""
+    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, annotation files, or a zip or tar."""
 
     classes: tuple[ClassName, ...] | None = None
     """Classes, in the order of the output channels. null: the classes of data.label_values or data.colors. If these are
@@ -120,7 +120,7 @@ class DataConfig(DataSetConfig):
     """Radiographs, their masks, how they are read, and the images that the trained model accepts."""
 
     root: ExistingPath | None = None
-    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, or annotation files with images.
+    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, annotation files, or a zip or tar.
     null: synthetic phantoms, not clinical."""
 
     modalities: tuple[str, ...] | None = None
@@ -143,7 +143,7 @@ class EvaluateDataConfig(CasesConfig):
     """Radiographs and masks for the evaluation. The model file determines how they are read."""
 
     root: ExistingPath
-    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, or annotation files with images."""
+    """Data set: a folder with images/ and masks/, a CSV manifest, a dataset.json, annotation files, or a zip or tar."""
 
     subset: Literal["unseen", "all"] = "unseen"
     """Cases to evaluate. unseen: only cases whose image is in neither the training set nor the validation set. all: all

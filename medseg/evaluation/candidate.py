@@ -16,7 +16,7 @@ from medseg.checks.duplicates import check_copies
 from medseg.checks.items import summarize_item
 from medseg.checks.run import check_set
 from medseg.checks.survey import CaseSurvey
-from medseg.data.case import Case, CaseSet
+from medseg.data.case import Case, CaseSet, as_text
 from medseg.data.config import CasesConfig, DataSetConfig
 from medseg.data.findings import Findings
 from medseg.data.frame import Frame
@@ -200,7 +200,7 @@ def build_candidate(model: LoadedModel, predictor: Predictor, data: DataSetConfi
     classes = tuple(name for name in model.card.classes if name in known)
     if not classes:
         raise DataError(
-            f"{data.root}: has masks of {', '.join(found.classes)}, but the model segments "
+            f"{as_text(data.root)}: has masks of {', '.join(found.classes)}, but the model segments "
             f"{', '.join(model.card.classes)}: no class in common. For label maps, name the classes with "
             "data.classes or data.colors"
         )

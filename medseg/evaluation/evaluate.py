@@ -4,10 +4,11 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from torch import Tensor
 
-from medseg.data.case import Case, CaseSet
+from medseg.data.case import Case, CaseSet, as_text
 from medseg.data.cases import check_patients, refuse_drawn
 from medseg.data.config import EvaluateDataConfig
 from medseg.data.findings import Findings
@@ -64,7 +65,7 @@ def evaluate_model(
         candidate.classes,
         config,
         model=candidate.digest,
-        data=data.root.resolve().stem,
+        data=Path(as_text(data.root)).resolve().stem,
         subset=data.subset,
         moved=[case for case, *_ in comparison.moved] if comparison else [],
     )
@@ -98,7 +99,7 @@ def check_request(found: CaseSet, data: EvaluateDataConfig, config: EvaluationCo
     unknown = [column for column in config.by if column not in columns]
     if unknown:
         there = ", ".join(columns) or "none (only a manifest can have columns)"
-        raise ConfigError(f"by: no column {', '.join(unknown)} in {data.root}; its columns are: {there}")
+        raise ConfigError(f"by: no column {', '.join(unknown)} in {as_text(data.root)}; its columns are: {there}")
     if config.stress and candidate.data.color == "rgb":
         raise ConfigError("stress=true needs a model of grayscale radiographs, but this model reads color images")
 
@@ -137,8 +138,8 @@ def measure_cases(
     if not cases:
         kind = DataError if all(left_out) else IncomparableError
         raise kind(
-            f"{data.root}: {'the model was' if other is None else 'the models were'} trained or validated on all "
-            f"{len(left_out)} cases. To evaluate on them anyway, set data.subset=all"
+            f"{as_text(data.root)}: {'the model was' if other is None else 'the models were'} trained or validated on "
+            f"all {len(left_out)} cases. To evaluate on them anyway, set data.subset=all"
         )
     return Pass(cases, len(left_out), digest_cases(digests), findings)
 

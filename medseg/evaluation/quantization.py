@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from medseg.atomic import write_text
-from medseg.data.case import Case, CaseSet
+from medseg.data.case import Case, CaseSet, as_text
 from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
 from medseg.errors import ConfigError, DataError, QuantizationError
@@ -71,8 +71,8 @@ def gather_images(candidate: Candidate, cases: Sequence[Case], config: Quantizat
             images.append(read.input)
     if not images:
         raise DataError(
-            f"{candidate.data.root}: holds none of the radiographs that the model was trained on, but int8 must be "
-            "calibrated with them. Set data.root to the data set that the model was trained on"
+            f"{as_text(candidate.data.root)}: holds none of the radiographs that the model was trained on, but int8 "
+            "must be calibrated with them. Set data.root to the data set that the model was trained on"
         )
     return images
 
@@ -97,8 +97,8 @@ def measure_loss(
     for name, known in zip(candidate.classes, (~dice.isnan()).any(dim=0).tolist(), strict=True):
         if not known:
             raise DataError(
-                f"{candidate.data.root}: the model was trained on every case that has a mask of {name}. The accuracy "
-                "lost with int8 must be measured on other cases. Add cases that the model was not trained on"
+                f"{as_text(candidate.data.root)}: the model was trained on every case that has a mask of {name}. The "
+                "accuracy lost with int8 must be measured on other cases. Add cases that the model was not trained on"
             )
     return QuantizationLoss(
         images=num_images,

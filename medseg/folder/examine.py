@@ -190,7 +190,7 @@ def _add_pixels(job: Job, radiograph: Radiograph, found: Examined) -> Examined:
 
 def _refuse(found: Examined, path: bytes, code: str, reason: str) -> Examined:
     """Reject the file. Skip it instead if neither its name nor its content is that of an image."""
-    counts = found.certain or promises_image(path) or code in ("unreadable", "changing")
+    counts = found.certain or promises_image(path) or code in ("unreadable", "changing", "archive")
     status = "rejected" if counts and code not in ("frames", "color", "intent", "object") else "skipped"
     reason = f"{code if counts else 'not-an-image'}: {reason}"
     return replace(found, status=status, reason=reason, image=None, taken={})

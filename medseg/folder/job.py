@@ -65,7 +65,7 @@ def build_job(
     given = {name: getattr(input, name) for name in ("modalities", "body_parts", "views")}
     chosen = {name: sorted(v.upper() for v in values) for name, values in given.items() if values is not None}
     return Job(
-        source=FolderSource(input.dir.absolute(), output.dir.absolute()),
+        source=FolderSource(input.dir.absolute(), output.dir.absolute(), input),
         sink=FolderSink(output.dir.absolute()),
         model=model.digest,
         backend=backend,

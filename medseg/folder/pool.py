@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
@@ -30,6 +31,7 @@ _ATTEMPTS = 3  # a process may be killed because of another process, so its task
 _STILLBORN = 10  # give up after so many processes in a row that end before they are ready
 _PR_SET_PDEATHSIG = 1
 _context = multiprocessing.get_context("forkserver")
+_hiding = threading.Lock()  # two threads start workers: those that predict, and those that list archives
 
 
 def start_server(formats: Collection[str]) -> None:
@@ -47,12 +49,13 @@ def _main_hidden() -> Iterator[None]:
 
     Workers need nothing of it.
     """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with _hiding:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Workers:
         self._scratch = folder / ".scratch"
         shutil.rmtree(self._scratch, ignore_errors=True)  # files left by a killed process
         try:
-            self._scratch.mkdir()
+            self._scratch.mkdir(mode=0o700)
         except OSError as error:
             raise StorageError(f"{self._scratch}: could not be created: {error.strerror}") from error
         self._waiting: deque[_Task] = deque()

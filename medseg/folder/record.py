@@ -64,7 +64,7 @@ class File:
     @property
     def settled(self) -> Record | None:
         """The final record, if it is known without opening the file."""
-        if self.entry.fingerprint is None:
+        if self.entry.status:
             return Record(identify_file(self.entry.path), self.entry.status, self.entry.reason)
         same = self.earlier is not None and self.stands and self.earlier.stat == self.entry.fingerprint
         return self.earlier if same else None
@@ -80,7 +80,7 @@ class Records:
 
     def find(self, entry: Entry) -> File:
         """The entry with its latest record."""
-        line = self._journal.find(self._name(entry)) if entry.fingerprint is not None else None
+        line = self._journal.find(self._name(entry)) if not entry.status else None
         if line is None:
             return File(entry)
         earlier = Record.from_json(line)

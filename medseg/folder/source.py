@@ -1,28 +1,30 @@
 """The source of the files that are predicted."""
 
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from medseg.errors import RadiographError
-from medseg.folder.walk import Entry, fingerprint, walk
+from medseg.folder.archives import MemberFile, list_entries, open_member
+from medseg.folder.walk import Entry, fingerprint, open_quietly, promises_archive, walk
+from medseg.inference.config import InputConfig
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """The files of a folder. Names are relative to it. It is sent to the worker processes, which open the files.
+    """The files of a folder, and the files in its archives. Names are relative to the folder.
 
-    Any other source must offer the same: iteration over its entries, always in the same order; `open`, `fingerprint`
-    and `identity`.
+    It is sent to the worker processes, which open the files. Any other source must offer the same: iteration over its
+    entries, always in the same order; `open`, `fingerprint` and `identity`.
     """
 
     root: Path
-    """Absolute path. The journal tells folders apart by it."""
+    """Absolute path of a folder or of an archive. The journal tells sources apart by it."""
     output: Path | None = None
-    """A folder of results, which is not read."""
+    """A folder of results, which is not read. Its subfolder `.scratch` is for temporary files."""
+    limits: InputConfig | None = None
+    """Limits of the process that lists the files of an archive. None: this process lists them, without limits."""
 
     @property
     def identity(self) -> bytes:
@@ -30,21 +32,26 @@ class FolderSource:
         return os.fsencode(self.root)
 
     def __iter__(self) -> Iterator[Entry]:
-        return walk(self.root, self.output)
+        root = os.fsencode(self.root)
+        if self.root.is_file():
+            yield from list_entries(root, Entry(b".", fingerprint(self.root.stat())), self.output, self.limits)
+            return
+        for entry in walk(self.root, self.output):
+            if entry.status or not promises_archive(entry.path):
+                yield entry
+            else:
+                yield from list_entries(os.path.join(root, entry.path), entry, self.output, self.limits)  # noqa: PTH118
 
     def open(self, name: bytes) -> BinaryIO:
-        """Open the file of an entry. Raises `OSError`, and `RadiographError` if it is no longer a regular file."""
-        return open(self.root / os.fsdecode(name), "rb", opener=_open_quietly)
+        """Open the file of an entry. Raises `OSError`, and `RadiographError` if it cannot be read from its archive or
+        is no longer a regular file.
+        """
+        path = os.path.join(os.fsencode(self.root), name)  # noqa: PTH118
+        try:
+            return open_quietly(path)
+        except NotADirectoryError:
+            return open_member(path)
 
     def fingerprint(self, file: BinaryIO) -> tuple[int, ...]:
-        """The fingerprint of an open file. It equals that of its entry unless the file has changed."""
-        return fingerprint(os.fstat(file.fileno()))
-
-
-def _open_quietly(path: str, flags: int) -> int:
-    """Open a file without waiting. Refuse it if it has become a FIFO or another special file in the meantime."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise RadiographError("is not a regular file", "not-regular")
-    return descriptor
+        """The fingerprint of an open file. It equals that of its entry unless the file, or its archive, has changed."""
+        return file.fingerprint if isinstance(file, MemberFile) else fingerprint(os.fstat(file.fileno()))

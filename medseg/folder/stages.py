@@ -186,8 +186,9 @@ class FolderPrediction:
         """Whether the last run went to its end without being stopped."""
 
     def is_known(self, entry: Entry) -> bool:
-        """Whether a file is finished and has not changed since."""
-        return self._records.find(entry).settled is not None
+        """Whether a file is finished and has not changed since. What is wrong with an archive may yet change."""
+        may_grow = entry.status and entry.fingerprint is not None
+        return not may_grow and self._records.find(entry).settled is not None
 
     def run(self, entries: Iterable[Entry], stopped: Callable[[], bool]) -> Generator[Outcome]:
         """The outcome of each entry, in order.

@@ -8,12 +8,16 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+from medseg.archive.members import NAMES
+from medseg.errors import RadiographError
 from medseg.folder.journal import JOURNAL_MARK, JOURNAL_NAME
 from medseg.radiograph.kind import EXTENSIONS
 from medseg.radiograph.source import MAX_BYTES
 
 _EXTENSIONS = tuple(map(os.fsencode, EXTENSIONS))
+_ARCHIVES = tuple(map(os.fsencode, NAMES))
 _KINDS = (
     (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISSOCK, "a socket"),
@@ -34,7 +38,7 @@ class Entry:
     """Path relative to the root, with `/` between parts, in the bytes of the file system; `.` for the root itself."""
 
     fingerprint: tuple[int, ...] | None
-    """Fingerprint of the regular file that it is or links to; None if it must not be opened."""
+    """Fingerprint of the regular file that it is, links to or lies in; None if there is no such file."""
 
     status: str = ""
     """`rejected` or `skipped` if it must not be opened, else empty."""
@@ -46,6 +50,19 @@ class Entry:
 def fingerprint(status: os.stat_result) -> tuple[int, ...]:
     """Values that change with the content of a file: inode, size, and two times. No program can set the second time."""
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def open_quietly(path: bytes) -> BinaryIO:
+    """Open a regular file without waiting. Refuse it if it has become a FIFO or another special file in the meantime.
+
+    Raises `OSError`, and `RadiographError` if it is no regular file.
+    """
+    return open(path, "rb", opener=_open_regular)
+
+
+def promises_archive(name: bytes) -> bool:
+    """Whether the file name is that of a zip or tar archive."""
+    return name.lower().endswith(_ARCHIVES)
 
 
 def promises_image(name: bytes) -> bool:
@@ -154,10 +171,18 @@ def _judge(path: bytes, status: os.stat_result, is_link: bool = False) -> Entry:
     if not stat.S_ISREG(status.st_mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "not a regular file")
         return Entry(path, None, "rejected", f"link: leads to {kind}" if is_link else f"not-regular: is {kind}")
-    if status.st_size > MAX_BYTES:
+    if status.st_size > MAX_BYTES and not promises_archive(path):
         verdict = "rejected" if promises_image(path) else "skipped"
         return Entry(path, None, verdict, f"too-large: has {status.st_size} bytes")
     return Entry(path, fingerprint(status))
+
+
+def _open_regular(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise RadiographError("is not a regular file", "not-regular")
+    return descriptor
 
 
 def _refuse(path: bytes, error: OSError) -> Entry:

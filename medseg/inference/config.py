@@ -111,7 +111,8 @@ class InputConfig(ReadingInputConfig):
     """Which files are predicted, and how they are read."""
 
     dir: ExistingPath
-    """Folder of the images. Its subfolders are included. Nothing is written into it."""
+    """Folder of the images, or a zip or tar archive of them. Subfolders and the archives in a folder are included.
+    Nothing is written into it."""
 
     kinds: tuple[Kind, ...] = ("dicom", "nifti", "png", "jpeg")
     """File formats to predict, recognized by content. Other files are skipped. numpy: .npy and .npz files. labelme:

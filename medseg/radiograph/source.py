@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
+from medseg.archive.unpack import show_archives
 from medseg.errors import RadiographError
 
 MAX_BYTES = 1 << 31
@@ -102,8 +103,11 @@ class InMemory(io.BytesIO):
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """Return `path` as text that any stream can print, whatever bytes it contains."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """Return `path` as text that any stream can print, whatever bytes it contains.
+
+    A path into an unpacked archive is shown as a path in the archive.
+    """
+    return show_archives(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def _opened(source: Source) -> AbstractContextManager[BinaryIO]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from medseg.atomic import write_text
 from medseg.config import flatten, to_yaml
+from medseg.data.case import as_text
 from medseg.data.config import DataConfig
 from medseg.data.findings import Findings, list_findings
 from medseg.data.loaders import CachedCases, CachedSplits
@@ -53,7 +54,7 @@ def record_start(
     run.log_text(rerun, "config.yaml")
     for name, part in cached.items():
         context = "training" if name == "train" else name
-        run.log_input(f"{name_data(recipe, data)}-{name}", context, _digest(part), str(data.root), len(part))
+        run.log_input(f"{name_data(recipe, data)}-{name}", context, _digest(part), as_text(data.root), len(part))
         _logger.info("%s: %d cases", name, len(part))
 
 
@@ -71,7 +72,7 @@ def record_findings(run: Run, findings: Findings) -> None:
 
 def name_data(recipe: Recipe, data: DataConfig) -> str:
     """The name of the data set in MLflow."""
-    return "phantom" if recipe.data.root is None or data.root is None else data.root.resolve().stem
+    return "phantom" if recipe.data.root is None or data.root is None else Path(as_text(data.root)).resolve().stem
 
 
 def _digest(part: CachedCases) -> str:

@@ -14,6 +14,7 @@ from medseg.atomic import write_text
 from medseg.checks.items import summarize_item
 from medseg.checks.run import check_training
 from medseg.checks.survey import CaseSurvey
+from medseg.data.case import as_text
 from medseg.data.config import DataConfig
 from medseg.data.findings import Findings
 from medseg.data.loaders import CachedSplits, Look, cache_splits
@@ -148,7 +149,7 @@ def _finish(
         "run_id": run.id,
         **dataclasses.asdict(fitted),
         "model": str(path),
-        "data": SYNTHETIC if recipe.data.root is None else str(data.root),
+        "data": SYNTHETIC if recipe.data.root is None else as_text(recipe.data.root),
         "cases": {name: len(part) for name, part in cached.items()},
         **scores,
         "thresholds": card.thresholds,
