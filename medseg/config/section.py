@@ -62,9 +62,9 @@ def leaf_fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{name}", field, section
 
 
-def flatten(config: Section) -> dict[str, Any]:
-    """The settings under their dotted keys, as MLflow parameters want them."""
-    dumped = config.model_dump(mode="json")
+def flatten(config: "Section | Mapping[str, Any]") -> dict[str, Any]:
+    """The settings under their dotted keys, as MLflow parameters want them. A mapping has them by section."""
+    dumped = config.model_dump(mode="json") if isinstance(config, Section) else config
 
     def walk(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
         for key, value in tree.items():

@@ -19,6 +19,7 @@ from medseg.model.checkpoint import (
     read_quantized,
 )
 from medseg.model.unet import UNet
+from medseg.receipt.digests import digest_weights
 from medseg.tracking.config import StoreConfig
 
 _MLFLOW = ("runs:/", "models:/")
@@ -57,6 +58,16 @@ def load_models(
 def _load(path: Path) -> tuple[ModelCard, UNet, QuantizedNetwork | None]:
     card, content = load_checkpoint(path)
     return card, build_network(path, card, content), read_quantized(path, content)
+
+
+def digest_networks(model: LoadedModel) -> str:
+    """The digest of the weights of all networks, int8 included. It does not depend on their files."""
+    return digest_weights(
+        [
+            network.state_dict() | ({} if int8 is None else {"int8.graph": int8.graph, "int8.weights": int8.weights})
+            for network, int8 in zip(model.networks, model.quantized, strict=True)
+        ]
+    )
 
 
 def adjust_model(model: LoadedModel, predict: ModelPredictConfig) -> LoadedModel:
