@@ -17,6 +17,9 @@ class Section(BaseModel):
     recipe: ClassVar["type[Section] | None"] = None
     """Configuration of another command. Its settings are skipped if a YAML file has them."""
 
+    word: ClassVar[str | None] = None
+    """The setting that a word without `=` stands for. None: such a word is a recipe."""
+
     earlier: ClassVar[Mapping[str, str]] = {}
     """Old section name in earlier files -> present section name."""
 
