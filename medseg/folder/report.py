@@ -49,7 +49,7 @@ def report_passes(
 
     Yields the row of each file, and the tally after each pass; a pass over a watched folder without new files yields no
     tally. `settings` are shown in the summary. With `weights`, the digest of the model's weights, the summary has a
-    receipt. `quiet` hides the progress. After `stopped`, the files already started
+    receipt, unless the pass was stopped. `quiet` hides the progress. After `stopped`, the files already started
     are finished and reported.
     """
     _claim_root(prediction, folder)
@@ -104,7 +104,7 @@ def _report_pass(
                 _logger.warning("rejected %s: %s", shown, record.reason)
             progress.show()
             yield row
-    receipt = None if weights is None else proof.build(settings, weights)
+    receipt = None if weights is None or not prediction.complete else proof.build(settings, weights)
     if report.changed or not _is_complete(folder / "summary.json", receipt):
         summary = _summarize(prediction, tally, settings, hashed)
         summary |= {} if receipt is None else {RECEIPT: receipt.to_json()}

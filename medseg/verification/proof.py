@@ -41,7 +41,9 @@ def read_proof(path: Path) -> Proof:
     try:
         summary = json.loads(file.read_bytes())
         if RECEIPT not in summary:
-            raise ConfigError(f"{file}: has no receipt. Results of earlier versions of medseg have none")
+            raise ConfigError(
+                f"{file}: has no receipt. A prediction that was stopped and results of earlier versions have none"
+            )
         return Proof(file, Receipt.from_json(summary[RECEIPT]), summary)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})") from error

@@ -10,7 +10,7 @@ from medseg.data.cases import find_cases
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.evaluation.files import format_per_case
 from medseg.hardware.device import find_hardware
-from medseg.model.checkpoint import load_checkpoint, save_checkpoint
+from medseg.model.checkpoint import load_checkpoint, load_model, save_checkpoint
 from medseg.receipt.receipt import build_receipt
 from medseg.training.config import TrainingConfig
 from medseg.verification.item import Missing
@@ -57,6 +57,8 @@ def test_bytes_must_be_equal_unless_code_or_machine_differ() -> None:
         (False, [], Likeness(0.9999, 0.001), "changed"),
         (False, ["processor"], Likeness(0.9999, 0.001), "same"),
         (False, ["processor"], Likeness(0.9, 0.001), "changed"),
+        (False, ["processor"], Likeness(0.95, 0.1), "same"),
+        (False, ["processor"], Likeness(0.95), "changed"),
         (False, ["processor"], Likeness(0.9999, 0.9), "changed"),
         (False, ["processor"], Likeness(difference=0.5), "changed"),
         (False, ["processor"], Likeness(difference=0.001), "same"),
@@ -84,8 +86,8 @@ def test_models_are_compared_by_weights_and_masks(tmp_path: Path) -> None:
     same = compare_trainings(first, first, found, found.cases, data, hardware)
     assert (same.dice, same.weights) == (1, 0)
     other = compare_trainings(first, tmp_path / "b.pt", found, found.cases, data, hardware)
-    bias, whole = content["weights"]["out.bias"].double(), content["weights"].values()
-    norm = torch.cat([value.double().reshape(-1) for value in whole]).norm()
+    bias = content["weights"]["out.bias"].double()
+    norm = torch.cat([each.detach().double().reshape(-1) for each in load_model(first)[1].parameters()]).norm()
     assert other.weights == pytest.approx(float(0.1 * bias.norm() / norm), rel=1e-4)
     assert other.dice is not None
     assert 0.5 < other.dice < 1
