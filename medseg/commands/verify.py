@@ -21,6 +21,7 @@ from medseg.config import ExistingPath, Section, parse_args
 from medseg.inference.config import Addresses
 
 if TYPE_CHECKING:
+    from medseg.training.recipe import Recipe
     from medseg.verification.item import Item
     from medseg.verification.proof import Proof, Recorded
 
@@ -144,6 +145,7 @@ def _repeat_training(proof: "Proof", recorded: "Recorded", config: VerifyConfig,
         "tracking.system_metrics": False,
         "train.resume": False,
     }
+    changes |= _find_start(recorded.build(train_xray.TrainXrayConfig))
     recipe = recorded.build(train_xray.TrainXrayConfig, changes | _on_hardware(proof, "train"))
     hardware = find_hardware(recipe.train.device, recipe.train.precision, recipe.train.channels_last)
     check_budget(recipe.train, hardware)
@@ -195,6 +197,17 @@ def _repeat_prediction(proof: "Proof", recorded: "Recorded", config: VerifyConfi
     unequal = list_unequal(proof.folder, folder, names)
     likeness = compare_files(proof.folder, folder, names) if unequal else None
     return judge(not unequal, f"{len(names)} files", list_departures(proof.receipt), likeness)
+
+
+def _find_start(recipe: "Recipe") -> dict[str, str]:
+    """`train.init` as a file, if it is an MLflow address: the training that is repeated has a store of its own."""
+    from medseg.inference.models import is_in_mlflow
+    from medseg.tracking.logged_model import download_model_checkpoint
+
+    address = recipe.train.init
+    if address is None or not is_in_mlflow(address):
+        return {}
+    return {"train.init": str(download_model_checkpoint(address, recipe.tracking))}
 
 
 def _on_hardware(proof: "Proof", section: str, library: str = "") -> dict[str, Any]:

@@ -83,11 +83,16 @@ def adjust_model(model: LoadedModel, predict: ModelPredictConfig) -> LoadedModel
     return replace(model, card=model.card.model_copy(update={"inference": inference}))
 
 
+def is_in_mlflow(address: str) -> bool:
+    """Whether a model is named by its MLflow address."""
+    return address.startswith(_MLFLOW)
+
+
 def _find(addresses: Sequence[str], tracking: StoreConfig) -> list[Path]:
     """The model files at the addresses. Raises `CheckpointError`."""
     found: list[Path] = []
     for address in addresses:
-        if address.startswith(_MLFLOW):
+        if is_in_mlflow(address):
             from medseg.tracking.logged_model import download_model_checkpoint
 
             found.append(download_model_checkpoint(address, tracking))

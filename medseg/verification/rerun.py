@@ -31,9 +31,9 @@ LEAST_DICE_TRAINED = 0.9
 MOST_WEIGHTS = 1.0
 """On another kind of machine: the largest relative difference between the weights of two trainings.
 
-Both are wide, since a training makes differences of rounding larger with every step. Trainings on phantoms that differed
-only in the number of threads had a Dice of 0.95 and a difference of 0.19 after 80 steps, 0.94 and 0.74 after 480.
-Weights that have nothing in common differ by 1.4, the square root of 2.
+Both are wide, since a training makes differences of rounding larger with every step. Trainings on phantoms that
+differed only in the number of threads had a Dice of 0.95 and a difference of 0.19 after 80 steps, 0.94 and 0.74 after
+320. Weights that have nothing in common differ by 1.4, the square root of 2.
 """
 MOST_DIFFERENCE = 0.02
 """On another kind of machine: the largest difference of any Dice between both evaluations."""
