@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
-from medseg.hardware.cores import count_cores, name_processor
+from medseg.hardware.cores import name_processor
 from medseg.hardware.device import Hardware
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of glibc's malloc.h
@@ -44,17 +44,18 @@ def threads_limited(hardware: Hardware) -> Iterator[None]:
     A number set by `OMP_NUM_THREADS` is kept. Threads bound to cores are kept too, since they see only these cores.
     """
     before = torch.get_num_threads()
-    if hardware.device.type != "cpu" or count_threads() == before:
+    allowed = count_threads(hardware.num_cores)
+    if hardware.device.type != "cpu" or allowed == before:
         yield
         return
-    torch.set_num_threads(count_threads())
+    torch.set_num_threads(allowed)
     try:
         yield
     finally:
         torch.set_num_threads(before)
 
 
-def count_threads() -> int:
+def count_threads(num_cores: int) -> int:
     """Number of threads with which PyTorch runs a network on the CPU: at most the number of cores.
 
     A number set by `OMP_NUM_THREADS`, and threads bound to cores, stay.
@@ -62,7 +63,7 @@ def count_threads() -> int:
     said = {"OMP_NUM_THREADS", "GOMP_CPU_AFFINITY"} & os.environ.keys()
     bound = os.environ.get("OMP_PROC_BIND", "false").lower() != "false"
     threads = torch.get_num_threads()
-    return threads if said or bound else min(threads, count_cores())
+    return threads if said or bound else min(threads, num_cores)
 
 
 def identify_processor() -> str:

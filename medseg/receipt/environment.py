@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self
 
-from medseg.hardware.cores import name_processor
+from medseg.hardware.cores import count_cores, name_processor
 
 _LIBRARIES = (
     *("torch", "monai", "pytorch-ignite", "numpy", "scipy"),
@@ -67,7 +67,7 @@ def describe_environment(backend: str) -> Environment:
         instructions=tuple(sorted(name for name, there in torch.cpu.get_capabilities().items() if there is True)),
         device=torch.cuda.get_device_name() if is_gpu else "cpu",
         backend=backend,
-        threads=count_threads(),
+        threads=count_threads(count_cores()),
         libraries=libraries,
     )
 
