@@ -35,6 +35,7 @@ SMALL: Mapping[str, tuple[str, ...]] = {
     "predict": (*PREDICTION, "predict.workers=1"),
     "convert": (),
     "check": (),
+    "verify": (),
     "demo": ("demo.minutes=0.01", "demo.num_cases=8", "demo.num_new=2", "demo.size=64"),
 }
 LANGUAGES = {"bash", "python", "yaml", "text"}
@@ -48,6 +49,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Path:
     new = write_phantoms(folder / "new", 2, 64, seed=1)
     shutil.copytree(new / "images", folder / "INPUT")
     (folder / "INPUT/phantom-0000.dcm").rename(folder / "INPUT/image.dcm")
+    (folder / "RESULTS").mkdir()
     classes = tuple(sorted(path.name for path in (data / "masks").iterdir()))
     write_model(folder / "OUT/best.pt", classes)
     write_model(folder / "OUT/other.pt", classes, seed=1)

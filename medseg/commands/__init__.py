@@ -15,6 +15,7 @@ COMMANDS = {
     "cross-validate": ("cross_validate", "train one network per fold, and score each case by an unseen network"),
     "quantize": ("quantize_xray", "quantize a model to int8, which is faster on many CPUs"),
     "export": ("export", "export a model as ONNX, OpenVINO, torch.export or a MONAI bundle"),
+    "verify": ("verify", "check a result against its receipt: data, model, code and environment; or repeat it"),
     "benchmark": ("benchmark", "measure the speed of this machine"),
     "demo": ("demo", "try everything on synthetic radiographs, in a few minutes"),
     "ui": ("ui", "open the MLflow UI on the recorded runs"),

@@ -105,13 +105,21 @@ def run(config: CrossValidateConfig, say: Callable[[str], None] = lambda text: N
     from medseg.data.cases import find_cases, refuse_drawn
     from medseg.data.layouts.archive import open_data
     from medseg.data.synthetic import find_data
-    from medseg.evaluation.cross_validation import describe_parent, find_begun, pool_folds, record_begin, record_pooled
+    from medseg.evaluation.cross_validation import (
+        describe_parent,
+        find_begun,
+        pool_folds,
+        record_begin,
+        record_pooled,
+        write_card,
+    )
     from medseg.evaluation.folds import build_folds, check_folds, train_folds
     from medseg.hardware.device import find_hardware
     from medseg.model.unet import check_size
     from medseg.output.folder import claim_folder
     from medseg.report.evaluation import CrossValidated, write_evaluation
     from medseg.tracking.lifecycle import start_run
+    from medseg.training.facts import describe_cases
 
     check_size(config.preprocess.size, config.model)
     hardware = find_hardware(config.train.device, config.train.precision, config.train.channels_last)
@@ -121,13 +129,15 @@ def run(config: CrossValidateConfig, say: Callable[[str], None] = lambda text: N
         refuse_drawn(found.cases, data.root)
         folds = build_folds(found, config)
         begun = find_begun(config, folder)
-        findings = check_folds(folds, found, data, resumed=begun is not None)
+        findings, read = check_folds(folds, found, data, resumed=begun is not None)
         with start_run(**describe_parent(config, data, begun)) as mlflow_run:
             record_begin(mlflow_run, config, findings, folder, fresh=begun is None)
             for trained in train_folds(folds, data, hardware, mlflow_run):
                 say(trained.describe())
             evaluation = pool_folds(config, data, hardware, folds, found)
+            facts = describe_cases(config, data, found.cases, read)
+            receipt = write_card(mlflow_run, config, facts, hardware, evaluation, folds, folder)
             write_evaluation(evaluation, folder)
-            summary = record_pooled(mlflow_run, evaluation, folds, folder)
+            summary = record_pooled(mlflow_run, evaluation, folds, folder, receipt)
         write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     return CrossValidated(evaluation, folder, summary, mlflow_run)

@@ -5,8 +5,8 @@ usage: medseg evaluate [FILE.yaml] model=M data.root=DIR [output.dir=OUT] [compa
 
 M is a model file (best.pt), a list of model files (an ensemble), the output folder of a cross-validation (an ensemble),
 or an MLflow address (runs:/<id>/model, models:/name@alias).
-The command writes metrics.json, per_case.csv and report.html to output.dir, and records them in MLflow below the run
-that trained the model. It leaves out cases that the model was trained or validated on, unless data.subset=all.
+The command writes metrics.json, per_case.csv, report.html and card.md to output.dir, and records them in MLflow below
+the run that trained the model. It leaves out cases that the model was trained or validated on, unless data.subset=all.
 Exit code 0: done; 1: failed; 2: bad configuration, data or model; 130, 143: stopped by a signal.
 """
 
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import model_validator
 
-from medseg.config import parse_args
+from medseg.atomic import write_text
+from medseg.config import parse_args, to_yaml
 from medseg.data.config import EvaluateDataConfig
 from medseg.evaluation.config import EvaluationConfig
 from medseg.inference.config import Addresses, ModelPredictConfig
@@ -80,9 +81,12 @@ def run(config: EvaluateXrayConfig, say: Callable[[str], None] = lambda text: No
     from medseg.data.cases import find_cases
     from medseg.data.layouts.archive import open_data
     from medseg.evaluation.candidate import place_model, read_as
+    from medseg.evaluation.card import complete_card
+    from medseg.evaluation.receipt import add_receipt
     from medseg.evaluation.review import find_training_run, review_evaluation
     from medseg.evaluation.rival import evaluate_against, find_rival
     from medseg.inference.models import load_models
+    from medseg.output.card import CARD
     from medseg.output.folder import claim_folder
     from medseg.report.evaluation import write_evaluation
     from medseg.tracking.store import check_store
@@ -96,6 +100,9 @@ def run(config: EvaluateXrayConfig, say: Callable[[str], None] = lambda text: No
             check_store(config.tracking)
         with claim_folder(config.output.dir) as folder:
             evaluation = evaluate_against(rival, candidate, found, data, config, is_named=bool(config.compare))
+            evaluation = add_receipt(evaluation, model, config)
+            write_text(folder / "config.yaml", to_yaml(config))
+            write_text(folder / CARD, complete_card(evaluation, config.model, model, config.tracking))
             evaluated = write_evaluation(evaluation, folder)
             say(evaluated.describe())
             run_id = find_training_run(config.model, model)

@@ -88,7 +88,7 @@ def run(config: PredictDicomConfig, loaded: "LoadedModel | None" = None) -> "Ite
     from medseg.folder.report import report_passes
     from medseg.folder.stages import FolderPrediction
     from medseg.inference.choice import build_backend
-    from medseg.inference.models import adjust_model, load_models
+    from medseg.inference.models import adjust_model, digest_networks, load_models
     from medseg.inference.predictor import build_predictor
     from medseg.output.folder import claim_folder
     from medseg.output.writers import RESULTS
@@ -102,5 +102,8 @@ def run(config: PredictDicomConfig, loaded: "LoadedModel | None" = None) -> "Ite
         job = build_job(model, backend.name, predictor.decision, config.input, config.output, config.report)
         with Workers(config.predict.workers, config.input, folder) as workers, signals_deferred() as pending:
             prediction, settings = FolderPrediction(job, predictor, workers, journal), config.model_dump(mode="json")
-            yield from report_passes(prediction, folder, config.input, config.report, settings, pending.came)
+            weights = digest_networks(model)
+            yield from report_passes(
+                prediction, folder, config.input, config.report, settings, pending.came, weights=weights
+            )
             pending.raise_if_came()

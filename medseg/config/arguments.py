@@ -68,6 +68,8 @@ def _gather(config: type[Section], given: Iterable[Given], problems: list[str]) 
     for word in given:
         if isinstance(word, Mapping):
             read = _pick_own(word, own, (), problems)
+        elif config.word is not None and "=" not in os.fspath(word) and not os.fspath(word).startswith("-"):
+            read = {config.word: os.fspath(word)}
         else:
             read = _read_argument(os.fspath(word), own, foreign, recipe.earlier, problems)
         for key, value in read.items():

@@ -17,6 +17,9 @@ class Section(BaseModel):
     recipe: ClassVar["type[Section] | None"] = None
     """Configuration of another command. Its settings are skipped if a YAML file has them."""
 
+    word: ClassVar[str | None] = None
+    """The setting that a word without `=` stands for. None: such a word is a recipe."""
+
     earlier: ClassVar[Mapping[str, str]] = {}
     """Old section name in earlier files -> present section name."""
 
@@ -62,9 +65,9 @@ def leaf_fields(section: type[Section], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{name}", field, section
 
 
-def flatten(config: Section) -> dict[str, Any]:
-    """The settings under their dotted keys, as MLflow parameters want them."""
-    dumped = config.model_dump(mode="json")
+def flatten(config: "Section | Mapping[str, Any]") -> dict[str, Any]:
+    """The settings under their dotted keys, as MLflow parameters want them. A mapping has them by section."""
+    dumped = config.model_dump(mode="json") if isinstance(config, Section) else config
 
     def walk(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
         for key, value in tree.items():

@@ -20,6 +20,7 @@ from medseg.errors import DataError, RadiographError
 from medseg.radiograph.dicom.read import read_patient
 
 _logger = logging.getLogger(__name__)
+_SITES = ("site", "hospital", "institution", "center", "centre")
 _MEANS_NOBODY = re.compile(
     r"(anon(ym(ous|i[sz]ed?)?)?|de-?identified|unknown|none|null|no|n/?a|test|patient|dummy|default|removed|x+|0+|[\W_]*)"
     r"([ _]?(patient|id))?",
@@ -66,6 +67,27 @@ def list_cases(config: DataSetConfig, findings: Findings) -> CaseSet:
         raise DataError(f"{as_text(root)}: no images found")
     ordered = sorted(cases, key=lambda case: case.id)
     return CaseSet(tuple(_with_patients(ordered, findings.cases("missing_file"))), tuple(classes))
+
+
+def name_layout(root: Path, cases: Sequence[Case]) -> str:
+    """Return the layout of a data set in words."""
+    if any(source.drawn for case in cases for source in case.masks.values()):
+        return "annotation files with images"
+    if root.is_file():
+        return "dataset.json" if root.suffix.lower() == ".json" else "CSV manifest"
+    return "folders of images and masks" if find_parts(root) else "dataset.json"
+
+
+def count_sites(cases: Iterable[Case]) -> dict[str, int]:
+    """Return site -> number of cases, from a column of the manifest such as `site`; empty without such a column.
+
+    A site with one case is counted under `others`, since its name may be that of a person.
+    """
+    named = (next((v for k, v in case.metadata.items() if k.lower() in _SITES), None) for case in cases)
+    counts = Counter(name.strip() or "not stated" for name in named if name is not None)
+    sites = {name: count for name, count in sorted(counts.items()) if count > 1}
+    rare = sum(count for count in counts.values() if count == 1)
+    return sites | ({"others": rare} if rare else {})
 
 
 def refuse_drawn(cases: Iterable[Case], root: Path | None) -> None:

@@ -1,5 +1,6 @@
 """Preprocessed cases in memory or on disk, and loaders whose batch order can be resumed."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ class CaseFacts:
     digest: str
     """SHA-256 of the radiograph's pixels; independent of the file format."""
     label_digest: str
+    """SHA-256 of the masks, of the classes without a mask, and of ignored pixels."""
     modality: str | None
     body_part: str | None
     view: str | None
@@ -216,7 +218,7 @@ def _facts(item: dict[str, Any], frame: Frame) -> CaseFacts:
     return CaseFacts(
         item["id"],
         digest_pixels(item["image"].as_tensor().numpy()),
-        digest_pixels(label.numpy()),
+        digest_labels(label, item.get("present"), item.get("ignored")),
         meta["modality"],
         meta["body_part"],
         meta["view"],
@@ -224,6 +226,14 @@ def _facts(item: dict[str, Any], frame: Frame) -> CaseFacts:
         meta["burned_in"],
         frame,
     )
+
+
+def digest_labels(labels: Tensor, present: Tensor | None, ignored: Tensor | None) -> str:
+    """The SHA-256 of reference masks or targets, of the classes without a reference, and of ignored pixels."""
+    whole = digest_pixels(labels.numpy())
+    rest = [] if present is None or bool(present.all()) else [digest_pixels(present.numpy())]
+    rest += [] if ignored is None else [digest_pixels(ignored.numpy())]
+    return hashlib.sha256("\n".join([whole, *rest]).encode()).hexdigest() if rest else whole
 
 
 def _allocate(shape: tuple[int, ...], kind: torch.dtype, path: Path | None) -> Tensor:

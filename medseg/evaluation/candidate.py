@@ -20,6 +20,7 @@ from medseg.data.case import Case, CaseSet, as_text
 from medseg.data.config import CasesConfig, DataSetConfig
 from medseg.data.findings import Findings
 from medseg.data.frame import Frame
+from medseg.data.loaders import digest_labels
 from medseg.data.preprocess import finish_input, fit
 from medseg.data.threads import map_in_threads
 from medseg.data.transforms import (
@@ -74,6 +75,11 @@ class ReadCase:
     def hide(self, masks: Tensor) -> Tensor:
         """Masks shaped like `reference`, with ignored pixels set to background."""
         return masks if self.ignored is None else masks & ~self.ignored
+
+    @property
+    def content(self) -> str:
+        """Digest of the radiograph and its reference, as they were read."""
+        return self.digest + digest_labels(self.reference, self.present, self.ignored)
 
     @property
     def spacing_mm(self) -> tuple[float, float] | None:

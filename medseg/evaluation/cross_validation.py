@@ -1,5 +1,6 @@
 """A cross-validation as a whole: the record of its settings, and the scores over all cases."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -14,40 +15,31 @@ from medseg.data.config import DataConfig
 from medseg.data.findings import Findings
 from medseg.data.splits import RULE
 from medseg.errors import ConfigError
+from medseg.evaluation.card import describe_folds
 from medseg.evaluation.config import EvaluationConfig
-from medseg.evaluation.files import METRICS, PER_CASE, REPORT, build_metrics
+from medseg.evaluation.files import METRICS, PER_CASE, REPORT, build_metrics, format_per_case
 from medseg.evaluation.folds import FOLD, Fold, measure_folds
 from medseg.evaluation.result import Evaluation
 from medseg.evaluation.review import log_evaluation
 from medseg.evaluation.summary import sum_up
 from medseg.hardware.device import Hardware
-from medseg.inference.models import load_models
+from medseg.inference.backends import build_training_backend
+from medseg.inference.models import digest_networks, load_models
 from medseg.model.checkpoint import ANOTHER_RULE
 from medseg.notice import RESEARCH_USE
+from medseg.output.card import CARD, DataFacts, format_card
 from medseg.output.folder import set_aside
+from medseg.receipt import digests
+from medseg.receipt.receipt import RECEIPT, Receipt, build_receipt
 from medseg.tracking.run import Run
-from medseg.training.recipe import Recipe
+from medseg.training.receipt import digest_recipe
+from medseg.training.recipe import Recipe, list_deciding
 from medseg.training.record import name_data, record_findings
 
 STATE = "cross_validation.json"
 """File with the parent run, the split rule and the configuration of the folds in the same folder."""
 
-_RESULTS = (STATE, "summary.json", "config.yaml", METRICS, PER_CASE, REPORT)
-_ANY = (
-    "output.",
-    "tracking.",
-    "data.cache_gib",
-    "split.allow_duplicates",
-    "predict.batch_size",
-    "train.device",
-    "train.channels_last",
-    "train.compile",
-    "train.strips_every",
-    "train.num_strips",
-    "train.save_seconds",
-    "train.resume",
-)
-"""Settings that may change on resume: they affect locations, speed and displays, but not the result."""
+_RESULTS = (STATE, "summary.json", "config.yaml", METRICS, PER_CASE, REPORT, CARD)
 _ANEW = "Start a new one with train.resume=false; the old results move to earlier/"
 _logger = logging.getLogger(__name__)
 
@@ -110,8 +102,7 @@ def pool_folds(
 ) -> Evaluation:
     """One evaluation of all cases, each scored by the model not trained on it; `model` is the ensemble's digest."""
     measured = measure_folds(folds, found, data, hardware)
-    paths = tuple(str(fold.folder / "best.pt") for fold in folds)
-    model = load_models(paths, recipe.tracking)
+    model = load_models(_list_models(folds), recipe.tracking)
     classes, threshold = folds[0].splits.classes, recipe.predict.threshold
     evaluation = sum_up(
         measured,
@@ -129,7 +120,39 @@ def pool_folds(
     )
 
 
-def record_pooled(run: Run, evaluation: Evaluation, folds: Sequence[Fold], folder: Path) -> dict[str, Any]:
+def write_card(
+    run: Run,
+    recipe: Recipe,
+    data: DataFacts,
+    hardware: Hardware,
+    evaluation: Evaluation,
+    folds: Sequence[Fold],
+    folder: Path,
+) -> Receipt:
+    """Write the model card of the ensemble of all folds, and return the receipt of the cross-validation."""
+    model = load_models(_list_models(folds), recipe.tracking)
+    each = [json.loads((fold.folder / "summary.json").read_text()) for fold in folds]
+    receipts = [Receipt.from_json(part[RECEIPT]) for part in each if RECEIPT in part]
+    whole = len(receipts) == len(folds)  # an earlier version may have trained some folds
+    receipt = build_receipt(
+        "cross-validation",
+        configuration=digest_recipe(recipe),
+        backend=build_training_backend(hardware).name,
+        data=receipts[0].data if whole and len({one.data for one in receipts}) == 1 else None,
+        split=digests.Fold(one.split or "" for one in receipts).digest() if whole else None,
+        weights=digest_networks(model),
+        origin=model.card.origin,
+        results=hashlib.sha256(format_per_case(evaluation).encode()).hexdigest(),
+    )
+    facts = describe_folds(recipe, data, each, evaluation, receipt)
+    card = model.card.model_copy(update={"run_id": run.id})
+    write_text(folder / CARD, format_card(card, model.digest, len(model.networks), facts))
+    return receipt
+
+
+def record_pooled(
+    run: Run, evaluation: Evaluation, folds: Sequence[Fold], folder: Path, receipt: Receipt
+) -> dict[str, Any]:
     """Record the evaluation and the files in `folder`; returns the content of `summary.json`, scores over all cases."""
     metrics = build_metrics(evaluation)
     names = [name for s in evaluation.summaries for name in (s.name, f"{s.name}_ci95")]
@@ -143,6 +166,7 @@ def record_pooled(run: Run, evaluation: Evaluation, folds: Sequence[Fold], folde
         "patients": metrics["patients"],
         "test": {name: metrics[name] for name in names},
         "folds": each,
+        RECEIPT: receipt.to_json(),
         "research_use": RESEARCH_USE,
     }
     for part in each:
@@ -152,8 +176,11 @@ def record_pooled(run: Run, evaluation: Evaluation, folds: Sequence[Fold], folde
     return summary
 
 
+def _list_models(folds: Sequence[Fold]) -> tuple[str, ...]:
+    return tuple(str(fold.folder / "best.pt") for fold in folds)
+
+
 def _describe_settings(recipe: Recipe) -> dict[str, Any]:
     """The settings that decide the result of the folds."""
     root = recipe.data.root
-    settings = flatten(recipe) | {"data.root": None if root is None else str(root.resolve())}
-    return {key: value for key, value in settings.items() if not key.startswith(_ANY)}
+    return list_deciding(recipe) | {"data.root": None if root is None else str(root.resolve())}

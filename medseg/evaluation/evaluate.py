@@ -20,6 +20,7 @@ from medseg.evaluation.per_case import CaseMeasurement, measure_case
 from medseg.evaluation.result import CaseResult, Comparison, Evaluation, digest_cases
 from medseg.evaluation.stress_pass import measure_stress
 from medseg.evaluation.summary import compare_thresholds, find_unit, list_counts, sum_up
+from medseg.receipt.digests import Fold
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Pass:
     """Number of cases left out because a model has seen them."""
     test_set: str
     """As in `Evaluation.test_set`."""
+    content: str
+    """As in `Evaluation.content`."""
     findings: Findings
     """Findings of the data set checks on the cases read."""
 
@@ -74,6 +77,7 @@ def evaluate_model(
         backend=candidate.predictor.backend,
         left_out=done.left_out,
         test_set=done.test_set,
+        content=done.content,
         thresholds=compare_thresholds(done.cases, candidate.classes, candidate.card.thresholds),
         stress=measure_stress(candidate, found.cases, done.cases, config.stress_cases) if config.stress else (),
         comparison=comparison,
@@ -121,11 +125,13 @@ def measure_cases(
     groups = {case.id: {column: _read_columns(case).get(column) or "(empty)" for column in by} for case in scored}
     left_out: list[str] = []
     digests: list[str] = []
+    content = Fold()
 
     findings = Findings(data.root)
 
     def wanted(read: ReadCase) -> bool:
         digests.append(read.digest)
+        content.add(read.content)
         seen = candidate.tell_seen(read) or (other is not None and other.tell_seen(read))
         if seen and data.subset == "unseen":
             left_out.append(candidate.tell_seen(read))
@@ -141,7 +147,12 @@ def measure_cases(
             f"{as_text(data.root)}: {'the model was' if other is None else 'the models were'} trained or validated on "
             f"all {len(left_out)} cases. To evaluate on them anyway, set data.subset=all"
         )
-    return Pass(cases, len(left_out), digest_cases(digests), findings)
+    return Pass(cases, len(left_out), digest_cases(digests), content.digest(), findings)
+
+
+def digest_content(candidate: Candidate, found: CaseSet) -> str:
+    """`Evaluation.content` of the cases `found`, from reading them again. Raises `RadiographError`."""
+    return Fold(candidate.read(case).content for case in _find_scored(candidate, found)).digest()
 
 
 def _find_scored(candidate: Candidate, found: CaseSet) -> list[Case]:

@@ -15,6 +15,7 @@ from medseg.evaluation.result import CaseResult, Comparison, Evaluation, StressC
 from medseg.metrics.measurements import MEASUREMENTS
 from medseg.notice import RESEARCH_USE
 from medseg.output.report import encode_path
+from medseg.receipt.receipt import RECEIPT
 
 PER_CASE = "per_case.csv"
 METRICS = "metrics.json"
@@ -112,6 +113,7 @@ def build_metrics(evaluation: Evaluation) -> dict[str, Any]:
         "warnings": list(evaluation.warnings),
         "seconds": round(evaluation.seconds, 3),
         "units": {"surface distances": evaluation.unit, **_UNITS},
+        **({} if evaluation.receipt is None else {RECEIPT: evaluation.receipt.to_json()}),
         "research_use": RESEARCH_USE,
     }
     cleaned: dict[str, Any] = _clean(metrics)

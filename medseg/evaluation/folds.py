@@ -13,7 +13,7 @@ from medseg.checks.run import check_set, check_splits
 from medseg.data.case import CaseSet
 from medseg.data.config import DataConfig
 from medseg.data.findings import Findings
-from medseg.data.loaders import cache_cases
+from medseg.data.loaders import CaseFacts, cache_cases
 from medseg.data.splits import Splits, name_patients, split_by_patient
 from medseg.errors import CheckpointError, ConfigError
 from medseg.evaluation.candidate import ReadCase, build_candidate, map_cases
@@ -69,8 +69,10 @@ def build_folds(found: CaseSet, recipe: Recipe) -> list[Fold]:
     return folds
 
 
-def check_folds(folds: list[Fold], found: CaseSet, data: DataConfig, resumed: bool) -> Findings:
-    """Findings about the data, from reading every case once before the first fold is trained.
+def check_folds(
+    folds: list[Fold], found: CaseSet, data: DataConfig, resumed: bool
+) -> tuple[Findings, tuple[CaseFacts, ...]]:
+    """Findings about the data, and facts of its cases, from reading every case once before the first fold is trained.
 
     Raises `DataError` if `train_xray` would for any fold. If `resumed`, raises `CheckpointError` if a finished fold was
     trained on other cases than the present ones.
@@ -87,7 +89,7 @@ def check_folds(folds: list[Fold], found: CaseSet, data: DataConfig, resumed: bo
     digests = {facts.id: facts.digest for facts in cached.facts}
     for fold in folds if resumed else ():
         _check_finished(fold, digests)
-    return findings
+    return findings, cached.facts
 
 
 def train_folds(folds: Sequence[Fold], data: DataConfig, hardware: Hardware, parent: Run) -> Iterator[Trained]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from medseg.data.findings import Finding
 from medseg.metrics.calibration import CalibrationCurve
 from medseg.metrics.statistics import Agreement, Interval, Paired
+from medseg.receipt.receipt import Receipt
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,9 @@ class Evaluation:
     """Requested number of worst, of median and of best cases with images."""
     test_set: str = ""
     """Like `digest`, but over all radiographs that could be scored, left-out ones included: the same for any model."""
+    content: str | None = None
+    """Digest of all radiographs and references that were read. None if unknown."""
+    receipt: Receipt | None = field(default=None, repr=False)
 
     @property
     def digest(self) -> str:

@@ -17,6 +17,7 @@ from medseg.evaluation.per_case import name_scores
 from medseg.evaluation.ranking import rank_cases
 from medseg.evaluation.result import CaseResult, Evaluation, StressCurve
 from medseg.inference.models import LoadedModel
+from medseg.output.card import CARD
 from medseg.output.drawing import draw_legend, draw_strip
 from medseg.tracking.config import EvaluateTrackingConfig, TrackingConfig
 from medseg.tracking.lifecycle import start_run
@@ -83,7 +84,7 @@ def log_evaluation(run: Run, evaluation: Evaluation, folder: Path, prefix: str) 
     run.log_metrics(list_metrics(evaluation, prefix), step=0)
     _log_stress(run, evaluation.stress)
     run.log_input(evaluation.data, "evaluation", evaluation.digest, evaluation.data, len(evaluation.cases))
-    for file in (REPORT, METRICS, PER_CASE):
+    for file in (REPORT, METRICS, PER_CASE, CARD):
         if (folder / file).is_file():
             run.log_file(folder / file)
     if evaluation.findings is not None:

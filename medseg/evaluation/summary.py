@@ -8,17 +8,14 @@ from operator import add
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from medseg.evaluation.config import EvaluationConfig
 from medseg.evaluation.per_case import OVERLAP, SURFACE, CaseMeasurement, name_scores
 from medseg.evaluation.ranking import choose_cases
 from medseg.evaluation.result import Evaluation, Summary
 from medseg.metrics.calibration import CalibrationCurve
-from medseg.metrics.overlap import mean_iou
-from medseg.metrics.statistics import bland_altman, bootstrap, bootstrap_mean, divide
-
-Values = NDArray[np.float64]
+from medseg.metrics.overlap import find_overall
+from medseg.metrics.statistics import Values, bland_altman, bootstrap, bootstrap_mean
 
 
 def sum_up(
@@ -94,7 +91,7 @@ def summarize(cases: Sequence[CaseMeasurement], classes: Sequence[str], unit: st
     overlap = gather_scores(cases, [f"{metric}_{name}" for metric in OVERLAP for name in classes], unit)
 
     def overall(weights: Values) -> Values:
-        return _find_overall(weights, overlap, counts, len(classes))
+        return find_overall(weights, overlap, counts, len(classes))
 
     whole = overall(np.ones((1, len(cases))))[0].tolist()
     together = zip((*OVERLAP, "miou"), whole, bootstrap(overall, patients, seed), strict=True)
@@ -132,13 +129,3 @@ def compare_thresholds(
         for index, name in enumerate(classes)
         if name in stored
     }
-
-
-def _find_overall(weights: Values, overlap: Values, counts: Values, num_classes: int) -> Values:
-    """Dice, IoU and mIoU `(resamples, 3)` of cases with the `weights` `(resamples, cases)`."""
-    known = np.isfinite(overlap).astype(np.float64)
-    sums, numbers = weights @ np.nan_to_num(overlap), weights @ known
-    over_classes = torch.from_numpy(divide(sums, numbers).reshape(-1, len(OVERLAP), num_classes)).nanmean(dim=2)
-    together = mean_iou(torch.from_numpy((weights @ counts).reshape(-1, num_classes, 3)))
-    found: Values = torch.cat([over_classes, together[:, None]], dim=1).numpy()
-    return found

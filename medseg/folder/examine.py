@@ -95,7 +95,7 @@ def _examine(job: Job, file: BinaryIO, path: bytes, known: str | None, lost: str
     """The findings on an open file, more complete at each step. If a step raises, the earlier findings stay valid."""
     stat = job.source.fingerprint(file)
     yield Examined(identify_file(path), stat=stat)
-    id, content = _digest(file, path, any(WRITERS[name].takes_content for name in job.formats))
+    id, content = digest_input(file, path, any(WRITERS[name].takes_content for name in job.formats))
     found = Examined(id, content=content, stat=stat)
     if lost is not None:
         yield replace(found, status="rejected", reason=lost)
@@ -196,7 +196,7 @@ def _refuse(found: Examined, path: bytes, code: str, reason: str) -> Examined:
     return replace(found, status=status, reason=reason, image=None, taken={})
 
 
-def _digest(file: BinaryIO, path: bytes, with_content: bool) -> tuple[str, str]:
+def digest_input(file: BinaryIO, path: bytes, with_content: bool = False) -> tuple[str, str]:
     """The id of the file (16 hex digits of a hash of path and content) and, if asked for, its content's SHA-256."""
     whole, content = hashlib.sha256(path + b"\0"), hashlib.sha256()
     while chunk := file.read(1 << 18):

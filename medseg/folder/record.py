@@ -32,6 +32,8 @@ class Record:
     instance: str = ""
     outputs: Mapping[str, int] = field(default_factory=dict)
     """Size in bytes of each result, by its name in the sink."""
+    digests: Mapping[str, str] | None = None
+    """SHA-256 of each result, by its name in the sink. None without results, and in journals of earlier versions."""
     stat: tuple[int, ...] = ()
     key: str = ""
     configuration: str = ""
@@ -96,13 +98,20 @@ class Records:
         return self._append(file, replace(earlier, stat=found.stat))
 
     def keep(
-        self, file: File, found: Examined, outputs: Mapping[str, int] | None = None, date: datetime | None = None
+        self,
+        file: File,
+        found: Examined,
+        outputs: Mapping[str, int] | None = None,
+        date: datetime | None = None,
+        digests: Mapping[str, str] | None = None,
     ) -> Record:
-        """Record the findings and the `outputs` on the disk, made at `date`.
+        """Record the findings and the `outputs` on the disk, made at `date`, with their `digests`.
 
         If the reason may not occur in the next run, nothing is recorded, and the results of earlier runs are kept.
         """
         code = found.reason.partition(":")[0]
+        standing = {} if code in _PASSING else self._tidy(file, found, outputs, date is not None)
+        known = {**((file.earlier and file.earlier.digests) or {}), **(digests or {})}
         record = Record(
             id=found.id,
             status=found.status,
@@ -112,7 +121,8 @@ class Records:
             seconds=None if code in _PASSING else round(found.seconds, 3),
             pixels=found.pixels,
             instance=found.instance,
-            outputs={} if code in _PASSING else self._tidy(file, found, outputs, date is not None),
+            outputs=standing,
+            digests={name: known[name] for name in standing if name in known} or None,
             stat=found.stat,
             key=self._key,
             configuration=self._configuration,

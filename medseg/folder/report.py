@@ -15,6 +15,7 @@ from medseg.atomic import write_text
 from medseg.folder.job import Job
 from medseg.folder.journal import Firsts
 from medseg.folder.progress import Progress, Tally
+from medseg.folder.receipt import Proof
 from medseg.folder.stages import FolderPrediction, Outcome
 from medseg.folder.walk import Entry
 from medseg.folder.watch import watch
@@ -23,6 +24,7 @@ from medseg.notice import RESEARCH_USE
 from medseg.output.config import ReportConfig
 from medseg.output.folder import set_aside
 from medseg.output.report import Cell, Report, encode_path, hash_path, name_columns
+from medseg.receipt.receipt import RECEIPT, Receipt
 
 _ROOT = b"input"  # path of the journal's record that identifies the input folder
 _PACKAGES = ("medseg", "torch", "pydicom", "highdicom", "SimpleITK", "nibabel", "numpy")
@@ -40,12 +42,14 @@ def report_passes(
     settings: dict[str, Any],
     stopped: Callable[[], bool] = lambda: False,
     *,
+    weights: str | None = None,
     quiet: bool = False,
 ) -> Iterator[Row | Tally]:
     """Predict the source and write report and summary. With `input.watch`, repeat this whenever there are new files.
 
     Yields the row of each file, and the tally after each pass; a pass over a watched folder without new files yields no
-    tally. `settings` are shown in the summary; `quiet` hides the progress. After `stopped`, the files already started
+    tally. `settings` are shown in the summary. With `weights`, the digest of the model's weights, the summary has a
+    receipt, unless the pass was stopped. `quiet` hides the progress. After `stopped`, the files already started
     are finished and reported.
     """
     _claim_root(prediction, folder)
@@ -55,7 +59,7 @@ def report_passes(
         passes = watch(source, prediction.is_known, input, stopped)
     for entries in passes:
         hashed, hidden = report.paths == "hashed", quiet or input.watch
-        tally = yield from _report_pass(prediction, folder, entries, hashed, settings, stopped, quiet=hidden)
+        tally = yield from _report_pass(prediction, folder, entries, hashed, settings, weights, stopped, quiet=hidden)
         if tally.predicted or not input.watch:
             yield tally
 
@@ -76,12 +80,13 @@ def _report_pass(
     entries: Iterable[Entry],
     hashed: bool,
     settings: dict[str, Any],
+    weights: str | None,
     stopped: Callable[[], bool],
     *,
     quiet: bool,
 ) -> Generator[Row, None, Tally]:
     """Make one pass through the source. `quiet` hides the progress and the warnings that an earlier pass has shown."""
-    job, tally = prediction.job, Tally()
+    job, tally, proof = prediction.job, Tally(), Proof(prediction.job)
     with (
         Progress(tally, job.source, shown=not quiet) as progress,
         Firsts() as firsts,
@@ -92,23 +97,30 @@ def _report_pass(
             record = outcome.record
             row = report.write(_build_row(outcome, job, firsts, hashed))
             tally.add(record.status, record.reason)
+            proof.add(record)
             tally.predicted += outcome.fresh and record.status == "done"
             if record.status == "rejected" and (outcome.fresh or not quiet):
                 shown = record.id if hashed else encode_path(outcome.entry.path)
                 _logger.warning("rejected %s: %s", shown, record.reason)
             progress.show()
             yield row
-    if report.changed or not _is_complete(folder / "summary.json"):
+    receipt = None if weights is None or not prediction.complete else proof.build(settings, weights)
+    if report.changed or not _is_complete(folder / "summary.json", receipt):
         summary = _summarize(prediction, tally, settings, hashed)
+        summary |= {} if receipt is None else {RECEIPT: receipt.to_json()}
         write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     return tally
 
 
-def _is_complete(path: Path) -> bool:
-    """Whether `path` is the summary of a run that was not stopped."""
+def _is_complete(path: Path, receipt: Receipt | None) -> bool:
+    """Whether `path` is the summary of a run that was not stopped, and had the same inputs and results."""
     try:
-        return bool(json.loads(path.read_text())["complete"])
-    except (OSError, ValueError, KeyError):
+        summary = json.loads(path.read_text())
+        if receipt is None or RECEIPT not in summary:
+            return bool(summary["complete"])
+        written = Receipt.from_json(summary[RECEIPT])
+        return bool(summary["complete"]) and (written.data, written.results) == (receipt.data, receipt.results)
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 

@@ -4,6 +4,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from medseg.receipt.digests import digest_file
+
 
 @dataclass(frozen=True)
 class FolderSink:
@@ -24,6 +26,13 @@ class FolderSink:
             return self.path(name).stat().st_size
         except OSError:
             return -1
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of a result as 64 hex digits; empty if it does not exist."""
+        try:
+            return digest_file(self.path(name))
+        except OSError:
+            return ""
 
     def remove(self, name: str) -> None:
         """Remove a result if it exists."""

@@ -170,7 +170,7 @@ class WriteStage:
             facts={**found.facts, **written.facts},
             seconds=found.seconds + written.seconds,
         )
-        return Outcome(file.entry, self._records.keep(file, done, written.outputs, date), fresh=True)
+        return Outcome(file.entry, self._records.keep(file, done, written.outputs, date, written.digests), fresh=True)
 
 
 class FolderPrediction:

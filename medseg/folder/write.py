@@ -27,6 +27,8 @@ class Written:
     warnings: list[str]
     outputs: dict[str, int]
     """Sizes in bytes by path below the output folder."""
+    digests: dict[str, str]
+    """SHA-256 by path below the output folder."""
     seconds: float
 
 
@@ -56,4 +58,5 @@ def _make_results(job: Job, found: Examined, predicted: NDArray[np.float32], dat
     written = write_formats(found.taken, results, found.id, job.sink.path, warnings)
     facts = {**measure_areas(masks, classes, found.spacing_mm), **numbers}
     outputs = {relative: job.sink.size(relative) for relative in written}
-    return Written(facts, warnings, outputs, time.perf_counter() - started)
+    digests = {relative: job.sink.digest(relative) for relative in written}
+    return Written(facts, warnings, outputs, digests, time.perf_counter() - started)

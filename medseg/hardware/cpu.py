@@ -44,16 +44,26 @@ def threads_limited(hardware: Hardware) -> Iterator[None]:
     A number set by `OMP_NUM_THREADS` is kept. Threads bound to cores are kept too, since they see only these cores.
     """
     before = torch.get_num_threads()
-    said = {"OMP_NUM_THREADS", "GOMP_CPU_AFFINITY"} & os.environ.keys()
-    bound = os.environ.get("OMP_PROC_BIND", "false").lower() != "false"
-    if hardware.device.type != "cpu" or said or bound or hardware.num_cores >= before:
+    allowed = count_threads(hardware.num_cores)
+    if hardware.device.type != "cpu" or allowed == before:
         yield
         return
-    torch.set_num_threads(hardware.num_cores)
+    torch.set_num_threads(allowed)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def count_threads(num_cores: int) -> int:
+    """Number of threads with which PyTorch runs a network on the CPU: at most the number of cores.
+
+    A number set by `OMP_NUM_THREADS`, and threads bound to cores, stay.
+    """
+    said = {"OMP_NUM_THREADS", "GOMP_CPU_AFFINITY"} & os.environ.keys()
+    bound = os.environ.get("OMP_PROC_BIND", "false").lower() != "false"
+    threads = torch.get_num_threads()
+    return threads if said or bound else min(threads, num_cores)
 
 
 def identify_processor() -> str:

@@ -19,6 +19,7 @@ from medseg.model.checkpoint import (
     read_quantized,
 )
 from medseg.model.unet import UNet
+from medseg.receipt.digests import digest_weights
 from medseg.tracking.config import StoreConfig
 
 _MLFLOW = ("runs:/", "models:/")
@@ -59,6 +60,16 @@ def _load(path: Path) -> tuple[ModelCard, UNet, QuantizedNetwork | None]:
     return card, build_network(path, card, content), read_quantized(path, content)
 
 
+def digest_networks(model: LoadedModel) -> str:
+    """The digest of the weights of all networks, int8 included. It does not depend on their files."""
+    return digest_weights(
+        [
+            network.state_dict() | ({} if int8 is None else {"int8.graph": int8.graph, "int8.weights": int8.weights})
+            for network, int8 in zip(model.networks, model.quantized, strict=True)
+        ]
+    )
+
+
 def adjust_model(model: LoadedModel, predict: ModelPredictConfig) -> LoadedModel:
     """The model with the inference settings of its card replaced by those of `predict` that are not null.
 
@@ -72,11 +83,16 @@ def adjust_model(model: LoadedModel, predict: ModelPredictConfig) -> LoadedModel
     return replace(model, card=model.card.model_copy(update={"inference": inference}))
 
 
+def is_in_mlflow(address: str) -> bool:
+    """Whether a model is named by its MLflow address."""
+    return address.startswith(_MLFLOW)
+
+
 def _find(addresses: Sequence[str], tracking: StoreConfig) -> list[Path]:
     """The model files at the addresses. Raises `CheckpointError`."""
     found: list[Path] = []
     for address in addresses:
-        if address.startswith(_MLFLOW):
+        if is_in_mlflow(address):
             from medseg.tracking.logged_model import download_model_checkpoint
 
             found.append(download_model_checkpoint(address, tracking))

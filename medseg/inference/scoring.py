@@ -19,8 +19,8 @@ from medseg.output.images import write_mask_png
 
 def score_cases(
     predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataSetConfig, masks: Path | None = None
-) -> dict[str, float]:
-    """The scores of `SegmentationScores` over `cases`. `cached` holds their network inputs in the same order.
+) -> SegmentationScores:
+    """The scores of `cases`, in their order. `cached` holds their network inputs in the same order.
 
     If the folder `masks` is given, each mask is written to `masks/<class>/<case>.png` with values 0 and 255.
     """
@@ -32,7 +32,7 @@ def score_cases(
             continue
         for name, mask in zip(predictor.card.classes, found.numpy(), strict=True):
             write_mask_png(masks / name / f"{case.id}.png", mask)
-    return scores.compute()
+    return scores
 
 
 def search_thresholds(

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from ignite.metrics import Metric
 from monai.metrics import compute_dice, compute_iou
 from torch import Tensor
+
+from medseg.metrics.statistics import Interval, Values, bootstrap, bootstrap_mean, divide
 
 
 def measure_overlap(prediction: Tensor, reference: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -38,6 +41,20 @@ def mean_iou(counts: Tensor) -> Tensor:
     return torch.where(pixels > 0, (foreground + background) / 2, torch.nan).nanmean(dim=-1)
 
 
+def find_overall(weights: Values, overlap: Values, counts: Values, num_classes: int) -> Values:
+    """Dice, IoU and mIoU over classes, `(resamples, 3)`, of cases with the `weights` `(resamples, cases)`.
+
+    `overlap` is `(cases, 2 * classes)`: Dice of each class, then IoU, NaN if unknown. `counts` is
+    `(cases, 3 * classes)`, the pixel counts of `measure_overlap`.
+    """
+    known = np.isfinite(overlap).astype(np.float64)
+    sums, numbers = weights @ np.nan_to_num(overlap), weights @ known
+    over_classes = torch.from_numpy(divide(sums, numbers).reshape(-1, 2, num_classes)).nanmean(dim=2)
+    together = mean_iou(torch.from_numpy((weights @ counts).reshape(-1, num_classes, 3)))
+    found: Values = torch.cat([over_classes, together[:, None]], dim=1).numpy()
+    return found
+
+
 class SegmentationScores(Metric):
     """`dice`, `iou`, `miou`, `dice_<class>` and `iou_<class>` over all added cases.
 
@@ -55,24 +72,35 @@ class SegmentationScores(Metric):
         """Remove all cases."""
         self._dice: list[Tensor] = []
         self._iou: list[Tensor] = []
-        self._counts = torch.zeros(len(self.classes), 3, dtype=torch.float64)
+        self._counts: list[Tensor] = []
 
     def update(self, output: tuple[Tensor, Tensor, Tensor]) -> None:
         """Add cases: prediction and reference, bool `(batch, class, rows, columns)`; present, bool `(batch, class)`."""
         dice, iou, counts = measure_overlap(*(tensor.detach() for tensor in output))
         self._dice.append(dice)
         self._iou.append(iou)
-        self._counts += counts.sum(dim=0)
+        self._counts.append(counts)
 
     def compute(self) -> dict[str, float]:
         """The scores by name, without classes that are unknown in all cases."""
-        known = self._counts[:, 2] > 0
-        scores = {"miou": float(mean_iou(self._counts))}
+        counts = torch.cat(self._counts).sum(dim=0)
+        known = counts[:, 2] > 0
+        scores = {"miou": float(mean_iou(counts))}
         for name, values in (("dice", self._dice), ("iou", self._iou)):
             means = torch.cat(values).nanmean(dim=0)
             scores |= {f"{name}_{c}": float(m) for c, m, k in zip(self.classes, means, known, strict=True) if k}
             scores[name] = float(means[known].mean())
         return scores
+
+    def find_intervals(self, patients: Sequence[str], seed: int) -> dict[str, Interval]:
+        """The 95 % intervals of `compute`; patients are resampled. `patients` has the patient of each added case."""
+        overlap = torch.cat([torch.cat(self._dice), torch.cat(self._iou)], dim=1).double().numpy()
+        counts = torch.cat(self._counts).flatten(1).numpy()
+        names = [f"{metric}_{name}" for metric in ("dice", "iou") for name in self.classes]
+        intervals = dict(zip(names, bootstrap_mean(overlap, patients, seed), strict=True))
+        whole = bootstrap(lambda w: find_overall(w, overlap, counts, len(self.classes)), patients, seed)
+        intervals |= zip(("dice", "iou", "miou"), whole, strict=True)
+        return {name: intervals[name] for name in self.compute()}
 
 
 class ThresholdSearch:

@@ -48,6 +48,11 @@ class Fitted:
     images_per_second: float
     best_epoch: int
 
+    def describe(self) -> str:
+        """A sentence for the model card, which does not name times."""
+        epochs = f"{self.epochs} epoch{'s were' if self.epochs > 1 else ' was'} trained"
+        return f"{epochs}; epoch {self.best_epoch} was the best on the validation set"
+
 
 @dataclass(frozen=True)
 class Wired:

@@ -1,11 +1,11 @@
 """All settings of a training, as a recipe in `configs/` gives them."""
 
 from types import MappingProxyType
-from typing import Self
+from typing import Any, Self
 
 from pydantic import NonNegativeInt, model_validator
 
-from medseg.config import Section
+from medseg.config import Section, flatten
 from medseg.data.config import AugmentConfig, DataConfig, PreprocessConfig, SplitConfig, share_seed
 from medseg.inference.config import TrainPredictConfig
 from medseg.model.config import ModelConfig
@@ -13,6 +13,22 @@ from medseg.output.config import TrainOutputConfig
 from medseg.phantom.config import PhantomConfig
 from medseg.tracking.config import TrackingConfig
 from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
+
+_FREE = (
+    "output.",
+    "tracking.",
+    "data.cache_gib",
+    "split.allow_duplicates",
+    "predict.batch_size",
+    "train.device",
+    "train.channels_last",
+    "train.compile",
+    "train.strips_every",
+    "train.num_strips",
+    "train.save_seconds",
+    "train.resume",
+)
+"""Settings of locations, speed and displays, which do not affect the result."""
 
 
 class FitRecipe(Section):
@@ -51,3 +67,8 @@ class Recipe(FitRecipe):
         if self.data.color == "rgb" and self.preprocess.intensity != "fixed":
             raise ValueError("data.color=rgb needs preprocess.intensity=fixed")
         return self
+
+
+def list_deciding(recipe: Recipe) -> dict[str, Any]:
+    """The settings that decide the result of a training, by dotted key. The folder of the data set is among them."""
+    return {key: value for key, value in flatten(recipe).items() if not key.startswith(_FREE)}

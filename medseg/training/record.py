@@ -24,6 +24,7 @@ _RESULTS = (
     "last.pt",
     "last.previous.pt",
     "summary.json",
+    "card.md",
     "config.yaml",
     "strips",
     "masks",

@@ -26,14 +26,28 @@ from medseg.hardware.device import Hardware
 from medseg.inference.backends import build_training_backend
 from medseg.inference.predictor import Predictor
 from medseg.inference.scoring import score_cases, search_thresholds
-from medseg.model.checkpoint import load_model, store_thresholds
+from medseg.metrics.overlap import SegmentationScores
+from medseg.model.checkpoint import ModelCard, load_model, store_thresholds
+from medseg.model.unet import UNet
+from medseg.output.card import CARD, Scored, format_card
+from medseg.receipt.digests import digest_file
+from medseg.receipt.receipt import RECEIPT
 from medseg.tracking.lifecycle import start_run
 from medseg.tracking.run import Run
 from medseg.training.batch_size import settle_batch_size
 from medseg.training.card import describe_model
 from medseg.training.engines import seeded
+from medseg.training.facts import (
+    describe_data,
+    describe_split,
+    describe_training,
+    join_scores,
+    list_intervals,
+    list_patients,
+)
 from medseg.training.fit import Fitted, find_resumed, fit_network
 from medseg.training.handlers import ValidationHook
+from medseg.training.receipt import build_training_receipt
 from medseg.training.recipe import Recipe
 from medseg.training.record import describe_run, record_findings, record_start
 from medseg.training.start import find_start, join_cards, take_over
@@ -129,7 +143,45 @@ def _finish(
     fitted: Fitted,
     folder: Path,
 ) -> dict[str, Any]:
-    """Score the best model at the original image size, record the scores, and return the content of `summary.json`.
+    """Score the best model, write its card, record everything, and return the content of `summary.json`."""
+    path = folder / "best.pt"
+    network, card, measured = _score(recipe, data, splits, cached, hardware, folder)
+    patients = {name: list_patients(recipe, cases) for name, cases in splits.items()}
+    scores = {name: found.compute() for name, found in measured.items()}
+    intervals = {name: found.find_intervals(patients[name], recipe.seed) for name, found in measured.items()}
+    receipt = build_training_receipt(recipe, splits, cached, hardware, folder)
+    parts = [
+        Scored(name, len(cases), len(set(patients[name])), join_scores(scores.get(name, {}), intervals.get(name, {})))
+        for name, cases in splits.items()
+    ]
+    facts = describe_data(recipe, data, splits, cached)
+    described = describe_training(recipe, facts, parts, receipt, fitted.describe(), describe_split(recipe, card.split))
+    write_text(folder / CARD, format_card(card, digest_file(path)[:16], 1, described))
+    summary = {
+        "run_id": run.id,
+        **dataclasses.asdict(fitted),
+        "model": str(path),
+        "data": SYNTHETIC if recipe.data.root is None else as_text(data.root),
+        "cases": {name: len(part) for name, part in cached.items()},
+        **scores,
+        **{f"{name}_ci95": list_intervals(found) for name, found in intervals.items()},
+        "thresholds": card.thresholds,
+        RECEIPT: receipt.to_json(),
+        "research_use": card.research_use,
+    }
+    run.log_metrics({f"{s}/{name}": v for s, values in scores.items() for name, v in values.items()}, 0)
+    run.log_dict(summary, "summary.json")
+    run.log_file(folder / CARD)
+    example = np.zeros((2, network.in_channels, *card.preprocess.size), np.float32)
+    metadata = {"classes": ", ".join(card.classes), "use": card.research_use}
+    run.log_model(network, example, path, metadata, recipe.tracking.register)
+    return summary
+
+
+def _score(
+    recipe: Recipe, data: DataConfig, splits: Splits, cached: CachedSplits, hardware: Hardware, folder: Path
+) -> tuple[UNet, ModelCard, dict[str, SegmentationScores]]:
+    """The best network, its card, and its scores on the validation and test cases, at the size of their masks.
 
     First the best thresholds on the validation set are written into `best.pt`.
     """
@@ -141,23 +193,11 @@ def _finish(
     card = store_thresholds(path, search_thresholds(undecided, splits.validation, cached.validation, data))
     predictor = Predictor(card, forwards, recipe.predict, hardware.device)
     masks = folder / "masks" if recipe.output.masks else None
-    scores = {
-        "validation": score_cases(predictor, splits.validation, cached.validation, data),
-        "test": score_cases(predictor, splits.test, cached.test, data, masks),
-    }
-    summary = {
-        "run_id": run.id,
-        **dataclasses.asdict(fitted),
-        "model": str(path),
-        "data": SYNTHETIC if recipe.data.root is None else as_text(recipe.data.root),
-        "cases": {name: len(part) for name, part in cached.items()},
-        **scores,
-        "thresholds": card.thresholds,
-        "research_use": card.research_use,
-    }
-    run.log_metrics({f"{s}/{name}": v for s, values in scores.items() for name, v in values.items()}, 0)
-    run.log_dict(summary, "summary.json")
-    example = np.zeros((2, network.in_channels, *card.preprocess.size), np.float32)
-    metadata = {"classes": ", ".join(card.classes), "use": card.research_use}
-    run.log_model(network, example, path, metadata, recipe.tracking.register)
-    return summary
+    return (
+        network,
+        card,
+        {
+            "validation": score_cases(predictor, splits.validation, cached.validation, data),
+            "test": score_cases(predictor, splits.test, cached.test, data, masks),
+        },
+    )

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from medseg.data.case import Case, MaskSource, as_text, case_id
-from medseg.data.cases import check_patients, find_cases, list_cases
+from medseg.data.cases import check_patients, count_sites, find_cases, list_cases, name_layout
 from medseg.data.config import DataConfig
 from medseg.data.findings import Findings
 from medseg.errors import DataError
@@ -230,3 +230,20 @@ def test_placeholder_that_many_share_stops(patient):
 @pytest.mark.parametrize("patient", ["ANON0017", "anon-3", "P1", "1", "100", "Unknown7", "test12", "Noel"])
 def test_pseudonym_is_no_placeholder(patient):
     assert placeholders_among([Case(name, Path(name), {}, f"\0{patient}") for name in "ab"]) == set()
+
+
+def test_layouts_are_named(tmp_path):
+    folder = write_set(tmp_path / "folder", ["a"])
+    assert name_layout(folder, find_cases(DataConfig(root=folder)).cases) == "folders of images and masks"
+    manifest = folder / "cases.csv"
+    manifest.write_text("image,mask_lungs\nimages/a.png,masks/lungs/a.png\n")
+    assert name_layout(manifest, find_cases(DataConfig(root=manifest)).cases) == "CSV manifest"
+
+
+def test_sites_are_counted_and_a_name_that_occurs_once_is_not_told():
+    def case(name, **columns):
+        return Case(name, Path(name), {}, metadata=columns)
+
+    cases = [case("a", Site="north"), case("b", Site="north"), case("c", Site="Dr Doe"), case("d", view="PA")]
+    assert count_sites(cases) == {"north": 2, "others": 1}
+    assert count_sites(cases[3:]) == {}

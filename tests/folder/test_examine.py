@@ -262,7 +262,7 @@ def test_a_file_whose_digest_fails_keeps_its_fingerprint(tmp_path, examine, monk
     def fail(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr("medseg.folder.examine._digest", fail)
+    monkeypatch.setattr("medseg.folder.examine.digest_input", fail)
     found = examine("x.dcm")
     assert found.reason == "memory: needs more than input.memory_gib"
     assert found.stat == fingerprint((tmp_path / "x.dcm").stat())

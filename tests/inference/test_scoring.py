@@ -39,12 +39,15 @@ def test_scores_are_those_at_the_references_own_size(tmp_path: Path) -> None:
     cached = cache_cases(found.cases, found.classes, data, preprocess, tmp_path, Findings())[0]
     card = ModelCard(classes=found.classes, model=ModelConfig(), preprocess=preprocess)
     predictor = Predictor(card, [Brightness()], PredictConfig(threshold=0.55))
-    scores = score_cases(predictor, found.cases, cached, data, tmp_path / "masks")
+    measured = score_cases(predictor, found.cases, cached, data, tmp_path / "masks")
+    scores, intervals = measured.compute(), measured.find_intervals([case.patient for case in found.cases], seed=0)
     wanted = []
     for index in range(5):
         picture, masks = draw_case(index)
         wanted.append(f1_score(masks["disc"].ravel(), picture.ravel() / 255 >= 0.55))
     assert scores["dice_disc"] == pytest.approx(np.mean(wanted), abs=0.005)
+    assert intervals.keys() == scores.keys()
+    assert all(intervals[name].low <= scores[name] <= intervals[name].high for name in scores)
     picture = np.asarray(Image.open(root / "images" / "case03.png"))
     mask = np.asarray(Image.open(tmp_path / "masks" / "disc" / "case03.png"))
     assert set(np.unique(mask)) == {0, 255}

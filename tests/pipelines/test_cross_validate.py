@@ -24,7 +24,7 @@ from medseg.evaluation.config import EvaluationConfig
 from medseg.evaluation.folds import build_folds, measure_folds
 from medseg.evaluation.summary import sum_up
 from medseg.hardware.device import find_hardware
-from pipelines import cross_validate, train_xray
+from pipelines import cross_validate, train_xray, verify
 from tests.support.prediction_command import predict, rows
 from tests.support.processes import ROOT
 from tests.support.shape_images import write_png_folder
@@ -117,6 +117,19 @@ def test_every_case_is_predicted_once_by_the_model_that_has_not_seen_it(crossed:
     assert sum(part["cases"]["test"] for part in summary["folds"]) == summary["cases"] == 24
     assert f"model: {out} (an ensemble of 2 networks)" in told
     assert "Research use only" in told
+
+
+def test_the_ensemble_has_a_card_and_a_receipt(crossed: Crossed, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = crossed
+    text, summary = (out / "card.md").read_text(), read_summary(out)
+    low, high = summary["test"]["dice_disc_ci95"]
+    assert f"| Dice disc | {summary['test']['dice_disc']:.4f} [{low:.4f}, {high:.4f}] |" in text
+    assert "in each of 2 networks" in text
+    assert "24 cases of 12 patients" in text
+    assert verify.main([str(out)]) == 0
+    items = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert {name for name, *_ in items} >= {"configuration", "split", "data", "weights", "scores"}
+    assert {verdict for _, verdict in items} == {"same"}
 
 
 def test_images_of_one_patient_are_in_one_fold_and_no_patient_is_named(crossed: Crossed) -> None:

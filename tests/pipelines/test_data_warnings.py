@@ -38,6 +38,6 @@ def test_a_training_says_and_records_what_the_checks_found(faulty: Path, tmp_pat
 def test_folds_are_checked_before_they_are_trained(faulty: Path, tmp_path: Path) -> None:
     config = parse_args(CrossValidateConfig, [*TINY, f"data.root={faulty}", f"output.dir={tmp_path}", "split.folds=3"])
     found = find_cases(config.data)
-    findings = check_folds(build_folds(found, config), found, config.data, resumed=False)
+    findings, _ = check_folds(build_folds(found, config), found, config.data, resumed=False)
     (warning,) = findings.describe_warnings()
     assert warning.startswith("masks that are all foreground (1): case04.")

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -37,6 +38,11 @@ def read_table(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def read_metrics(folder: Path) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    return metrics
+
+
 @pytest.fixture(scope="module")
 def evaluated(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The unseen cases of the training's own data, which are its test cases: the folder and what was printed."""
@@ -56,6 +62,19 @@ def test_the_unseen_cases_score_as_the_test_cases_of_the_training(
     assert metrics["cases"] == summary["cases"]["test"]
     assert metrics["left_out"] == summary["cases"]["train"] + summary["cases"]["validation"]
     assert {name: metrics[name] for name in summary["test"]} == pytest.approx(summary["test"], abs=1e-6)
+
+
+def test_the_card_of_the_training_is_completed_and_stays_as_it_is(
+    evaluated: tuple[Path, str], trained: Trained
+) -> None:
+    folder, out = evaluated[0], trained[1]
+    text, card, metrics = (folder / "card.md").read_text(), (out / "card.md").read_text(), read_metrics(folder)
+    before, after = text.index("### On `data`"), text.index("<!-- evaluations -->")
+    assert text[:before] + text[after:] == card
+    assert f"Means over {metrics['cases']} cases of {metrics['patients']} patients" in text
+    low, high = metrics["dice_disc_ci95"]
+    assert f"| Dice disc | {metrics['dice_disc']:.4f} [{low:.4f}, {high:.4f}] | 0 |" in text
+    assert not any(row["case"] in text for row in read_table(folder))
 
 
 def test_every_metric_has_an_interval_around_it(evaluated: tuple[Path, str]) -> None:

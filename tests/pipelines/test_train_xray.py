@@ -1,5 +1,6 @@
 """The command as scripts use it: files, lines, what stands in MLflow, equal results from equal data."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -103,6 +104,22 @@ def test_run_is_finished_with_metrics_inputs_and_model(
     expected = load_model(out / "best.pt")[1](images).sigmoid().detach().numpy()
     np.testing.assert_allclose(loaded(images).detach().numpy(), expected, atol=1e-5)
     assert client.get_registered_model("discs").name == "discs"
+
+
+def test_the_model_card_is_beside_the_model_and_in_the_run(trained: Trained, store: str) -> None:
+    from medseg.tracking.store import import_mlflow
+
+    data, out, _ = trained
+    summary, text = json.loads((out / "summary.json").read_text()), (out / "card.md").read_text()
+    assert f"- Model: `{hashlib.sha256((out / 'best.pt').read_bytes()).hexdigest()[:16]}` " in text
+    assert "24 cases of 24 patients" in text
+    assert "48 rows, 40 columns" in text
+    low, high = summary["test_ci95"]["dice_disc"]
+    assert f"{summary['test']['dice_disc']:.4f} [{low:.4f}, {high:.4f}]" in text
+    assert low <= summary["test"]["dice_disc"] <= high
+    assert not any(name in text for name in (str(data.parent), "case0", ".png"))
+    client = import_mlflow().MlflowClient(store)
+    assert "card.md" in [file.path for file in client.list_artifacts(summary["run_id"])]
 
 
 def test_written_configuration_reruns_to_the_same_weights(

@@ -1,0 +1,1 @@
+"""The receipt of a result: digests of everything that decided it."""

@@ -1,0 +1,1 @@
+"""Checks of receipts: whether data, split, settings, weights, results, code and environment are the same."""

@@ -1,0 +1,86 @@
+"""The items of a prediction of a folder."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from medseg.errors import RadiographError
+from medseg.folder.examine import digest_input, identify_file
+from medseg.folder.journal import JOURNAL_NAME
+from medseg.folder.receipt import digest_prediction, name_result
+from medseg.folder.sink import FolderSink
+from medseg.folder.source import FolderSource
+from medseg.inference.models import digest_networks
+from medseg.output.writers import name_outputs
+from medseg.receipt.digests import Fold
+from medseg.tracking.config import StoreConfig
+from medseg.verification.evaluation import find_model
+from medseg.verification.item import Item, Missing, check_digest
+from medseg.verification.proof import Proof, Recorded
+
+
+def check_prediction(proof: Proof, recorded: Recorded, model: Sequence[str], tracking: StoreConfig) -> list[Item]:
+    """The items of a prediction, but code and environment. Reads every input file and every result."""
+    receipt, folder = proof.receipt, proof.folder
+
+    def digest_results() -> str:
+        sink = FolderSink(folder)
+        return Fold(name_result(name, sink.digest(name)) for name in list_results(proof)).digest()
+
+    def digest_inputs() -> str:
+        root = recorded.find_place()
+        assert root is not None  # a prediction has no synthetic data
+        return Fold(_list_ids(FolderSource(root.absolute(), folder.absolute()))).digest()
+
+    return [
+        *check_digest("configuration", receipt.configuration, lambda: digest_prediction(recorded.settings)),
+        *check_digest("images", receipt.data, digest_inputs),
+        *check_digest("weights", receipt.weights, lambda: digest_networks(find_model(model, tracking))),
+        *check_digest("results", receipt.results, digest_results),
+    ]
+
+
+def list_results(proof: Proof, formats: Collection[str] | None = None) -> Iterator[str]:
+    """The results on the disk that belong to the rows of the report: paths below the folder, of these formats or all.
+
+    Raises `Missing` if the report cannot be read.
+    """
+    path, classes = proof.folder / "report.jsonl", tuple(proof.summary["classes"])
+    try:
+        with path.open(encoding="utf-8") as file:
+            for row in map(json.loads, file):
+                names = name_outputs(classes, str(row["id"])) if row["status"] == "done" else set()
+                for name in sorted(names):
+                    wanted = formats is None or name.partition("/")[0] in formats
+                    if wanted and (proof.folder / name).is_file():
+                        yield name
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Missing(f"{path}: cannot be read, but it says which results belong to this prediction") from error
+
+
+def _list_ids(source: FolderSource) -> Iterator[str]:
+    """The id of every file, as the report has it."""
+    for entry in source:
+        if entry.fingerprint is None:
+            yield identify_file(entry.path)
+            continue
+        try:
+            with source.open(entry.path) as file:
+                yield digest_input(file, entry.path)[0]
+        except (OSError, RadiographError):
+            yield identify_file(entry.path)
+
+
+def copy_journal(source: Path, target: Path) -> None:
+    """Write the journal of a prediction into the new folder `target`, without files that have no results.
+
+    A prediction that finds it makes each result again, with the date of the first time, so that its bytes are the same.
+    """
+    lines = (source / JOURNAL_NAME).read_bytes().splitlines(keepends=True) if (source / JOURNAL_NAME).is_file() else []
+    kept = [line for line in lines if line.endswith(b"\n") and _is_needed(json.loads(line))]
+    target.mkdir(parents=True)
+    (target / JOURNAL_NAME).write_bytes(b"".join(kept))
+
+
+def _is_needed(record: Mapping[str, object]) -> bool:
+    return "status" not in record or bool(record.get("outputs"))
