@@ -1,25 +1,25 @@
 """`medseg.data.frame` for a batch of images, in operations that exported programs have: no sizes depend on values."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from medseg.data.frame import FLAT, INSIDE, MARGIN, SAMPLES, WHITE, WORTH
 
 
-def sample(maps: Tensor, step: int) -> Tensor:
-    """Every `step`-th row and column of maps `(batch, rows, columns)`."""
-    for axis in (1, 2):
-        number = (maps.shape[axis] + step - 1) // step
-        maps = maps.index_select(axis, torch.arange(number, device=maps.device) * step)
-    return maps
+def choose_lines(maps: Tensor, samples: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A step, and the rows and columns of maps `(batch, rows, columns)` at that step: about `samples`, or a few more.
+
+    The axis with fewer lines decides. The numbers of rows and columns are values for the exporters: as formulas of the
+    size of the image, they would take minutes to simplify.
+    """
+    rows, columns = (torch.arange(length, device=maps.device) for length in maps.shape[1:])
+    step = ((torch.minimum(rows[-1], columns[-1]) + 1) // samples).clamp(min=1)
+    return step, (rows % step == 0).nonzero()[:, 0], (columns % step == 0).nonzero()[:, 0]
 
 
-def choose_step(maps: Tensor, samples: int) -> int:
-    """The step of `sample` that keeps about `samples` rows or columns, whichever are fewer."""
-    sides: Any = torch.sym_min(maps.shape[1], maps.shape[2])  # type: ignore[no-untyped-call]
-    return torch.sym_max(1, sides // samples)  # type: ignore[no-untyped-call, no-any-return]
+def sample(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The given rows and columns of maps `(..., rows, columns)`."""
+    return maps.index_select(-2, rows).index_select(-1, columns)
 
 
 def take_percentiles(values: Tensor, counted: Tensor, percents: Tensor) -> Tensor:
@@ -38,8 +38,8 @@ def find_field(grey: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
 
     The rules are those of `medseg.data.frame.find_field`.
     """
-    entire, step = whole(grey), choose_step(grey, SAMPLES // 2)
-    grey, valid = sample(grey, step), sample(valid, step)
+    entire, (step, *lines) = whole(grey), choose_lines(grey, SAMPLES // 2)
+    grey, valid = sample(grey, *lines), sample(valid, *lines)
     median = take_percentiles(grey.flatten(1), valid.flatten(1), _percents(grey, 50))
     filled = torch.where(valid, grey, median[:, :, None])
     rows, columns = (_whole(filled, axis) for axis in (1, 2))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from medseg.data.config import PreprocessConfig
 from medseg.data.frame import SAMPLES
 from medseg.data.preprocess import BLACK, FEW
-from medseg.export.field import choose_step, find_field, find_frame, is_inside, sample, take_percentiles, whole
+from medseg.export.field import choose_lines, find_field, find_frame, is_inside, sample, take_percentiles, whole
 from medseg.inference.decision import Decision
 from medseg.inference.models import LoadedModel
 from medseg.inference.predictor import GAMMAS
@@ -82,9 +82,8 @@ def scale_intensity(image: Tensor, grey: Tensor, valid: Tensor, config: Preproce
     if config.intensity == "fixed":
         first, last = config.range
         return ((image - first) / (last - first)).clamp(0, 1)
-    step = choose_step(grey, SAMPLES)
-    sampled = torch.stack([sample(channel, step) for channel in image.unbind(1)], dim=1)
-    counted = sample(valid, step)
+    _, *lines = choose_lines(grey, SAMPLES)
+    sampled, counted = sample(image, *lines), sample(valid, *lines)
     rows, columns = find_field(sampled.mean(dim=1), counted)
     inside = counted & is_inside(rows, counted.shape[1])[:, :, None] & is_inside(columns, counted.shape[2])[:, None]
     inside = inside | (counted & ~inside.flatten(1).any(dim=1)[:, None, None])

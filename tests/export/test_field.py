@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from medseg.data import frame
-from medseg.export.field import find_field, find_frame, sample, take_percentiles
+from medseg.export.field import choose_lines, find_field, find_frame, sample, take_percentiles
 from medseg.phantom.chest import draw_phantom
 
 
@@ -52,4 +52,6 @@ def test_no_value_at_all_has_no_percentile():
 
 def test_samples_are_every_third_line():
     maps = torch.arange(70.0).reshape(1, 7, 10)
-    assert torch.equal(sample(maps, 3), maps[:, ::3, ::3])
+    step, *lines = choose_lines(maps, 2)
+    assert step == 3
+    assert torch.equal(sample(maps, *lines), maps[:, ::3, ::3])
