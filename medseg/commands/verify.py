@@ -3,7 +3,7 @@
 usage: medseg verify RECEIPT [rerun=true] [data=DIR] [model=M]
        In the repository, python -m pipelines.verify takes the same arguments.
 
-RECEIPT is the output folder of a training, cross-validation, evaluation or prediction, or its summary.json or
+RECEIPT is the output folder of a training, cross-validation, evaluation, prediction or export, or its summary.json or
 metrics.json. The command prints a line for each item of the receipt: same, changed, or cannot be checked, with the
 reason.
 With rerun=true it also repeats a prediction, an evaluation or a training in a temporary folder, and compares the
@@ -71,15 +71,20 @@ def run(config: VerifyConfig, say: "Callable[[Item], None]" = lambda item: None)
             say(item)
 
     try:
-        recorded = read_recorded(proof, config.data)
-        keep(*_check(proof, recorded, config))
+        if receipt.kind == "export":
+            keep(*_check_export(proof))
+        else:
+            recorded = read_recorded(proof, config.data)
+            keep(*_check(proof, recorded, config))
     except Missing as error:
         keep(Item("settings", "cannot be checked", str(error)))
     except ConfigError as error:
         keep(Item("configuration", "changed", f"the recorded settings are not valid any more: {error}"))
     keep(check_differences("code", receipt.code.compare(describe_code())))
     keep(check_differences("environment", receipt.environment.compare(now)))
-    if config.rerun:
+    if config.rerun and receipt.kind == "export":
+        keep(Item(NAME, "cannot be checked", "an export is not repeated; run medseg export again"))
+    elif config.rerun:
         unfit = [item.name for item in items if item.verdict != "same" and item.name not in ("code", "environment")]
         if unfit:
             keep(Item(NAME, "cannot be checked", f"{', '.join(unfit)}: not the same as when the receipt was made"))
@@ -94,7 +99,6 @@ def _check(proof: "Proof", recorded: "Recorded", config: VerifyConfig) -> "list[
     from medseg.commands.evaluate_xray import EvaluateXrayConfig
     from medseg.commands.predict_dicom import PredictDicomConfig
     from medseg.verification.evaluation import check_evaluation
-    from medseg.verification.item import Item
     from medseg.verification.prediction import check_prediction
     from medseg.verification.training import check_folds, check_training
 
@@ -106,12 +110,18 @@ def _check(proof: "Proof", recorded: "Recorded", config: VerifyConfig) -> "list[
         own = recorded.build(EvaluateXrayConfig)
         given = config.model or own.model
         return check_evaluation(proof, recorded, own, given, own.data, own.predict, own.tracking)
-    if proof.receipt.kind == "prediction":
-        predicted = recorded.build(PredictDicomConfig)
-        return check_prediction(proof, recorded, config.model or predicted.model, predicted.tracking)
-    return [
-        Item("files", "cannot be checked", f"verify does not know the files of a result of kind {proof.receipt.kind}")
-    ]
+    predicted = recorded.build(PredictDicomConfig)
+    return check_prediction(proof, recorded, config.model or predicted.model, predicted.tracking)
+
+
+def _check_export(proof: "Proof") -> "list[Item]":
+    """The files of an export."""
+    from medseg.export.export import list_files
+    from medseg.receipt.digests import digest_files
+    from medseg.verification.item import check_digest
+
+    folder = proof.folder
+    return check_digest("files", proof.receipt.results, lambda: digest_files(folder, list_files(folder)))
 
 
 def _rerun(proof: "Proof", recorded: "Recorded", config: VerifyConfig, folder: Path) -> "Item":

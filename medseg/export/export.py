@@ -1,5 +1,6 @@
 """One export: trace the model, write it, run what was written, and compare its masks with those of medseg."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medseg.atomic import write_text
 from medseg.data.preprocess import build_input
 from medseg.errors import ExportError
 from medseg.export.bundle import write_bundle
@@ -22,14 +24,17 @@ from medseg.export.program import Program
 from medseg.inference.backends import list_backends
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.decision import build_decision
-from medseg.inference.models import LoadedModel, adjust_model
+from medseg.inference.models import LoadedModel, adjust_model, digest_networks
 from medseg.inference.predictor import build_predictor
 from medseg.metrics.overlap import measure_overlap
 from medseg.output.folder import set_aside
 from medseg.phantom.chest import draw_phantom
+from medseg.receipt.digests import digest_files, digest_values
+from medseg.receipt.receipt import RECEIPT, build_receipt
 
 RESULTS = ("model.onnx", "model.xml", "model.bin", "model.pt2", "card.md", "radiograph.py")
 BUNDLE = ("configs", "docs", "models", "scripts")
+SUMMARY = "summary.json"
 _LEAST = 0.99  # Dice of any mask to that of medseg; differences are pixels at the borders
 _SIZES = (180, 400, 700)
 
@@ -72,10 +77,24 @@ def export_model(model: LoadedModel, config: ExportConfig, folder: Path) -> Expo
                 f"the masks of the exported program differ from those of medseg: the lowest Dice is {lowest:.4f} on "
                 "synthetic radiographs. Choose another export.format"
             )
-        set_aside(folder, (*RESULTS, *BUNDLE))
+        receipt = build_receipt(
+            "export",
+            configuration=digest_values(facts),
+            weights=digest_networks(model),
+            results=digest_files(new, list_files(new)),
+        )
+        summary = {"program": form.file, "model": model.digest, "dice": lowest, RECEIPT: receipt.to_json()}
+        write_text(new / SUMMARY, json.dumps(summary, indent=2) + "\n")
+        set_aside(folder, (SUMMARY, *RESULTS, *BUNDLE))
         for path in new.iterdir():
             path.replace(folder / path.name)
     return Exported(folder / form.file, lowest)
+
+
+def list_files(folder: Path) -> list[Path]:
+    """The files of the export in `folder`, without its summary."""
+    tops = [folder / name for name in (*RESULTS, *BUNDLE)]
+    return [path for top in tops for path in (top, *top.rglob("*")) if path.is_file()]
 
 
 def compare(run: Callable[[Tensor], Tensor], model: LoadedModel, threshold: float | Literal["best"]) -> float:

@@ -12,9 +12,17 @@ def choose_lines(maps: Tensor, samples: int) -> tuple[Tensor, Tensor, Tensor]:
     The axis with fewer lines decides. The numbers of rows and columns are values for the exporters: as formulas of the
     size of the image, they would take minutes to simplify.
     """
-    rows, columns = (torch.arange(length, device=maps.device) for length in maps.shape[1:])
-    step = ((torch.minimum(rows[-1], columns[-1]) + 1) // samples).clamp(min=1)
-    return step, (rows % step == 0).nonzero()[:, 0], (columns % step == 0).nonzero()[:, 0]
+    last = [torch.arange(length, device=maps.device)[-1] for length in maps.shape[1:]]
+    step = ((torch.minimum(*last) + 1) // samples).clamp(min=1)
+    rows, columns = (_space(place, step) for place in last)
+    return step, rows, columns
+
+
+def _space(last: Tensor, step: Tensor) -> Tensor:
+    """The numbers 0, step, 2 * step ... up to `last`."""
+    number = (last // step + 1).item()
+    torch._check(number >= 1)  # type: ignore[no-untyped-call]
+    return torch.arange(number, device=last.device) * step
 
 
 def sample(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

@@ -63,7 +63,13 @@ def write_onnx(traced: ExportedProgram, facts: Mapping[str, Any], path: Path) ->
     """Write an ONNX file; `facts` are the metadata `medseg`, as JSON."""
     with _quiet():
         written = torch.onnx.export(
-            traced, dynamo=True, opset_version=OPSET, verbose=False, input_names=["image"], output_names=["masks"]
+            traced,
+            dynamo=True,
+            optimize=False,
+            opset_version=OPSET,
+            verbose=False,
+            input_names=["image"],
+            output_names=["masks"],
         )
     if written is None:
         raise ConfigError("export.format: PyTorch could not write this network as ONNX. Use export.format=torch")

@@ -14,12 +14,14 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 
 import medseg
+import medseg.commands.verify
+from medseg import commands
 from medseg.commands.export import ExportModelConfig, run
 from medseg.config import build_config
 from medseg.data.config import PreprocessConfig
 from medseg.errors import ConfigError, ExportError
 from medseg.export import export
-from medseg.export.formats import FORMATS
+from medseg.export.formats import FORMATS, Format
 from medseg.model.config import InferenceConfig
 from tests.support.dicom_files import phantom, write_dicom
 from tests.support.model_files import write_model
@@ -49,10 +51,37 @@ def expected(model_file, image_file):
     return model.predict(image_file).masks
 
 
+@pytest.fixture(scope="module", autouse=True)
+def traced_once():
+    """The model is traced and translated to ONNX once for all tests of this file, since both take long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "trace", keep_first(export.trace))
+        patch.setattr(torch.onnx, "export", keep_first(torch.onnx.export))
+        yield
+
+
+def keep_first(function):
+    """The function, with its first result as the result of every call."""
+    made = []
+
+    def call(*given, **named):
+        if not made:
+            made.append(function(*given, **named))
+        return made[0]
+
+    return call
+
+
 def export_to(folder, model_file, form):
     return run(
         build_config(ExportModelConfig, [{"model": str(model_file), "export.format": form, "output.dir": folder}])
     )
+
+
+def verify(folder):
+    items = commands.verify.run(build_config(commands.verify.VerifyConfig, [{"receipt": folder, "rerun": True}]))
+    assert items.pop().reason.endswith("run medseg export again")
+    return {item.name: item.verdict for item in items}
 
 
 def read_everything(folder):
@@ -77,6 +106,9 @@ def test_a_program_and_the_file_that_runs_it(tmp_path, model_file, image_file, e
     card = (tmp_path / "out/card.md").read_text()
     assert "The largest are to be kept: heart 1." in card
     assert "thresholds (heart 0.5, lungs 0.5)" in card
+    assert verify(tmp_path / "out") == {"files": "same", "code": "same", "environment": "same"}
+    (tmp_path / "out/card.md").write_text(f"{card}\n")
+    assert verify(tmp_path / "out")["files"] == "changed"
 
 
 def test_a_bundle_runs_without_medseg(tmp_path, model_file, image_file, expected):
@@ -112,18 +144,30 @@ def hide_medseg(folder):
     return {**os.environ, "PYTHONPATH": str(hidden.parent)}
 
 
+def replace_torch(monkeypatch, share):
+    """Let the format torch be a file of text, whose masks cover a share of the image."""
+
+    def write(traced, facts, path):
+        path.write_text("a program")
+
+    def run_it(images):
+        masks = torch.zeros(len(images), 2, *images.shape[2:], dtype=torch.bool)
+        masks[:, :, : int(share * images.shape[2])] = True
+        return masks
+
+    monkeypatch.setitem(export.FORMATS, "torch", Format("model.pt2", write, lambda path: run_it))
+
+
 def test_a_program_with_other_masks_is_not_kept(tmp_path, model_file, monkeypatch):
-    wrong = FORMATS["torch"].load
-    form = export.FORMATS["torch"]
-    changed = type(form)(form.file, form.write, lambda path: lambda images: ~wrong(path)(images))
-    monkeypatch.setitem(export.FORMATS, "torch", changed)
-    with pytest.raises(ExportError, match="the lowest Dice is 0"):
+    replace_torch(monkeypatch, 0)
+    with pytest.raises(ExportError, match=r"the lowest Dice is 0\.0000"):
         export_to(tmp_path / "out", model_file, "torch")
     assert not [path for path in (tmp_path / "out").iterdir() if path.name != ".lock"]
 
 
 def test_earlier_results_are_set_aside(tmp_path, model_file, monkeypatch):
-    monkeypatch.setattr(export, "compare", lambda *given: 1.0)
+    replace_torch(monkeypatch, 1)
+    monkeypatch.setattr(export, "_LEAST", 0)
     for _ in range(2):
         export_to(tmp_path / "out", model_file, "torch")
     assert (tmp_path / "out/earlier/1/model.pt2").exists()

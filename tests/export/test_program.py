@@ -33,7 +33,7 @@ def assert_same(model: "medseg.Model", *images: np.ndarray) -> None:
         for name, mask in zip(model.classes, masks, strict=True):
             assert mask.shape == image.shape[:2]
             assert 0.001 < expected[name].mean() < 0.999  # a mask that could differ
-            assert (mask != expected[name]).mean() < 1e-4, name
+            assert (mask != expected[name]).mean() < 1e-3, name
 
 
 @pytest.mark.parametrize(
@@ -76,14 +76,15 @@ def test_padding_is_nan(tmp_path):
 
 def test_several_networks_views_and_thresholds(tmp_path):
     inference = InferenceConfig(tta=("mirror", "gamma"))
-    paths = [
-        write_model(
-            tmp_path / f"{seed}.pt", seed=seed, inference=inference, thresholds={"heart": 0.499, "lungs": 0.5005}
-        )
-        for seed in (0, 1)
-    ]
-    model = medseg.load_model(paths, EXACT, {"predict.threshold": "best"})
-    assert_same(model, draw(150))
+    image, paths = draw(150), [tmp_path / "0.pt", tmp_path / "1.pt"]
+
+    def load(**card):
+        for seed, path in enumerate(paths):
+            write_model(path, seed=seed, inference=inference, **card)
+        return medseg.load_model(paths, EXACT, {"predict.threshold": "best"})
+
+    found = load().predict(image).probabilities
+    assert_same(load(thresholds={name: float(np.median(found[name])) for name in found}), image)
 
 
 def test_red_green_and_blue(tmp_path):
