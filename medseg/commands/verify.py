@@ -9,7 +9,8 @@ reason.
 With rerun=true it also repeats a prediction, an evaluation or a training in a temporary folder, and compares the
 results byte for byte. On another kind of CPU or with another code, the results must be alike within tolerances. A
 training with a budget in minutes cannot be repeated.
-Exit code 0: nothing has changed; 1: something has changed; 2: could not start; 130, 143: stopped by a signal.
+Exit code 0: nothing that could be checked has changed; 1: something has changed; 2: could not start;
+130, 143: stopped by a signal.
 """
 
 from collections.abc import Callable, Sequence

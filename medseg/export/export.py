@@ -14,7 +14,7 @@ from torch import Tensor
 
 from medseg.atomic import write_text
 from medseg.data.preprocess import build_input
-from medseg.errors import ExportError
+from medseg.errors import ConfigError, ExportError
 from medseg.export.bundle import write_bundle
 from medseg.export.card import write_card
 from medseg.export.config import ExportConfig
@@ -56,10 +56,15 @@ def export_model(model: LoadedModel, config: ExportConfig, folder: Path) -> Expo
     """
     form = FORMATS[config.format]
     check_packages(form)
+    channels = 3 if model.card.reading.color == "rgb" else 1
+    if config.format == "bundle" and channels == 3:
+        raise ConfigError(
+            "export.format=bundle: the model takes color images, and the bundle reads gray DICOM files. Choose another "
+            "format"
+        )
     predict = ModelPredictConfig(threshold=config.threshold)
     decision = build_decision(model.card, predict)
     facts = describe(model, decision)
-    channels = 3 if model.card.reading.color == "rgb" else 1
     traced = trace(Program(model, decision).eval(), channels)
     with TemporaryDirectory(dir=folder, prefix=".export-", suffix=".tmp") as unfinished:
         new = Path(unfinished)
@@ -80,6 +85,7 @@ def export_model(model: LoadedModel, config: ExportConfig, folder: Path) -> Expo
         receipt = build_receipt(
             "export",
             configuration=digest_values(facts),
+            backend=f"{config.format}/cpu/fp32",
             weights=digest_networks(model),
             results=digest_files(new, list_files(new)),
         )

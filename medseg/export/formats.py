@@ -21,6 +21,7 @@ from medseg.inference.openvino_runtime import import_openvino
 
 OPSET = 20
 """Version of the ONNX operators."""
+_ERRORS = 3  # ONNX Runtime warns of operators that it does not fold
 _LARGEST = 30_000  # rows or columns
 
 
@@ -44,7 +45,11 @@ def trace(program: Program, channels: int) -> ExportedProgram:
     example = torch.rand(2, channels, 523, 611, generator=torch.Generator().manual_seed(0))
     sizes = {0: Dim("batch", min=1, max=1024), 2: Dim("rows", max=_LARGEST), 3: Dim("columns", max=_LARGEST)}
     with torch.no_grad(), _quiet():
-        return torch.export.export(program, (example,), dynamic_shapes=(sizes,))
+        traced = torch.export.export(program, (example,), dynamic_shapes=(sizes,))
+    for node in traced.graph.nodes:  # the lines of code that it comes from, with local paths
+        for key in ("stack_trace", "nn_module_stack", "source_fn_stack"):
+            node.meta.pop(key, None)
+    return traced
 
 
 def check_packages(form: Format) -> None:
@@ -73,6 +78,8 @@ def write_onnx(traced: ExportedProgram, facts: Mapping[str, Any], path: Path) ->
         )
     if written is None:
         raise ConfigError("export.format: PyTorch could not write this network as ONNX. Use export.format=torch")
+    for node in written.model.graph.all_nodes():  # the lines of code that it comes from, with local paths
+        node.metadata_props.clear()
     written.model.metadata_props["medseg"] = json.dumps({**facts, "opset": OPSET})
     written.save(path)
 
@@ -96,6 +103,7 @@ def load_onnx(path: Path) -> Callable[[Tensor], Tensor]:
     """The program in ONNX Runtime, on the CPU."""
     runtime = import_module("onnxruntime")
     options = runtime.SessionOptions()
+    options.log_severity_level = _ERRORS
     options.intra_op_num_threads = torch.get_num_threads()
     session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda images: torch.from_numpy(session.run(None, {"image": images.numpy()})[0])

@@ -159,7 +159,10 @@ def equalize(images: Tensor) -> Tensor:
     lowest, highest = levels[:, :1], levels[:, -1:]
     shares = torch.where(levels == lowest, 0.0, torch.where(levels == highest, 1.0, shares))
     levels = torch.where(levels == lowest, 0.0, torch.where(levels == highest, 1.0, levels))
-    index = (values[:, None] >= levels[:, 1:, None]).sum(dim=1)
+    index = torch.zeros_like(values, dtype=torch.long)
+    for step in (64, 32, 16, 8, 4, 2, 1):  # a binary search of the last level that is not above the value
+        there = (index + step).clamp(max=64)
+        index = torch.where(values >= levels.gather(1, there), there, index)
     following = (index + 1).clamp(max=64)
     low, high = levels.gather(1, index), levels.gather(1, following)
     start, end = shares.gather(1, index), shares.gather(1, following)

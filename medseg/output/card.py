@@ -195,7 +195,7 @@ def _list_limits(card: ModelCard, training: TrainingFacts | None) -> list[str]:
     """Sentences on what the model is not good for, or what is not known of it."""
     limits = [
         "No study has shown that the model is safe or useful for patients.",
-        "The model always draws masks. On images unlike those of its training they may be wrong without a warning.",
+        "The model answers for every image. On images unlike those of its training, it may be wrong without a warning.",
     ]
     if training is None:
         return [*limits, "The model file alone does not say on which data the model was trained."]

@@ -13,7 +13,7 @@ _LIBRARIES = (
     *("pydicom", "highdicom", "pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls", "nibabel", "SimpleITK", "pillow"),
 )
 """The libraries that compute, or that read and write images."""
-_BACKENDS = {"openvino": ("openvino", "nncf"), "onnx": ("onnx", "onnxscript", "onnxruntime")}
+_BACKENDS = {"openvino/": ("openvino", "nncf"), "onnx/": ("onnx", "onnxscript", "onnxruntime")}
 """Word in the name of a backend -> libraries that count for it, too."""
 
 

@@ -11,6 +11,7 @@ from medseg.data.loaders import CachedSplits, CaseFacts
 from medseg.data.splits import Splits, name_patients
 from medseg.metrics.statistics import Interval
 from medseg.output.card import DataFacts, Score, Scored, TrainingFacts
+from medseg.phantom.generated import MARKER
 from medseg.receipt.receipt import Receipt
 from medseg.training.config import AUTO
 from medseg.training.recipe import Recipe
@@ -59,7 +60,7 @@ def describe_cases(recipe: Recipe, data: DataConfig, cases: Sequence[Case], read
     return DataFacts(
         name=name_data(recipe, data),
         layout=name_layout(Path(data.root or ""), cases),
-        is_synthetic=recipe.data.root is None,
+        is_synthetic=recipe.data.root is None or (Path(data.root or "") / MARKER).exists(),
         cases=len(cases),
         patients=len(set(list_patients(recipe, cases))),
         rows=(min(rows), max(rows)),

@@ -24,7 +24,7 @@ from medseg.export import export
 from medseg.export.formats import FORMATS, Format
 from medseg.model.config import InferenceConfig
 from tests.support.dicom_files import phantom, write_dicom
-from tests.support.model_files import write_model
+from tests.support.model_files import write_color_model, write_model
 
 CARD = {"components": {"heart": 1}, "fill_holes": True}
 SCHEMA = json.loads(Path(__file__).with_name("bundle_schema.json").read_text())
@@ -103,6 +103,7 @@ def test_a_program_and_the_file_that_runs_it(tmp_path, model_file, image_file, e
     written = read_everything(tmp_path / "out")
     assert b"a" * 64 not in written
     assert b"b" * 64 not in written
+    assert str(Path(medseg.__file__).parent).encode() not in written  # no paths of this machine
     card = (tmp_path / "out/card.md").read_text()
     assert "The largest are to be kept: heart 1." in card
     assert "thresholds (heart 0.5, lungs 0.5)" in card
@@ -172,6 +173,12 @@ def test_earlier_results_are_set_aside(tmp_path, model_file, monkeypatch):
         export_to(tmp_path / "out", model_file, "torch")
     assert (tmp_path / "out/earlier/1/model.pt2").exists()
     assert (tmp_path / "out/model.pt2").exists()
+
+
+def test_a_color_model_is_no_bundle(tmp_path):
+    path = write_color_model(tmp_path / "best.pt")
+    with pytest.raises(ConfigError, match="the model takes color images"):
+        export_to(tmp_path / "out", path, "bundle")
 
 
 def test_a_missing_package_is_named(tmp_path, model_file, monkeypatch):

@@ -7,11 +7,10 @@ import torch
 import medseg
 from medseg.data.config import PreprocessConfig
 from medseg.export.program import Program
-from medseg.model.checkpoint import ModelCard, Reading, save_checkpoint
-from medseg.model.config import InferenceConfig, ModelConfig
+from medseg.model.config import InferenceConfig
 from medseg.phantom.chest import draw_phantom
 from medseg.radiograph.array import build_radiograph
-from tests.support.model_files import write_model
+from tests.support.model_files import write_color_model, write_model
 
 EXACT = {"predict.backend": "torch", "predict.precision": "fp32", "predict.device": "cpu"}
 
@@ -88,15 +87,7 @@ def test_several_networks_views_and_thresholds(tmp_path):
 
 
 def test_red_green_and_blue(tmp_path):
-    torch.manual_seed(0)
-    card = ModelCard(
-        classes=("heart",),
-        model=ModelConfig(width=4, depth=2, dropout=0.0),
-        preprocess=PreprocessConfig(size=(32, 32)),
-        reading=Reading(color="rgb"),
-    )
-    save_checkpoint(tmp_path / "best.pt", card, card.build_network().state_dict())
-    model = medseg.load_model(tmp_path / "best.pt", EXACT)
+    model = medseg.load_model(write_color_model(tmp_path / "best.pt"), EXACT)
     image = np.stack([draw(90), draw(90)[::-1], draw(90)[:, ::-1]], axis=2)
     expected = model.predict(build_radiograph(image)).masks["heart"]
     assert (run(model, image)[0, 0] != expected).mean() < 1e-4

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from medseg.data.config import PreprocessConfig
-from medseg.model.checkpoint import Accepts, ModelCard, save_checkpoint
+from medseg.model.checkpoint import Accepts, ModelCard, Reading, save_checkpoint
 from medseg.model.config import ModelConfig
 
 CLASSES = ("heart", "lungs")
@@ -30,4 +30,17 @@ def write_model(path: Path, classes: tuple[str, ...] = CLASSES, seed: int = 0, *
         *_, bias = network.parameters()  # of the last convolution
         bias -= logits[0].flatten(1).median(dim=1).values
     save_checkpoint(path, described, network.state_dict())
+    return path
+
+
+def write_color_model(path: Path) -> Path:
+    """A model of one class that takes color images."""
+    torch.manual_seed(0)
+    card = ModelCard(
+        classes=("heart",),
+        model=ModelConfig(width=4, depth=2, dropout=0.0),
+        preprocess=PreprocessConfig(size=(32, 32)),
+        reading=Reading(color="rgb"),
+    )
+    save_checkpoint(path, card, card.build_network().state_dict())
     return path

@@ -46,8 +46,18 @@ def make_input(values: NDArray[Any], dataset: Dataset, presentation: str = "stor
         values = apply_voi_lut(values, dataset)
     values = values.astype(np.float32)
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        values = values.max() + values.min() - values
+        values = sum(_find_limits(dataset)) - values
     return np.where(padding, np.float32(np.nan), values)
+
+
+def _find_limits(dataset: Dataset) -> tuple[float, float]:
+    """The least and the greatest modality value that the pixels of a file can have."""
+    bits, is_signed = int(dataset.BitsStored), bool(dataset.get("PixelRepresentation"))
+    least = -(1 << bits >> 1) if is_signed else 0
+    ends = np.array([least, least + (1 << bits) - 1])
+    stored = np.arange(ends[0], ends[1] + 1) if "ModalityLUTSequence" in dataset else ends
+    values = np.asarray(apply_modality_lut(stored, dataset), np.float64)
+    return float(values.min()), float(values.max())
 
 
 def clean(masks: Masks, classes: list[str], components: Mapping[str, int], fill_holes: bool) -> Masks:
@@ -74,7 +84,9 @@ def load(folder: Path) -> tuple[Callable[[Values], Masks], dict[str, Any]]:
     if (folder / "model.onnx").exists():
         import onnxruntime  # type: ignore[import-untyped]
 
-        session = onnxruntime.InferenceSession(folder / "model.onnx")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(folder / "model.onnx", options)
         texts = session.get_modelmeta().custom_metadata_map
         return lambda image: session.run(None, {"image": image})[0], json.loads(texts["medseg"])
     if (folder / "model.xml").exists():
@@ -94,7 +106,11 @@ def main() -> None:
     """Write the masks of one DICOM file as PNG."""
     from PIL import Image
 
+    if len(sys.argv) != 3:
+        sys.exit("usage: python radiograph.py IMAGE.dcm OUT")
     run, facts = load(Path(__file__).parent)
+    if facts["reading"]["color"] == "rgb":
+        sys.exit("This model takes color images, and DICOM files are read as gray ones. Call it from Python.")
     image = read_dicom(sys.argv[1], facts["reading"]["presentation"])
     masks = clean(run(image)[0], facts["classes"], facts["components"], facts["fill_holes"])
     folder = Path(sys.argv[2])
