@@ -56,7 +56,7 @@ class DamagedFile(MemberFile):
         raise self._error
 
 
-def list_entries(path: bytes, entry: Entry, output: Path | None, limits: InputConfig | None) -> Iterator[Entry]:
+def list_entries(path: bytes, entry: Entry, scratch: Path | None, limits: InputConfig | None) -> Iterator[Entry]:
     """The files in the archive at `path` as entries, in the order of the archive.
 
     They have the fingerprint of the archive. If the archive cannot be read, or all its files have the same fault, there
@@ -65,7 +65,7 @@ def list_entries(path: bytes, entry: Entry, output: Path | None, limits: InputCo
     with _lock:
         known = _kept.get(path)
         if known is None or known[0] != entry:
-            listed = list_archive(path) if output is None or limits is None else _list_apart(path, output, limits)
+            listed = list_archive(path) if scratch is None or limits is None else _list_apart(path, scratch, limits)
             if sum(len(entries) for _, entries in _kept.values()) > _MAX_KEPT:
                 _kept.clear()
             known = _kept[path] = entry, tuple(_name_entries(entry, listed))
@@ -147,9 +147,9 @@ _lock = threading.Lock()
 _kept: dict[bytes, tuple[Entry, tuple[Entry, ...]]] = {}  # path of an archive -> its entry, and those of its files
 
 
-def _list_apart(path: bytes, output: Path, limits: InputConfig) -> Listed:
-    """`list_archive` in its own process, with the limits of a worker."""
-    with Workers(1, limits, output / ".scratch") as workers:
+def _list_apart(path: bytes, scratch: Path, limits: InputConfig) -> Listed:
+    """`list_archive` in its own process, with the limits of a worker. Its temporary files are in `scratch`."""
+    with Workers(1, limits, scratch) as workers:
         workers.submit(None, list_archive, path)
         ended = workers.wait()
     assert ended is not None  # nothing wakes it
