@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from medseg.archive.formats import Member
-from medseg.archive.members import Archive, open_archive
+from medseg.archive.members import NESTED, Archive, open_archive
 from medseg.errors import ArchiveError
 from medseg.folder.pool import Lost, Workers
 from medseg.folder.walk import Entry, fingerprint, open_quietly, promises_archive
@@ -19,7 +19,6 @@ from medseg.inference.config import InputConfig
 from medseg.radiograph.source import MAX_BYTES, InMemory
 
 _MAX_KEPT = 200_000  # entries
-_NESTED = "is an archive inside an archive. Unpack the outer archive"
 
 Listed = list[Member] | Lost | None
 """The files in an archive; the reason why it cannot be read; None if it is not an archive."""
@@ -179,7 +178,7 @@ def _limit_size(entry: Entry) -> Entry:
 
 def _name_entry(before: bytes, entry: Entry, member: Member) -> Entry:
     path = before + os.fsencode(member.name)
-    fault = member.fault or (_NESTED if promises_archive(path) else "")
+    fault = member.fault or (NESTED if promises_archive(path) else "")
     return replace(entry, path=path, status="rejected" if fault else "", reason=f"archive: {fault}" if fault else "")
 
 
