@@ -121,8 +121,19 @@ def _list_zip(opened: zipfile.ZipFile, size: int, limit: int) -> Iterator[Item]:
         raise ArchiveError(DAMAGED)
     _check_total(sum(info.file_size for info in infos), limit)
     for info in infos:
-        if not info.filename.endswith("/"):
-            yield _describe(info.filename, info.file_size, _judge_zip(info), partial(opened.open, info))
+        name = _decode_name(info)
+        if not name.endswith("/"):
+            yield _describe(name, info.file_size, _judge_zip(info), partial(opened.open, info))
+
+
+def _decode_name(info: zipfile.ZipInfo) -> str:
+    """The name of a file in a zip: UTF-8, which a Mac writes without its flag, else code page 437."""
+    if info.flag_bits & 0x800:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _list_tar(opened: tarfile.TarFile, limit: int) -> Iterator[Item]:

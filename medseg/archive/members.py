@@ -15,6 +15,8 @@ from medseg.errors import ArchiveError
 NAMES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")
 """Ends of the file names of archives."""
 
+NESTED = "is an archive inside an archive. Unpack the outer archive"
+
 MAX_MEMBERS = 500_000
 """Largest number of files in an archive."""
 

@@ -19,6 +19,7 @@ PREFIX = "medseg-unpacked-"
 """Start of the names of the folders, which lie in the folder for temporary files (TMPDIR)."""
 
 _LOCK = ".medseg.lock"
+_FILES = "files"  # the folder beside the lock: an archive may have the name of the lock
 _RESERVE = 1 << 30  # bytes that stay free
 _ATTEMPTS = 10
 _places: dict[str, str] = {}  # unpacked folder -> archive, for messages
@@ -33,9 +34,10 @@ def unpacked(path: Path) -> Iterator[Path]:
     possible; `StorageError` if the disk is too small.
     """
     with _private_folder() as private:
-        folder = private / (path.name or "archive")
+        folder = private / _FILES / (path.name or "archive")
         _places[str(folder)] = str(path)
         try:
+            folder.parent.mkdir(mode=0o700)
             folder.mkdir(mode=0o700)
             _unpack(path, folder)
             yield folder
@@ -48,6 +50,11 @@ def show_archives(text: str) -> str:
     for folder, archive in _places.items():
         text = text.replace(folder, archive)
     return text
+
+
+def find_unpacked(path: Path) -> Path | None:
+    """The folder with the files of an archive in which `path` lies; None if it does not lie in an unpacked archive."""
+    return next((Path(folder) for folder in _places if path.is_relative_to(folder)), None)
 
 
 def _unpack(path: Path, folder: Path) -> None:
@@ -64,7 +71,7 @@ def _unpack(path: Path, folder: Path) -> None:
             except ArchiveError as error:
                 raise ArchiveError(error.reason, _as_text(path / member.name)) from None
             except OSError as error:
-                reason = f"could not be unpacked into {folder.parent}: {error.strerror or error}"
+                reason = f"could not be unpacked into {folder.parents[1]}: {error.strerror or error}"
                 raise StorageError(f"{_as_text(path / member.name)}: {reason}") from error
 
 
@@ -90,7 +97,7 @@ def _check_space(path: Path, folder: Path, size: int) -> None:
     if size + _RESERVE > free:
         raise StorageError(
             f"{_as_text(path)}: unpacks to {size / 2**30:.1f} GiB, and 1 GiB must stay free, but "
-            f"{folder.parent.parent} has only {free / 2**30:.1f} GiB. Free disk space, or set "
+            f"{folder.parents[2]} has only {free / 2**30:.1f} GiB. Free disk space, or set "
             "the variable TMPDIR to another folder"
         )
 

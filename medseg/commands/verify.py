@@ -22,9 +22,11 @@ from medseg.config import ExistingPath, Section, parse_args
 from medseg.inference.config import Addresses
 
 if TYPE_CHECKING:
+    from medseg.hardware.device import Hardware
     from medseg.training.recipe import Recipe
     from medseg.verification.item import Item
     from medseg.verification.proof import Proof, Recorded
+    from medseg.verification.rerun import Likeness
 
 
 class VerifyConfig(Section):
@@ -112,7 +114,7 @@ def _check(proof: "Proof", recorded: "Recorded", config: VerifyConfig) -> "list[
         given = config.model or own.model
         return check_evaluation(proof, recorded, own, given, own.data, own.predict, own.tracking)
     predicted = recorded.build(PredictDicomConfig)
-    return check_prediction(proof, recorded, config.model or predicted.model, predicted.tracking)
+    return check_prediction(proof, recorded, config.model or predicted.model, predicted.tracking, predicted.input)
 
 
 def _check_export(proof: "Proof") -> "list[Item]":
@@ -143,11 +145,8 @@ def _rerun(proof: "Proof", recorded: "Recorded", config: VerifyConfig, folder: P
 
 def _repeat_training(proof: "Proof", recorded: "Recorded", config: VerifyConfig, folder: Path) -> "Item":
     from medseg.commands import train_xray
-    from medseg.data.cases import find_cases
-    from medseg.data.splits import split_by_patient
-    from medseg.data.synthetic import find_data
     from medseg.hardware.device import find_hardware
-    from medseg.verification.rerun import check_budget, compare_trainings, judge, list_departures
+    from medseg.verification.rerun import check_budget, judge, list_departures
 
     changes = {
         "output.dir": folder,
@@ -164,12 +163,23 @@ def _repeat_training(proof: "Proof", recorded: "Recorded", config: VerifyConfig,
     names = ("validation", "test", "thresholds")
     equal = [first[name] for name in names] == [again[name] for name in names]
     equal &= all(first["receipt"][name] == again["receipt"][name] for name in ("weights", "results"))
-    data = find_data(recipe.data, recipe.phantom, folder)
-    cases = find_cases(data)
-    test = split_by_patient(cases, recipe.split).test
-    models = proof.folder / "best.pt", folder / "best.pt"
-    likeness = None if equal else compare_trainings(*models, cases, test, data, hardware)
+    likeness = None if equal else _compare_trainings(proof.folder, folder, recipe, hardware)
     return judge(equal, "weights, thresholds, scores and masks", list_departures(proof.receipt), likeness)
+
+
+def _compare_trainings(first: Path, second: Path, recipe: "Recipe", hardware: "Hardware") -> "Likeness":
+    """How alike the models in two folders are. `second` has the phantoms, if there are any."""
+    from medseg.data.cases import find_cases
+    from medseg.data.layouts.archive import open_data
+    from medseg.data.splits import split_by_patient
+    from medseg.data.synthetic import find_data
+    from medseg.verification.rerun import compare_trainings
+
+    with open_data(recipe.data) as given:
+        data = find_data(given, recipe.phantom, second)
+        cases = find_cases(data)
+        test = split_by_patient(cases, recipe.split).test
+        return compare_trainings(first / "best.pt", second / "best.pt", cases, test, data, hardware)
 
 
 def _repeat_evaluation(proof: "Proof", recorded: "Recorded", config: VerifyConfig, folder: Path) -> "Item":

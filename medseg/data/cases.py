@@ -11,6 +11,7 @@ from medseg.annotations import is_class_name
 from medseg.data.case import Case, CaseSet, as_text
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
+from medseg.data.layouts.archive import refuse_outside
 from medseg.data.layouts.case_folders import find_case_folders, read_case_folders
 from medseg.data.layouts.dataset_json import Found, read_dataset_json
 from medseg.data.layouts.drawn import read_drawn_file, read_drawn_folder
@@ -56,6 +57,7 @@ def list_cases(config: DataSetConfig, findings: Findings) -> CaseSet:
         cases, classes = _read_layout(root, config, findings)
     except OSError as error:
         raise DataError(f"{as_text(error.filename or root)}: cannot be read ({error.strerror})") from error
+    refuse_outside(cases, root)
     _check_names(cases, classes, findings)
     for case in cases:
         if case.made_by:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from medseg.archive.formats import Member
-from medseg.archive.members import Archive, open_archive
+from medseg.archive.members import NESTED, Archive, open_archive
 from medseg.errors import ArchiveError
 from medseg.folder.pool import Lost, Workers
 from medseg.folder.walk import Entry, fingerprint, open_quietly, promises_archive
@@ -19,7 +19,6 @@ from medseg.inference.config import InputConfig
 from medseg.radiograph.source import MAX_BYTES, InMemory
 
 _MAX_KEPT = 200_000  # entries
-_NESTED = "is an archive inside an archive. Unpack the outer archive"
 
 Listed = list[Member] | Lost | None
 """The files in an archive; the reason why it cannot be read; None if it is not an archive."""
@@ -56,7 +55,7 @@ class DamagedFile(MemberFile):
         raise self._error
 
 
-def list_entries(path: bytes, entry: Entry, output: Path | None, limits: InputConfig | None) -> Iterator[Entry]:
+def list_entries(path: bytes, entry: Entry, scratch: Path | None, limits: InputConfig | None) -> Iterator[Entry]:
     """The files in the archive at `path` as entries, in the order of the archive.
 
     They have the fingerprint of the archive. If the archive cannot be read, or all its files have the same fault, there
@@ -65,7 +64,7 @@ def list_entries(path: bytes, entry: Entry, output: Path | None, limits: InputCo
     with _lock:
         known = _kept.get(path)
         if known is None or known[0] != entry:
-            listed = list_archive(path) if output is None or limits is None else _list_apart(path, output, limits)
+            listed = list_archive(path) if scratch is None or limits is None else _list_apart(path, scratch, limits)
             if sum(len(entries) for _, entries in _kept.values()) > _MAX_KEPT:
                 _kept.clear()
             known = _kept[path] = entry, tuple(_name_entries(entry, listed))
@@ -147,9 +146,9 @@ _lock = threading.Lock()
 _kept: dict[bytes, tuple[Entry, tuple[Entry, ...]]] = {}  # path of an archive -> its entry, and those of its files
 
 
-def _list_apart(path: bytes, output: Path, limits: InputConfig) -> Listed:
-    """`list_archive` in its own process, with the limits of a worker."""
-    with Workers(1, limits, output / ".scratch") as workers:
+def _list_apart(path: bytes, scratch: Path, limits: InputConfig) -> Listed:
+    """`list_archive` in its own process, with the limits of a worker. Its temporary files are in `scratch`."""
+    with Workers(1, limits, scratch) as workers:
         workers.submit(None, list_archive, path)
         ended = workers.wait()
     assert ended is not None  # nothing wakes it
@@ -179,7 +178,7 @@ def _limit_size(entry: Entry) -> Entry:
 
 def _name_entry(before: bytes, entry: Entry, member: Member) -> Entry:
     path = before + os.fsencode(member.name)
-    fault = member.fault or (_NESTED if promises_archive(path) else "")
+    fault = member.fault or (NESTED if promises_archive(path) else "")
     return replace(entry, path=path, status="rejected" if fault else "", reason=f"archive: {fault}" if fault else "")
 
 

@@ -22,9 +22,11 @@ class FolderSource:
     root: Path
     """Absolute path of a folder or of an archive. The journal tells sources apart by it."""
     output: Path | None = None
-    """A folder of results, which is not read. Its subfolder `.scratch` is for temporary files."""
+    """A folder of results, which is not read."""
     limits: InputConfig | None = None
     """Limits of the process that lists the files of an archive. None: this process lists them, without limits."""
+    scratch: Path | None = None
+    """The folder for temporary files of that process. None: the subfolder `.scratch` of `output`."""
 
     @property
     def identity(self) -> bytes:
@@ -33,14 +35,15 @@ class FolderSource:
 
     def __iter__(self) -> Iterator[Entry]:
         root = os.fsencode(self.root)
+        scratch = self.scratch or (self.output / ".scratch" if self.output is not None else None)
         if self.root.is_file():
-            yield from list_entries(root, Entry(b".", fingerprint(self.root.stat())), self.output, self.limits)
+            yield from list_entries(root, Entry(b".", fingerprint(self.root.stat())), scratch, self.limits)
             return
         for entry in walk(self.root, self.output):
             if entry.status or not promises_archive(entry.path):
                 yield entry
             else:
-                yield from list_entries(os.path.join(root, entry.path), entry, self.output, self.limits)  # noqa: PTH118
+                yield from list_entries(os.path.join(root, entry.path), entry, scratch, self.limits)  # noqa: PTH118
 
     def open(self, name: bytes) -> BinaryIO:
         """Open the file of an entry. Raises `OSError`, and `RadiographError` if it cannot be read from its archive or

@@ -107,7 +107,7 @@ def printable(path: str | os.PathLike[str]) -> str:
 
     A path into an unpacked archive is shown as a path in the archive.
     """
-    return show_archives(os.fsencode(path).decode("utf-8", "backslashreplace"))
+    return os.fsencode(show_archives(os.fsdecode(path))).decode("utf-8", "backslashreplace")
 
 
 def _opened(source: Source) -> AbstractContextManager[BinaryIO]:

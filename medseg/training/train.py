@@ -161,7 +161,7 @@ def _finish(
         "run_id": run.id,
         **dataclasses.asdict(fitted),
         "model": str(path),
-        "data": SYNTHETIC if recipe.data.root is None else as_text(data.root),
+        "data": SYNTHETIC if recipe.data.root is None else as_text(recipe.data.root),
         "cases": {name: len(part) for name, part in cached.items()},
         **scores,
         **{f"{name}_ci95": list_intervals(found) for name, found in intervals.items()},

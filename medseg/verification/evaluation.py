@@ -6,6 +6,7 @@ from functools import cache
 from medseg.config import Section
 from medseg.data.cases import find_cases
 from medseg.data.config import EvaluateDataConfig
+from medseg.data.layouts.archive import open_data
 from medseg.errors import CheckpointError
 from medseg.evaluation.candidate import build_candidate, read_as
 from medseg.evaluation.evaluate import digest_content
@@ -36,9 +37,10 @@ def check_evaluation(
     def digest_data() -> str:
         recorded.find_place()
         loaded = load()
-        reading = read_as(loaded.card, data)
-        found = find_cases(reading)
-        return digest_content(build_candidate(loaded, Predictor(loaded.card, [], predict), reading, found), found)
+        with open_data(data) as opened:
+            reading = read_as(loaded.card, opened)
+            found = find_cases(reading)
+            return digest_content(build_candidate(loaded, Predictor(loaded.card, [], predict), reading, found), found)
 
     return [
         *check_digest("configuration", receipt.configuration, lambda: digest_evaluation(config)),

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from medseg.errors import RadiographError
 from medseg.folder.examine import digest_input, identify_file
@@ -10,6 +11,7 @@ from medseg.folder.journal import JOURNAL_NAME
 from medseg.folder.receipt import digest_prediction, name_result
 from medseg.folder.sink import FolderSink
 from medseg.folder.source import FolderSource
+from medseg.inference.config import InputConfig
 from medseg.inference.models import digest_networks
 from medseg.output.writers import name_outputs
 from medseg.receipt.digests import Fold
@@ -19,8 +21,13 @@ from medseg.verification.item import Item, Missing, check_digest
 from medseg.verification.proof import Proof, Recorded
 
 
-def check_prediction(proof: Proof, recorded: Recorded, model: Sequence[str], tracking: StoreConfig) -> list[Item]:
-    """The items of a prediction, but code and environment. Reads every input file and every result."""
+def check_prediction(
+    proof: Proof, recorded: Recorded, model: Sequence[str], tracking: StoreConfig, limits: InputConfig
+) -> list[Item]:
+    """The items of a prediction, but code and environment. Reads every input file and every result.
+
+    Archives are listed in a process with these `limits`.
+    """
     receipt, folder = proof.receipt, proof.folder
 
     def digest_results() -> str:
@@ -30,7 +37,8 @@ def check_prediction(proof: Proof, recorded: Recorded, model: Sequence[str], tra
     def digest_inputs() -> str:
         root = recorded.find_place()
         assert root is not None  # a prediction has no synthetic data
-        return Fold(_list_ids(FolderSource(root.absolute(), folder.absolute()))).digest()
+        with TemporaryDirectory(prefix="medseg-verify-") as scratch:
+            return Fold(_list_ids(FolderSource(root.absolute(), folder.absolute(), limits, Path(scratch)))).digest()
 
     return [
         *check_digest("configuration", receipt.configuration, lambda: digest_prediction(recorded.settings)),
@@ -61,7 +69,7 @@ def list_results(proof: Proof, formats: Collection[str] | None = None) -> Iterat
 def _list_ids(source: FolderSource) -> Iterator[str]:
     """The id of every file, as the report has it."""
     for entry in source:
-        if entry.fingerprint is None:
+        if entry.status:
             yield identify_file(entry.path)
             continue
         try:

@@ -1,7 +1,7 @@
 """The items of a training and of a cross-validation."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +10,7 @@ from medseg.data.case import CaseSet
 from medseg.data.cases import find_cases
 from medseg.data.config import DataConfig
 from medseg.data.findings import Findings
+from medseg.data.layouts.archive import open_data
 from medseg.data.loaders import cache_cases
 from medseg.data.splits import split_by_patient
 from medseg.data.synthetic import find_data
@@ -65,9 +66,10 @@ def _cases(
 ) -> Iterator[tuple[Callable[[], DataConfig], Callable[[], CaseSet], Path]]:
     """Functions for the data set and its cases, each found once and only if asked for; and a folder for the block.
 
-    Phantoms are read where the training wrote them; if they are gone, they are drawn again.
+    Phantoms are read where the training wrote them; if they are gone, they are drawn again. An archive is unpacked for
+    the block.
     """
-    with TemporaryDirectory(prefix="medseg-verify-") as scratch:
+    with TemporaryDirectory(prefix="medseg-verify-") as scratch, ExitStack() as opened:
 
         @cache
         def data() -> DataConfig:
@@ -75,7 +77,7 @@ def _cases(
             kept = next((p for p in (folder, folder.parent) if (p / recipe.phantom.kind / "images").is_dir()), None)
             if recipe.data.root is None and kept is not None:
                 return recipe.data.model_copy(update={"root": kept / recipe.phantom.kind})
-            return find_data(recipe.data, recipe.phantom, Path(scratch))
+            return find_data(opened.enter_context(open_data(recipe.data)), recipe.phantom, Path(scratch))
 
         @cache
         def find() -> CaseSet:

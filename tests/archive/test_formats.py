@@ -2,6 +2,7 @@
 
 import stat
 import tarfile
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -45,6 +46,19 @@ def read_all(path: Path) -> dict[str, bytes]:
 def test_unsafe_names(tmp_path: Path, ending: str, name: str, fault: str) -> None:
     found = faults(write_archive(tmp_path / f"a{ending}", {name: b"x"}))
     assert (fault in found[name]) if fault else (found == {name.removeprefix("./"): ""})
+
+
+def test_names_of_a_zip_in_utf_8_without_its_flag(tmp_path: Path) -> None:
+    """As a Mac writes them; names that are not UTF-8 are in code page 437."""
+    twins = unicodedata.normalize("NFD", "é"), "É"
+    path = write_archive(tmp_path / "a.zip", dict.fromkeys((*twins, "ü/肺.png", "ab"), b"x"))
+    for name in (*twins, "ü"):
+        set_in_headers(path, name, local=6, central=8, value=0)
+    path.write_bytes(path.read_bytes().replace(b"ab", b"\x82b"))
+    assert read_all(path).keys() == {*twins, "ü/肺.png", "éb"}
+    found = faults(path)
+    assert all("the name of another file" in found[name] for name in twins)
+    assert found["éb"] == found["ü/肺.png"] == ""
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from filelock import FileLock
 
 from medseg.archive.unpack import PREFIX, show_archives, unpacked
-from medseg.errors import ArchiveError, StorageError
+from medseg.errors import ArchiveError, RadiographError, StorageError
+from medseg.radiograph import read_radiograph
 from tests.support.archives import ENDINGS, encrypt, list_files, write_archive
 
 FILES = {"images/a.png": b"1" * 3000, "images/é.png": b"", "masks/heart/a.png": b"2"}
@@ -48,6 +49,20 @@ def test_messages_name_the_archive(tmp_path: Path) -> None:
     with unpacked(path) as folder:
         assert show_archives(f"{folder}/images/a.png: is empty") == f"{path}/images/a.png: is empty"
     assert show_archives(str(folder)) == str(folder)
+
+
+@pytest.mark.parametrize("name", ["a.zip", ".medseg.lock"])
+def test_neither_an_archive_nor_a_file_in_it_meets_the_lock(tmp_path: Path, name: str) -> None:
+    files = {".medseg.lock": b"x", "files": b"y"}
+    with unpacked(write_archive(tmp_path / "a.zip", files).rename(tmp_path / name)) as folder:
+        assert list_files(folder) == files
+
+
+def test_messages_name_an_archive_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "a.zip", FILES).rename(tmp_path / os.fsdecode(b"caf\xe9.zip"))
+    with unpacked(path) as folder, pytest.raises(RadiographError) as error:
+        read_radiograph(folder / "images" / "é.png")
+    assert str(error.value) == f"{tmp_path}/caf\\xe9.zip/images/é.png: is empty"
 
 
 def test_an_error_in_the_block_leaves_nothing(tmp_path: Path) -> None:
@@ -124,7 +139,7 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path, temporary: Path) 
     (temporary / f"{PREFIX}link").symlink_to(tmp_path / "precious")
     with FileLock(temporary / f"{PREFIX}used" / ".medseg.lock"), unpacked(path) as folder:
         found = {place.name.removeprefix(PREFIX) for place in temporary.iterdir()}
-        assert found == {"used", "link", folder.parent.name.removeprefix(PREFIX)}
+        assert found == {"used", "link", folder.parents[1].name.removeprefix(PREFIX)}
     assert (tmp_path / "precious").exists()
     (temporary / f"{PREFIX}link").unlink()
     with unpacked(path):

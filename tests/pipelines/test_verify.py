@@ -15,12 +15,14 @@ import torch
 from PIL import Image
 
 from medseg.commands import evaluate_xray
-from medseg.commands.verify import main
+from medseg.commands.verify import _compare_trainings, main
 from medseg.config import build_config
 from medseg.errors import ConfigError
+from medseg.hardware.device import find_hardware
 from medseg.receipt.receipt import Receipt
 from medseg.training.receipt import digest_recipe
 from medseg.training.recipe import Recipe
+from tests.support.archives import encrypt, list_files, write_archive
 from tests.support.dicom_files import write_dicom
 from tests.support.evaluated_models import write_shapes_model
 from tests.support.model_files import write_model
@@ -131,6 +133,25 @@ def test_what_is_gone_is_no_change_but_cannot_be_checked(copied: tuple[Path, Pat
     assert (code, said["data"][:8]) == (1, "changed:")
 
 
+def test_an_archive_of_the_data_is_the_same_and_a_damaged_one_cannot_be_checked(
+    trained: Trained, tmp_path: Path
+) -> None:
+    path = write_archive(tmp_path / "data.zip", list_files(trained[0]))
+    code, said = verify(trained[1], f"data={path}")
+    assert (code, list_changes(said)) == (0, set())
+    path.write_bytes(path.read_bytes()[:-30])
+    code, said = verify(trained[1], f"data={path}")
+    assert (code, list_changes(said)) == (0, {"split", "data"})
+    assert said["data"] == f"cannot be checked: {path}: is damaged or incomplete. Make or copy it again"
+
+
+def test_a_training_on_an_archive_is_compared_when_it_is_repeated(trained: Trained, tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "data.zip", list_files(trained[0]))
+    recipe = build_config(Recipe, [str(trained[1] / "config.yaml"), f"data.root={path}"])
+    likeness = _compare_trainings(trained[1], trained[1], recipe, find_hardware("cpu", "fp32"))
+    assert (likeness.dice, likeness.weights) == (1, 0)
+
+
 def test_a_training_is_repeated_byte_for_byte(trained: Trained) -> None:
     _, out, _ = trained
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
@@ -182,6 +203,20 @@ def test_a_prediction_is_the_same_and_is_repeated_with_its_dicom_objects(predict
     }
 
 
+def test_files_of_an_archive_that_were_refused_are_the_same(predicted: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    files = {"a.dcm": (predicted / "in" / "0.dcm").read_bytes(), "in.zip": b"", "../up": b"", "secret": b"x"}
+    encrypt(write_archive(tmp_path / "in" / "study.zip", files), "secret")
+    out = tmp_path / "out"
+    predict(f"model={predicted / 'best.pt'}", f"input.dir={tmp_path / 'in'}", f"output.dir={out}", "predict.workers=1")
+    before = set(out.rglob("*"))
+    assert verify(out)[1]["images"] == "same"
+    assert set(out.rglob("*")) == before
+    add_text(out / "summary.json", '"timeout_seconds": 120.0', '"timeout_seconds": 1e-09')
+    (tmp_path / "in" / "study.zip").touch()
+    assert verify(out)[1]["images"] == "changed"  # the archive was listed with the recorded limits
+
+
 def test_whatever_changed_after_a_prediction_is_named(predicted: Path, tmp_path: Path) -> None:
     root = shutil.copytree(predicted, tmp_path / "moved")
     moved = (root / "out", f"data={root / 'in'}", f"model={root / 'best.pt'}")
@@ -219,6 +254,9 @@ def test_an_evaluation_is_the_same_and_is_repeated(tmp_path: Path) -> None:
     assert code == 0, said
     assert said["rerun"] == "same: the tables per_case.csv are equal, byte for byte"
     assert {"configuration", "data", "weights", "scores"} <= said.keys()
+    packed = write_archive(tmp_path / "data.zip", list_files(data))
+    code, said = verify(out, f"data={packed}", "rerun=true")
+    assert (code, list_changes(said)) == (0, set())
     spoil(data / "masks" / "box" / "case01.png")
     assert list_changes(verify(out)[1]) == {"data"}
     add_text(out / "per_case.csv", "p001", "p002")

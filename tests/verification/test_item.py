@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from medseg.errors import ConfigError, DataError
+from medseg.errors import ArchiveError, ConfigError, DataError, RadiographError
 from medseg.verification.item import Item, Missing, check_differences, check_digest
 
 
@@ -19,6 +19,9 @@ def fail(error: Exception) -> Callable[[], str]:
         (lambda: "a", Item("data", "same")),
         (lambda: "b", Item("data", "changed")),
         (fail(DataError("masks\n  without images")), Item("data", "changed", "masks without images")),
+        (fail(RadiographError("bad", "damaged")), Item("data", "changed", "bad")),
+        (fail(RadiographError("denied", "unreadable")), Item("data", "cannot be checked", "denied")),
+        (fail(ArchiveError("cut")), Item("data", "cannot be checked", "cut")),
         (fail(Missing("gone")), Item("data", "cannot be checked", "gone")),
         (fail(ConfigError("unknown key")), Item("data", "cannot be checked", "unknown key")),
         (fail(PermissionError("denied")), Item("data", "cannot be checked", "denied")),

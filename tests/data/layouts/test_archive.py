@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +112,59 @@ def test_an_archive_without_a_data_set(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "a.zip", {"notes.txt": b""})
     with open_data(DataSetConfig(root=path)) as data, pytest.raises(DataError, match=f"^{path}: not a CSV manifest"):
         list_cases(data, Findings())
+
+
+@pytest.mark.parametrize("written", ["/etc/hostname", "../../outside.png", "{outside}"])
+@pytest.mark.parametrize("column", ["image", "mask"])
+def test_a_manifest_names_no_file_outside_of_the_archive(folder: Path, column: str, written: str) -> None:
+    outside = (folder / "images" / "a.png").rename(folder.parent / "outside.png")
+    written = written.format(outside=outside)
+    row = {"image": "images/b.png", "mask": "masks/heart/b.png", column: written}
+    (folder / "cases.csv").write_text(f"image,mask\nimages/c.png,masks/heart/c.png\n{row['image']},{row['mask']}\n")
+    path = pack(folder, before="DATA/")
+    refused = pytest.raises(ArchiveError, match=f"^{path}: names the file {written}, which is not in the archive")
+    with open_data(DataSetConfig(root=path)) as data, refused:
+        list_cases(data, Findings())
+
+
+def test_annotations_name_no_file_outside_of_the_archive(tmp_path: Path) -> None:
+    Image.fromarray(np.eye(16, dtype=np.uint8)).save(tmp_path / "outside.png")
+    points = [[1, 1], [9, 1], [9, 9]]
+    shape = {"label": "heart", "points": points, "shape_type": "polygon"}
+    drawn = {"version": "5", "imagePath": str(tmp_path / "outside.png"), "shapes": [shape]}
+    drawn |= {"imageHeight": 16, "imageWidth": 16, "imageData": None, "flags": {}}
+    path = write_archive(tmp_path / "a.zip", {"a.json": json.dumps(drawn).encode(), "b.json": b"{}"})
+    refused = pytest.raises(ArchiveError, match=f"^{path}: names the file {tmp_path}/outside.png, which is not")
+    with open_data(DataSetConfig(root=path)) as data, refused:
+        list_cases(data, Findings())
+
+
+@pytest.mark.parametrize("name", ["README.txt", "readme.MD"])
+def test_texts_beside_the_folder_of_the_data(folder: Path, name: str) -> None:
+    path = write_archive(folder.parent / "a.zip", {f"DATA/{p}": c for p, c in list_files(folder).items()} | {name: b""})
+    with open_data(DataSetConfig(root=path)) as data:
+        assert len(find_cases(data).cases) == 3
+
+
+def test_an_archive_in_an_archive_is_named(folder: Path) -> None:
+    inner = pack(folder).read_bytes()
+    path = write_archive(folder.parent / "a.zip", {"out/inner.zip": inner, "out/README.txt": b""})
+    refused = pytest.raises(ArchiveError, match=f"^{path}/out/inner.zip: is an archive inside an archive. Unpack")
+    with refused, open_data(DataSetConfig(root=path)):
+        pass
+
+
+@pytest.mark.parametrize("before", ["", "DATA/"])
+def test_the_folder_of_the_only_image_is_no_folder_around_the_data(folder: Path, before: str) -> None:
+    content = (folder / "images" / "a.png").read_bytes()
+    names = ("images/case1.png", "masks/m1.png", "masks/m2.png")
+    path = write_archive(folder.parent / "a.zip", {f"{before}case1/{name}": content for name in names})
+    with open_data(DataSetConfig(root=path)) as data:
+        (case,) = find_cases(data).cases
+    assert (case.id, len(case.masks["foreground"].others)) == ("case1", 1)
+
+
+def test_a_single_image_with_folders_of_classes_is_no_case_folder(folder: Path) -> None:
+    kept = {f"DATA/{path}": content for path, content in list_files(folder).items() if path.endswith("a.png")}
+    with open_data(DataSetConfig(root=write_archive(folder.parent / "a.zip", kept))) as data:
+        assert find_cases(data).classes == ("heart", "lungs")
