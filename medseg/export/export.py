@@ -1,23 +1,24 @@
 """One export: trace the model, write it, run what was written, and compare its masks with those of medseg."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.export import ExportedProgram
 
 from medseg.atomic import write_text
 from medseg.data.preprocess import build_input
 from medseg.errors import ConfigError, ExportError
 from medseg.export.bundle import write_bundle
 from medseg.export.card import write_card
-from medseg.export.config import ExportConfig
+from medseg.export.config import ExportConfig, Format
 from medseg.export.describe import SCRIPTS, describe
 from medseg.export.formats import FORMATS, check_packages, trace
 from medseg.export.program import Program
@@ -56,26 +57,18 @@ def export_model(model: LoadedModel, config: ExportConfig, folder: Path) -> Expo
     """
     form = FORMATS[config.format]
     check_packages(form)
-    channels = 3 if model.card.reading.color == "rgb" else 1
-    if config.format == "bundle" and channels == 3:
+    is_color = model.card.reading.color == "rgb"
+    if config.format == "bundle" and is_color:
         raise ConfigError(
             "export.format=bundle: the model takes color images, and the bundle reads gray DICOM files. Choose another "
             "format"
         )
-    predict = ModelPredictConfig(threshold=config.threshold)
-    decision = build_decision(model.card, predict)
-    facts = describe(model, decision)
-    traced = trace(Program(model, decision).eval(), channels)
+    decision = build_decision(model.card, ModelPredictConfig(threshold=config.threshold))
+    traced = trace(Program(model, decision).eval(), 3 if is_color else 1)
     with TemporaryDirectory(dir=folder, prefix=".export-", suffix=".tmp") as unfinished:
         new = Path(unfinished)
-        (new / form.file).parent.mkdir(exist_ok=True)
-        form.write(traced, facts, new / form.file)
-        card = write_card(facts, config.format)
-        if config.format == "bundle":
-            write_bundle(traced, facts, card, new)
-        else:
-            (new / "card.md").write_text(card, encoding="utf-8")
-            copyfile(SCRIPTS / "radiograph.py", new / "radiograph.py")
+        facts = describe(model, decision)
+        _write_files(traced, facts, config.format, new)
         lowest = compare(form.load(new / form.file), model, config.threshold)
         if lowest < _LEAST:
             raise ExportError(
@@ -95,6 +88,18 @@ def export_model(model: LoadedModel, config: ExportConfig, folder: Path) -> Expo
         for path in new.iterdir():
             path.replace(folder / path.name)
     return Exported(folder / form.file, lowest)
+
+
+def _write_files(traced: ExportedProgram, facts: Mapping[str, Any], name: Format, folder: Path) -> None:
+    """Write the program in the format `name`, its card, and the files that run it."""
+    form, card = FORMATS[name], write_card(facts, name)
+    (folder / form.file).parent.mkdir(exist_ok=True)
+    form.write(traced, facts, folder / form.file)
+    if name == "bundle":
+        write_bundle(traced, facts, card, folder)
+    else:
+        (folder / "card.md").write_text(card, encoding="utf-8")
+        copyfile(SCRIPTS / "radiograph.py", folder / "radiograph.py")
 
 
 def list_files(folder: Path) -> list[Path]:

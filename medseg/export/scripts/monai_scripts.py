@@ -1,5 +1,6 @@
 """What configs/inference.json of an exported MONAI bundle calls. It needs MONAI, pydicom and scipy, not medseg."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,12 @@ from torch.utils.data import IterableDataset
 
 _radiograph = run_path(str(Path(__file__).with_name("radiograph.py")))
 clean, make_input = _radiograph["clean"], _radiograph["make_input"]
+
+
+def read_facts(bundle_root: str) -> dict[str, Any]:
+    """What medseg wrote of the model into configs/metadata.json."""
+    facts: dict[str, Any] = json.loads((Path(bundle_root) / "configs/metadata.json").read_text())["medseg"]
+    return facts
 
 
 def list_dicom(folder: str) -> list[dict[str, str]]:
@@ -62,9 +69,9 @@ class Program(torch.nn.Module):
 class ModalityValuesd(MapTransform):
     """Modality values in which dense tissue is bright and padding is NaN, from what PydicomReader has read."""
 
-    def __init__(self, keys: str, presentation: str) -> None:
+    def __init__(self, keys: str, facts: Mapping[str, Any]) -> None:
         super().__init__(keys)
-        self.presentation = presentation
+        self.presentation = facts["reading"]["presentation"]
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The item with its images changed. A Modality LUT, which the reader ignores, is applied."""
@@ -87,9 +94,9 @@ class ModalityValuesd(MapTransform):
 class CleanMasksd(MapTransform):
     """The largest components of each class, without holes."""
 
-    def __init__(self, keys: str, classes: Sequence[str], components: Mapping[str, int], fill_holes: bool) -> None:
+    def __init__(self, keys: str, facts: Mapping[str, Any]) -> None:
         super().__init__(keys)
-        self.settings = list(classes), components, fill_holes
+        self.settings = facts["classes"], facts["components"], facts["fill_holes"]
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The item with its masks `(class, rows, columns)` cleaned."""
