@@ -55,7 +55,6 @@ def _unite(
     case: str, files: Sequence[Path], image: Path, label: str, config: DataSetConfig, findings: Findings
 ) -> Mapping[str, MaskSource]:
     """Return the source of the class, which has all the files."""
-    if not files:
-        return {}
-    sources = find_own_mask(case, files[0], image, label, config, findings)
-    return {name: replace(source, others=tuple(files[1:])) for name, source in sources.items()}
+    found = [find_own_mask(case, path, image, label, config, findings) for path in files]
+    sources = [source for own in found for source in own.values()]
+    return {label: replace(sources[0], others=tuple(sources[1:]))} if sources else {}

@@ -1,12 +1,18 @@
 import numpy as np
 import pytest
 
+from medseg.checks.levels import check_levels
 from medseg.data.cases import find_cases
 from medseg.data.config import DataConfig
+from medseg.data.findings import Findings
 from medseg.data.masks import read_mask_files
 from medseg.errors import DataError, RadiographError
 from tests.data.layouts.test_folders import message_of, write_pngs
 from tests.support.data_layouts import draw_cases, read_masks, save, write_folders, write_set
+from tests.support.slicer_files import name_segments, write_slicer
+
+LEFT, RIGHT = (np.kron([[left, 0, right]], np.ones((9, 3))) > 0 for left, right in ((1, 0), (0, 1)))
+"""Two objects, with background between them."""
 
 
 def write_objects(root, name, image, masks):
@@ -75,3 +81,43 @@ def test_parts_that_differ_in_size(tmp_path):
         read_mask_files(case.masks, DataConfig(), [])
     with pytest.raises(DataError):
         find_cases(DataConfig(root=tmp_path, classes=("a", "b")))
+
+
+def read_united(root, **settings):
+    """What was read of a folder with the image `a` and the mask files in `a/masks/`; findings of the levels are errors."""
+    save(root / "a" / "images" / "a.png", np.arange(81, dtype=np.uint8).reshape(9, 9))
+    config, findings = DataConfig.model_validate({"root": root, **settings}), Findings()
+    found = find_cases(config)
+    (read,) = read_mask_files(found.cases[0].masks, config, []).values()
+    check_levels([("a", found.classes[0], levels) for levels in read.levels], found.classes, findings)
+    findings.check()
+    return read
+
+
+@pytest.mark.parametrize("picture", ["0.png", "z.png"])
+def test_segments_and_pictures_are_united(tmp_path, picture):
+    save(tmp_path / "a/masks" / picture, LEFT * np.uint8(255))
+    write_slicer(tmp_path / "a/masks/b.seg.nrrd", np.ones((2, 3)), name_segments("x"), origin=(3, 5, 0))
+    np.savez(tmp_path / "a/masks/c.npz", mask_foreground=RIGHT)
+    expected = LEFT | RIGHT
+    expected[5:7] = True
+    np.testing.assert_array_equal(read_united(tmp_path).mask, expected)
+
+
+def test_a_listed_background_hides_no_object(tmp_path):
+    for name, shown in {"1": LEFT, "2": RIGHT}.items():
+        save(
+            tmp_path / "a/masks" / f"{name}.png", np.where(shown[..., None], (255, 0, 0), (0, 255, 0)).astype(np.uint8)
+        )
+    colors = {"cell": "#ff0000", "background": "#00ff00"}
+    np.testing.assert_array_equal(read_united(tmp_path, classes=("cell",), colors=colors).mask, LEFT | RIGHT)
+    with pytest.raises(DataError, match=r"colors that data\.colors does not list[^#]*#00ff00 \(108 pixels"):
+        read_united(tmp_path, classes=("cell",), colors={"cell": "#ff0000"})
+
+
+def test_ignored_pixels_of_every_file_are_kept(tmp_path):
+    for name, values in {"1": 9 * LEFT + 200 * RIGHT, "2": 200 * LEFT, "3": 200 * ~(LEFT | RIGHT)}.items():
+        save(tmp_path / "a/masks" / f"{name}.png", values.astype(np.uint8))
+    read = read_united(tmp_path, ignore_value=9)
+    np.testing.assert_array_equal(read.ignored, LEFT)
+    np.testing.assert_array_equal(read.mask, ~LEFT)
