@@ -4,12 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from medseg.annotations.shape import name_class
 from medseg.data.case import MaskSource, Values, as_text
 from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
 from medseg.data.layouts.mask_colors import MaskColors, list_colors
 from medseg.errors import DataError, RadiographError
+from medseg.radiograph.channels import JPEG_TOLERANCE, has_colors
+from medseg.radiograph.mask import read_label_image
 from medseg.radiograph.npy import list_masks
 from medseg.radiograph.slicer import read_segment_names
 
@@ -130,12 +134,15 @@ def find_own_mask(
 ) -> dict[str, MaskSource]:
     """Return the mask source of class `label`, whose folder or column contains the file.
 
-    The result is empty if the file holds segments and none has this name.
+    The result is empty if the file holds segments and none has this name. Raises `DataError` if the file is in color
+    and `data.colors` lists other classes only.
     """
     found, colors = _find_segments(path), list_colors(config)
-    if (found is None or found.are_numbered) and colors and label in colors.classes:
-        values = colors.classes[label]
-        return {label: MaskSource(path, values, colors.known, alone=True, ignored=colors.ignored, as_colors=True)}
+    if (found is None or found.are_numbered) and colors:
+        if label in colors.classes:
+            values = colors.classes[label]
+            return {label: MaskSource(path, values, colors.known, alone=True, ignored=colors.ignored, as_colors=True)}
+        _refuse_color(path, label)
     if found is None:
         labels = config.label_values or {}
         known = join_values(labels.values()) if label in labels else ()
@@ -146,6 +153,16 @@ def find_own_mask(
         return {label: MaskSource(path, segment=names[0], image=None if found.are_arrays else image, alone=True)}
     _note_segments(case, path, found.names, (label,), findings)
     return {}
+
+
+def _refuse_color(path: Path, label: str) -> None:
+    """Raise `DataError` if a mask shows colors, also those of a palette."""
+    try:
+        packed = read_label_image(path, as_colors=True).values
+    except RadiographError:
+        return  # the file has levels, or the error is reported when the mask is read
+    if has_colors(packed[:, :, None] >> np.array([16, 8, 0]) & 255, JPEG_TOLERANCE):
+        raise DataError(f"{as_text(path)}: is in color, but data.colors has no color of {label}. Add its color")
 
 
 def _check_ignored(ignored: int | None, labels: Mapping[str, Values]) -> None:
