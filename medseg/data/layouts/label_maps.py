@@ -112,7 +112,7 @@ def find_label_maps(
 ) -> LabelMaps:
     """Return the content of mask `files`. `labels` and `ignored` come from the data set; settings take precedence.
 
-    Raises `DataError` if the ignored value is also the value of a class.
+    Raises `DataError` if the ignored value is also the value of a class, or if NumPy files have a mask for each class.
     """
     colors = list_colors(config)
     every = {path: each for path in files if (each := _find_segments(path)) is not None}
@@ -124,6 +124,8 @@ def find_label_maps(
     spelled = {name.casefold(): name for name in named}
     classes = config.classes or tuple(labels) or tuple(sorted(spelled.values())) or ("foreground",)
     ignored = ignored if config.ignore_value is None else config.ignore_value
+    if ignored is not None:
+        _refuse_arrays(segments)
     if not colors:
         _check_ignored(ignored, labels or {name: (place,) for place, name in enumerate(classes, 1) if len(classes) > 1})
     return LabelMaps(classes, segments, labels, config.classes is not None, config.missing == "error", ignored, colors)
@@ -135,7 +137,8 @@ def find_own_mask(
     """Return the mask source of class `label`, whose folder or column contains the file.
 
     The result is empty if the file holds segments and none has this name. Raises `DataError` if the file is in color
-    and `data.colors` lists other classes only.
+    and `data.colors` lists other classes only, or if it is a NumPy file with several masks and `data.ignore_value` is
+    set.
     """
     found, colors = _find_segments(path), list_colors(config)
     if (found is None or found.are_numbered) and colors:
@@ -148,11 +151,22 @@ def find_own_mask(
         known = join_values(labels.values()) if label in labels else ()
         _check_ignored(config.ignore_value, labels)
         return {label: MaskSource(path, labels.get(label, ()), known, alone=True, ignored=config.ignore_value)}
+    if config.ignore_value is not None:
+        _refuse_arrays({path: found})
     names = [name for name in found.names if len(found.names) == 1 or name_class(name).casefold() == label.casefold()]
     if len(names) == 1:
         return {label: MaskSource(path, segment=names[0], image=None if found.are_arrays else image, alone=True)}
     _note_segments(case, path, found.names, (label,), findings)
     return {}
+
+
+def _refuse_arrays(segments: Mapping[Path, Segments]) -> None:
+    """Raise `DataError` if a NumPy file has a mask for each class, whose values are not compared with other values."""
+    if path := next((path for path, each in segments.items() if each.are_arrays), None):
+        raise DataError(
+            f"{as_text(path)}: has a mask for each class, in which no value can be ignored (data.ignore_value, or the "
+            "label 'ignore' in dataset.json). Save a label map instead, or remove this setting"
+        )
 
 
 def _refuse_color(path: Path, label: str) -> None:
