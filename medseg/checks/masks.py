@@ -28,5 +28,5 @@ def check_masks(surveys: Sequence[CaseSurvey], classes: Sequence[str], findings:
                 rows, columns = survey.shape
                 text = f"{label}: {mask.shape[0]} x {mask.shape[1]} pixels, but the image has {rows} x {columns}"
                 findings.add("mask_resolution", survey.id, text)
-    levels = ((s.id, label, mask.levels) for s in surveys for label, mask in s.masks.items() if mask.levels)
+    levels = ((s.id, label, each) for s in surveys for label, mask in s.masks.items() for each in mask.levels)
     check_levels(levels, classes, findings)

@@ -36,8 +36,8 @@ class MaskSurvey:
     """Summary of the mask of one class."""
 
     shape: tuple[int, int]
-    levels: Levels | None
-    """Levels of the mask file; None if the file names its segments."""
+    levels: tuple[Levels, ...]
+    """Levels of each mask file; files that name their segments have none."""
     area: float
     """Share of the image area; 0 is an empty mask, 1 a full mask."""
     border: float

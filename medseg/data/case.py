@@ -45,8 +45,8 @@ class MaskSource:
     """The shapes of an annotation file; None for other files."""
     alone: bool = False
     """Whether the file is in a folder or column of its class, so that all its foreground is this class."""
-    others: tuple[Path, ...] = ()
-    """More files of the class, whose foreground is added to that of `path`."""
+    others: tuple["MaskSource", ...] = ()
+    """More files of the class, whose foreground and ignored pixels are added to those of `path`."""
     as_colors: bool = False
     """Whether `values`, `known` and `ignored` are colors `0xRRGGBB` (`data.colors`)."""
 

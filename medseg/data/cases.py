@@ -77,7 +77,10 @@ def name_layout(root: Path, cases: Sequence[Case]) -> str:
         return "annotation files with images"
     if root.is_file():
         return "dataset.json" if root.suffix.lower() == ".json" else "CSV manifest"
-    return "folders of images and masks" if find_parts(root) else "dataset.json"
+    if find_parts(root):
+        return "folders of images and masks"
+    is_described = (root / "dataset.json").is_file()
+    return "a folder for each image" if not is_described and find_case_folders(root) else "dataset.json"
 
 
 def count_sites(cases: Iterable[Case]) -> dict[str, int]:

@@ -190,7 +190,8 @@ def _make_room(
     label_shape = len(cases), len(classes), *preprocess.size
     label_kind = torch.float32 if is_rgb else torch.uint8
     wanted = {"images": (image_shape, torch.float32), "labels": (label_shape, label_kind)}
-    if any(source.ignored is not None for case in cases for source in case.masks.values()):
+    sources = (each for case in cases for source in case.masks.values() for each in (source, *source.others))
+    if any(source.ignored is not None for source in sources):
         wanted["ignored"] = label_shape, torch.uint8
     on_disk = sum(np.prod(shape) * kind.itemsize for shape, kind in wanted.values()) / 2**30 > data.cache_gib
     tensors = {

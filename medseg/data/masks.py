@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.annotations import AnnotatedImage, draw_masks
-from medseg.data.case import MaskSource
+from medseg.data.case import MaskSource, Values
 from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
 from medseg.data.levels import Levels, measure_levels
 from medseg.errors import RadiographError
-from medseg.radiograph.channels import TRANSPARENT
 from medseg.radiograph.dicom.seg import is_segmentation, read_segmentation
 from medseg.radiograph.mask import LabelImage, binarize, read_label_image
 from medseg.radiograph.npy import read_masks
@@ -36,8 +35,8 @@ class ReadMask:
 
     mask: NDArray[np.bool_]
     """`(rows, columns)`."""
-    levels: Levels | None
-    """Levels in the file; None if the file names its segments."""
+    levels: tuple[Levels, ...]
+    """Levels in the file, or in each file of the class; files that name their segments have none."""
     ignored: NDArray[np.bool_] | None = None
     """Ignored pixels `(rows, columns)`, which are background in `mask`; None if there are none."""
 
@@ -61,18 +60,18 @@ def stack_ignored(files: Mapping[str, ReadMask], classes: Sequence[str]) -> NDAr
 
 
 def read_mask_files(sources: Mapping[str, MaskSource], config: CasesConfig, warnings: list[str]) -> dict[str, ReadMask]:
-    """Read the mask of each class; a file that several classes share is read once.
+    """Read the mask of each class; a file that several classes share is read once. Several files of a class are united.
 
     Raises `RadiographError` if a file cannot be read or the masks differ in size.
     """
-    files: dict[Path, _File] = {}
+    files: _Files = {}
     masks: dict[str, ReadMask] = {}
     for name, source in sources.items():
-        if source.path not in files:
-            files[source.path] = _read_file(source, config, warnings)
-        file = files[source.path]
-        mask = _mask_of(file.content, source)
-        masks[name] = ReadMask(mask if file.ignored is None else mask & ~file.ignored, file.levels, file.ignored)
+        notes: list[str] = []
+        masks[name] = _read_mask(source, files, config, notes)
+        for other in source.others:
+            masks[name] = _unite(masks[name], _read_mask(other, {}, config, notes), source.path, other.path)
+        warnings += dict.fromkeys(notes)
     if len({read.mask.shape for read in masks.values()}) != 1:
         listed = ", ".join(f"{source.path} {masks[name].mask.shape}" for name, source in sources.items())
         raise RadiographError(f"the masks of one image differ in size (rows, columns): {listed}", "shape")
@@ -129,6 +128,33 @@ class _File:
     ignored: NDArray[np.bool_] | None = None
 
 
+_Files = dict[tuple[Path, bool, Values], _File]
+"""Files that were read, by their path and the meaning of their values."""
+
+
+def _read_mask(source: MaskSource, files: _Files, config: CasesConfig, warnings: list[str]) -> ReadMask:
+    key = source.path, source.as_colors, source.known
+    if key not in files:
+        files[key] = _read_file(source, config, warnings)
+    file = files[key]
+    mask = _mask_of(file.content, source)
+    levels = (file.levels,) if file.levels else ()
+    return ReadMask(mask if file.ignored is None else mask & ~file.ignored, levels, file.ignored)
+
+
+def _unite(first: ReadMask, second: ReadMask, one: Path, other: Path) -> ReadMask:
+    """Return the foreground and the ignored pixels of two files of one class; ignored pixels are background."""
+    (rows, columns), (r, c) = first.mask.shape, second.mask.shape
+    if (rows, columns) != (r, c):
+        raise RadiographError(f"{other}: {r} x {c} pixels, but {one.name} has {rows} x {columns}", "shape")
+    mask, levels = first.mask | second.mask, first.levels + second.levels
+    either = [read.ignored for read in (first, second) if read.ignored is not None]
+    if not either:
+        return ReadMask(mask, levels)
+    ignored = np.logical_or.reduce(either)
+    return ReadMask(mask & ~ignored, levels, ignored)
+
+
 def _read_file(source: MaskSource, config: CasesConfig, warnings: list[str]) -> _File:
     if source.drawn is not None:
         return _File(_draw(source, source.drawn, config))
@@ -138,35 +164,11 @@ def _read_file(source: MaskSource, config: CasesConfig, warnings: list[str]) -> 
         return _File(read_segmentation(source.path).masks)
     if source.segment is not None:
         return _File(read_masks(source.path))
-    label = _read_labels(source, config)
+    label = read_label_image(source.path, nifti_rows=config.nifti_rows, exif=config.exif, as_colors=source.as_colors)
     warnings += label.warnings
     label, ignored = _take_ignored(label, source)
     known = source.known if label.is_color == source.as_colors else ()
     return _File(label, measure_levels(label, source.path, known, source.alone), ignored)
-
-
-def _read_labels(source: MaskSource, config: CasesConfig) -> LabelImage:
-    """Return the label image of a mask; several files of one class are united."""
-    joined = None
-    for path in (source.path, *source.others):
-        label = read_label_image(path, nifti_rows=config.nifti_rows, exif=config.exif, as_colors=source.as_colors)
-        joined = label if joined is None else _unite(joined, label, source.path, path)
-    assert joined is not None
-    return joined
-
-
-def _unite(first: LabelImage, second: LabelImage, one: Path, other: Path) -> LabelImage:
-    """Return the foreground of two files of one class as one label image."""
-    (rows, columns), (r, c) = first.values.shape, second.values.shape
-    if (rows, columns) != (r, c):
-        raise RadiographError(f"{other}: {r} x {c} pixels, but {one.name} has {rows} x {columns}", "shape")
-    if first.is_color != second.is_color:
-        raise RadiographError(f"{other}: only one of this mask and {one.name} is in color. Save both in the same way")
-    is_empty = np.isin(first.values, (0, TRANSPARENT))
-    colors, values = np.where(is_empty, second.values, first.values), np.maximum(first.values, second.values)
-    warnings = tuple(dict.fromkeys((*first.warnings, *second.warnings)))
-    lossy = first.lossy or second.lossy
-    return replace(first, values=colors if first.is_color else values, lossy=lossy, warnings=warnings)
 
 
 def _draw(source: MaskSource, drawn: AnnotatedImage, config: CasesConfig) -> Segments:

@@ -71,7 +71,7 @@ def write_data_set(folder: Path, found: CaseSet, data: DataSetConfig, format: st
             findings.add_error(case.id, done)
         else:
             written.append(done[0])
-            levels += [(case.id, label, read.levels) for label, read in done[1].items() if read.levels]
+            levels += [(case.id, label, each) for label, read in done[1].items() for each in read.levels]
     check_levels(levels, found.classes, findings)
     if any(finding.severity == "error" for finding in findings.listed()):
         for name in ("images", "masks"):

@@ -235,6 +235,8 @@ def _refuse_shape(shape: tuple[int, ...], shapes: str) -> NoReturn:
 
 def _binarize(values: NDArray[Any], name: str) -> NDArray[np.bool_]:
     """Return the foreground of the mask of one class. Raises `RadiographError` unless it is 0 and one other value."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise RadiographError(f"{name} has values that are NaN or infinite")
     found = np.unique(values)
     if values.ndim != 2 or np.count_nonzero(found) > 1:
         raise RadiographError(

@@ -7,6 +7,7 @@ from medseg.checks.survey import survey_cases
 from medseg.data.cases import list_cases
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.findings import Findings
+from medseg.errors import DataError
 from tests.support.data_layouts import assert_same_masks, save, write_set
 
 COLORS = {"heart": ["#00ff00", "#ffff00"], "lungs": ["#FF0000", "#ffff00"]}
@@ -171,6 +172,5 @@ def test_a_folder_of_a_class_that_the_setting_does_not_list(tmp_path):
     (tmp_path / "masks").rename(tmp_path / "liver")
     (tmp_path / "masks").mkdir()
     (tmp_path / "liver").rename(tmp_path / "masks" / "liver")
-    (finding,) = errors(tmp_path, colors=COLORS, classes=["liver"]).values()
-    assert finding.code == "label_values"
-    assert '\'data.colors={liver: "#ff0000"' in finding.remedy
+    with pytest.raises(DataError, match=r"masks/liver/p0\.png: is in color, but data\.colors has no color of liver"):
+        errors(tmp_path, colors=COLORS, classes=["liver"])

@@ -8,8 +8,8 @@ from tests.support.case_surveys import make_levels, make_survey
 def find(odd, **rest):
     findings = Findings()
     if "levels" in odd:
-        odd["levels"] = make_levels("odd.png", *odd["levels"]) if odd["levels"] else None
-    usual = [{**rest, "levels": make_levels(f"{n}.png", 0, 255)} for n in range(9)]
+        odd["levels"] = (make_levels("odd.png", *odd["levels"]),) if odd["levels"] else ()
+    usual = [{**rest, "levels": (make_levels(f"{n}.png", 0, 255),)} for n in range(9)]
     surveys = [make_survey("odd", mask={**rest, **odd}), *(make_survey(f"n{n}", mask=m) for n, m in enumerate(usual))]
     check_masks(surveys, ("lungs", "heart"), findings)
     assert {case for finding in findings.listed() for case in finding.cases} <= {"odd"}

@@ -238,6 +238,10 @@ def test_layouts_are_named(tmp_path):
     manifest = folder / "cases.csv"
     manifest.write_text("image,mask_lungs\nimages/a.png,masks/lungs/a.png\n")
     assert name_layout(manifest, find_cases(DataConfig(root=manifest)).cases) == "CSV manifest"
+    objects = tmp_path / "objects"
+    for name in ("images/a.png", "masks/1.png"):
+        write_png(objects / "a" / name)
+    assert name_layout(objects, find_cases(DataConfig(root=objects)).cases) == "a folder for each image"
 
 
 def test_sites_are_counted_and_a_name_that_occurs_once_is_not_told():

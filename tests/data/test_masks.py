@@ -65,10 +65,10 @@ def test_classes_of_one_file_share_its_levels(tmp_path):
     first, second = read_mask_files(
         {"a": MaskSource(path, (7,), (7, 9)), "b": MaskSource(path, (9,), (7, 9))}, PLAIN, []
     ).values()
-    assert first.levels is second.levels
-    assert first.levels is not None
-    assert (first.levels.path, first.levels.values, first.levels.counts) == (path, (0, 7, 9), (1, 2, 1))
-    assert first.levels.known == (7, 9)
+    (levels,) = first.levels
+    assert levels is second.levels[0]
+    assert (levels.path, levels.values, levels.counts) == (path, (0, 7, 9), (1, 2, 1))
+    assert levels.known == (7, 9)
 
 
 def test_segments_of_slicer_are_placed_on_their_image(tmp_path):
@@ -76,7 +76,7 @@ def test_segments_of_slicer_are_placed_on_their_image(tmp_path):
     path = write_slicer(tmp_path / "a.seg.nrrd", np.ones((2, 3)), name_segments("Lungs"), origin=(4, 5, 0))
     read = read_mask_files({"lungs": MaskSource(path, segment="Lungs", image=image)}, PLAIN, [])["lungs"]
     assert np.argwhere(read.mask).tolist() == [[row, column] for row in (5, 6) for column in (4, 5, 6)]
-    assert read.levels is None
+    assert read.levels == ()
 
 
 @pytest.mark.parametrize("rounded", [math.floor, round, math.ceil])

@@ -99,6 +99,13 @@ def test_masks_by_class(tmp_path):
     assert list_masks(tmp_path / "c.png") == ()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_masks_by_class_are_finite(tmp_path, value):
+    path = savez(tmp_path / "a.npz", mask_lungs=np.where(LUNGS, value, 0))
+    with pytest.raises(RadiographError, match=r"a\.npz: mask_lungs has values that are NaN or infinite"):
+        read_masks(path)
+
+
 def test_channels_must_have_two_values(tmp_path):
     path = save(tmp_path / "a.npy", np.stack([P, P]))
     with pytest.raises(RadiographError, match=r"channel 1 has the shape \(96, 80\) and \d+ values up to \d+, but"):

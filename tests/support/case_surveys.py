@@ -31,7 +31,7 @@ def make_levels(
 
 MASK = MaskSurvey(
     shape=(100, 80),
-    levels=make_levels("usual.png", 0, 255),
+    levels=(make_levels("usual.png", 0, 255),),
     area=0.2,
     border=0.0,
     centre=(0.5, 0.5),

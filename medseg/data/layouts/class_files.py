@@ -7,6 +7,7 @@ from pathlib import Path
 
 from medseg.annotations.shape import name_class
 from medseg.data.case import as_text, case_id, list_files
+from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
 from medseg.data.layouts.pairing import name_images, pair_files
 
@@ -52,17 +53,19 @@ def split_names(
 
 
 def split_folders(
-    images: Mapping[str, Path], folders: Sequence[Path], classes: Sequence[str] | None, findings: Findings
+    images: Mapping[str, Path], folders: Sequence[Path], config: DataSetConfig, findings: Findings
 ) -> ClassFiles | None:
     """Return masks by class and image if `folders` have the names of images; None if they are folders of classes.
 
     A file has the name of its class, perhaps with the name of the image. Unclear names are noted.
     """
+    classes = config.classes
     paired = pair_files(images, {case_id(folder): folder for folder in folders})
     files = {name: list_files(folder) for name, folder in paired.items()}
-    unclear = {name for name in paired if any(case_id(path) in images for path in files[name])}
-    if not paired.keys() & images.keys() or (unclear and paired.keys() - images.keys()):
+    is_listed = any(folder.name in (classes or ()) for folder in folders)
+    if is_listed or not paired.keys() & images.keys() or _fit_classes(images, files, config):
         return None
+    unclear = {name for name in paired if any(case_id(path) in images for path in files[name])}
     found = []
     for name, folder in paired.items():
         if name not in images:
@@ -77,6 +80,20 @@ def split_folders(
                 parses = [parse for is_first in (True, False) for parse in _parse(stem, own, is_first)]
                 found.append((name, parses[0][1] if parses else name_class(stem), path))
     return _gather(found, classes, findings)
+
+
+def _fit_classes(images: Mapping[str, Path], files: Mapping[str, Sequence[Path]], config: DataSetConfig) -> bool:
+    """Return whether folders hold masks of images by name, as folders of classes do.
+
+    A folder holds the mask of an image of another name, or no file is without an image and, unless classes may be
+    missing, no image without a class. `files` are by the name of the folder.
+    """
+    shown = {name: pair_files(images, {case_id(path): path for path in own}).keys() for name, own in files.items()}
+    if any(found & images.keys() - {name} for name, found in shown.items()):
+        return True
+    may_lack = config.missing == "ignore"
+    fit = all(found <= images.keys() if may_lack else found == images.keys() for found in shown.values())
+    return fit and config.classes is None
 
 
 def _read_names(masks: Mapping[str, Path], names: Mapping[str, str]) -> dict[str, list[_Parse]]:

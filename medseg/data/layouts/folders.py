@@ -146,7 +146,7 @@ def _read_part(root: Path, part: Part, maps: LabelMaps, config: DataSetConfig, f
     for lost in (path for place in (part.images, *folders) for path in list_folders(place)):
         findings.add("layout", "", lost.relative_to(root).as_posix(), what="folders in places for files only")
     if folders:
-        split = split_folders(images, folders, config.classes, findings)
+        split = split_folders(images, folders, config, findings)
         files_of = {path.name: name_files(list_files(path), findings) for path in folders} if split is None else {}
         by_class = split or {name: pair_files(images, own) for name, own in files_of.items()}
         return _read_class_files(images, by_class, config, findings)

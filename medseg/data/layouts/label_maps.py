@@ -4,12 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from medseg.annotations.shape import name_class
 from medseg.data.case import MaskSource, Values, as_text
 from medseg.data.config import CasesConfig
 from medseg.data.findings import Findings
 from medseg.data.layouts.mask_colors import MaskColors, list_colors
 from medseg.errors import DataError, RadiographError
+from medseg.radiograph.channels import JPEG_TOLERANCE, has_colors
+from medseg.radiograph.mask import read_label_image
 from medseg.radiograph.npy import list_masks
 from medseg.radiograph.slicer import read_segment_names
 
@@ -108,7 +112,7 @@ def find_label_maps(
 ) -> LabelMaps:
     """Return the content of mask `files`. `labels` and `ignored` come from the data set; settings take precedence.
 
-    Raises `DataError` if the ignored value is also the value of a class.
+    Raises `DataError` if the ignored value is also the value of a class, or if NumPy files have a mask for each class.
     """
     colors = list_colors(config)
     every = {path: each for path in files if (each := _find_segments(path)) is not None}
@@ -120,6 +124,8 @@ def find_label_maps(
     spelled = {name.casefold(): name for name in named}
     classes = config.classes or tuple(labels) or tuple(sorted(spelled.values())) or ("foreground",)
     ignored = ignored if config.ignore_value is None else config.ignore_value
+    if ignored is not None:
+        _refuse_arrays(segments)
     if not colors:
         _check_ignored(ignored, labels or {name: (place,) for place, name in enumerate(classes, 1) if len(classes) > 1})
     return LabelMaps(classes, segments, labels, config.classes is not None, config.missing == "error", ignored, colors)
@@ -130,22 +136,47 @@ def find_own_mask(
 ) -> dict[str, MaskSource]:
     """Return the mask source of class `label`, whose folder or column contains the file.
 
-    The result is empty if the file holds segments and none has this name.
+    The result is empty if the file holds segments and none has this name. Raises `DataError` if the file is in color
+    and `data.colors` lists other classes only, or if it is a NumPy file with several masks and `data.ignore_value` is
+    set.
     """
     found, colors = _find_segments(path), list_colors(config)
-    if (found is None or found.are_numbered) and colors and label in colors.classes:
-        values = colors.classes[label]
-        return {label: MaskSource(path, values, colors.known, alone=True, ignored=colors.ignored, as_colors=True)}
+    if (found is None or found.are_numbered) and colors:
+        if label in colors.classes:
+            values = colors.classes[label]
+            return {label: MaskSource(path, values, colors.known, alone=True, ignored=colors.ignored, as_colors=True)}
+        _refuse_color(path, label)
     if found is None:
         labels = config.label_values or {}
         known = join_values(labels.values()) if label in labels else ()
         _check_ignored(config.ignore_value, labels)
         return {label: MaskSource(path, labels.get(label, ()), known, alone=True, ignored=config.ignore_value)}
+    if config.ignore_value is not None:
+        _refuse_arrays({path: found})
     names = [name for name in found.names if len(found.names) == 1 or name_class(name).casefold() == label.casefold()]
     if len(names) == 1:
         return {label: MaskSource(path, segment=names[0], image=None if found.are_arrays else image, alone=True)}
     _note_segments(case, path, found.names, (label,), findings)
     return {}
+
+
+def _refuse_arrays(segments: Mapping[Path, Segments]) -> None:
+    """Raise `DataError` if a NumPy file has a mask for each class, whose values are not compared with other values."""
+    if path := next((path for path, each in segments.items() if each.are_arrays), None):
+        raise DataError(
+            f"{as_text(path)}: has a mask for each class, in which no value can be ignored (data.ignore_value, or the "
+            "label 'ignore' in dataset.json). Save a label map instead, or remove this setting"
+        )
+
+
+def _refuse_color(path: Path, label: str) -> None:
+    """Raise `DataError` if a mask shows colors, also those of a palette."""
+    try:
+        packed = read_label_image(path, as_colors=True).values
+    except RadiographError:
+        return  # the file has levels, or the error is reported when the mask is read
+    if has_colors(packed[:, :, None] >> np.array([16, 8, 0]) & 255, JPEG_TOLERANCE):
+        raise DataError(f"{as_text(path)}: is in color, but data.colors has no color of {label}. Add its color")
 
 
 def _check_ignored(ignored: int | None, labels: Mapping[str, Values]) -> None:

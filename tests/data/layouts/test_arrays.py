@@ -117,6 +117,16 @@ def test_channels_without_their_classes_are_an_error(tmp_path, classes, stated):
     assert "-> List the classes in data.classes, in the order of the channels." in message
 
 
+@pytest.mark.parametrize("folder", ["", "masks/heart"])
+def test_no_value_of_masks_by_class_can_be_ignored(tmp_path, folder):
+    root = write_set(tmp_path, write_archive(folder), 1)
+    if folder:
+        save(root / "images" / "p0.png", draw_cases(1)["p0"][0])
+    assert message_of(root, ignore_value=255).startswith(
+        f"{root / folder / 'p0.npz'}: has a mask for each class, in which no value can be ignored (data.ignore_value, "
+    )
+
+
 def test_an_archive_without_masks_is_an_image_without_a_mask(tmp_path):
     root = write_set(tmp_path, write_archive(""), 2)
     np.savez(root / "p1.npz", image=np.arange(64.0).reshape(8, 8))

@@ -108,8 +108,30 @@ def test_two_masks_of_one_class(tmp_path):
 
 
 def test_folders_and_files_that_are_both_named_as_images(tmp_path):
-    write_pngs(tmp_path, "images/a.png", "images/b.png", *(f"masks/{i}.png" for i in ("a/a", "a/b", "b/a", "b/b")))
-    assert "mask names that fit several images or classes (2):\n    a/a.png\n    b/a.png" in message_of(tmp_path)
+    write_pngs(tmp_path, "images/a.png", "images/b.png", "masks/a/a.png", "masks/b/b.png")
+    assert "mask names that fit several images or classes (2):\n    a/a.png\n    b/b.png" in message_of(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["{}", "class_{}"])
+@pytest.mark.parametrize("mask", ["{}", "{}_mask"])
+def test_numbered_classes_are_no_images(tmp_path, folder, mask):
+    masks = [f"masks/{folder.format(label)}/{mask.format(image)}.png" for label in "12" for image in "123"]
+    write_pngs(tmp_path, *(f"images/{image}.png" for image in "123"), *masks)
+    labels = [folder.format(1), folder.format(2)]
+    assert masks_of(tmp_path) == {image: dict.fromkeys(labels, f"{mask.format(image)}.png") for image in "123"}
+    (tmp_path / masks[-1]).unlink()
+    assert masks_of(tmp_path, missing="ignore")["3"] == {labels[0]: f"{mask.format(3)}.png"}
+
+
+def test_folders_of_listed_classes_hold_no_images(tmp_path):
+    write_pngs(tmp_path, "images/1.png", "images/2.png", "masks/1/1_x.png", "masks/2/2_y.png")
+    expected = {"1": {"1": "1_x.png"}, "2": {"2": "2_y.png"}}
+    assert masks_of(tmp_path, classes=("1", "2"), missing="ignore") == expected
+
+
+def test_folders_whose_masks_fit_as_classes_are_classes(tmp_path):
+    write_pngs(tmp_path, *(f"{folder}/{i}.png" for i in "12" for folder in ("images", f"masks/{i}")))
+    assert masks_of(tmp_path, missing="ignore") == {"1": {"1": "1.png"}, "2": {"2": "2.png"}}
 
 
 def test_folders_of_classes_stay_folders_of_classes(tmp_path):

@@ -226,3 +226,15 @@ def test_home_folder_in_a_manifest(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     write_png(tmp_path / "home" / "a.png")
     assert find(write_manifest(tmp_path, "image,mask\n~/a.png,m/a.png\n")).cases[0].image == tmp_path / "home" / "a.png"
+
+
+def test_a_colored_file_in_the_column_of_a_class_without_a_color(tmp_path):
+    root = write_manifest(tmp_path, "image,mask_lungs,mask_heart\na.png,m.png,m.png\n")
+    colored = Image.fromarray(np.full((8, 8, 3), (255, 0, 0), np.uint8))
+    colors = {"lungs": "#ff0000", "background": "#00ff00"}
+    for mask in (colored, colored.quantize()):
+        mask.save(tmp_path / "m.png")
+        message = message_of(root, classes=("lungs", "heart"), colors=colors)
+        assert message == f"{tmp_path / 'm.png'}: is in color, but data.colors has no color of heart. Add its color"
+    colored.convert("L").save(tmp_path / "m.png")
+    assert not find(root, classes=("lungs", "heart"), colors=colors).cases[0].masks["heart"].as_colors
