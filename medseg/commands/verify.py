@@ -114,7 +114,8 @@ def _check(proof: "Proof", recorded: "Recorded", config: VerifyConfig) -> "list[
         given = config.model or own.model
         return check_evaluation(proof, recorded, own, given, own.data, own.predict, own.tracking)
     predicted = recorded.build(PredictDicomConfig)
-    return check_prediction(proof, recorded, config.model or predicted.model, predicted.tracking, predicted.input)
+    model = config.model or predicted.model
+    return check_prediction(proof, recorded, model, predicted.predict, predicted.tracking, predicted.input)
 
 
 def _check_export(proof: "Proof") -> "list[Item]":

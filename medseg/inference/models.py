@@ -19,9 +19,10 @@ from medseg.model.checkpoint import (
     read_quantized,
 )
 from medseg.model.unet import UNet
-from medseg.receipt.digests import digest_weights
+from medseg.receipt.digests import digest_values, digest_weights
 from medseg.tracking.config import StoreConfig
 
+_DECIDING = {"classes", "network", "model", "preprocess", "inference", "reading", "accepts", "thresholds", "ranges"}
 _MLFLOW = ("runs:/", "models:/")
 
 
@@ -61,13 +62,14 @@ def _load(path: Path) -> tuple[ModelCard, UNet, QuantizedNetwork | None]:
 
 
 def digest_networks(model: LoadedModel) -> str:
-    """The digest of the weights of all networks, int8 included. It does not depend on their files."""
-    return digest_weights(
+    """The digest of the weights of all networks, int8 included, and of what the card decides. Run IDs do not count."""
+    weights = digest_weights(
         [
             network.state_dict() | ({} if int8 is None else {"int8.graph": int8.graph, "int8.weights": int8.weights})
             for network, int8 in zip(model.networks, model.quantized, strict=True)
         ]
     )
+    return digest_values({"weights": weights, **model.card.model_dump(mode="json", include=_DECIDING)})
 
 
 def adjust_model(model: LoadedModel, predict: ModelPredictConfig) -> LoadedModel:

@@ -8,8 +8,8 @@ from medseg.data.loaders import CachedSplits, CaseFacts
 from medseg.data.splits import Splits
 from medseg.hardware.device import Hardware
 from medseg.inference.backends import build_training_backend
-from medseg.model.checkpoint import load_model
-from medseg.receipt.digests import Fold, digest_files, digest_values, digest_weights
+from medseg.inference.models import digest_networks, load_models
+from medseg.receipt.digests import Fold, digest_files, digest_values
 from medseg.receipt.receipt import Receipt, build_receipt
 from medseg.training.recipe import Recipe, list_deciding
 
@@ -21,7 +21,7 @@ def build_training_receipt(
     recipe: Recipe, splits: Splits, cached: CachedSplits, hardware: Hardware, folder: Path
 ) -> Receipt:
     """The receipt of the finished training in `folder`. Its batch size must be set."""
-    card, network = load_model(folder / "best.pt")
+    model = load_models([str(folder / "best.pt")], recipe.tracking)
     masks = sorted((folder / "masks").rglob("*.png")) if recipe.output.masks else []
     return build_receipt(
         "training",
@@ -29,8 +29,8 @@ def build_training_receipt(
         backend=build_training_backend(hardware).name,
         data=digest_cases([facts for _, part in cached.items() for facts in part.facts], splits.classes),
         split=digest_split(splits),
-        weights=digest_weights([network.state_dict()]),
-        origin=card.origin,
+        weights=digest_networks(model),
+        origin=model.card.origin,
         results=digest_files(folder, masks) if masks else None,
     )
 

@@ -11,7 +11,7 @@ from medseg.folder.journal import JOURNAL_NAME
 from medseg.folder.receipt import digest_prediction, name_result
 from medseg.folder.sink import FolderSink
 from medseg.folder.source import FolderSource
-from medseg.inference.config import InputConfig
+from medseg.inference.config import InputConfig, ModelPredictConfig
 from medseg.inference.models import digest_networks
 from medseg.output.writers import name_outputs
 from medseg.receipt.digests import Fold
@@ -22,7 +22,12 @@ from medseg.verification.proof import Proof, Recorded
 
 
 def check_prediction(
-    proof: Proof, recorded: Recorded, model: Sequence[str], tracking: StoreConfig, limits: InputConfig
+    proof: Proof,
+    recorded: Recorded,
+    model: Sequence[str],
+    predict: ModelPredictConfig,
+    tracking: StoreConfig,
+    limits: InputConfig,
 ) -> list[Item]:
     """The items of a prediction, but code and environment. Reads every input file and every result.
 
@@ -43,7 +48,7 @@ def check_prediction(
     return [
         *check_digest("configuration", receipt.configuration, lambda: digest_prediction(recorded.settings)),
         *check_digest("images", receipt.data, digest_inputs),
-        *check_digest("weights", receipt.weights, lambda: digest_networks(find_model(model, tracking))),
+        *check_digest("weights", receipt.weights, lambda: digest_networks(find_model(model, tracking, predict))),
         *check_digest("results", receipt.results, digest_results),
     ]
 

@@ -70,6 +70,12 @@ def list_changes(said: dict[str, str]) -> set[str]:
     return {name for name, verdict in said.items() if not verdict.startswith("same")}
 
 
+def exchange_classes(path: Path) -> None:
+    content = torch.load(path, weights_only=True)
+    content["card"]["classes"].reverse()
+    torch.save(content, path)
+
+
 @pytest.fixture
 def copied(trained: Trained, tmp_path: Path) -> tuple[Path, Path]:
     """A copy of a training and of its data."""
@@ -107,6 +113,13 @@ def test_whatever_changed_is_named(item: str, copied: tuple[Path, Path]) -> None
     code, said = verify(out / "summary.json", f"data={data}")
     assert (code, list_changes(said)) == (1, {item})
     assert said[item].startswith("changed")
+
+
+def test_exchanged_classes_are_another_model(copied: tuple[Path, Path]) -> None:
+    data, out = copied
+    exchange_classes(out / "best.pt")
+    code, said = verify(out, f"data={data}")
+    assert (code, list_changes(said)) == (1, {"weights"})
 
 
 def test_a_case_in_another_set_is_another_split(copied: tuple[Path, Path]) -> None:

@@ -77,7 +77,8 @@ def refuse_outside(cases: Iterable[Case], root: Path) -> None:
 
 def _list_paths(case: Case) -> Iterator[Path]:
     yield case.image
-    for source in case.masks.values():
-        yield from (source.path, *source.others, *([source.image] if source.image is not None else []))
+    for own in case.masks.values():
+        for source in (own, *own.others):
+            yield from (source.path, *([source.image] if source.image is not None else []))
     if case.target is not None:
         yield case.target
