@@ -67,7 +67,9 @@ class Receipt:
 
     def to_json(self) -> dict[str, Any]:
         """The receipt as plain values."""
-        return {"format": _FORMAT, **asdict(self)}
+        values = {"format": _FORMAT, **asdict(self)}
+        values["environment"]["instructions"] = list(self.environment.instructions)
+        return values
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:

@@ -397,7 +397,8 @@ def no_images() -> Iterator[Case]:
         ):
             yield f"{name}{ending}", data, "rejected"
         for ending in ("", ".txt", ".db", ".zip", ".gz"):
-            yield f"{name}{ending}", data, "skipped"
+            if (name, ending) != ("zip", ".zip"):  # an archive, whose file has a row of its own
+                yield f"{name}{ending}", data, "skipped"
     for name in ("Thumbs.db", "README.txt", ".DS_Store", "VERSION", "desktop.ini", "LOCKFILE", "autorun.inf"):
         yield name, b"\0\5some words of a system\n" * 30, "skipped"
 
