@@ -13,6 +13,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from medseg.archive.formats import Member
 from medseg.archive.members import Archive, open_archive
+from medseg.archive.places import placed
 from medseg.errors import ArchiveError, StorageError
 
 PREFIX = "medseg-unpacked-"
@@ -22,7 +23,6 @@ _LOCK = ".medseg.lock"
 _FILES = "files"  # the folder beside the lock: an archive may have the name of the lock
 _RESERVE = 1 << 30  # bytes that stay free
 _ATTEMPTS = 10
-_places: dict[str, str] = {}  # unpacked folder -> archive, for messages
 
 
 @contextmanager
@@ -35,26 +35,11 @@ def unpacked(path: Path) -> Iterator[Path]:
     """
     with _private_folder() as private:
         folder = private / _FILES / (path.name or "archive")
-        _places[str(folder)] = str(path)
-        try:
+        with placed(folder, path):
             folder.parent.mkdir(mode=0o700)
             folder.mkdir(mode=0o700)
             _unpack(path, folder)
             yield folder
-        finally:
-            del _places[str(folder)]
-
-
-def show_archives(text: str) -> str:
-    """`text` with the names of archives in place of the folders into which they are unpacked."""
-    for folder, archive in _places.items():
-        text = text.replace(folder, archive)
-    return text
-
-
-def find_unpacked(path: Path) -> Path | None:
-    """The folder with the files of an archive in which `path` lies; None if it does not lie in an unpacked archive."""
-    return next((Path(folder) for folder in _places if path.is_relative_to(folder)), None)
 
 
 def _unpack(path: Path, folder: Path) -> None:

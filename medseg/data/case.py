@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from medseg.annotations import AnnotatedImage
-from medseg.archive.unpack import show_archives
+from medseg.archive.places import show_archives
 from medseg.config import expand_home
 from medseg.radiograph.kind import EXTENSIONS
 

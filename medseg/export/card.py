@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from medseg.output.card import find_templates
 
 _FORMATS = {
     "onnx": "`model.onnx`, for ONNX Runtime and other programs",
@@ -16,14 +16,7 @@ _FORMATS = {
 
 def write_card(facts: Mapping[str, Any], form: str) -> str:
     """The card of a program in the format `form`."""
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     script = "scripts/radiograph.py" if form == "bundle" else "radiograph.py"
     names = ", ".join(facts["classes"])
-    template = templates.get_template("card.md.j2")
+    template = find_templates(Path(__file__).parent).get_template("card.md.j2")
     return template.render(facts=facts, form=form, what=_FORMATS[form], names=names, script=script)

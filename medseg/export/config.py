@@ -6,13 +6,13 @@ from pydantic import Field
 
 from medseg.config import Section
 
-Format = Literal["onnx", "openvino", "torch", "bundle"]
+FormatName = Literal["onnx", "openvino", "torch", "bundle"]
 
 
 class ExportConfig(Section):
     """The exported program."""
 
-    format: Format = "onnx"
+    format: FormatName = "onnx"
     """Format of the program. onnx: ONNX, for ONNX Runtime and many other programs. openvino: OpenVINO IR. torch: a
     torch.export program, for PyTorch. bundle: a MONAI bundle, which python -m monai.bundle runs."""
 

@@ -12,9 +12,9 @@ INPUT = (
     "float32 (batch, channel, rows, columns): modality values of images of any one size; dense tissue is bright; "
     "padding pixels are NaN"
 )
+OUTPUT = "bool (batch, class, rows, columns): the masks, at the size of the images"
 SCRIPTS = Path(__file__).with_name("scripts")
 """Files that run an exported program without medseg; exports carry them along."""
-OUTPUT = "bool (batch, class, rows, columns): the masks, at the size of the images"
 
 
 def describe(model: LoadedModel, decision: Decision) -> dict[str, Any]:

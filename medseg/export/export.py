@@ -18,7 +18,7 @@ from medseg.data.preprocess import build_input
 from medseg.errors import ConfigError, ExportError
 from medseg.export.bundle import write_bundle
 from medseg.export.card import write_card
-from medseg.export.config import ExportConfig, Format
+from medseg.export.config import ExportConfig, FormatName
 from medseg.export.describe import SCRIPTS, describe
 from medseg.export.formats import FORMATS, check_packages, trace
 from medseg.export.program import Program
@@ -90,7 +90,7 @@ def export_model(model: LoadedModel, config: ExportConfig, folder: Path) -> Expo
     return Exported(folder / form.file, lowest)
 
 
-def _write_files(traced: ExportedProgram, facts: Mapping[str, Any], name: Format, folder: Path) -> None:
+def _write_files(traced: ExportedProgram, facts: Mapping[str, Any], name: FormatName, folder: Path) -> None:
     """Write the program in the format `name`, its card, and the files that run it."""
     form, card = FORMATS[name], write_card(facts, name)
     (folder / form.file).parent.mkdir(exist_ok=True)

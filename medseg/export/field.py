@@ -1,4 +1,4 @@
-"""`medseg.data.frame` for a batch of images, in operations that exported programs have: no sizes depend on values."""
+"""`medseg.data.frame` for a batch of images, in operations that exported programs have."""
 
 import torch
 from torch import Tensor
@@ -50,9 +50,9 @@ def find_field(grey: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     grey, valid = sample(grey, *lines), sample(valid, *lines)
     median = take_percentiles(grey.flatten(1), valid.flatten(1), _percents(grey, 50))
     filled = torch.where(valid, grey, median[:, :, None])
-    rows, columns = (_whole(filled, axis) for axis in (1, 2))
+    rows, columns = whole(filled)
     for flat in FLAT:
-        down, across = _inside(filled, rows, 1)[:, :, None], _inside(filled, columns, 2)[:, None]
+        down, across = is_inside(rows, filled.shape[1])[:, :, None], is_inside(columns, filled.shape[2])[:, None]
         levels = take_percentiles(filled.flatten(1), (down & across).flatten(1), _percents(grey, 95, 5))
         limit = flat * (levels[:, :1] - levels[:, 1:])
         rows, columns = (
@@ -78,10 +78,8 @@ def find_frame(grey: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         ranges.append(torch.stack([first, end], dim=1))
     area = (ranges[0][:, 1] - ranges[0][:, 0]) * (ranges[1][:, 1] - ranges[1][:, 0])
     worth = (area < WORTH * (grey.shape[1] * grey.shape[2]))[:, None]
-    return (
-        torch.where(worth, ranges[0], _whole(grey, 1)),
-        torch.where(worth, ranges[1], _whole(grey, 2)),
-    )
+    rows, columns = (torch.where(worth, *pair) for pair in zip(ranges, whole(grey), strict=True))
+    return rows, columns
 
 
 def is_inside(lines: Tensor, length: int) -> Tensor:
@@ -92,20 +90,13 @@ def is_inside(lines: Tensor, length: int) -> Tensor:
 
 def whole(maps: Tensor) -> tuple[Tensor, Tensor]:
     """All rows and all columns of maps `(batch, rows, columns)`, as the ranges of `find_frame`."""
-    return _whole(maps, 1), _whole(maps, 2)
+    ones = torch.ones_like(maps[:, :1, 0], dtype=torch.long)
+    rows, columns = (torch.cat([0 * ones, length * ones], dim=1) for length in maps.shape[1:])
+    return rows, columns
 
 
 def _percents(like: Tensor, *percents: float) -> Tensor:
     return torch.tensor(percents, dtype=like.dtype, device=like.device)
-
-
-def _whole(maps: Tensor, axis: int) -> Tensor:
-    ends = torch.ones_like(maps[:, :1, 0], dtype=torch.long) * maps.shape[axis]
-    return torch.cat([torch.zeros_like(ends), ends], dim=1)
-
-
-def _inside(maps: Tensor, lines: Tensor, axis: int) -> Tensor:
-    return is_inside(lines, maps.shape[axis])
 
 
 def _trim(field: Tensor, counted: Tensor, limit: Tensor, lines: Tensor) -> Tensor:

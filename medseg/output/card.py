@@ -215,15 +215,20 @@ def _list_limits(card: ModelCard, training: TrainingFacts | None) -> list[str]:
     return limits
 
 
-def _render(template: str, **values: object) -> str:
-    templates = Templates(
-        loader=FileSystemLoader(Path(__file__).parent),
+def find_templates(folder: Path) -> Templates:
+    """The templates of Markdown pages in `folder`."""
+    return Templates(
+        loader=FileSystemLoader(folder),
         autoescape=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def _render(template: str, **values: object) -> str:
+    templates = find_templates(Path(__file__).parent)
     templates.filters |= {"code": _as_code, "show": _show, "span": _span, "listed": _list_all, "number": _show_number}
     return templates.get_template(template).render(values)
 

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
-from medseg.archive.unpack import show_archives
+from medseg.archive.places import show_archives
 from medseg.errors import RadiographError
 
 MAX_BYTES = 1 << 31

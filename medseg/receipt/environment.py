@@ -37,6 +37,11 @@ class Environment:
     libraries: Mapping[str, str] = field(default_factory=dict)
     """Library -> version."""
 
+    @property
+    def hardware(self) -> str:
+        """The name of the GPU, or of the CPU if the network runs on that."""
+        return self.processor if self.device == "cpu" else self.device
+
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
         """The environment in a receipt. Raises `KeyError` or `TypeError` if a field is missing or wrong."""

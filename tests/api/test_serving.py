@@ -152,4 +152,4 @@ def test_clients_get_the_masks_of_the_model_and_bad_rows_an_error(
 
 def test_a_request_without_an_image_is_refused_as_a_whole(server: tuple[str, Path]) -> None:
     with pytest.raises(urllib.error.HTTPError, match="400"):
-        ask(server[0], {"dataframe_records": [{"picture": ""}]})
+        ask(server[0], {"dataframe_records": [{"radiograph": ""}]})

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from medseg.archive.unpack import PREFIX, show_archives, unpacked
+from medseg.archive.places import show_archives
+from medseg.archive.unpack import PREFIX, unpacked
 from medseg.errors import ArchiveError, RadiographError, StorageError
 from medseg.radiograph import read_radiograph
 from tests.support.archives import ENDINGS, encrypt, list_files, write_archive

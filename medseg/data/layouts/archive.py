@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from medseg.archive.members import NAMES, NESTED, is_archive
-from medseg.archive.unpack import find_unpacked, unpacked
+from medseg.archive.places import find_unpacked
+from medseg.archive.unpack import unpacked
 from medseg.data.case import SPLITS, Case, as_text, list_files, list_folders
 from medseg.data.config import CasesConfig
 from medseg.data.layouts.case_folders import find_case_folders

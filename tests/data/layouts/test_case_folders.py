@@ -113,9 +113,9 @@ def read_united(root, **settings):
     return read
 
 
-@pytest.mark.parametrize("picture", ["0.png", "z.png"])
-def test_segments_and_pictures_are_united(tmp_path, picture):
-    save(tmp_path / "a/masks" / picture, LEFT * np.uint8(255))
+@pytest.mark.parametrize("name", ["0.png", "z.png"])
+def test_segments_and_png_masks_are_united(tmp_path, name):
+    save(tmp_path / "a/masks" / name, LEFT * np.uint8(255))
     write_slicer(tmp_path / "a/masks/b.seg.nrrd", np.ones((2, 3)), name_segments("x"), origin=(3, 5, 0))
     np.savez(tmp_path / "a/masks/c.npz", mask_foreground=RIGHT)
     expected = LEFT | RIGHT

@@ -11,8 +11,8 @@ from tests.support.data_layouts import assert_same_masks, save, write_set
 def write_named(pattern, image="{}"):
     """Masks in files whose names hold the image and the class."""
 
-    def write(root, name, picture, masks):
-        save(root / "images" / f"{image.format(name)}.png", picture)
+    def write(root, name, pixels, masks):
+        save(root / "images" / f"{image.format(name)}.png", pixels)
         for label, mask in masks.items():
             save(root / "masks" / pattern.format(id=name, label=label), mask)
 
