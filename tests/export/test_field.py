@@ -16,11 +16,16 @@ def draw_images() -> list[np.ndarray]:
     collimated[:90], collimated[:, :110], collimated[-50:] = 0, 4095, 100
     white = chest.copy()
     white[-120:] = white.max()
-    return [chest, collimated, white, np.full_like(chest, 7), rng.normal(size=chest.shape).astype(np.float32)]
+    slanted = chest.copy()  # overexposed anatomy has no straight edge
+    for column in range(slanted.shape[1]):
+        slanted[480 + column // 8 :, column] = slanted.max()
+    noise = rng.normal(size=chest.shape).astype(np.float32)
+    return [chest, collimated, white, np.full_like(chest, 7), noise, slanted]
 
 
-def test_the_field_of_each_image_of_a_batch():
-    images = draw_images()
+@pytest.mark.parametrize("step", [1, 3])
+def test_the_field_of_each_image_of_a_batch(step):
+    images = [np.ascontiguousarray(image[::step, ::step]) for image in draw_images()]
     padding = [np.zeros(image.shape, bool) for image in images]
     padding[0][:, :100], padding[3][:] = True, True
     batch, valid = torch.from_numpy(np.stack(images)), torch.from_numpy(~np.stack(padding))

@@ -58,6 +58,12 @@ def test_the_settings_of_a_model(tmp_path, settings):
     assert_same(model, framed)
 
 
+def test_an_image_without_gray_is_not_equalized(tmp_path):
+    preprocess = PreprocessConfig(size=(32, 32), equalize=True)
+    model = medseg.load_model(write_model(tmp_path / "best.pt", preprocess=preprocess), EXACT)
+    assert_same(model, np.kron(np.eye(2, dtype=np.float32), np.ones((16, 16), np.float32)))
+
+
 def test_padding_is_nan(tmp_path):
     model = medseg.load_model(write_model(tmp_path / "best.pt"), EXACT)
     image = draw(150)

@@ -14,6 +14,12 @@ def test_this_process_is_described() -> None:
     assert "openvino" not in now.libraries  # it computes nothing on this backend
 
 
+def test_the_hardware_is_the_gpu_or_the_processor() -> None:
+    now = describe_environment("torch/cpu/fp32")
+    assert now.hardware == now.processor
+    assert replace(now, device="NVIDIA H200").hardware == "NVIDIA H200"
+
+
 def test_differences_are_phrases_with_both_values() -> None:
     now = describe_environment("torch/cpu/fp32")
     assert now.compare(now) == []

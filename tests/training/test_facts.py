@@ -1,12 +1,15 @@
 import math
+from pathlib import Path
 
 import pytest
 
-from medseg.data.config import SplitConfig
+from medseg.data.config import DataConfig, SplitConfig
+from medseg.data.frame import whole
+from medseg.data.loaders import CaseFacts
 from medseg.metrics.statistics import Interval
 from medseg.receipt.receipt import build_receipt
 from medseg.training.config import TrainingConfig
-from medseg.training.facts import describe_split, describe_training, join_scores, list_intervals
+from medseg.training.facts import describe_cases, describe_split, describe_training, join_scores, list_intervals
 from medseg.training.recipe import Recipe
 from tests.output.test_card import TRAINING
 
@@ -28,6 +31,14 @@ def test_a_card_names_the_origin_of_the_weights_and_the_terms_of_their_data(
     facts = describe_training(recipe, TRAINING.data, (), receipt, "2 epochs", "split")
     assert said in facts.start
     assert (origin or "random") in facts.start
+
+
+def test_phantoms_are_told_by_the_file_beside_them(tmp_path: Path) -> None:
+    data = DataConfig(root=tmp_path)
+    read = CaseFacts("a", "", "", None, None, None, None, None, whole((8, 6)))
+    assert not describe_cases(Recipe(data=data), data, (), [read]).is_synthetic
+    (tmp_path / "generated.json").touch()
+    assert describe_cases(Recipe(data=data), data, (), [read]).is_synthetic
 
 
 @pytest.mark.parametrize(

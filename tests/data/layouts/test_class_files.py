@@ -123,6 +123,13 @@ def test_numbered_classes_are_no_images(tmp_path, folder, mask):
     assert masks_of(tmp_path, missing="ignore")["3"] == {labels[0]: f"{mask.format(3)}.png"}
 
 
+def test_a_mask_without_an_image_is_named_in_its_folder_of_a_class(tmp_path):
+    masks = [f"masks/class_{label}/{image}.png" for label in "12" for image in "123"]
+    write_pngs(tmp_path, *(f"images/{image}.png" for image in "123"), *masks, "masks/class_1/9.png")
+    with pytest.raises(DataError, match=r"masks of class_1 without an image \(1\):\n    9.png"):
+        masks_of(tmp_path)
+
+
 def test_folders_of_listed_classes_hold_no_images(tmp_path):
     write_pngs(tmp_path, "images/1.png", "images/2.png", "masks/1/1_x.png", "masks/2/2_y.png")
     expected = {"1": {"1": "1_x.png"}, "2": {"2": "2_y.png"}}
