@@ -4,9 +4,9 @@ usage: medseg export model=M export.format=onnx|openvino|torch|bundle [output.di
        In the repository, python -m pipelines.export takes the same arguments.
 
 The program contains preprocessing, network and thresholds: modality values of images of any size go in, masks of the
-same size come out. The command runs the program on synthetic radiographs, and keeps it only if its masks are those of
-medseg. OUT then has the program, card.md, which says how to use it, and radiograph.py, which reads DICOM files for it.
-A MONAI bundle has these in its own folders.
+same size come out. The command runs the program on synthetic radiographs, and keeps it only if the Dice between its
+masks and those of medseg is at least 0.99. OUT then has the program, card.md, which says how to use it, and
+radiograph.py, which reads DICOM files for it. A MONAI bundle has these in its own folders.
 ONNX and OpenVINO need an extra: pip install 'medseg[onnx]' or 'medseg[onnx,openvino]'.
 Exit code 0: exported; 1: failed, or the masks differ; 2: bad configuration or model; 130, 143: stopped by a signal.
 """
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = parse_args(ExportModelConfig, argv)
     exported = run(config)
     print(
-        f"The masks are those of medseg: the lowest Dice is {exported.dice:.5f} on synthetic radiographs.\n"
+        f"The lowest Dice between its masks and those of medseg is {exported.dice:.5f} on synthetic radiographs.\n"
         f"program: {exported.path}\n{RESEARCH_USE}"
     )
 
