@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import io
 import logging
 import math
 import tempfile
@@ -29,7 +28,6 @@ MAX_BYTES = 1 << 27
 FIELDS = ("error", "size", "masks", "areas_px", "areas_mm2", "area_plane", "cardiothoracic_ratio", "warnings", "seg")
 """The fields of an answer, besides the digest of the `model`."""
 
-_NPY = b"\x93NUMPY"
 _logger = logging.getLogger(__name__)
 
 
@@ -78,23 +76,16 @@ class ServedModel:
         return answer
 
 
-def _decode(text: Any) -> bytes | NDArray[Any]:
-    """The file in a row, or the array if it is a file of NumPy. Raises `RadiographError`."""
+def _decode(text: Any) -> bytes:
+    """The content of the file in a row. Raises `RadiographError`."""
     if not isinstance(text, str):
         raise RadiographError("is missing or not text. Give a file as base64 text")
     if len(text) > MAX_BYTES * 4 // 3 + 4:
         raise RadiographError(f"has about {len(text) * 3 // 4} bytes; the limit is {MAX_BYTES} bytes", "too-large")
     try:
-        content = base64.b64decode("".join(text.split()), validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         raise RadiographError("is not base64 text") from None
-    if not content.startswith(_NPY):
-        return content
-    try:
-        array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError):
-        raise RadiographError("is a damaged .npy file, or one of Python objects") from None
-    return array
 
 
 def _find_spacing(row: Mapping[str, Any]) -> tuple[float, float] | None:

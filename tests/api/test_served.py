@@ -116,8 +116,8 @@ def test_each_bad_row_says_why_and_the_others_are_answered(served_model, tmp_pat
         "": "image: is empty",
         encode(b"Dear colleague"): "image: is not in a supported format: DICOM, NIfTI",
         encode(photo.getvalue()): "image: is a color image",
-        encode(pack(np.array([{}]))): "image: is a damaged .npy file, or one of Python objects",
-        encode(pack(phantom())[:-1]): "image: is a damaged .npy file, or one of Python objects",
+        encode(pack(np.array([{}]))): "image: holds Python objects (a pickle)",
+        encode(pack(phantom())[:-1]): "image: is cut short",
         encode(pack(np.zeros((40, 40)))): "image: every pixel is 0; nothing to segment",
         good[: len(good) // 8 * 4]: "image: PixelData is cut short",
     }
