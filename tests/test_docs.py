@@ -31,6 +31,7 @@ PREDICTION = ("predict.backend=torch",)
 SMALL: Mapping[str, tuple[str, ...]] = {
     "train": TRAINING,
     "cross-validate": (*TRAINING, "split.folds=2"),
+    "sweep": (*TRAINING, "sweep.trials=2", "sweep.seeds=1"),
     "evaluate": (*PREDICTION, "stress_cases=1"),
     "predict": (*PREDICTION, "predict.workers=1"),
     "convert": (),
@@ -53,7 +54,8 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Path:
     classes = tuple(sorted(path.name for path in (data / "masks").iterdir()))
     write_model(folder / "OUT/best.pt", classes)
     write_model(folder / "OUT/other.pt", classes, seed=1)
-    (folder / "OUT/config.yaml").write_text("seed: 1\n")
+    for name in ("config", "best"):
+        (folder / f"OUT/{name}.yaml").write_text("seed: 1\n")
     rows = ["image,patient,site,view," + ",".join(f"mask_{name}" for name in classes)]
     for number in range(12):
         masks = ",".join(f"masks/{name}/phantom-{number:04}.nii.gz" for name in classes)
@@ -95,9 +97,10 @@ def test_the_settings_of_each_command_are_valid_whether_it_is_run_or_not(
     monkeypatch.chdir(names)
     for block in list_blocks(page):
         if block.language == "yaml":
-            config = find_config("train")
+            settings = yaml.safe_load(block.text)
+            config = find_config("sweep" if "sweep" in settings else "train")
             assert config is not None
-            build_config(config, [yaml.safe_load(block.text)])
+            build_config(config, [settings])
         for words in block.commands() if block.language == "bash" else ():
             if words[0] == "medseg":
                 check_settings(*words[1:])

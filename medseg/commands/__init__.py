@@ -13,6 +13,7 @@ COMMANDS = {
     "check": ("check_data", "check a data set before training on it"),
     "convert": ("convert", "convert a data set to another format of masks or annotations"),
     "cross-validate": ("cross_validate", "train one network per fold, and score each case by an unseen network"),
+    "sweep": ("sweep", "search for the best settings of a training"),
     "quantize": ("quantize_xray", "quantize a model to int8, which is faster on many CPUs"),
     "export": ("export", "export a model as ONNX, OpenVINO, torch.export or a MONAI bundle"),
     "verify": ("verify", "check a result against its receipt: data, model, code and environment; or repeat it"),

@@ -22,8 +22,8 @@ from pathlib import Path
 from medseg.benchmark.recipe import BenchmarkRecipe
 from medseg.config import parse_args
 from medseg.output.config import OutputConfig
+from medseg.sweep.recipe import SweepRecipe
 from medseg.tracking.config import TrackingConfig
-from medseg.training.recipe import Recipe
 
 
 class BenchmarkOutputConfig(OutputConfig):
@@ -36,7 +36,7 @@ class BenchmarkOutputConfig(OutputConfig):
 class BenchmarkConfig(BenchmarkRecipe):
     """One benchmark."""
 
-    recipe = Recipe
+    recipe = SweepRecipe
 
     tracking: TrackingConfig = TrackingConfig()
     output: BenchmarkOutputConfig = BenchmarkOutputConfig()

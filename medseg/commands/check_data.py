@@ -18,7 +18,7 @@ from pydantic import NonNegativeInt, model_validator
 from medseg.config import ExistingPath, Section, parse_args
 from medseg.data.config import DataSetConfig, PreprocessConfig, SplitConfig, share_seed
 from medseg.output.config import OutputConfig
-from medseg.training.recipe import Recipe
+from medseg.sweep.recipe import SweepRecipe
 
 if TYPE_CHECKING:
     from medseg.report.check import Checked
@@ -41,7 +41,7 @@ class CheckOutputConfig(OutputConfig):
 class CheckDataConfig(Section):
     """One check of a data set, with the settings of the later training."""
 
-    recipe = Recipe
+    recipe = SweepRecipe
 
     seed: NonNegativeInt = 0
     """Seed of the split, unless split.seed is given."""

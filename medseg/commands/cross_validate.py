@@ -24,6 +24,7 @@ from medseg.atomic import write_text
 from medseg.config import parse_args
 from medseg.data.config import SplitConfig
 from medseg.output.config import TrainOutputConfig
+from medseg.sweep.recipe import SweepRecipe
 from medseg.training.config import AUTO, TrainingConfig
 from medseg.training.recipe import Recipe
 
@@ -78,6 +79,8 @@ class CrossOutputConfig(TrainOutputConfig):
 
 class CrossValidateConfig(Recipe):
     """One cross-validation."""
+
+    recipe = SweepRecipe
 
     split: CrossSplitConfig = CrossSplitConfig()
     train: CrossTrainingConfig = CrossTrainingConfig()

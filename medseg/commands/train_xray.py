@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from medseg.config import parse_args
+from medseg.sweep.recipe import SweepRecipe
 from medseg.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 class TrainXrayConfig(Recipe):
     """One training."""
+
+    recipe = SweepRecipe
 
 
 def main(argv: Sequence[str] | None = None) -> None:

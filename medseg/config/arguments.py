@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,10 +12,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from medseg.config.help import format_help
+from medseg.config.problems import describe_errors, list_problems, suggest_key
 from medseg.config.recipes import list_recipes, suggest_recipe
-from medseg.config.section import Section, leaf_fields, leaf_types
+from medseg.config.section import DOTTED, Section, leaf_fields, leaf_types
 from medseg.config.text import UNREADABLE, Loader
-from medseg.errors import ConfigError
 
 S = TypeVar("S", bound=Section)
 
@@ -51,11 +50,11 @@ def build_config(config: type[S], given: Iterable[Given]) -> S:
     try:
         built = config.model_validate(_nest(settings))
     except ValidationError as error:
-        raise _listed(problems + _describe(error, own)) from error
+        raise list_problems(problems + describe_errors(error, own)) from error
     except OSError as error:  # a validator got a path that the system refuses
-        raise _listed([*problems, f"{error.filename}: {error.strerror}"]) from error
+        raise list_problems([*problems, f"{error.filename}: {error.strerror}"]) from error
     if problems:
-        raise _listed(problems)
+        raise list_problems(problems)
     return built
 
 
@@ -63,11 +62,11 @@ def _gather(config: type[Section], given: Iterable[Given], problems: list[str]) 
     """The settings that are `given`, in order, by dotted key, not validated yet."""
     own = {key: field for key, field, _ in leaf_fields(config)}
     recipe = config.recipe or config
-    foreign = [key for key, *_ in leaf_fields(recipe)]
+    foreign = {key: field for key, field, _ in leaf_fields(recipe)}
     settings: dict[str, Any] = {}
     for word in given:
         if isinstance(word, Mapping):
-            read = _pick_own(word, own, (), problems)
+            read = _pick_own(word, own, {}, problems)
         elif config.word is not None and "=" not in os.fspath(word) and not os.fspath(word).startswith("-"):
             read = {config.word: os.fspath(word)}
         else:
@@ -93,7 +92,7 @@ def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 def _read_argument(
     argument: str,
     own: Mapping[str, FieldInfo],
-    foreign: Collection[str],
+    foreign: Mapping[str, FieldInfo],
     earlier: Mapping[str, str],
     problems: list[str],
 ) -> dict[str, Any]:
@@ -117,14 +116,19 @@ def _read_argument(
     value = _read_value(text, own.get(key))
     if key in own:
         return {key: value}
-    return _pick_own({key: value if isinstance(value, dict) else text}, own, (), problems)
+    keeps = isinstance(value, dict) or _find_dotted(key, own)
+    return _pick_own({key: value if keeps else text}, own, {}, problems)
 
 
 def _pick_own(
-    tree: Mapping[Any, Any], own: Collection[str], foreign: Collection[str], problems: list[str], prefix: str = ""
+    tree: Mapping[Any, Any],
+    own: Mapping[str, FieldInfo],
+    foreign: Mapping[str, FieldInfo],
+    problems: list[str],
+    prefix: str = "",
 ) -> dict[str, Any]:
     """The settings of `tree` that belong to the command, by dotted key. `foreign` keys are skipped."""
-    known, section = [*own, *foreign], prefix.removesuffix(".")
+    known, section = {**own, **foreign}, prefix.removesuffix(".")
     picked: dict[str, Any] = {}
     for name, value in tree.items():
         key = f"{prefix}{name}"
@@ -134,12 +138,16 @@ def _pick_own(
             picked[key] = value
         elif key in foreign or (value is None and _is_section(key, known)):
             continue
+        elif taker := _find_dotted(key, known):
+            if taker in own:
+                rest = key.removeprefix(f"{taker.rpartition('.')[0]}.")
+                picked[taker] = (picked[taker] if isinstance(picked.get(taker), dict) else {}) | {rest: value}
         elif _is_section(key, own):
             problems.append(f"{key}: {value!r} is not a section of settings. Write {key}.KEY=VALUE")
         elif _is_section(section, own) and "." not in str(name):
             picked[key] = value  # may be an earlier name of a setting, which a validator of the section knows
         else:
-            problems.append(f"unknown key '{key}'{_nearest(key, known)}")
+            problems.append(f"unknown key '{key}'{suggest_key(key, known)}")
     return picked
 
 
@@ -189,52 +197,15 @@ def _find_file(path: str) -> Path:
     return file if file.is_file() else list_recipes().get(path, file)
 
 
+def _find_dotted(key: str, keys: Mapping[str, FieldInfo]) -> str | None:
+    """The setting that takes `key`, which has a dotted name in its section: `sweep.space` for `sweep.model.width`."""
+    sections = {name: f"{name.rpartition('.')[0]}." for name, field in keys.items() if DOTTED in field.metadata}
+    return next((n for n, start in sections.items() if key.startswith(start) and "." in key[len(start) :]), None)
+
+
 def _is_section(key: str, keys: Collection[str]) -> bool:
     return any(known.startswith(f"{key}.") for known in keys)
 
 
-def _describe(error: ValidationError, keys: Mapping[str, FieldInfo]) -> list[str]:
-    """One line for each key that pydantic refuses: the value, and the values it may have."""
-    lines: dict[str, str] = {}  # a key and its value -> what it should be; one line for all members of a union
-    for problem in error.errors():
-        parts = [str(part) for part in problem["loc"]]
-        key = next((k for n in range(len(parts), 0, -1) if (k := ".".join(parts[:n])) in keys), ".".join(parts))
-        message = problem["msg"].removeprefix("Value error, ").rstrip(".")
-        expected = message.removeprefix("Input should be ")
-        if problem["type"] == "extra_forbidden":
-            lines[f"unknown key '{key}'{_nearest(key, keys)}"] = ""
-        elif problem["type"] == "missing":
-            wanted = [key] if key in keys else [k for k in keys if k.startswith(f"{key}.") and keys[k].is_required()]
-            lines.update({f"{name}: required, not given": "" for name in wanted})
-        elif problem["type"] in ("tuple_type", "list_type"):
-            lines[f"{key}: {problem['input']!r} should be a list in brackets, such as '{key}=[A, B]'"] = ""
-        elif expected != message:
-            said = f"{key}: {problem['input']!r} should be "
-            lines[said] = f"{lines[said]} or {expected}" if said in lines else expected
-        else:
-            lines[f"{key}: {problem['input']}: {message}" if key in keys else message] = ""
-    return [said + expected for said, expected in lines.items()]
-
-
-def _nearest(key: str, keys: Collection[str]) -> str:
-    """A hint at the key that was probably meant: the same or a similar name, first in the same section, then in any."""
-    section, _, name = key.rpartition(".")
-    sections = {known.rpartition(".")[0] for known in keys}
-    if section not in sections:
-        section = (get_close_matches(section, sections, n=1, cutoff=0.7) or [section])[0]
-    names = {known.rpartition(".")[2]: known for known in list(keys)[::-1]}
-    own = {known.rpartition(".")[2]: known for known in keys if known.rpartition(".")[0] == section}
-    near = [own[name]] if name in own else [names[name]] if name in names else []
-    near += [own[n] for n in get_close_matches(name, own, n=1)] or get_close_matches(key, keys, n=1, cutoff=0.8)
-    near += [names[n] for n in get_close_matches(name, names, n=1, cutoff=0.7)]
-    return f"; did you mean '{near[0]}'?" if near else ". --help lists all keys"
-
-
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _listed(problems: Sequence[str]) -> ConfigError:
-    if len(problems) == 1:
-        return ConfigError(f"configuration: {problems[0]}")
-    return ConfigError("\n".join([f"configuration: {len(problems)} problems", *(f"  - {p}" for p in problems)]))

@@ -35,6 +35,10 @@ class Section(BaseModel):
         return expand_home(value) if takes_path else value
 
 
+DOTTED = "takes dotted keys"
+"""Marks a setting, a mapping, that takes all keys of its section that have a dot in them, in `Annotated`."""
+
+
 def expand_home(path: Any) -> Any:
     """`path` with `~` or `~user` at its start replaced by that home folder; anything but a path stays."""
     if isinstance(path, str | Path):

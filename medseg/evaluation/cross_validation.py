@@ -15,6 +15,7 @@ from medseg.data.config import DataConfig
 from medseg.data.findings import Findings
 from medseg.data.splits import RULE
 from medseg.errors import ConfigError
+from medseg.evaluation.begun import ANEW, read_begun
 from medseg.evaluation.card import describe_folds
 from medseg.evaluation.config import EvaluationConfig
 from medseg.evaluation.files import METRICS, PER_CASE, REPORT, build_metrics, format_per_case
@@ -40,7 +41,6 @@ STATE = "cross_validation.json"
 """File with the parent run, the split rule and the configuration of the folds in the same folder."""
 
 _RESULTS = (STATE, "summary.json", "config.yaml", METRICS, PER_CASE, REPORT, CARD)
-_ANEW = "Start a new one with train.resume=false; the old results move to earlier/"
 _logger = logging.getLogger(__name__)
 
 
@@ -49,24 +49,15 @@ def find_begun(recipe: Recipe, folder: Path) -> str | None:
 
     Raises `ConfigError` if settings that affect the result have changed, or if the folds were drawn by another rule.
     """
-    if not recipe.train.resume or not (folder / STATE).is_file():
+    begun = read_begun(folder / STATE, _describe_settings(recipe), "cross-validation") if recipe.train.resume else None
+    if begun is None:
         return None
-    try:
-        begun = json.loads((folder / STATE).read_text())
-        run_id, before = str(begun["run_id"]), dict(begun["config"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder / STATE}: damaged; this cross-validation cannot be resumed. {_ANEW}") from error
     if begun.get("split") != RULE:
         raise ConfigError(
             f"{folder}: the folds of this cross-validation were formed with the method of an earlier version of medseg "
-            f"({ANOTHER_RULE}). {_ANEW}"
+            f"({ANOTHER_RULE}). {ANEW}"
         )
-    before = {key.replace("inference.", "predict."): value for key, value in before.items()}  # the section's old name
-    now = _describe_settings(recipe)
-    changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-    if changed:
-        raise ConfigError(f"{folder}: holds a cross-validation with other values of {', '.join(changed)}. {_ANEW}")
-    return run_id
+    return str(begun["run_id"])
 
 
 def describe_parent(recipe: Recipe, data: DataConfig, begun: str | None) -> dict[str, Any]:

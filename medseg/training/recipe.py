@@ -14,7 +14,7 @@ from medseg.phantom.config import PhantomConfig
 from medseg.tracking.config import TrackingConfig
 from medseg.training.config import LossConfig, OptimConfig, TrainingConfig
 
-_FREE = (
+FREE = (
     "output.",
     "tracking.",
     "data.cache_gib",
@@ -71,4 +71,4 @@ class Recipe(FitRecipe):
 
 def list_deciding(recipe: Recipe) -> dict[str, Any]:
     """The settings that decide the result of a training, by dotted key. The folder of the data set is among them."""
-    return {key: value for key, value in flatten(recipe).items() if not key.startswith(_FREE)}
+    return {key: value for key, value in flatten(recipe).items() if not key.startswith(FREE)}

@@ -54,6 +54,8 @@ def record_start(
     write_text(folder / "config.yaml", rerun)
     run.log_text(rerun, "config.yaml")
     for name, part in cached.items():
+        if not len(part):  # a trial of a sweep has no test cases
+            continue
         context = "training" if name == "train" else name
         run.log_input(f"{name_data(recipe, data)}-{name}", context, _digest(part), as_text(data.root), len(part))
         _logger.info("%s: %d cases", name, len(part))

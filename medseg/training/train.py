@@ -174,14 +174,15 @@ def _finish(
     run.log_file(folder / CARD)
     example = np.zeros((2, network.in_channels, *card.preprocess.size), np.float32)
     metadata = {"classes": ", ".join(card.classes), "use": card.research_use}
-    run.log_model(network, example, path, metadata, recipe.tracking.register)
+    if splits.test:  # else it is a trial of a sweep, whose network is not kept in MLflow
+        run.log_model(network, example, path, metadata, recipe.tracking.register)
     return summary
 
 
 def _score(
     recipe: Recipe, data: DataConfig, splits: Splits, cached: CachedSplits, hardware: Hardware, folder: Path
 ) -> tuple[UNet, ModelCard, dict[str, SegmentationScores]]:
-    """The best network, its card, and its scores on the validation and test cases, at the size of their masks.
+    """The best network, its card, and its scores on the validation and test cases, if any, at the size of their masks.
 
     First the best thresholds on the validation set are written into `best.pt`.
     """
@@ -193,11 +194,7 @@ def _score(
     card = store_thresholds(path, search_thresholds(undecided, splits.validation, cached.validation, data))
     predictor = Predictor(card, forwards, recipe.predict, hardware.device)
     masks = folder / "masks" if recipe.output.masks else None
-    return (
-        network,
-        card,
-        {
-            "validation": score_cases(predictor, splits.validation, cached.validation, data),
-            "test": score_cases(predictor, splits.test, cached.test, data, masks),
-        },
-    )
+    scores = {"validation": score_cases(predictor, splits.validation, cached.validation, data)}
+    if splits.test:
+        scores["test"] = score_cases(predictor, splits.test, cached.test, data, masks)
+    return network, card, scores
