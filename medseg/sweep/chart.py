@@ -27,7 +27,12 @@ def draw_history(trials: Sequence[Trial], chosen: Trial) -> "Figure":
         ended = [trial.number for trial in trials if trial.state == state]
         if ended:
             axes.plot(
-                ended, [0.03] * len(ended), marker, color=_TRIAL, transform=axes.get_xaxis_transform(), label=state
+                ended,
+                [0.03] * len(ended),
+                marker,
+                color=_TRIAL,
+                transform=axes.get_xaxis_transform(),
+                label=f"{state}, no score",
             )
     _mark(axes, chosen.number, chosen.objectives["dice"], chosen)
     axes.legend(frameon=False, fontsize=9)

@@ -60,9 +60,9 @@ class SweepRecipe(Recipe):
             problems.append("sweep: no setting to search. Write for example sweep: {model.width: [16, 24, 32]}")
         space = {key: values.samples for key, values in parse_space(self.sweep.space).items()}
         for setting in ({key: value} for key, samples in space.items() for value in samples):
-            lines = self._refuse(setting)
+            lines = self.refuse(setting)
             others = ({other: value} | setting for other, samples in space.items() for value in samples)
-            if lines and all(self._refuse(pair) for pair in others):  # else it may fit another searched setting
+            if lines and all(self.refuse(pair) for pair in others):  # else it may fit another searched setting
                 problems += [f"sweep: {line}" for line in lines]
         if self.sweep.objectives == ("dice", "tflop") and self.train.tflop is not None:
             problems.append("sweep.objectives: with train.tflop, each trial costs as many TFLOP. Limit train.epochs")
@@ -88,7 +88,7 @@ class SweepRecipe(Recipe):
             tree[section][name] = value
         return Recipe.model_validate(tree)
 
-    def _refuse(self, settings: Mapping[str, Any]) -> list[str]:
+    def refuse(self, settings: Mapping[str, Any]) -> list[str]:
         """What a training would say of these values; empty if it takes them."""
         try:
             self.build_recipe(settings)

@@ -125,9 +125,8 @@ def record_end(
         "note": WHY,
         "research_use": RESEARCH_USE,
     }
-    for part in retrained:
-        run.log_metrics({f"retrained/{name}": value for name, value in part["test"].items()}, part["seed"])
-    run.log_metrics({f"test/{name}": value for name, value in summary["test"].items()}, 0)
+    spread = {f"test_std/{name}": value for name, value in summary["test_std"].items() if value is not None}
+    run.log_metrics({f"test/{name}": value for name, value in summary["test"].items()} | spread, 0)
     run.log_dict(summary, SUMMARY)
     name, figure = (
         (FRONT, draw_front(trials, study.list_best(), best))

@@ -87,8 +87,8 @@ class Swept:
 def check_sizes(config: SweepRecipe) -> None:
     """Raise `ConfigError` that lists the values with which the network cannot take its input."""
     tried = [{key: value} for key, values in parse_space(config.sweep.space).items() for value in values.samples]
-    problems = []
-    for settings in ({}, *tried):
+    problems: list[str] = []
+    for settings in ({}, *(alone for alone in tried if not config.refuse(alone))):
         recipe = config.build_recipe(settings)
         try:
             check_size(recipe.preprocess.size, recipe.model)

@@ -83,13 +83,17 @@ class Study:
             self._find(number).set_user_attr(key, value)
 
     def report(self, number: int, epoch: int, dice: float) -> bool:
-        """Keep the validation Dice of an epoch. Returns whether the trial is to be pruned."""
+        """Keep the validation Dice of an epoch. Returns whether the trial is to be pruned.
+
+        A resumed trial repeats epochs that its first process has reported; these have been decided.
+        """
         if len(self.config.objectives) > 1:  # Optuna does not prune these
             return False
         trial = self._find(number)
-        if epoch not in self._study.get_trials(deepcopy=False)[number].intermediate_values:  # else it was resumed
+        reported = self._study.get_trials(deepcopy=False)[number].intermediate_values
+        if epoch not in reported:
             trial.report(dice, epoch)
-        return self.config.prune and trial.should_prune()
+        return self.config.prune and epoch >= max(reported, default=0) and trial.should_prune()
 
     def end_trial(self, number: int, state: State, objectives: Sequence[float] | None = None) -> None:
         """End a trial as complete, with its objectives, or as pruned or fail."""

@@ -119,6 +119,9 @@ def _run(sweep: Sweep, trial: Trial) -> Trial:
         _logger.warning("trial %d failed: %s", number, error)
         study.note(number, reason=str(error).splitlines()[0])
         state = "fail"
+    except BaseException:
+        study.note(number, starts=starts - 1)  # stopped, not died
+        raise
     scores = {str(name): value for name, value in objectives.items()} if state == "complete" else {}
     tags = {"medseg.trial": str(number), "medseg.trial_state": state} | _tag_end(study.read(number))
     run_id = note_nested(sweep.config.tracking, sweep.parent_id, _name(sweep, number), tags, scores, number)

@@ -64,7 +64,8 @@ def test_a_trial_is_pruned_below_the_median_of_the_others(tmp_path: Path) -> Non
         trial = study.resume_trial(study.begin_trial())
         assert not study.report(trial.number, 0, 0.1)  # one of the first epochs
         assert study.report(trial.number, 2, 0.1)
-        assert study.report(trial.number, 2, 0.9)  # a repeated epoch of a resumed trial keeps its first score
+        assert not study.report(trial.number, 1, 0.1)  # the resumed trial repeats an epoch
+        assert study.report(trial.number, 2, 0.9)  # the first score of an epoch stays
         study.note(trial.number, pruned_at=2)
         study.end_trial(trial.number, "pruned")
         assert study.read(2) == Trial(2, "pruned", trial.settings, {}, {"pruned_at": 2})
