@@ -208,6 +208,8 @@ def _complete(radiograph: Radiograph, spacing_mm: tuple[float, float] | None, vi
 def _as_channels(radiograph: Radiograph, color: str) -> Radiograph:
     """A radiograph in memory as input of the model: without a file, and with three channels if the model reads RGB."""
     pixels = radiograph.pixels
+    if radiograph.reduction > 1:
+        raise RadiographError("was read at a lower resolution (reduce); the model needs all pixels", path=NAME)
     if color != "rgb" and pixels.ndim == 3:
         raise RadiographError("has three channels, but the model reads grayscale images", "color", NAME)
     if color == "rgb" and pixels.ndim == 2:

@@ -43,6 +43,13 @@ class Frame:
             ranges.append((start, max(round(end * new / old), start + 1)))
         return Frame(size, ranges[0], ranges[1])
 
+    def spread(self, step: int, size: tuple[int, int]) -> "Frame":
+        """The same rectangle in the image of `size`, if this frame is of each `step`-th row and column of it."""
+        ranges = []
+        for (first, end), lines, full in zip((self.rows, self.columns), self.size, size, strict=True):
+            ranges.append((first * step, full if end == lines else (end - 1) * step + 1))
+        return Frame(size, ranges[0], ranges[1])
+
 
 def whole(size: Sequence[int]) -> Frame:
     """The frame that is the whole image of `size` `(rows, columns)`."""

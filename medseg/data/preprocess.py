@@ -1,5 +1,7 @@
 """Deterministic conversion of a radiograph to the network input and back, shared by training and prediction."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from medseg.data.frame import SAMPLES, Frame, find_field, find_frame, take_perce
 
 BLACK = 0.02  # levels as near to 0 or 1 as this are black or white, and do not count as levels of the anatomy
 FEW = 100  # fewer gray pixels than this have no histogram
+OVERSAMPLING = 2  # pixels along rows and columns for each of the network, at least, of an image that is not read whole
 _SHARES = np.linspace(0, 1, 65)
 _AT_ONCE = 1 << 15  # pixels converted to float64 at a time, so that they stay in the CPU cache
 
@@ -60,17 +63,32 @@ def choose_frame(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None,
 
 
 def build_input(
-    pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None, config: PreprocessConfig
+    pixels: NDArray[np.float32],
+    padding: NDArray[np.bool_] | None,
+    config: PreprocessConfig,
+    step: int = 1,
+    size: tuple[int, int] | None = None,
 ) -> tuple[Tensor, Frame]:
     """Return the network input of an image, float32 `(channel, *size)`, and the part of the image that it shows.
 
-    The image is `(rows, columns)` or `(rows, columns, 3)`. The result equals that of the MONAI transforms, but MONAI,
-    which takes seconds to import, is not needed.
+    The image is `(rows, columns)` or `(rows, columns, 3)`. With `step` above 1, only each `step`-th row and column of
+    an image of `size` are given; the part is one of the whole image.
+
+    The result equals that of the MONAI transforms, but MONAI, which takes seconds to import, is not needed.
     """
     scaled, frame = scale_intensity(pixels, padding, config), choose_frame(pixels, padding, config)
     channels = scaled[None] if scaled.ndim == 2 else np.moveaxis(scaled, -1, 0)
-    fitted = fit(torch.from_numpy(np.ascontiguousarray(channels)), config, frame)
+    image = torch.from_numpy(np.ascontiguousarray(channels))
+    frame = frame.spread(step, size or frame.size)
+    fitted = fit(image, config, frame) if step == 1 else _fit_samples(image, config, frame, step)
     return finish_input(fitted, config), frame
+
+
+def count_halvings(size: tuple[int, int], config: PreprocessConfig) -> int:
+    """How often rows and columns of an image or a frame may be halved so that enough is left for the network."""
+    rows, columns, *_ = _placement(size, config)
+    spare = min(size[0] / rows, size[1] / columns) / OVERSAMPLING
+    return max(0, math.floor(math.log2(spare)))
 
 
 def finish_input(fitted: Tensor, config: PreprocessConfig) -> Tensor:
@@ -110,6 +128,27 @@ def fit(image: Tensor, config: PreprocessConfig, frame: Frame | None = None) -> 
         antialias=True,
     )[0]
     return functional.pad(resized, (left, config.size[1] - columns - left, top, config.size[0] - rows - top))
+
+
+def _fit_samples(image: Tensor, config: PreprocessConfig, frame: Frame, step: int) -> Tensor:
+    """`fit` of the `frame` of an image whose pixels `(channel, rows, columns)` are only those of each `step`-th line.
+
+    The samples are weighed as the antialiased `interpolate` weighs all pixels, so nothing moves.
+    """
+    rows, columns, top, left = _placement(frame.shape, config)
+    down = _weigh_samples(frame.rows, rows, image.shape[-2], step)
+    across = _weigh_samples(frame.columns, columns, image.shape[-1], step)
+    resized = down @ image @ across.T
+    return functional.pad(resized, (left, config.size[1] - columns - left, top, config.size[0] - rows - top))
+
+
+def _weigh_samples(lines: tuple[int, int], number: int, samples: int, step: int) -> Tensor:
+    """The weights, `(number, samples)`, of each `step`-th line in the `number` parts of the range `lines`."""
+    scale = (lines[1] - lines[0]) / number
+    places, centers = np.arange(samples) * step, lines[0] + (np.arange(number) + 0.5) * scale - 0.5
+    weights = np.clip(1 - np.abs(places - centers[:, None]) / max(scale, step), 0, None)
+    weights *= (places >= lines[0]) & (places < lines[1])
+    return torch.from_numpy((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
 def restore(

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.data.frame import Frame
-from medseg.data.preprocess import build_input
+from medseg.data.preprocess import build_input, count_halvings
 from medseg.errors import RadiographError
 from medseg.folder.job import Job
 from medseg.folder.pool import is_short_of_memory
@@ -49,7 +49,7 @@ class Examined:
     content: str = ""
     """SHA-256 of the file if a SEG is written, else empty."""
     pixels: str = ""
-    """SHA-256 of the pixels."""
+    """SHA-256 of the pixels, as they were decoded."""
     instance: str = ""
     """SHA-256 of the SOP Instance UID."""
     size: tuple[int, int] = (0, 0)
@@ -124,15 +124,30 @@ def _look(job: Job, file: BinaryIO, path: bytes, found: Examined) -> Iterator[Ex
         yield replace(found, status="skipped", reason=reason)
         return
     reading: dict[str, Any] = job.reading.model_dump()
-    radiograph = read_radiograph(file, **reading, invert=job.invert, nifti_rows=job.nifti_rows, exif=job.exif)
-    yield (found := _add_pixels(job, radiograph, found))
-    image, frame = build_input(radiograph.pixels, radiograph.padding, job.decision.preprocess)
-    yield (found := replace(found, image=image.numpy(), frame=frame))
+    reduce = 0
+    if job.reduce and described is not None and described.rows and described.columns:
+        reduce = count_halvings((described.rows, described.columns), job.decision.preprocess)
+    found, radiograph = yield from _read(job, file, reading, reduce, found)
     warnings = list(found.warnings)
     taken = take_sources(
         job.formats, Source(file, radiograph, reading, job.burned_in, Path(os.fsdecode(path)).name), warnings
     )
     yield replace(found, warnings=tuple(warnings), taken=taken)
+
+
+def _read(
+    job: Job, file: BinaryIO, reading: Mapping[str, Any], reduce: int, found: Examined
+) -> Generator[Examined, None, tuple[Examined, Radiograph]]:
+    """The findings on the pixels and the network's input. If the exposed field is small, it is read in more detail."""
+    options: dict[str, Any] = {"invert": job.invert, "nifti_rows": job.nifti_rows, "exif": job.exif, **reading}
+    radiograph, preprocess = read_radiograph(file, **options, reduce=reduce), job.decision.preprocess
+    yield (seen := _add_pixels(job, radiograph, found))
+    step = radiograph.reduction
+    image, frame = build_input(radiograph.pixels, radiograph.padding, preprocess, step, radiograph.size)
+    if step > 1 << (fewer := count_halvings(frame.shape, preprocess)):
+        return (yield from _read(job, file, reading, fewer, found))
+    yield (seen := replace(seen, image=image.numpy(), frame=frame))
+    return seen, radiograph
 
 
 def _add_header(job: Job, described: Description, found: Examined) -> Examined:
@@ -167,7 +182,7 @@ def _screen(job: Job, file: BinaryIO, kind: str, described: Description | None) 
 
 def _add_pixels(job: Job, radiograph: Radiograph, found: Examined) -> Examined:
     """`found` with the values that the report needs from an image."""
-    rows, columns = radiograph.pixels.shape[:2]
+    rows, columns = radiograph.size
     row_mm, column_mm = radiograph.spacing_mm or (None, None)
     facts = {
         **found.facts,
@@ -177,6 +192,7 @@ def _add_pixels(job: Job, radiograph: Radiograph, found: Examined) -> Examined:
         "spacing_column_mm": column_mm,
         "spacing_source": radiograph.spacing_source,
         "lossy": radiograph.lossy,
+        **({"reduction": radiograph.reduction} if job.reduce else {}),
     }
     return replace(
         found,

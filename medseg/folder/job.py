@@ -1,5 +1,6 @@
 """The settings that apply to every file of a run."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -11,7 +12,10 @@ from medseg.inference.decision import Decision
 from medseg.inference.models import LoadedModel
 from medseg.model.checkpoint import Accepts, Range, Reading
 from medseg.output.config import PredictOutputConfig, ReportConfig
+from medseg.output.writers import WRITERS
 from medseg.radiograph.read import Exif, NiftiRows
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,13 @@ class Job:
     burned_in: bool
     """Whether overlays are drawn even if BurnedInAnnotation is YES."""
     uids: bool
+    reduce: bool = False
+    """Whether JPEG 2000 is decoded at the resolution that the network needs."""
 
     @property
     def configuration(self) -> str:
         """16 hex digits of a hash over the settings that determine the masks."""
-        return self._digest("model", "backend", "invert", "nifti_rows", "exif", "reading", "decision", "tta")
+        return self._digest("model", "backend", "invert", "nifti_rows", "exif", "reading", "decision", "tta", "reduce")
 
     @property
     def key(self) -> str:
@@ -50,7 +56,8 @@ class Job:
         return self._digest(*(field.name for field in fields(self) if field.name not in ("source", "sink")))
 
     def _digest(self, *names: str) -> str:
-        return digest_settings({name: getattr(self, name) for name in names})
+        known = names if self.reduce else (name for name in names if name != "reduce")  # as before there was the option
+        return digest_settings({name: getattr(self, name) for name in known})
 
 
 def build_job(
@@ -63,6 +70,9 @@ def build_job(
 ) -> Job:
     """The job of a folder, from the settings of the model and those of the user."""
     given = {name: getattr(input, name) for name in ("modalities", "body_parts", "views")}
+    shown = [name for name in output.formats if WRITERS[name].takes_pixels]
+    if input.reduce and shown:
+        _logger.warning("input.reduce has no effect: output.formats=%s shows all pixels", ",".join(shown))
     chosen = {name: sorted(v.upper() for v in values) for name, values in given.items() if values is not None}
     return Job(
         source=FolderSource(input.dir.absolute(), output.dir.absolute(), input),
@@ -82,4 +92,5 @@ def build_job(
         formats=tuple(sorted(set(output.formats))),
         burned_in=output.burned_in,
         uids=report.uids,
+        reduce=input.reduce is not None and not shown,
     )

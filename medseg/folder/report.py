@@ -90,7 +90,7 @@ def _report_pass(
     with (
         Progress(tally, job.source, shown=not quiet) as progress,
         Firsts() as firsts,
-        Report(folder, name_columns(job.decision.classes, job.uids)) as report,
+        Report(folder, name_columns(job.decision.classes, job.uids, job.reduce)) as report,
         closing(prediction.run(entries, stopped)) as outcomes,
     ):
         for outcome in outcomes:

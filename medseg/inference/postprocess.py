@@ -33,7 +33,11 @@ def clean_masks(
 
 def _keep_largest(mask: NDArray[np.bool_], number: int) -> NDArray[np.bool_]:
     sitk: Any = import_module("SimpleITK")
-    labels = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)), True)
+    labeling = sitk.ConnectedComponentImageFilter()
+    labeling.FullyConnectedOn()
+    labels = labeling.Execute(sitk.GetImageFromArray(mask.astype(np.uint8)))
+    if labeling.GetObjectCount() <= number:
+        return mask
     ordered = sitk.GetArrayFromImage(sitk.RelabelComponent(labels))
     return np.asarray((ordered > 0) & (ordered <= number))
 

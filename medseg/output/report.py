@@ -51,10 +51,14 @@ _ENDANGERS = re.compile(
 `\\udcXX`."""
 
 
-def name_columns(classes: Sequence[str], uids: bool) -> tuple[str, ...]:
-    """The columns of a report for `classes`. With `uids`, it has the UIDs that identify the source image."""
+def name_columns(classes: Sequence[str], uids: bool, reduction: bool = False) -> tuple[str, ...]:
+    """The columns of a report for `classes`. With `uids`, it has the UIDs that identify the source image.
+
+    With `reduction`, it says at which resolution each image was decoded.
+    """
     areas = [f"area_{unit}_{name}" for unit in ("px", "mm2") for name in classes]
-    return (*_COLUMNS, *areas, *(each.name for each in MEASUREMENTS), "seconds", *(_UIDS if uids else ()))
+    numbers = (*areas, *(each.name for each in MEASUREMENTS), "seconds")
+    return (*_COLUMNS, *(("reduction",) if reduction else ()), *numbers, *(_UIDS if uids else ()))
 
 
 def encode_path(path: bytes) -> str:

@@ -76,6 +76,8 @@ class Writer:
     """Takes the data that the format needs from the source. Returns None, with a warning, if it cannot be written."""
     takes_content: bool = False
     """Whether the format needs the SHA-256 of the source file."""
+    takes_pixels: bool = False
+    """Whether the format shows the pixels of the source."""
     refuse: Callable[[tuple[int, int]], str | None] = lambda size: None
     """Returns the reason why masks of a size `(rows, columns)` cannot be written; None if they can."""
     module: str = ""
@@ -220,7 +222,7 @@ WRITERS: Mapping[str, Writer] = {
         Writer("seg", ".dcm", _write_seg, take=_take_reference, takes_content=True, module="medseg.output.dicom_seg"),
         Writer("png", ".png", _write_png, per_class=True, kind="png", is_own=is_own_png),
         Writer("nifti", ".nii.gz", _write_nifti, per_class=True, kind="nifti", is_own=is_own_nifti, refuse=_check_size),
-        Writer("overlay", ".png", _write_overlay, take=_take_preview, kind="png", is_own=is_own_png),
+        Writer("overlay", ".png", _write_overlay, take=_take_preview, takes_pixels=True, kind="png", is_own=is_own_png),
         *(
             Writer(name, extension, partial(_write_drawn, name), take=_take_name, module="medseg.annotations")
             for name, extension in DRAWN.items()

@@ -64,6 +64,16 @@ class Radiograph:
     """EXIF orientation, 2 to 8, by which the pixels were turned; None if they lie as stored."""
     sop_class: str | None = None
     sop_instance_uid: str | None = None
+    reduction: int = 1
+    """n above 1: the image was decoded at a lower resolution, and `pixels` are each n-th row and column of it, from the
+    first one on. The spacing is that of the image."""
+    full_size: tuple[int, int] | None = None
+    """Rows and columns of the image; None if they are those of `pixels`."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the image."""
+        return self.full_size or (self.pixels.shape[0], self.pixels.shape[1])
 
 
 def check_image_size(rows: int, columns: int) -> None:

@@ -84,6 +84,7 @@ def read_radiograph(
     color: Color = "grey",
     nifti_rows: NiftiRows | None = None,
     exif: Exif | None = None,
+    reduce: int = 0,
 ) -> Radiograph:
     """Read a radiograph: float32 `(rows, columns)`, modality values, bright is dense.
 
@@ -97,12 +98,15 @@ def read_radiograph(
     and fractional values least plus greatest minus the value. `color="rgb"` returns `(rows, columns, 3)` and repeats
     gray values; `grey` accepts nearly gray images as grayscale, `refuse` rejects them. `nifti_rows` is the position of
     the first stored row of NIfTI files without orientation codes (None: see `read_nifti`). `exif` says whether the EXIF
-    orientation is applied (None: apply). Raises `RadiographError` with the file and the reason.
+    orientation is applied (None: apply). `reduce` says how often rows and columns of a JPEG 2000 in a DICOM file may be
+    halved, to decode it faster; `Radiograph.reduction` says what was possible. Raises `RadiographError` with the file
+    and the reason.
     """
     with open_source(as_file(source) if isinstance(source, Dataset) else source) as file:
         kind = identify(file, file.name)
         if kind == "dicom":
-            return read_dicom(file, presentation=presentation, presentation_intent=presentation_intent, color=color)
+            intent = presentation_intent
+            return read_dicom(file, presentation=presentation, presentation_intent=intent, color=color, reduce=reduce)
         return _read_plain(file, kind, How(color, nifti_rows, exif), invert)
 
 

@@ -27,6 +27,16 @@ def test_the_field_is_found_and_a_little_widened():
     assert 150 <= frame.columns[1] <= 154
 
 
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_frame_of_each_second_or_fourth_line_is_that_of_the_image(step):
+    assert whole((61, 40)).spread(1, (61, 40)) == whole((61, 40))
+    assert whole((16, 10)).spread(4, (61, 40)) == whole((61, 40))
+    assert Frame((16, 10), (2, 5), (0, 9)).spread(4, (61, 40)) == Frame((61, 40), (8, 17), (0, 33))
+    image, _ = draw(963, 801, 80, 880, 240, 600)
+    known, found = find_frame(image, None), find_frame(image[::step, ::step], None).spread(step, (963, 801))
+    assert np.abs(np.subtract([found.rows, found.columns], [known.rows, known.columns])).max() <= 2 * step
+
+
 def test_padding_is_border_too():
     image, _ = draw()
     image[:, :60], image[:, 150:] = np.random.default_rng(1).normal(100, 30, (240, 1)), 90

@@ -11,6 +11,7 @@ from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.frame import take_percentiles, whole
 from medseg.data.preprocess import (
     build_input,
+    count_halvings,
     equalize,
     fit,
     locate_pixels,
@@ -40,6 +41,41 @@ def draw_disc(rows, columns, row, column, radius):
 def test_fixed_range_is_linear_and_clipped():
     pixels = np.array([[0, 10], [15, 30]], np.float32)
     assert scale_intensity(pixels, None, FIXED).tolist() == [[0, 0], [0.5, 1]]
+
+
+def draw_cloud(rows, columns, sigma=9.0):
+    """A smooth image: all of it is known from each fourth row and column."""
+    noise = np.random.default_rng(5).normal(size=(rows, columns))
+    return (1000 * ndimage.gaussian_filter(noise, sigma)).astype(np.float32)
+
+
+@pytest.mark.parametrize("fitted", ["pad", "stretch"])
+@pytest.mark.parametrize("shape", [(640, 480), (643, 481), (501, 702)])
+def test_samples_of_an_image_are_seen_where_they_lie(fitted, shape):
+    config, image = PreprocessConfig(size=(48, 40), fit=fitted, crop="none"), draw_cloud(*shape)
+    whole_input, frame = build_input(image, None, config)
+    found, own = build_input(image[::4, ::4], None, config, 4, shape)
+    aside, _ = build_input(image[::4, ::4], None, config)  # as if the image began half a sample further up and left
+    assert own == frame
+    assert (found - whole_input).abs().max() < 0.02
+    assert (aside - whole_input).abs().max() > 0.05
+
+
+def test_samples_of_the_field_are_seen_where_they_lie():
+    config, image = PreprocessConfig(size=(48, 40), crop="field"), np.zeros((803, 701), np.float32)
+    image[101:702, 153:554] = draw_cloud(601, 401) + 200
+    found, own = build_input(image[::4, ::4], None, config, 4, image.shape)
+    assert own.size == image.shape
+    assert own != whole(image.shape)
+    shown = (fit(torch.from_numpy(scale_intensity(image, None, config))[None], config, own) - found).abs()
+    assert shown.mean() < 0.01
+
+
+def test_an_image_is_halved_while_two_pixels_are_left_for_each_of_the_network():
+    padded, stretched = PreprocessConfig(size=(256, 256), fit="pad"), PreprocessConfig(size=(256, 256), fit="stretch")
+    assert [count_halvings((side, side), padded) for side in (200, 1023, 1024, 2047, 2048, 4096)] == [0, 0, 1, 1, 2, 3]
+    assert count_halvings((2048, 1000), padded) == 2
+    assert count_halvings((2048, 1000), stretched) == 0
 
 
 def test_percentiles_become_zero_and_one():

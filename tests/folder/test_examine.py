@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydicom.uid import JPEG2000Lossless
 
-from medseg.data.preprocess import build_input
+from medseg.data.config import PreprocessConfig
+from medseg.data.preprocess import build_input, restore
 from medseg.folder.examine import examine_file
 from medseg.folder.walk import fingerprint
+from medseg.inference.decision import Decision
+from medseg.metrics.shape import find_box
 from medseg.output.images import write_mask_nifti, write_mask_png
 from medseg.radiograph import build_nifti, read_radiograph
 from tests.support.dicom_files import phantom, write_dicom, write_uncoded
@@ -35,6 +39,49 @@ def test_an_image_becomes_the_networks_input_and_facts(tmp_path, examine):
     assert found.size == (96, 80)
     assert found.facts["spacing_source"] == "detector"
     assert found.facts["spacing_row_mm"] == pytest.approx(0.2)
+
+
+def write_chest(path, rows, columns, border=0, **tags):
+    """A JPEG 2000 of a bright rectangle in a smooth field, with a flat border on the left."""
+    row, column = np.mgrid[:rows, :columns]
+    pixels = 1000 + 300 * np.sin(row / 40) * np.cos(column / 50)
+    pixels[rows // 3 : rows // 2 + 1, columns // 2 - 3 : columns // 2 + 50] = 3001
+    pixels[:, :border] = 10
+    options = {"syntax": JPEG2000Lossless, "compress": {"encoding_plugin": "pylibjpeg"}}
+    return write_dicom(path, pixels.astype(np.uint16), **options, **tags)
+
+
+def find_edges(found):
+    """Top, bottom, left and right of the bright part, if the network's input were the probabilities."""
+    config = PreprocessConfig(size=(32, 32), fit="stretch")
+    mask = restore(torch.from_numpy(found.image), found.frame, 0.7, config)[0].numpy()
+    return [edge for lines in find_box(mask) for edge in (lines.start, lines.stop)]
+
+
+@pytest.mark.parametrize(("rows", "columns", "factor"), [(320, 256, 4), (301, 259, 4), (131, 260, 2), (70, 66, 1)])
+def test_a_jpeg_2000_is_decoded_at_the_resolution_that_the_network_needs(rows, columns, factor, tmp_path, examine):
+    write_chest(tmp_path / "x.dcm", rows, columns)
+    whole, found = examine("x.dcm"), examine("x.dcm", reduce=True)
+    assert {**whole.facts, "reduction": factor} == found.facts
+    assert (found.size, found.spacing_mm, found.warnings) == (whole.size, whole.spacing_mm, whole.warnings)
+    assert np.abs(found.image - whole.image).mean() < 0.01
+    assert np.abs(np.subtract(*(find_edges(each) for each in (whole, found)))).max() <= 1
+
+
+def test_a_small_field_is_read_again_in_more_detail(tmp_path, examine):
+    decision = Decision(("a",), PreprocessConfig(size=(32, 32), fit="stretch", crop="field"), (0.5,), {}, False)
+    write_chest(tmp_path / "x.dcm", 320, 300, border=200)
+    whole, found = (examine("x.dcm", decision=decision, reduce=reduce) for reduce in (False, True))
+    assert found.facts["reduction"] == 1
+    assert found.frame == whole.frame
+    assert torch.equal(torch.from_numpy(found.image), torch.from_numpy(whole.image))
+    assert found.warnings == whole.warnings
+
+
+def test_other_files_are_read_whole(tmp_path, examine):
+    write_dicom(tmp_path / "x.dcm", phantom(320, 256))
+    Image.fromarray((phantom(320, 256) // 16).astype(np.uint8)).save(tmp_path / "x.png")
+    assert [examine(name, reduce=True).facts["reduction"] for name in ("x.dcm", "x.png")] == [1, 1]
 
 
 def test_the_id_is_over_path_and_content(tmp_path, examine):

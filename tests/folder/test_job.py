@@ -22,6 +22,7 @@ JOB = build_job(Path("in"), Path("out"))
         {"tta": ("mirror",)},
         {"decision": replace(JOB.decision, thresholds=(0.5, 0.6))},
         {"uids": True},
+        {"reduce": True},
     ],
 )
 def test_what_decides_the_results_decides_the_key(change):
@@ -40,6 +41,7 @@ def test_folders_do_not(tmp_path):
 def test_formats_do_not_change_the_configuration_of_the_masks():
     assert replace(JOB, formats=("overlay",)).configuration == JOB.configuration
     assert replace(JOB, tta=("mirror",)).configuration != JOB.configuration
+    assert replace(JOB, reduce=True).configuration != JOB.configuration
 
 
 def test_other_arithmetic_makes_other_masks(monkeypatch):

@@ -56,6 +56,12 @@ def test_columns_are_those_that_other_scripts_rely_on() -> None:
     )
 
 
+def test_the_reduction_comes_only_on_demand() -> None:
+    with_it, without = name_columns(["a"], uids=True, reduction=True), name_columns(["a"], uids=True)
+    assert tuple(name for name in with_it if name != "reduction") == without
+    assert "reduction" in with_it
+
+
 def test_uids_come_last_and_only_on_demand() -> None:
     uids = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
     assert name_columns(["a"], uids=True) == (*name_columns(["a"], uids=False), *uids)

@@ -36,6 +36,8 @@ class Codestream:
     """Start-of-frame marker of a JPEG (0xC3 is lossless, 0xF7 is JPEG-LS); 0 for JPEG 2000."""
     lossy: bool
     """Whether the coding loses information: DCT, near-lossless, or 9-7 wavelet."""
+    levels: int = 0
+    """How often a decoder of JPEG 2000 can halve rows and columns; 0 if the grid does not start at the first pixel."""
 
 
 def scan_jpeg(data: bytes) -> Codestream:
@@ -60,7 +62,7 @@ def scan_jpeg2000(data: bytes) -> Codestream:
 
     Raises `RadiographError`.
     """
-    start = _start(data)
+    start = find_jpeg2000_start(data)
     if start < 0 or len(data) < start + 45:
         raise RadiographError("the compressed image does not start like a JPEG 2000 codestream")
     right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
@@ -70,9 +72,11 @@ def scan_jpeg2000(data: bytes) -> Codestream:
         raise RadiographError("the JPEG 2000 header is damaged")
     rows = -(-bottom // step_y) + (-top // step_y)
     columns = -(-right // step_x) + (-left // step_x)
-    codings = (position for marker, position, _ in _parts(data) if marker == _COD)
-    lossy = any(data[position + 13 : position + 14] != _REVERSIBLE for position in codings)
-    return Codestream(rows, columns, components, (depth & 0x7F) + 1, bool(depth & 0x80), 0, lossy)
+    codings = [data[position + 9 : position + 14] for marker, position, _ in _parts(data) if marker == _COD]
+    lossy = any(coding[4:] != _REVERSIBLE for coding in codings)
+    starts_there = (left, top, step_x, step_y) == (0, 0, 1, 1)
+    levels = min(coding[0] for coding in codings) if starts_there and all(codings) and codings else 0
+    return Codestream(rows, columns, components, (depth & 0x7F) + 1, bool(depth & 0x80), 0, lossy, levels)
 
 
 def check_jpeg_length(length: int, rows: int, columns: int, lossless: bool = False) -> None:
@@ -100,7 +104,7 @@ def find_jpeg_end(data: bytes) -> int:
 
 def find_jpeg2000_end(data: bytes) -> int:
     """Return the end of a JPEG 2000 in `data`. Raises `RadiographError` if a tile is incomplete (T.800 A.4.2)."""
-    right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", data, _start(data) + 8)
+    right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", data, find_jpeg2000_start(data) + 8)
     if not width or not height:
         raise RadiographError("the JPEG 2000 header is damaged")
     number = -(-(right - left) // width) * -(-(bottom - top) // height)
@@ -145,13 +149,14 @@ def _segments(data: bytes) -> Iterator[tuple[int, int]]:
             following = _NEXT_BEHIND_SCAN.search
 
 
-def _start(data: bytes) -> int:
+def find_jpeg2000_start(data: bytes) -> int:
+    """Return the position of a JPEG 2000 codestream, which may be in a JP2 box; -1 if there is none."""
     return data.find(b"\xff\x4f" + _SIZ)
 
 
 def _parts(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield marker, position and end (0: unknown) of each JPEG 2000 header segment and tile-part."""
-    position = _start(data) + 2
+    position = find_jpeg2000_start(data) + 2
     while position + 12 <= len(data) and data[position] == 0xFF:
         marker, (length,) = data[position : position + 2], struct.unpack_from(">H", data, position + 2)
         after = position + 2 + max(length, 2)

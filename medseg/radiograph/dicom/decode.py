@@ -34,7 +34,8 @@ from medseg.radiograph.dicom.codestream import JPEG_LS, drop_tail
 from medseg.radiograph.dicom.fragments import read_frames
 from medseg.radiograph.dicom.frame import JPEG2000_SYNTAXES, JPEG_SYNTAXES, trim_frame
 from medseg.radiograph.dicom.header import PixelFormat
-from medseg.radiograph.dicom.stored import Cells, Values, extract_stored
+from medseg.radiograph.dicom.resolution import decode_reduced
+from medseg.radiograph.dicom.stored import Cells, Values, extract_stored, has_embedded_overlay
 from medseg.radiograph.source import copy_of, refusing
 
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -56,10 +57,11 @@ _PLUGINS = {
 _DECODER_BYTES = 16  # memory per pixel; the later steps need as much anyway
 
 
-def decode_stored(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> Values:
+def decode_stored(dataset: Dataset, form: PixelFormat, warnings: list[str], reduce: int = 0) -> Values:
     """Decode the stored values `(rows, columns)` of a gray image, in the range of BitsStored, with extended sign.
 
-    Unsigned values may share memory with the file bytes. Raises `RadiographError` for an unsupported transfer syntax, a
+    With `reduce`, rows and columns of a JPEG 2000 are halved up to so many times, as `decode_reduced` does. Unsigned
+    values may share memory with the file bytes. Raises `RadiographError` for an unsupported transfer syntax, a
     codestream that contradicts the tags, and incomplete data.
     """
     _check_syntax(form.transfer_syntax)
@@ -67,7 +69,7 @@ def decode_stored(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> V
         cells = _native_cells(dataset, form, warnings)
     else:
         (frame,) = read_frames(dataset, 1, warnings)
-        cells = _decode_frame(frame, form, warnings)
+        cells = _decode_frame(frame, form, warnings, 0 if has_embedded_overlay(dataset, form) else reduce)
     return extract_stored(cells, form, dataset, warnings)
 
 
@@ -130,9 +132,11 @@ def _native_cells(dataset: Dataset, form: PixelFormat, warnings: list[str]) -> C
     return Cells(values, precision=form.allocated)
 
 
-def _decode_frame(frame: bytes, form: PixelFormat, warnings: list[str]) -> Cells:
+def _decode_frame(frame: bytes, form: PixelFormat, warnings: list[str], reduce: int = 0) -> Cells:
     """Decode the pixel cells of a compressed gray image, or of a lossless color JPEG `(rows, columns, 3)`."""
     frame, stream = trim_frame(frame, form, warnings)
+    if (reduced := decode_reduced(frame, stream, form, reduce)) is not None:
+        return reduced
     by_gdcm = form.transfer_syntax in _LOSSLESS_JPEG or (
         form.transfer_syntax == JPEGExtended12Bit and stream.precision > 8
     )

@@ -18,6 +18,7 @@ from medseg.radiograph.dicom.grey import apply_modality, apply_voi, is_inverse
 from medseg.radiograph.dicom.header import (
     PixelFormat,
     integer,
+    items,
     numbers,
     read_dataset,
     read_pixel_format,
@@ -26,6 +27,7 @@ from medseg.radiograph.dicom.header import (
     uid,
     values,
 )
+from medseg.radiograph.dicom.resolution import find_reduction
 from medseg.radiograph.dicom.spacing import read_spacing
 from medseg.radiograph.dicom.stored import OVERLAY_TAGS
 from medseg.radiograph.image import Radiograph, check_content, clean_term
@@ -74,11 +76,14 @@ _GREY = ("MONOCHROME1", "MONOCHROME2")
 _SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 
 
-def read_dicom(file: BinaryIO, *, presentation: str, presentation_intent: Collection[str], color: str) -> Radiograph:
+def read_dicom(
+    file: BinaryIO, *, presentation: str, presentation_intent: Collection[str], color: str, reduce: int = 0
+) -> Radiograph:
     """Read the image of a DICOM file. Raises `RadiographError` for files without exactly one usable frame.
 
     A color image stays RGB with `color="rgb"`; else its channels are merged by `merge_channels`. A gray image goes
-    through the modality step, with `presentation="voi"` the VOI step, and for MONOCHROME1 the inversion.
+    through the modality step, with `presentation="voi"` the VOI step, and for MONOCHROME1 the inversion. `reduce` is
+    that of `read_radiograph`.
     """
     warnings: list[str] = []
     dataset = _read_picture(file)
@@ -91,7 +96,7 @@ def read_dicom(file: BinaryIO, *, presentation: str, presentation_intent: Collec
         pixels = channels if color == "rgb" else merge_channels(channels, lossy, color, warnings)
         pixels = pixels.astype(np.float32)
     else:
-        pixels, padding = _grey_pixels(dataset, form, presentation, warnings)
+        pixels, padding = _grey_pixels(dataset, form, presentation, warnings, reduce)
         pixels = np.repeat(pixels[:, :, None], 3, axis=2) if color == "rgb" else pixels
     check_content(pixels, padding)
     spacing_mm, spacing_source = read_spacing(dataset, warnings)
@@ -110,6 +115,8 @@ def read_dicom(file: BinaryIO, *, presentation: str, presentation_intent: Collec
         burned_in={"YES": True, "NO": False}.get((text(dataset, "BurnedInAnnotation") or "").upper()),
         sop_class=uid(dataset, "SOPClassUID"),
         sop_instance_uid=uid(dataset, "SOPInstanceUID"),
+        full_size=(form.rows, form.columns),
+        reduction=find_reduction((form.rows, form.columns), pixels.shape[:2]),
     )
 
 
@@ -189,10 +196,13 @@ def _check_grey(form: PixelFormat) -> None:
 
 
 def _grey_pixels(
-    dataset: Dataset, form: PixelFormat, presentation: str, warnings: list[str]
+    dataset: Dataset, form: PixelFormat, presentation: str, warnings: list[str], reduce: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
     _check_grey(form)
-    stored = decode_stored(dataset, form, warnings)
+    tables = ("ModalityLUTSequence", "VOILUTSequence") if presentation == "voi" else ("ModalityLUTSequence",)
+    reduce = 0 if any(items(dataset, table) for table in tables) else reduce  # a table may jump between two levels
+    given = len(warnings)
+    stored = decode_stored(dataset, form, warnings, reduce)
     least, greatest = form.stored_range
     tabled = greatest - least < stored.size
     levels = np.arange(least, greatest + 1) if tabled else stored
@@ -204,7 +214,11 @@ def _grey_pixels(
     with np.errstate(over="ignore"):
         values = grey.values.astype(np.float32)
     pixels = _look_up(stored, levels, values) if tabled else values
-    return pixels, _padding(stored, form, dataset, warnings)
+    padding = _padding(stored, form, dataset, warnings)
+    if padding is not None and pixels.shape != (form.rows, form.columns):  # the wavelet mixes it with its surroundings
+        del warnings[given:]
+        return _grey_pixels(dataset, form, presentation, warnings, 0)
+    return pixels, padding
 
 
 def _look_up(

@@ -47,6 +47,12 @@ def extract_stored(cells: Cells, form: PixelFormat, dataset: Dataset, warnings: 
     return _extend(values, form.stored) if form.signed else values
 
 
+def has_embedded_overlay(dataset: Dataset, form: PixelFormat) -> bool:
+    """Return whether an overlay uses bits of the pixel cells above HighBit."""
+    embedded = (numbers(dataset, position) for position, data in _OVERLAYS if data not in dataset)
+    return any(found and found[0] > form.high_bit for found in embedded)
+
+
 def _clip(values: Values, width: int, extended: bool, form: PixelFormat, warnings: list[str]) -> Values:
     """Clip values of `width` bits. The highest bit is the sign, unless all bits above BitsStored are 0."""
     if form.signed:
@@ -65,6 +71,4 @@ def _extend(values: Values, bits: int) -> Values:
 
 def _was_lossy(dataset: Dataset, form: PixelFormat) -> bool:
     """Return whether the image was compressed with loss before, and no overlay uses the bits above BitsStored."""
-    embedded = (numbers(dataset, position) for position, data in _OVERLAYS if data not in dataset)
-    above = any(found and found[0] > form.high_bit for found in embedded)
-    return text(dataset, "LossyImageCompression") == "01" and not above
+    return text(dataset, "LossyImageCompression") == "01" and not has_embedded_overlay(dataset, form)

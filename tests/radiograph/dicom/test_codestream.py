@@ -58,6 +58,25 @@ def test_jpeg2000_with_an_offset_and_a_sign():
     assert (stream.rows, stream.columns, stream.precision, stream.signed) == (7, 7, 12, True)
 
 
+def cod(levels):
+    return b"\xff\x52" + struct.pack(">HB4x5B", 12, 0, levels, 4, 4, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("grid", "codings", "levels"),
+    [
+        ((10, 9, 0, 0), cod(5), 5),
+        ((10, 9, 0, 0), cod(5) + cod(3), 3),
+        ((10, 9, 0, 0), b"", 0),
+        ((10, 9, 1, 0), cod(5), 0),
+        ((10, 9, 0, 1), cod(5), 0),
+    ],
+)
+def test_jpeg2000_levels_that_can_be_left_out(grid, codings, levels):
+    siz = b"\xff\x4f\xff\x51" + struct.pack(">HH8IHBBB", 41, 0, *grid, 10, 9, 0, 0, 1, 11, 1, 1)
+    assert scan_jpeg2000(siz + codings + b"\xff\x90" + bytes(10)).levels == levels
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"\xff\xd8", b"\xff\xd8\xff", b"\xff\xd8\xff\xe0\x00\x00" * 3, bytes(100), b"\xff" * 50]
 )

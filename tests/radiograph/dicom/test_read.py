@@ -3,11 +3,13 @@ import warnings
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     BasicTextSRStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     RTPlanStorage,
     SegmentationStorage,
 )
@@ -189,6 +191,39 @@ def test_padding_value_that_no_pixel_can_have_is_ignored_with_a_warning(tmp_path
     radiograph = read_radiograph(write_dicom(tmp_path / "a.dcm", PixelPaddingValue=65535))
     assert radiograph.padding is None
     assert "PixelPaddingValue" in radiograph.warnings[0]
+
+
+def write_halvable(path, pixels=None, **tags):
+    return write_dicom(path, pixels, syntax=JPEG2000Lossless, compress={"encoding_plugin": "pylibjpeg"}, **tags)
+
+
+def test_pixels_at_a_lower_resolution_go_through_all_steps(tmp_path):
+    tags = {"PhotometricInterpretation": "MONOCHROME1", "RescaleSlope": 2, "RescaleIntercept": -1000}
+    plain = read_radiograph(write_halvable(tmp_path / "a.dcm"), reduce=2)
+    found = read_radiograph(write_halvable(tmp_path / "b.dcm", **tags), reduce=2)
+    np.testing.assert_array_equal(found.pixels, 2 * (4095 - plain.pixels) - 1000)
+    assert (found.reduction, found.size, found.padding) == (4, (96, 80), None)
+
+
+def test_padding_at_a_lower_resolution_is_read_whole(tmp_path):
+    pixels = phantom()
+    pixels[:, :40] = 9
+    path = write_halvable(tmp_path / "a.dcm", pixels, PixelPaddingValue=9, OverlayRows=None)
+    found = read_radiograph(path, reduce=2)
+    np.testing.assert_array_equal(found.padding, pixels == 9)
+    assert (found.reduction, found.warnings) == (1, read_radiograph(path).warnings)
+    assert read_radiograph(write_halvable(tmp_path / "b.dcm", PixelPaddingValue=0), reduce=2).reduction == 4
+
+
+def test_a_table_is_applied_to_all_pixels(tmp_path):
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [4096, 0, 16], np.arange(4096, dtype="<u2")[::-1].tobytes()
+    table["LUTDescriptor"].VR, table["LUTData"].VR = "US", "OW"
+    modality = write_halvable(tmp_path / "a.dcm", ModalityLUTSequence=[table])
+    voi = write_halvable(tmp_path / "b.dcm", VOILUTSequence=[table])
+    assert read_radiograph(modality, reduce=2).reduction == 1
+    assert read_radiograph(voi, reduce=2).reduction == 4
+    assert read_radiograph(voi, reduce=2, presentation="voi").reduction == 1
 
 
 def test_nothing_of_the_patient_leaks(tmp_path, capfd, caplog):
