@@ -121,14 +121,6 @@ def test_more_bits_than_bits_stored_do_no_harm_if_they_are_empty(tmp_path):
     np.testing.assert_array_equal(found.pixels, halve(smooth() // 2, 1))
 
 
-@pytest.mark.parametrize(
-    ("pixels", "tags", "overlay"),
-    [
-        (phantom() | np.where(phantom() > 2000, 1 << 12, 0).astype(np.uint16), {}, None),  # something above
-        (phantom(), {}, 12),
-        (phantom() * 16, {"HighBit": 15}, None),
-    ],
-)
 def test_a_sign_that_the_codestream_does_not_know_is_read_whole(tmp_path):
     pixels = (phantom() // 3).astype(np.int16)
     pixels[:, :40] = -2 * (np.indices((96, 40)).sum(axis=0) % 2)  # as unsigned values, 0 and 4094, whose mean is 2047
@@ -137,6 +129,14 @@ def test_a_sign_that_the_codestream_does_not_know_is_read_whole(tmp_path):
     np.testing.assert_array_equal(read_radiograph(path, reduce=1).pixels, pixels)
 
 
+@pytest.mark.parametrize(
+    ("pixels", "tags", "overlay"),
+    [
+        (phantom() | np.where(phantom() > 2000, 1 << 12, 0).astype(np.uint16), {}, None),  # something above
+        (phantom(), {}, 12),
+        (phantom() * 16, {"HighBit": 15}, None),
+    ],
+)
 def test_bits_that_the_wavelet_has_mixed_are_read_whole(tmp_path, pixels, tags, overlay):
     frame = compress(pixels, uid.JPEG2000Lossless, J2K, **SIXTEEN).data
     path = write_dicom(tmp_path / "a.dcm", pixels, syntax=uid.JPEG2000Lossless, frame=frame, **tags)
@@ -162,20 +162,16 @@ def test_other_codings_are_read_whole(tmp_path, name):
     "damage",
     [
         lambda data: data[: len(data) // 2],
-        lambda data: data[:200] + bytes(len(data) - 202) + data[-2:],
         lambda data: data.replace(b"\xff\x5c", b"\xff\x30"),  # no quantization
     ],
 )
 def test_damage_is_told_as_it_is_told_of_the_whole_image(tmp_path, damage):
-    frame = damage(FRAMES["j2k"].data)
-    path = write_dicom(tmp_path / "a.dcm", syntax=uid.JPEG2000Lossless, frame=frame)
-    said = []
-    for times in (0, 2):
-        try:
-            said.append(str(read_radiograph(path, reduce=times).reduction > 0))
-        except RadiographError as error:
-            said.append(error.reason)
-    assert said[0] == said[1]
+    path = write_dicom(tmp_path / "a.dcm", syntax=uid.JPEG2000Lossless, frame=damage(FRAMES["j2k"].data))
+    with pytest.raises(RadiographError) as known:
+        read_radiograph(path)
+    with pytest.raises(RadiographError) as found:
+        read_radiograph(path, reduce=2)
+    assert str(found.value) == str(known.value)
 
 
 def test_a_factor_is_found_for_odd_sizes():
