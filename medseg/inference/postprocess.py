@@ -33,10 +33,8 @@ def clean_masks(
 
 def _keep_largest(mask: NDArray[np.bool_], number: int) -> NDArray[np.bool_]:
     sitk: Any = import_module("SimpleITK")
-    labeling = sitk.ConnectedComponentImageFilter()
-    labeling.FullyConnectedOn()
-    labels = labeling.Execute(sitk.GetImageFromArray(mask.astype(np.uint8)))
-    if labeling.GetObjectCount() <= number:
+    labels, count = _find_pieces(mask, corners=True)
+    if count <= number:
         return mask
     ordered = sitk.GetArrayFromImage(sitk.RelabelComponent(labels))
     return np.asarray((ordered > 0) & (ordered <= number))
@@ -44,5 +42,16 @@ def _keep_largest(mask: NDArray[np.bool_], number: int) -> NDArray[np.bool_]:
 
 def _fill(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     sitk: Any = import_module("SimpleITK")
+    if _find_pieces(~np.pad(mask, 1), corners=False)[1] == 1:  # no hole; the filter takes twice as long to find that
+        return mask
     filled = sitk.BinaryFillhole(sitk.GetImageFromArray(mask.astype(np.uint8)), False, 1.0)
     return np.asarray(sitk.GetArrayFromImage(filled), np.bool_)
+
+
+def _find_pieces(mask: NDArray[np.bool_], corners: bool) -> tuple[Any, int]:
+    """The pieces of a mask, as labels from 1 in a SimpleITK image, and their number."""
+    sitk: Any = import_module("SimpleITK")
+    labeling = sitk.ConnectedComponentImageFilter()
+    labeling.SetFullyConnected(corners)
+    labels = labeling.Execute(sitk.GetImageFromArray(mask.astype(np.uint8)))
+    return labels, int(labeling.GetObjectCount())
