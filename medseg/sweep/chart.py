@@ -61,7 +61,7 @@ def draw_front(trials: Sequence[Trial], front: Sequence[Trial], chosen: Trial) -
             _name(axes, trial.objectives[cost], trial.objectives["dice"], str(trial.number), _FRONT)
     _mark(axes, chosen.objectives[cost], chosen.objectives["dice"], chosen)
     axes.margins(0.08)
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    axes.legend(frameon=False, fontsize=9)
     return figure
 
 
