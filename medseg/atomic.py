@@ -3,8 +3,9 @@
 import io
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -59,6 +60,21 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all. Raises `StorageError`."""
     with open_atomically(path) as file:
         file.write(text.encode())
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give the file `source` the second name `target`; a copy of it, if the file system has no such link.
+
+    `source` must not be changed in place later. Raises `StorageError`.
+    """
+    with suppress(OSError):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.link(source, target)
+        return
+    if target.exists() and target.samefile(source):
+        return
+    with open_atomically(target) as copy, source.open("rb") as file:
+        shutil.copyfileobj(file, copy)
 
 
 def _keep(path: Path, previous: Path) -> None:

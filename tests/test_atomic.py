@@ -6,11 +6,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
 
-from medseg.atomic import open_atomically, write_text
+from medseg.atomic import link_or_copy, open_atomically, write_text
 from medseg.errors import StorageError
 
 
@@ -126,3 +127,28 @@ def test_killed_writer_leaves_the_old_file(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=root, check=False)
     assert done.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
+
+
+def test_a_second_name_is_the_same_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"content")
+    for _ in range(2):
+        link_or_copy(tmp_path / "a", tmp_path / "new" / "b")
+        assert (tmp_path / "new" / "b").samefile(tmp_path / "a")
+
+
+def test_another_file_at_the_second_name_is_replaced(tmp_path):
+    (tmp_path / "a").write_bytes(b"content")
+    (tmp_path / "b").write_bytes(b"older")
+    link_or_copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"content"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_file_on_another_file_system_is_copied(tmp_path):
+    with TemporaryDirectory(dir="/dev/shm") as other:
+        if Path(other).stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("/dev/shm is no other file system")
+        (Path(other) / "a").write_bytes(b"content")
+        link_or_copy(Path(other) / "a", tmp_path / "b")
+        assert (tmp_path / "b").read_bytes() == b"content"
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]

@@ -34,6 +34,7 @@ SMALL: Mapping[str, tuple[str, ...]] = {
     "sweep": (*TRAINING, "sweep.trials=2", "sweep.seeds=1"),
     "evaluate": (*PREDICTION, "stress_cases=1"),
     "predict": (*PREDICTION, "predict.workers=1"),
+    "merge": (),
     "convert": (),
     "check": (),
     "verify": (),

@@ -10,6 +10,7 @@ COMMANDS = {
     "train": ("train_xray", "train a network on images and masks"),
     "evaluate": ("evaluate_xray", "measure how good a model is, on images with masks"),
     "predict": ("predict_dicom", "segment every radiograph in a folder"),
+    "merge": ("merge", "join the shards of a prediction"),
     "check": ("check_data", "check a data set before training on it"),
     "convert": ("convert", "convert a data set to another format of masks or annotations"),
     "cross-validate": ("cross_validate", "train one network per fold, and score each case by an unseen network"),

@@ -99,7 +99,8 @@ def run(config: PredictDicomConfig, loaded: "LoadedModel | None" = None) -> "Ite
         backend = build_backend(config.predict, model, journal.backend)
         journal.keep_backend(backend.name)
         predictor = build_predictor(model, backend, config.predict)
-        job = build_job(model, backend.name, predictor.decision, config.input, config.output, config.report)
+        choices = config.input, config.output, config.report, config.predict.shard
+        job = build_job(model, backend.name, predictor.decision, *choices)
         with Workers(config.predict.workers, config.input, folder) as workers, signals_deferred() as pending:
             prediction, settings = FolderPrediction(job, predictor, workers, journal), config.model_dump(mode="json")
             weights = digest_networks(model)

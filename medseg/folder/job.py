@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from medseg.folder.sink import FolderSink
-from medseg.folder.source import FolderSource
+from medseg.folder.source import FolderSource, Shard
 from medseg.inference.config import InputConfig
 from medseg.inference.configuration import digest_settings
 from medseg.inference.decision import Decision
@@ -67,15 +67,17 @@ def build_job(
     input: InputConfig,
     output: PredictOutputConfig,
     report: ReportConfig,
+    shard: str | None = None,
 ) -> Job:
-    """The job of a folder, from the settings of the model and those of the user."""
+    """The job of a folder, or of one `shard` i/n of it, from the settings of the model and those of the user."""
+    part = None if shard is None else Shard.parse(shard)
     given = {name: getattr(input, name) for name in ("modalities", "body_parts", "views")}
     shown = [name for name in output.formats if WRITERS[name].takes_pixels]
     if input.reduce and shown:
         _logger.warning("input.reduce has no effect: output.formats=%s shows all pixels", ",".join(shown))
     chosen = {name: sorted(v.upper() for v in values) for name, values in given.items() if values is not None}
     return Job(
-        source=FolderSource(input.dir.absolute(), output.dir.absolute(), input),
+        source=FolderSource(input.dir.absolute(), output.dir.absolute(), input, shard=part),
         sink=FolderSink(output.dir.absolute()),
         model=model.digest,
         backend=backend,

@@ -3,15 +3,16 @@
 import hashlib
 import json
 import os
-import sqlite3
+import re
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from medseg.atomic import write_text
 from medseg.errors import StorageError
+from medseg.folder.index import Line, Place, Places
 
 JOURNAL_NAME = "journal.jsonl"
 """File name of the journal in every output folder."""
@@ -21,8 +22,9 @@ JOURNAL_MARK = b'{"medseg_journal":'
 
 _HEADER = JOURNAL_MARK + b" 1}\n"
 _KEY_LENGTH = 32
+_LINE = re.compile(rb'\{"path": "([0-9a-f]{32})"')
 _FLUSH_SECONDS = 0.5
-_RUN = b""
+RUN = b""
 """Path of the record that belongs to the whole run, not to a file."""
 
 
@@ -46,11 +48,11 @@ class Journal:
         self._failure: StorageError | None = None
         self._file = _open_journal(path)
         try:
-            self._index = _open_index("records (key TEXT PRIMARY KEY, start INTEGER, length INTEGER)")
+            self._places = Places()
             try:
                 self._read_index()
             except BaseException:
-                self._index.close()
+                self._places.close()
                 raise
         except BaseException:
             self._file.close()
@@ -61,8 +63,12 @@ class Journal:
 
     def find(self, path: bytes) -> dict[str, Any] | None:
         """The latest record of `path`; None if there is none."""
-        with self._lock, _indexing():
-            place = self._index.execute("SELECT start, length FROM records WHERE key = ?", (_hash(path),)).fetchone()
+        return self.find_key(derive_key(path))
+
+    def find_key(self, key: str) -> dict[str, Any] | None:
+        """The latest record of the path with this key, as lines of a journal have it at `path`."""
+        with self._lock:
+            place = self._places.find(key)
             if place is None:
                 return None
             start, length = place
@@ -70,19 +76,18 @@ class Journal:
                 line = os.pread(self._file.fileno(), length, start)
             else:
                 line = bytes(self._pending[start - self._end : start - self._end + length])
-        record: dict[str, Any] = json.loads(line)
-        del record["path"]
-        return record
+        record = _parse(line)
+        return None if record is None else {name: value for name, value in record.items() if name != "path"}
 
     @property
     def backend(self) -> str:
         """The backend that the folder was started with, such as `torch/cpu/bf16`; empty in a new folder."""
-        return str((self.find(_RUN) or {"backend": ""})["backend"])
+        return str((self.find(RUN) or {"backend": ""})["backend"])
 
     def keep_backend(self, name: str) -> None:
         """Record the backend that makes the masks of the folder, if it is not recorded yet."""
         if name != self.backend:
-            self.append(_RUN, {"backend": name})
+            self.append(RUN, {"backend": name})
 
     def append(self, path: bytes, record: Mapping[str, Any]) -> None:
         """Add a record of `path`. The record must not have a key `path`.
@@ -90,16 +95,19 @@ class Journal:
         If earlier records could not be written, this raises `StorageError` and adds nothing. The earlier records are
         kept, and writing them is tried again.
         """
+        self.append_key(derive_key(path), record)
+
+    def append_key(self, key: str, record: Mapping[str, Any]) -> None:
+        """Add a record of the path with this key."""
         assert "path" not in record
-        key = _hash(path)
         line = json.dumps({"path": key, **record}).encode() + b"\n"
-        with self._lock, _indexing():
+        with self._lock:
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
             start = self._end + len(self._pending)
             self._pending += line
-            self._index.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", (key, start, len(line)))
+            self._places.fill([(key, start, len(line))])
 
     def close(self) -> None:
         """Write the remaining records. If this fails, it raises `StorageError`; earlier records stay valid."""
@@ -108,7 +116,7 @@ class Journal:
         try:
             self._flush()
         finally:
-            self._index.close()
+            self._places.close()
             self._file.close()
 
     def __enter__(self) -> Self:
@@ -149,48 +157,38 @@ class Journal:
     def _read_index(self) -> None:
         """Find the positions of all records, and cut off an incomplete last line."""
         try:
-            with self._path.open("rb") as file, _indexing():
-                self._index.execute("BEGIN")
-                self._index.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", self._places(file))
-                self._index.execute("COMMIT")
+            with self._path.open("rb") as file:
+                self._places.fill(self._track(_list_lines(file)))
             os.ftruncate(self._file.fileno(), self._end)
         except OSError as error:
             raise _unwritten(self._path, error) from error
 
-    def _places(self, file: BinaryIO) -> Iterator[tuple[str, int, int]]:
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            key = _read_key(line)
-            if key is not None:
-                yield key, self._end, len(line)
-            self._end += len(line)
+    def _track(self, lines: Iterable[Line]) -> Iterator[Line]:
+        for line in lines:
+            self._end = line[1] + line[2]
+            yield line
 
 
-class Firsts:
-    """The first id of each digest, for any number of digests in little memory."""
+def read_latest(path: Path) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The latest record of each path, with its place in the journal, in the order of the journal.
 
-    def __init__(self) -> None:
-        self._index = _open_index("firsts (digest TEXT PRIMARY KEY, id TEXT)")
+    The records have the keys of their paths at `path`. Nothing is written. Raises `OSError`.
+    """
+    with path.open("rb") as file, Places() as places:
+        places.fill(_list_lines(file))
+        for start, length in places:
+            if (record := _parse(os.pread(file.fileno(), length, start))) is not None:
+                yield (start, length), record
 
-    def first(self, digest: str, id: str) -> str | None:
-        """The first id that came with `digest`; None if `id` is the first. Then it is remembered."""
-        with _indexing():
-            added = self._index.execute("INSERT OR IGNORE INTO firsts VALUES (?, ?)", (digest, id))
-            if added.rowcount == 1:
-                return None
-            found = self._index.execute("SELECT id FROM firsts WHERE digest = ?", (digest,)).fetchone()
-        return str(found[0])
 
-    def close(self) -> None:
-        """Delete the index."""
-        self._index.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+def _list_lines(file: BinaryIO) -> Iterator[Line]:
+    """The complete lines."""
+    start = 0
+    for line in file:
+        if not line.endswith(b"\n"):
+            return
+        yield _read_key(line), start, len(line)
+        start += len(line)
 
 
 def _open_journal(path: Path) -> BinaryIO:
@@ -215,34 +213,23 @@ def _open_journal(path: Path) -> BinaryIO:
 
 
 def _read_key(line: bytes) -> str | None:
-    """The key of a record; None if the line is the header or not a record."""
+    """The key of a record; None if the line is the header or not a record. The record itself is parsed when needed."""
+    found = _LINE.match(line)
+    return found[1].decode() if found is not None and line.endswith(b"}\n") else None
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """The record in a line; None if it is damaged."""
     try:
-        record = json.loads(line)
+        record: dict[str, Any] = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    key = record.get("path") if isinstance(record, dict) else None
-    return key if isinstance(key, str) and len(key) == _KEY_LENGTH else None
+    return record
 
 
-def _hash(path: bytes) -> str:
+def derive_key(path: bytes) -> str:
+    """The key under which a journal has a path."""
     return hashlib.sha256(path).hexdigest()[:_KEY_LENGTH]
-
-
-def _open_index(table: str) -> sqlite3.Connection:
-    """A temporary database with one table. SQLite moves it to disk beyond 8 MB and deletes it by itself."""
-    with _indexing():
-        index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        for statement in ("PRAGMA journal_mode=OFF", "PRAGMA cache_size=-8192", f"CREATE TABLE {table} WITHOUT ROWID"):
-            index.execute(statement)
-        return index
-
-
-@contextmanager
-def _indexing() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StorageError(f"the temporary index could not be written: {error}; is the folder TMPDIR full?") from error
 
 
 def _unwritten(path: Path, error: OSError) -> StorageError:

@@ -1,7 +1,6 @@
 """A bounded queue from one thread to another that either thread can leave."""
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, Self, TypeVar
@@ -19,7 +18,7 @@ class Lane(Generic[T]):
         self.abandoned = False
         """Whether iteration has ended. Then `work` must return."""
         self._wake = wake
-        self._items: deque[T] = deque()
+        self._items: list[T] = []
         self._changed = threading.Condition()
         self._threads = ThreadPoolExecutor(1)
         self._working = self._threads.submit(work, self)
@@ -30,7 +29,8 @@ class Lane(Generic[T]):
         with self._changed:
             self._changed.wait_for(lambda: len(self._items) < _MAX_WAITING or self.abandoned)
             self._items.append(item)
-            self._changed.notify_all()
+            if len(self._items) == 1:
+                self._changed.notify_all()
 
     def __iter__(self) -> Iterator[T]:
         """The items in their order, until `work` has returned. An error of `work` is raised after its last item."""
@@ -39,9 +39,9 @@ class Lane(Generic[T]):
                 self._changed.wait_for(lambda: self._items or self._working.done())
                 if not self._items:
                     return self._working.result()
-                item = self._items.popleft()
+                items, self._items = self._items, []  # all at once: a change of threads takes longer than an item
                 self._changed.notify_all()
-            yield item
+            yield from items
 
     def __enter__(self) -> Self:
         return self

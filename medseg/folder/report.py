@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from medseg.atomic import write_text
+from medseg.errors import ConfigError
+from medseg.folder.index import Firsts
 from medseg.folder.job import Job
-from medseg.folder.journal import Firsts
+from medseg.folder.journal import Journal
 from medseg.folder.progress import Progress, Tally
 from medseg.folder.receipt import Proof
+from medseg.folder.record import Record
+from medseg.folder.source import Shard
 from medseg.folder.stages import FolderPrediction, Outcome
 from medseg.folder.walk import Entry
 from medseg.folder.watch import watch
@@ -23,10 +27,13 @@ from medseg.inference.config import InputConfig
 from medseg.notice import RESEARCH_USE
 from medseg.output.config import ReportConfig
 from medseg.output.folder import set_aside
-from medseg.output.report import Cell, Report, encode_path, hash_path, name_columns
+from medseg.output.report import SHARD_COLUMNS, Cell, Report, encode_path, hash_path, name_columns
 from medseg.receipt.receipt import RECEIPT, Receipt
 
-_ROOT = b"input"  # path of the journal's record that identifies the input folder
+ROOT = b"input"
+"""Path of the journal's record that identifies the input folder, and the shard of it."""
+DUPLICATE = "duplicate of "
+"""Start of the warning that names an earlier row with the same image."""
 _PACKAGES = ("medseg", "torch", "pydicom", "highdicom", "SimpleITK", "nibabel", "numpy")
 _logger = logging.getLogger(__name__)
 
@@ -52,8 +59,10 @@ def report_passes(
     receipt, unless the pass was stopped. `quiet` hides the progress. After `stopped`, the files already started
     are finished and reported.
     """
-    _claim_root(prediction, folder)
-    source = prediction.job.source
+    job = prediction.job
+    source, shard = job.source, job.source.shard
+    claim = {"root": hashlib.sha256(source.identity).hexdigest()}
+    claim_root(prediction.journal, folder, claim | ({} if shard is None else {"shard": str(shard), "key": job.key}))
     passes: Iterable[Iterable[Entry]] = [source]
     if input.watch:
         passes = watch(source, prediction.is_known, input, stopped)
@@ -64,14 +73,29 @@ def report_passes(
             yield tally
 
 
-def _claim_root(prediction: FolderPrediction, folder: Path) -> None:
-    """Move an existing report aside if it belongs to another input folder."""
-    digest = hashlib.sha256(prediction.job.source.identity).hexdigest()
-    earlier = prediction.journal.find(_ROOT)
-    if earlier is None or earlier["root"] != digest:
-        if earlier is not None:
-            set_aside(folder, ("report.csv", "report.jsonl", "summary.json"))
-        prediction.journal.append(_ROOT, {"root": digest})
+def claim_root(journal: Journal, folder: Path, claim: Mapping[str, str]) -> None:
+    """Record what the results in `folder` belong to: `root`, the SHA-256 of the source; `shard` and `key` of a shard.
+
+    An existing report of another source is moved aside. Raises `ConfigError` if the folder has another shard.
+    """
+    earlier = journal.find(ROOT)
+    if earlier is not None and "shard" in {*earlier, *claim}:
+        before, now = ({name: of.get(name) for name in ("root", "shard")} for of in (earlier, claim))
+        if before != now:
+            raise ConfigError(_refuse(folder, before["shard"], now["shard"]))
+    if earlier is not None and earlier["root"] != claim["root"]:
+        set_aside(folder, ("report.csv", "report.jsonl", "summary.json"))
+    if earlier != claim:
+        journal.append(ROOT, claim)
+
+
+def _refuse(folder: Path, before: str | None, now: str | None) -> str:
+    held, asked = (f"shard {shard}" if shard else "all files" for shard in (before, now))
+    found = f"{held} of another input.dir" if before == now else held
+    return (
+        f"output.dir: {folder}: has the results of {found}, but this run is for {asked}. Choose another output.dir for "
+        "each shard, and join them with medseg merge"
+    )
 
 
 def _report_pass(
@@ -87,10 +111,11 @@ def _report_pass(
 ) -> Generator[Row, None, Tally]:
     """Make one pass through the source. `quiet` hides the progress and the warnings that an earlier pass has shown."""
     job, tally, proof = prediction.job, Tally(), Proof(prediction.job)
+    is_shard = job.source.shard is not None
     with (
         Progress(tally, job.source, shown=not quiet) as progress,
         Firsts() as firsts,
-        Report(folder, name_columns(job.decision.classes, job.uids, job.reduce)) as report,
+        Report(folder, name_columns(job.decision.classes, job.uids, job.reduce, is_shard)) as report,
         closing(prediction.run(entries, stopped)) as outcomes,
     ):
         for outcome in outcomes:
@@ -126,18 +151,32 @@ def _is_complete(path: Path, receipt: Receipt | None) -> bool:
 
 def _build_row(outcome: Outcome, job: Job, firsts: Firsts, hashed: bool) -> dict[str, Any]:
     path, record = outcome.entry.path, outcome.record
-    digests = {"pixels": record.pixels, "instance": record.instance}
-    same = {firsts.first(f"{name} {digest}", record.id) for name, digest in digests.items() if digest}
+    shard = job.source.shard
+    place = {} if shard is None else _name_place(shard, outcome.entry)
     return {
         **record.facts,
         "path": hash_path(path) if hashed else encode_path(path),
         "id": record.id,
         "status": record.status,
         "reason": record.reason,
-        "warnings": [*record.warnings, *sorted(f"duplicate of {first}" for first in same if first)],
+        "warnings": [*record.warnings, *find_duplicates(firsts, record)],
         "model": job.model,
         "seconds": record.seconds,
+        **place,
     }
+
+
+def find_duplicates(firsts: Firsts, record: Record) -> list[str]:
+    """A warning for each earlier row with the same pixels or SOP Instance UID. Call it in the order of the rows."""
+    digests = {"pixels": record.pixels, "instance": record.instance}
+    same = {firsts.first(f"{name} {digest}", record.id) for name, digest in digests.items() if digest}
+    return sorted(f"{DUPLICATE}{first}" for first in same if first)
+
+
+def _name_place(shard: Shard, entry: Entry) -> dict[str, str]:
+    """The columns of a shard. `1/4` would be a date in a spreadsheet."""
+    values = f"{shard.index} of {shard.number}", ".".join(map(str, entry.position))
+    return dict(zip(SHARD_COLUMNS, values, strict=True))
 
 
 def _summarize(prediction: FolderPrediction, tally: Tally, settings: dict[str, Any], hashed: bool) -> dict[str, Any]:
@@ -149,6 +188,7 @@ def _summarize(prediction: FolderPrediction, tally: Tally, settings: dict[str, A
     return {
         "files": tally.statuses.total(),
         "complete": prediction.complete,
+        **({} if job.source.shard is None else {"shard": str(job.source.shard)}),
         "status": dict(sorted(tally.statuses.items())),
         "reasons": dict(sorted(tally.reasons.items())),
         "model": job.model,

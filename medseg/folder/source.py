@@ -1,14 +1,43 @@
 """The source of the files that are predicted."""
 
+import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from medseg.folder.archives import MemberFile, list_entries, open_member
 from medseg.folder.walk import Entry, fingerprint, open_quietly, promises_archive, walk
 from medseg.inference.config import InputConfig
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several parts of a source. Each file is in exactly one part, which depends on its path alone."""
+
+    index: int
+    """From 1."""
+    number: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The shard that `i/n` names."""
+        index, number = map(int, text.split("/"))
+        return cls(index, number)
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.number}"
+
+    def holds(self, path: bytes) -> bool:
+        """Whether the file at `path`, relative to the source, is in this shard."""
+        return int.from_bytes(hashlib.sha256(path).digest()[:8]) % self.number == self.index - 1
+
+    def pick(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """The entries in this shard, with their positions among all."""
+        for number, entry in enumerate(entries):
+            if self.holds(entry.path):
+                yield replace(entry, position=(number,))
 
 
 @dataclass(frozen=True)
@@ -27,6 +56,8 @@ class FolderSource:
     """Limits of the process that lists the files of an archive. None: this process lists them, without limits."""
     scratch: Path | None = None
     """The folder for temporary files of that process. None: the subfolder `.scratch` of `output`."""
+    shard: Shard | None = None
+    """The part of the files that is iterated over. An archive in the folder is in one shard with all its files."""
 
     @property
     def identity(self) -> bytes:
@@ -37,13 +68,19 @@ class FolderSource:
         root = os.fsencode(self.root)
         scratch = self.scratch or (self.output / ".scratch" if self.output is not None else None)
         if self.root.is_file():
-            yield from list_entries(root, Entry(b".", fingerprint(self.root.stat())), scratch, self.limits)
+            members = list_entries(root, Entry(b".", fingerprint(self.root.stat())), scratch, self.limits)
+            yield from members if self.shard is None else self.shard.pick(members)
             return
-        for entry in walk(self.root, self.output):
+        met = walk(self.root, self.output)
+        for entry in met if self.shard is None else self.shard.pick(met):
             if entry.status or not promises_archive(entry.path):
                 yield entry
+                continue
+            members = list_entries(os.path.join(root, entry.path), entry, scratch, self.limits)  # noqa: PTH118
+            if self.shard is None:
+                yield from members
             else:
-                yield from list_entries(os.path.join(root, entry.path), entry, scratch, self.limits)  # noqa: PTH118
+                yield from (replace(each, position=(*entry.position, n)) for n, each in enumerate(members))
 
     def open(self, name: bytes) -> BinaryIO:
         """Open the file of an entry. Raises `OSError`, and `RadiographError` if it cannot be read from its archive or

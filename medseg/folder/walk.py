@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,6 +45,9 @@ class Entry:
 
     reason: str = ""
     """`code: text` if it must not be opened. The text contains no path and no name."""
+
+    position: tuple[int, ...] = field(default=(), compare=False)
+    """Place among the entries of all shards. Empty without shards."""
 
 
 def fingerprint(status: os.stat_result) -> tuple[int, ...]:

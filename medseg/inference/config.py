@@ -1,9 +1,10 @@
 """The settings of prediction."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt
 
 from medseg.config import ExistingPath, Section, expand_home
 from medseg.model.config import InferenceConfig
@@ -16,6 +17,13 @@ def _as_list(given: Any) -> Any:
 
 def _as_text(address: Any) -> Any:
     return str(address) if isinstance(address, Path) else address
+
+
+def _check_shard(text: str) -> str:
+    found = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)
+    if found is None or int(found[1]) > int(found[2]):
+        raise ValueError("must be i/n with i from 1 to n, such as 1/4 for the first of four shards")
+    return text
 
 
 Kind = Literal["dicom", "nifti", "png", "jpeg", "tiff", "gif", "bmp", "mha", "nrrd", "numpy", "labelme", "img"]
@@ -74,6 +82,11 @@ class FolderPredictConfig(ModelPredictConfig):
 
     workers: PositiveInt | None = None
     """Number of processes that decode images and write results. null: one for each CPU core."""
+
+    shard: Annotated[str, AfterValidator(_check_shard)] | None = None
+    """Part of the files that this command predicts: i/n, with i from 1, is shard i of n. Each file is in exactly one
+    shard, whichever machine it is on. Each shard needs an output folder of its own; medseg merge joins them. Also set
+    predict.backend and predict.precision, so that all shards use the same. null: all files."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device that runs the network. auto: if the output folder already has a journal of an earlier run, the device

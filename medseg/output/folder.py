@@ -37,6 +37,25 @@ def claim_folder(folder: Path, results: Collection[str] = ()) -> Iterator[Path]:
         lock.release()
 
 
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing into `folder` until the block ends. A folder that is read-only needs no lock.
+
+    Raises `OutputBusyError` if another process has the folder.
+    """
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise OutputBusyError(f"{folder}: another process is writing into this folder; wait until it ends") from error
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _sweep(folder: Path, results: Collection[str]) -> None:
     for place in (folder, *(found for pattern in results for found in folder.glob(pattern))):
         for unfinished in place.glob(".*.tmp"):

@@ -17,7 +17,8 @@ from medseg.atomic import open_atomically
 from medseg.errors import StorageError
 from medseg.metrics.measurements import MEASUREMENTS
 
-Cell = str | int | float | bool | Sequence[str] | None
+Plain = str | int | float | bool | None
+Cell = Plain | Sequence[str]
 
 _COLUMNS = (
     "path",
@@ -39,11 +40,15 @@ _COLUMNS = (
     "lossy",
 )
 _UIDS = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
+SHARD_COLUMNS = ("shard", "position")
+"""The last columns of the report of a shard: which one, and the place of the row among those of all shards."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _FORMULA = re.compile(r"""(^|;)([\s"'`]*)([=+\-@\uff1d\uff0b\uff0d\uff20])""")
 """Characters that start a formula in spreadsheets: at the start of a cell, and after `;`, which separates cells if the
 comma is the decimal sign. Some programs ignore blanks and quotes before them; others accept full-width signs."""
+_HARMLESS = re.compile(r"[ !-*,./0-9:-<>?A-Z\[-~]*")
+"""Text that both tables show as it is: printable ASCII without the characters that may start a formula."""
 _ENDANGERS = re.compile(
     r"[\x00-\x1f\x7f-\x9f%\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\udc80-\udcff]"
 )
@@ -51,14 +56,17 @@ _ENDANGERS = re.compile(
 `\\udcXX`."""
 
 
-def name_columns(classes: Sequence[str], uids: bool, reduction: bool = False) -> tuple[str, ...]:
+def name_columns(
+    classes: Sequence[str], uids: bool, reduction: bool = False, sharded: bool = False
+) -> tuple[str, ...]:
     """The columns of a report for `classes`. With `uids`, it has the UIDs that identify the source image.
 
-    With `reduction`, it says at which resolution each image was decoded.
+    With `reduction`, it says at which resolution each image was decoded; with `sharded`, which shard it is.
     """
     areas = [f"area_{unit}_{name}" for unit in ("px", "mm2") for name in classes]
     numbers = (*areas, *(each.name for each in MEASUREMENTS), "seconds")
-    return (*_COLUMNS, *(("reduction",) if reduction else ()), *numbers, *(_UIDS if uids else ()))
+    last = (*(_UIDS if uids else ()), *(SHARD_COLUMNS if sharded else ()))
+    return (*_COLUMNS, *(("reduction",) if reduction else ()), *numbers, *last)
 
 
 def encode_path(path: bytes) -> str:
@@ -110,9 +118,13 @@ class Report:
         if unknown := row.keys() - set(self._columns):
             raise KeyError(f"not a column of the report: {', '.join(sorted(unknown))}")
         cells = {name: _normalize(name, row.get(name)) for name in self._columns}
+        self.copy(cells)
+        return cells
+
+    def copy(self, cells: Mapping[str, Plain]) -> None:
+        """Add a row of another report, with the same columns. Raises `StorageError`."""
         self._rows.writerow([_format(cell) for cell in cells.values()])
         self._jsonl.write(json.dumps(cells, allow_nan=False, ensure_ascii=False) + "\n")
-        return cells
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -174,18 +186,20 @@ def _percent(text: str) -> str:
     return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogateescape"))
 
 
-def _normalize(name: str, cell: Cell) -> str | int | float | bool | None:
+def _normalize(name: str, cell: Cell) -> Plain:
     """The value of the column `name` as both tables show it."""
     if cell is None or isinstance(cell, int) or (name == "path" and isinstance(cell, str)):
         return cell
     if isinstance(cell, float):
         return float(f"{cell:.10g}") if math.isfinite(cell) else None
     text = cell if isinstance(cell, str) else ";".join(part.replace(";", ",") for part in cell)
+    if _HARMLESS.fullmatch(text):
+        return text or None
     text = _CONTROL.sub(" ", text).encode("ascii", "backslashreplace").decode()
     return _FORMULA.sub(r"\1'\2\3", text) or None
 
 
-def _format(cell: str | int | float | bool | None) -> str:
+def _format(cell: Plain) -> str:
     if cell is None:
         return ""
     if isinstance(cell, bool):

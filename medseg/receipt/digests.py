@@ -32,6 +32,11 @@ class Fold:
         self._sums += np.frombuffer(drawn, "<u2")
         self.number += 1
 
+    def join(self, other: "Fold") -> None:
+        """Add all texts of `other`."""
+        self._sums += other._sums
+        self.number += other.number
+
     def digest(self) -> str:
         """The digest of all texts that were added so far."""
         return hashlib.sha256(b"%d:" % self.number + self._sums.astype("<u2").tobytes()).hexdigest()

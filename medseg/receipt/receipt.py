@@ -64,11 +64,15 @@ class Receipt:
     """The model that a training started from: 16 hex digits of its file. None for random weights."""
     results: str | None = None
     """The files that hold the result, besides the weights: masks, or the table of scores."""
+    shard: str | None = None
+    """The part of a prediction that this is: `i/n`. None if it is the whole."""
 
     def to_json(self) -> dict[str, Any]:
         """The receipt as plain values."""
         values = {"format": _FORMAT, **asdict(self)}
         values["environment"]["instructions"] = list(self.environment.instructions)
+        if self.shard is None:
+            del values["shard"]
         return values
 
     @classmethod
@@ -101,11 +105,11 @@ def build_receipt(
     weights: str | None = None,
     origin: str | None = None,
     results: str | None = None,
+    shard: str | None = None,
 ) -> Receipt:
     """The receipt of a result that this process has made, from digests of `medseg.receipt.digests`.
 
     `backend` is the name of the backend that ran the network, such as `torch/cpu/bf16`; empty if none ran.
     """
-    return Receipt(
-        kind, describe_code(), describe_environment(backend), configuration, data, split, weights, origin, results
-    )
+    made = describe_code(), describe_environment(backend)
+    return Receipt(kind, *made, configuration, data, split, weights, origin, results, shard)

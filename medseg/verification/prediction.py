@@ -10,8 +10,8 @@ from medseg.folder.examine import digest_input, identify_file
 from medseg.folder.journal import JOURNAL_NAME
 from medseg.folder.receipt import digest_prediction, name_result
 from medseg.folder.sink import FolderSink
-from medseg.folder.source import FolderSource
-from medseg.inference.config import InputConfig, ModelPredictConfig
+from medseg.folder.source import FolderSource, Shard
+from medseg.inference.config import FolderPredictConfig, InputConfig
 from medseg.inference.models import digest_networks
 from medseg.output.writers import name_outputs
 from medseg.receipt.digests import Fold
@@ -25,7 +25,7 @@ def check_prediction(
     proof: Proof,
     recorded: Recorded,
     model: Sequence[str],
-    predict: ModelPredictConfig,
+    predict: FolderPredictConfig,
     tracking: StoreConfig,
     limits: InputConfig,
 ) -> list[Item]:
@@ -43,7 +43,9 @@ def check_prediction(
         root = recorded.find_place()
         assert root is not None  # a prediction has no synthetic data
         with TemporaryDirectory(prefix="medseg-verify-") as scratch:
-            return Fold(_list_ids(FolderSource(root.absolute(), folder.absolute(), limits, Path(scratch)))).digest()
+            shard = None if predict.shard is None else Shard.parse(predict.shard)
+            source = FolderSource(root.absolute(), folder.absolute(), limits, Path(scratch), shard)
+            return Fold(_list_ids(source)).digest()
 
     return [
         *check_digest("configuration", receipt.configuration, lambda: digest_prediction(recorded.settings)),

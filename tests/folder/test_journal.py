@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import StorageError
-from medseg.folder.journal import _FLUSH_SECONDS, JOURNAL_MARK, Firsts, Journal
+from medseg.folder.journal import _FLUSH_SECONDS, JOURNAL_MARK, Journal
 
 HEADER = b'{"medseg_journal": 1}\n'
 
@@ -233,11 +233,3 @@ def test_30000_records_take_little_memory(path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 500_000  # a dictionary of the keys takes 5 000 000
-
-
-def test_the_first_id_of_a_digest_is_remembered() -> None:
-    with Firsts() as firsts:
-        assert firsts.first("aa", "1") is None
-        assert firsts.first("bb", "2") is None
-        assert firsts.first("aa", "3") == "1"
-        assert firsts.first("aa", "4") == "1"

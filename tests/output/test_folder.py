@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import OutputBusyError, StorageError
-from medseg.output.folder import claim_folder, set_aside
+from medseg.output.folder import claim_folder, hold_folder, set_aside
 
 
 def test_another_process_is_kept_out_until_the_first_ends(tmp_path: Path) -> None:
@@ -20,6 +20,19 @@ with claim_folder(Path({str(tmp_path)!r})):
     assert done.returncode == 1
     assert OutputBusyError.__name__ in done.stderr
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_a_held_folder_keeps_others_out_and_is_refused_if_another_has_it(tmp_path: Path) -> None:
+    with hold_folder(tmp_path), pytest.raises(OutputBusyError, match="choose another"), claim_folder(tmp_path):
+        pass
+    with claim_folder(tmp_path), pytest.raises(OutputBusyError, match="wait until it ends"), hold_folder(tmp_path):
+        pass
+
+
+def test_a_folder_that_takes_no_lock_is_held_without(tmp_path: Path) -> None:
+    (tmp_path / ".lock").mkdir()
+    with hold_folder(tmp_path):
+        assert (tmp_path / ".lock").is_dir()
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -191,6 +191,19 @@ def test_text_becomes_one_line_of_ascii(tmp_path: Path) -> None:
     assert line == rb",a  b c d e Gr\xf6\xdfe \u2028\udcff\uff1d,,"
 
 
+def test_a_shard_and_its_positions_come_last() -> None:
+    assert name_columns(["a"], uids=True, sharded=True) == (*name_columns(["a"], uids=True), "shard", "position")
+
+
+def test_a_row_of_another_report_is_copied_as_it_is(tmp_path: Path) -> None:
+    with Report(tmp_path / "one", ["path", "reason", "area"]) as report:
+        cells = report.write({"path": "%3Da", "reason": "=1;@2", "area": 1 / 3})
+    with Report(tmp_path / "two", ["path", "reason", "area"]) as report:
+        report.copy(cells)
+    for name in ("report.csv", "report.jsonl"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
 def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="name"):
         write(tmp_path, {"path": "a", "name": "b"})

@@ -16,6 +16,12 @@ def test_a_fold_does_not_depend_on_the_order_but_on_every_text_and_its_number() 
     assert Fold(["a"] * 65536).digest() != Fold([]).digest()  # the sums are those of nothing, the number is not
 
 
+def test_joined_folds_are_the_fold_of_all_texts() -> None:
+    fold = Fold(["a", "b"])
+    fold.join(Fold(["c"]))
+    assert fold.digest() == Fold(["a", "b", "c"]).digest()
+
+
 def test_a_fold_is_the_one_of_its_definition() -> None:
     sums = sum(np.frombuffer(hashlib.shake_128(t).digest(2048), "<u2").astype(int) for t in (b"x", b"y")) % 65536
     assert Fold(["y", "x"]).digest() == hashlib.sha256(b"2:" + sums.astype("<u2").tobytes()).hexdigest()

@@ -17,6 +17,14 @@ def test_a_receipt_is_read_as_it_was_written() -> None:
         Receipt.from_json({**written, "code": {"version": "0.1.0", "commit": None, "dirty": None}})
 
 
+def test_only_the_receipt_of_a_shard_names_one() -> None:
+    whole = build_receipt("prediction", configuration="c" * 64)
+    shard = replace(whole, shard="1/2")
+    assert "shard" not in whole.to_json()
+    assert shard.to_json()["shard"] == "1/2"
+    assert Receipt.from_json(json.loads(json.dumps(shard.to_json()))) == shard
+
+
 def test_code_is_the_same_if_its_files_are() -> None:
     code = describe_code()
     assert len(code.source) == 64
