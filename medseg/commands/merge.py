@@ -40,13 +40,13 @@ class MergeConfig(Section):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Join shards, and print how many files there are, and where the report is."""
+    """Join shards, and print how many files there are. Paths may name a patient, and are not printed."""
     from medseg.notice import RESEARCH_USE
 
     config = parse_args(MergeConfig, argv)
     counts = run(config).statuses
     listed = ", ".join(f"{counts[name]} {name}" for name in ("done", "skipped", "rejected"))
-    print(f"{listed} in {len(config.inputs)} shards\nreport: {config.output.dir / 'report.csv'}\n{RESEARCH_USE}")
+    print(f"{listed} in {len(config.inputs)} shards\nreport: report.csv in output.dir\n{RESEARCH_USE}")
 
 
 def run(config: MergeConfig) -> "Tally":

@@ -45,13 +45,16 @@ class Record:
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Self:
         """The record from a line of `as_json`. Unknown fields of later versions are ignored."""
-        known = {each.name: line[each.name] for each in fields(cls) if each.name in line}
+        known = {name: line[name] for name in _NAMES if name in line}
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in known.items()}
         return cls(**values)
 
     def as_json(self) -> dict[str, Any]:
         """The record as a line of the journal."""
         return {name: value for name, value in vars(self).items() if value is not None}
+
+
+_NAMES = tuple(each.name for each in fields(Record))
 
 
 @dataclass(frozen=True, eq=False)

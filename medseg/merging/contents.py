@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from heapq import merge
 from typing import Any, BinaryIO, Self
 
@@ -27,7 +28,7 @@ class Found:
     line: Mapping[str, Any] | None
     """The line of the journal. None for a file that the next run would try again, or that was not opened."""
 
-    @property
+    @cached_property
     def record(self) -> Record:
         """The record of the file."""
         if self.line is None:

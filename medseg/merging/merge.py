@@ -1,6 +1,7 @@
 """The join of all shards of a prediction."""
 
 import logging
+import resource
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +23,7 @@ from medseg.output.folder import hold_folder
 from medseg.output.report import SHARD_COLUMNS, Plain, Report, name_columns
 
 _logger = logging.getLogger(__name__)
+_FILES = 3  # of each shard that are open at a time: its lock, its journal and its report
 
 
 def merge_shards(inputs: Sequence[Path], folder: Path) -> Tally:
@@ -31,6 +33,7 @@ def merge_shards(inputs: Sequence[Path], folder: Path) -> Tally:
     completed by the next one. Raises `ConfigError`, with all reasons, if the shards do not belong together, and
     `StorageError`.
     """
+    _allow_files(_FILES * len(inputs))
     with ExitStack() as stack:
         records = stack.enter_context(RecordTable())
         shards = _read_shards(inputs, folder, records, stack)
@@ -40,8 +43,7 @@ def merge_shards(inputs: Sequence[Path], folder: Path) -> Tally:
         if not inspection.is_one_walk:
             _logger.warning(
                 "the input folder has changed between the runs of the shards: files may be missing, and rows may be in "
-                "another order. Run medseg predict on all files with output.dir=%s to complete the results",
-                folder,
+                "another order. Run medseg predict on all files with this output.dir to complete the results"
             )
         with Journal(folder / JOURNAL_NAME) as journal:
             journal.keep_backend(shards[0].backend)
@@ -49,6 +51,14 @@ def merge_shards(inputs: Sequence[Path], folder: Path) -> Tally:
             tally = _merge_contents(contents, folder, journal)
         write_summary(folder, shards, tally, inspection.folds)
     return tally
+
+
+def _allow_files(number: int) -> None:
+    """Let this process open `number` more files, if the system allows it. The usual limit is 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = soft + number if hard == resource.RLIM_INFINITY else min(soft + number, hard)
+    if soft not in (resource.RLIM_INFINITY, wanted):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _read_shards(inputs: Sequence[Path], folder: Path, records: RecordTable, stack: ExitStack) -> list[ShardFolder]:

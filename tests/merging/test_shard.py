@@ -94,7 +94,7 @@ def test_the_command_prints_counts_and_the_report(
 ) -> None:
     merge.main([f"inputs=[{predicted.shards[1]},{predicted.shards[0]}]", f"output.dir={tmp_path}"])
     printed = capsys.readouterr().out.splitlines()
-    assert printed[:2] == ["10 done, 1 skipped, 2 rejected in 2 shards", f"report: {tmp_path}/report.csv"]
+    assert printed[:2] == ["10 done, 1 skipped, 2 rejected in 2 shards", "report: report.csv in output.dir"]
 
 
 @pytest.mark.parametrize("damage", ["no summary", "no journal", "other journal", "no claim"])
