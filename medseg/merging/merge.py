@@ -20,7 +20,7 @@ from medseg.merging.records import RecordTable
 from medseg.merging.shard import ShardFolder, read_shard
 from medseg.merging.summary import write_summary
 from medseg.output.folder import hold_folder
-from medseg.output.report import SHARD_COLUMNS, Plain, Report, name_columns
+from medseg.output.report import SHARD_COLUMNS, Plain, Report
 
 _logger = logging.getLogger(__name__)
 _FILES = 3  # of each shard that are open at a time: its lock, its journal and its report
@@ -95,10 +95,9 @@ def _raise_listed(problems: Sequence[str]) -> None:
 
 def _merge_contents(contents: Contents, folder: Path, journal: Journal) -> Tally:
     """Write results, journal and report. A record comes after its results, as in a prediction."""
-    summary = next(iter(contents.shards.values())).summary
-    columns = name_columns(summary["classes"], summary["config"]["report"]["uids"])
+    columns = next(iter(contents.shards.values())).read_columns()
     tally, sink = Tally(), FolderSink(folder)
-    with Firsts() as firsts, Report(folder, columns) as report:
+    with Firsts() as firsts, Report(folder, [name for name in columns if name not in SHARD_COLUMNS]) as report:
         for found in contents:
             if found.line is not None:
                 _take_results(found, found.line, sink, journal)

@@ -1,5 +1,6 @@
 """What the prediction of a shard has left in its output folder."""
 
+import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,15 @@ class ShardFolder:
                 for row in map(json.loads, file):
                     yield tuple(map(int, row["position"].split("."))), self.shard.index, row
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{path}: cannot be read. {self.remedy}") from error
+
+    def read_columns(self) -> list[str]:
+        """The columns of the report. Raises `ConfigError`."""
+        path = self.folder / "report.csv"
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                return next(csv.reader(file))
+        except (OSError, ValueError, StopIteration) as error:
             raise ConfigError(f"{path}: cannot be read. {self.remedy}") from error
 
     @property

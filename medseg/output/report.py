@@ -56,9 +56,7 @@ _ENDANGERS = re.compile(
 `\\udcXX`."""
 
 
-def name_columns(
-    classes: Sequence[str], uids: bool, reduction: bool = False, sharded: bool = False
-) -> tuple[str, ...]:
+def name_columns(classes: Sequence[str], uids: bool, reduction: bool = False, sharded: bool = False) -> tuple[str, ...]:
     """The columns of a report for `classes`. With `uids`, it has the UIDs that identify the source image.
 
     With `reduction`, it says at which resolution each image was decoded; with `sharded`, which shard it is.

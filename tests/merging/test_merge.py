@@ -201,9 +201,12 @@ def test_a_report_older_than_the_journal_is_noticed(shards: tuple[Path, Path], t
         merge_shards(shards, tmp_path / "out")
 
 
-def test_a_report_that_cannot_be_read_is_named(shards: tuple[Path, Path], tmp_path: Path) -> None:
-    (shards[0] / "report.jsonl").write_text('{"id": 1}\n')
-    with pytest.raises(ConfigError, match=r"one/report\.jsonl: cannot be read. Run shard 1/2 again"):
+@pytest.mark.parametrize(("name", "content"), [("report.jsonl", '{"id": 1}\n'), ("report.csv", "")])
+def test_a_report_that_cannot_be_read_is_named(
+    shards: tuple[Path, Path], tmp_path: Path, name: str, content: str
+) -> None:
+    (shards[0] / name).write_text(content)
+    with pytest.raises(ConfigError, match=rf"one/{name}: cannot be read. Run shard 1/2 again"):
         merge_shards(shards, tmp_path / "out")
 
 
