@@ -16,7 +16,7 @@ from medseg.notice import RESEARCH_USE
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command that the first word names, with the other words, and end the process with its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    run_command(partial(_run, words))
+    run_command(partial(_run, words), together=words[:1] == ["train"])
 
 
 def _run(words: Sequence[str]) -> int | None:

@@ -10,6 +10,7 @@ MedsegError
 ├── OutputBusyError    2   another process writes into the same output folder or MLflow run
 ├── StorageError       1   a file could not be written (disk full, no permission)
 ├── WorkerError        1   the processes that read files cannot be started
+├── ProcessError       1   another process of a training has ended, or does not answer
 ├── TrainingError      1   training failed after it had started (the loss became NaN)
 ├── QuantizationError  1   a network loses too much accuracy in int8
 └── ExportError        1   an exported program gives other masks than medseg
@@ -20,6 +21,8 @@ class MedsegError(Exception):
     """An error that a user can fix. The message says what, where, the value found and, if known, the remedy."""
 
     exit_code = 2
+    told: bool | None = None
+    """Whether another process of the same command tells the user. None: the first process tells."""
 
 
 class ConfigError(MedsegError):
@@ -69,6 +72,12 @@ class StorageError(MedsegError):
 
 class WorkerError(MedsegError):
     """The processes that read files cannot be started."""
+
+    exit_code = 1
+
+
+class ProcessError(MedsegError):
+    """Another process of a training has ended, or does not answer."""
 
     exit_code = 1
 

@@ -12,12 +12,12 @@ class _Lines(logging.Handler):
 
 
 @contextmanager
-def show_log() -> Iterator[None]:
-    """Print log messages of `medseg`, from level INFO on, to stderr within the block. Other loggers do not change."""
+def show_log(least: int = logging.INFO) -> Iterator[None]:
+    """Print messages of the log of `medseg`, from level `least` on, to stderr within the block; other logs stay."""
     logger, handler = logging.getLogger("medseg"), _Lines()
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(least)
     logger.propagate = False  # a handler of the root logger, set by another library, would print the message again
     try:
         yield

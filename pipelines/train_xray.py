@@ -4,4 +4,4 @@ from medseg.commands.running import run_command
 from medseg.commands.train_xray import main
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, together=True)

@@ -7,6 +7,7 @@ from ignite.engine import Events
 from torch import Tensor
 
 from medseg.benchmark.recipe import BenchmarkRecipe
+from medseg.data.appearance import Part
 from medseg.data.augment import Augment
 from medseg.data.loaders import CachedCases
 from medseg.hardware.device import Hardware
@@ -21,10 +22,12 @@ class MarkedAugment(Augment):
 
     mark: Callable[[str], None] = staticmethod(lambda name: None)
 
-    def __call__(self, images: Tensor, targets: Tensor, iteration: int) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, images: Tensor, targets: Tensor, iteration: int, part: Part | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Augment as `Augment` does."""
         self.mark("data")
-        changed = super().__call__(images, targets, iteration)
+        changed = super().__call__(images, targets, iteration, part)
         self.mark("augmentation")
         return changed
 

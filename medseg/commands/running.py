@@ -1,14 +1,20 @@
 """The frame of every command: errors in one line on stderr, signals, exit codes. Scripts rely on them."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack, redirect_stdout
+from pathlib import Path
 
-from medseg.errors import MedsegError
+from medseg.errors import ConfigError, MedsegError
 
 
-def run_command(main: Callable[[], int | None]) -> None:
+def run_command(main: Callable[[], int | None], *, together: bool = False) -> None:
     """Run `main` and end the process with its exit code.
+
+    Of several processes that torchrun starts, only the first one prints, and every error is printed once. Commands that
+    do not work `together` refuse several processes.
 
     The code is 0 if `main` returns None; 1 if it failed while it ran; 2 for bad configuration or data; 130 or 143 on a
     signal. GNU OpenMP lets PyTorch's waiting threads spin for 300000 rounds, which takes the cores from other programs
@@ -17,17 +23,35 @@ def run_command(main: Callable[[], int | None]) -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    from medseg.hardware.processes import Processes
     from medseg.log import show_log
     from medseg.signals import Interrupted, signals_raised
 
-    code = 0
+    code, processes = 0, Processes.from_environment()
+    is_first = processes.is_first
     try:
-        with show_log(), signals_raised():
+        with ExitStack() as stack:
+            stack.enter_context(show_log(logging.INFO if is_first else logging.WARNING))
+            stack.enter_context(signals_raised())
+            if not is_first:
+                stack.enter_context(redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
+            if processes.size > 1 and not together:
+                raise ConfigError(_refuse(processes.size))
             code = main() or 0
     except MedsegError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if is_first if error.told is None else not error.told:
+            print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
     except Interrupted as stopped:
-        print(f"stopped by {stopped}", file=sys.stderr)
+        if is_first:
+            print(f"stopped by {stopped}", file=sys.stderr)
         code = 128 + stopped.signum
     sys.exit(code)
+
+
+def _refuse(count: int) -> str:
+    return (
+        f"torchrun started {count} processes, but only the train command runs on several. Start this command without "
+        "torchrun. The folds of a cross-validation can be trained one by one: medseg train with split.folds and "
+        "split.fold"
+    )

@@ -10,13 +10,18 @@ Exit code 0: trained; 1: failed while training; 2: bad configuration or data; 13
 """
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medseg.config import parse_args
+from medseg.data.config import DataConfig
+from medseg.errors import DataError
 from medseg.sweep.recipe import SweepRecipe
 from medseg.training.recipe import Recipe
 
 if TYPE_CHECKING:
+    from medseg.data.splits import Splits
     from medseg.training.train import Trained
 
 
@@ -32,20 +37,33 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(config: TrainXrayConfig) -> "Trained":
-    """Train one network and record the run. Raises `MedsegError`."""
+    """Train one network and record the run. Raises `MedsegError`.
+
+    If torchrun started several processes, each calls this, and all train the same network.
+    """
     from medseg.data.cases import find_cases
     from medseg.data.layouts.archive import open_data
     from medseg.data.splits import split_by_patient
     from medseg.data.synthetic import find_data
     from medseg.hardware.device import find_hardware
+    from medseg.hardware.processes import joined
     from medseg.model.unet import check_size
     from medseg.output.folder import claim_folder
     from medseg.training.record import MASKS
     from medseg.training.train import train
 
-    check_size(config.preprocess.size, config.model)
-    hardware = find_hardware(config.train.device, config.train.precision, config.train.channels_last)
-    with claim_folder(config.output.dir, MASKS) as folder, open_data(config.data) as given:
+    def find_splits(folder: Path, given: DataConfig) -> "tuple[DataConfig, Splits]":
+        if given is not config.data and processes.local_size < processes.size:
+            raise DataError(f"{config.data.root}: unpack this archive into a folder that all machines see")
         data = find_data(given, config.phantom, folder)
-        splits = split_by_patient(find_cases(data), config.split)
-        return train(config, data, splits, hardware, folder)
+        return data, split_by_patient(find_cases(data), config.split)
+
+    check_size(config.preprocess.size, config.model)
+    with joined(config.train.device, config.train.timeout_seconds) as processes:
+        hardware = find_hardware(config.train.device, config.train.precision, config.train.channels_last, processes)
+        with (
+            processes.first(claim_folder(config.output.dir, MASKS), config.output.dir) as folder,
+            processes.first(open_data(config.data), config.data) as given,
+        ):
+            data, splits = processes.lead(partial(find_splits, folder, given))
+            return train(config, data, splits, hardware, folder)

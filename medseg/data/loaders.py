@@ -1,11 +1,11 @@
 """Preprocessed cases in memory or on disk, and loaders whose batch order can be resumed."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,11 +20,12 @@ from medseg.data.preprocess import finish_input
 from medseg.data.splits import Splits
 from medseg.data.threads import map_in_threads
 from medseg.data.transforms import apply_transforms, as_item, build_fitting, build_loading
-from medseg.errors import RadiographError, StorageError
+from medseg.errors import ConfigError, RadiographError
+from medseg.hardware.memory import allocate
+from medseg.hardware.processes import ALONE, Processes
 from medseg.radiograph.image import digest_pixels
 
 T = TypeVar("T")
-_ZEROS = 1 << 24  # bytes written at a time
 Look = Callable[[Mapping[str, Any], Tensor, Tensor | None], T]
 """Function that returns the data to keep of a case; takes its item, the network input and the masks at that size."""
 
@@ -114,14 +115,49 @@ class CachedSplits:
         return ("train", self.train), ("validation", self.validation), ("test", self.test)
 
 
-def build_train_loader(cached: CachedCases, batch_size: int, seed: int) -> DataLoader[dict[str, Any]]:
-    """Build a loader of shuffled batches with an `EpochSampler`; an incomplete last batch of an epoch is dropped."""
+@dataclass(frozen=True)
+class SharedCases(Dataset[dict[str, Any]]):
+    """Cases in batches of which this process has its part. `index` names all cases of the batch."""
+
+    cached: CachedCases
+    processes: Processes
+
+    @property
+    def facts(self) -> tuple[CaseFacts, ...]:
+        """The metadata of all cases."""
+        return self.cached.facts
+
+    def __getitem__(self, index: list[int]) -> dict[str, Any]:
+        own = self.cached[index[self.processes.share(len(index))]]
+        return {**own, "index": torch.as_tensor(index)}
+
+
+def build_train_loader(
+    cached: CachedCases, batch_size: int, seed: int, processes: Processes = ALONE
+) -> DataLoader[dict[str, Any]]:
+    """Build a loader of shuffled batches with an `EpochSampler`; an incomplete last batch of an epoch is dropped.
+
+    Several processes divide each batch among them. Raises `ConfigError` if it has fewer cases than there are processes.
+    """
     sampler = EpochSampler(len(cached), batch_size, seed)
-    return _loader(cached, sampler)
+    if sampler.batch_size < processes.size:
+        raise ConfigError(
+            f"{processes.size} processes, but a batch has {sampler.batch_size} of {len(cached)} training cases; raise "
+            "train.batch_size, or start fewer processes"
+        )
+    return _loader(cached if processes.size == 1 else SharedCases(cached, processes), sampler)
 
 
-def build_validation_loader(cached: CachedCases, batch_size: int) -> DataLoader[dict[str, Any]]:
-    """Build a loader of all cases in order; the last batch may be smaller."""
+def build_validation_loader(
+    cached: CachedCases, batch_size: int, processes: Processes = ALONE
+) -> DataLoader[dict[str, Any]]:
+    """Build a loader of all cases in order; the last batch may be smaller.
+
+    Each of several processes has its share of the cases. Raises `ConfigError` if there are fewer cases than processes.
+    """
+    if len(cached) < processes.size:
+        raise ConfigError(f"{processes.size} processes, but {len(cached)} validation cases; start fewer processes")
+    cached = cached.select(processes.share(len(cached)))
     return _loader(
         cached, [list(range(i, min(i + batch_size, len(cached)))) for i in range(0, len(cached), batch_size)]
     )
@@ -134,10 +170,11 @@ def cache_splits(
     folder: Path,
     findings: Findings,
     look: Look[T] | None = None,
+    processes: Processes = ALONE,
 ) -> tuple[CachedSplits, list[T]]:
     """Read and preprocess every case of every split once; see `cache_cases`."""
     everything = [case for _, cases in splits.items() for case in cases]
-    cached, surveys = cache_cases(everything, splits.classes, data, preprocess, folder, findings, look)
+    cached, surveys = cache_cases(everything, splits.classes, data, preprocess, folder, findings, look, processes)
     first, second = len(splits.train), len(splits.train) + len(splits.validation)
     parts = slice(first), slice(first, second), slice(second, None)
     return CachedSplits(*map(cached.select, parts)), surveys
@@ -151,14 +188,17 @@ def cache_cases(
     folder: Path,
     findings: Findings,
     look: Look[T] | None = None,
+    processes: Processes = ALONE,
 ) -> tuple[CachedCases, list[T]]:
     """Read and preprocess every case once; also return the result of `look` for each case.
 
     Unusable cases are noted in `findings`; the caller must check `findings` before it uses the other cases. Tensors
     larger than `data.cache_gib` are memory-mapped from unlinked files in `folder`. Raises `StorageError` if the disk is
-    full.
+    full. Each of several `processes` reads its share and gets the others' tensors; the first one gets all results of
+    `look`, the others none.
     """
-    room = _make_room(cases, classes, data, preprocess, folder)
+    with processes.together():
+        room = _make_room(cases, classes, data, preprocess, folder, processes.rank)
     loading, fitting = build_loading(data, classes), build_fitting(data, preprocess)
 
     def read(index: int) -> tuple[CaseFacts, T | None] | RadiographError:
@@ -171,20 +211,31 @@ def cache_cases(
         image, masks = fitted["image"].as_tensor(), fitted.get("mask")
         return _facts(loaded, fitted["image"].meta["frame"]), None if look is None else look(loaded, image, masks)
 
-    facts, surveys = [], []
-    for case, result in zip(cases, map_in_threads(read, range(len(cases))), strict=True):
-        if isinstance(result, RadiographError):
-            findings.add_error(case.id, result)
-            continue
-        facts.append(result[0])
-        surveys += [result[1]] if result[1] is not None else []
-    return replace(room, facts=tuple(facts)), surveys
+    with processes.together():
+        results = list(map_in_threads(read, range(len(cases))[processes.share(len(cases))], processes.local_size))
+    surveys = [result[1] for result in results if isinstance(result, tuple) and result[1] is not None]
+    known = [result[0] if isinstance(result, tuple) else result for result in results]
+    facts = []
+    for case, found in zip(cases, chain.from_iterable(processes.gather(known)), strict=True):
+        if isinstance(found, RadiographError):
+            findings.add_error(case.id, found)
+        else:
+            facts.append(found)
+    for tensor in (room.images, room.labels, room.present, room.ignored):
+        if tensor is not None:
+            processes.complete(tensor)
+    return replace(room, facts=tuple(facts)), list(chain.from_iterable(processes.collect(surveys)))
 
 
 def _make_room(
-    cases: Sequence[Case], classes: Sequence[str], data: DataConfig, preprocess: PreprocessConfig, folder: Path
+    cases: Sequence[Case],
+    classes: Sequence[str],
+    data: DataConfig,
+    preprocess: PreprocessConfig,
+    folder: Path,
+    rank: int,
 ) -> CachedCases:
-    """Allocate the tensors of all cases, filled with 0, in memory or on disk."""
+    """Allocate the tensors of all cases, filled with 0, in memory or on disk. Each process has files of its own."""
     is_rgb = data.color == "rgb"
     image_shape = len(cases), 3 if is_rgb else 1, *preprocess.size
     label_shape = len(cases), len(classes), *preprocess.size
@@ -195,7 +246,7 @@ def _make_room(
         wanted["ignored"] = label_shape, torch.uint8
     on_disk = sum(np.prod(shape) * kind.itemsize for shape, kind in wanted.values()) / 2**30 > data.cache_gib
     tensors = {
-        name: _allocate(shape, kind, folder / f"{name}.bin" if on_disk else None)
+        name: allocate(shape, kind, folder / f"{name}{rank or ''}.bin" if on_disk else None)
         for name, (shape, kind) in wanted.items()
     }
     return CachedCases(facts=(), present=torch.ones(label_shape[:2], dtype=torch.bool), **tensors)
@@ -237,34 +288,6 @@ def digest_labels(labels: Tensor, present: Tensor | None, ignored: Tensor | None
     return hashlib.sha256("\n".join([whole, *rest]).encode()).hexdigest() if rest else whole
 
 
-def _allocate(shape: tuple[int, ...], kind: torch.dtype, path: Path | None) -> Tensor:
-    if path is None:
-        return torch.zeros(shape, dtype=kind)
-    count = int(np.prod(shape))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            _reserve(file, count * kind.itemsize)
-        return torch.from_file(str(path), shared=True, size=count, dtype=kind).reshape(shape)
-    except OSError as error:
-        gib = count * kind.itemsize / 2**30
-        raise StorageError(
-            f"{path}: cannot reserve {gib:.1f} GiB for the cache of cases ({error.strerror or error}). Free disk "
-            "space, or raise data.cache_gib to keep the cases in memory"
-        ) from error
-    finally:
-        path.unlink(missing_ok=True)  # the mapping keeps the data; the disk space is free when the process ends
-
-
-def _reserve(file: BinaryIO, size: int) -> None:
-    """Take `size` bytes of the disk now: a mapping that meets a full disk later kills the process."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, size)
-    else:
-        for start in range(0, size, _ZEROS):
-            file.write(bytes(min(_ZEROS, size - start)))
-
-
-def _loader(cached: CachedCases, sampler: Any) -> DataLoader[dict[str, Any]]:
+def _loader(cached: CachedCases | SharedCases, sampler: Any) -> DataLoader[dict[str, Any]]:
     # its own generator, since each start of a loader draws a number from the global generator
     return DataLoader(cached, sampler=sampler, batch_size=None, generator=torch.Generator())

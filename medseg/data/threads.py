@@ -10,9 +10,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_in_threads(read: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """Yield `read(item)` for each item in order, on all CPU cores. After an error no further item is started."""
-    with ThreadPoolExecutor(count_cores()) as pool:
+def map_in_threads(read: Callable[[T], R], items: Sequence[T], num_processes: int = 1) -> Iterator[R]:
+    """Yield `read(item)` for each item in order, on all CPU cores, which `num_processes` processes share.
+
+    After an error no further item is started.
+    """
+    with ThreadPoolExecutor(max(1, count_cores() // num_processes)) as pool:
         try:
             yield from pool.map(read, items)
         finally:

@@ -42,9 +42,11 @@ def threads_limited(hardware: Hardware) -> Iterator[None]:
     """Within the block, PyTorch runs at most as many CPU threads as there are cores; a container may have few.
 
     A number set by `OMP_NUM_THREADS` is kept. Threads bound to cores are kept too, since they see only these cores.
+    torchrun sets it to 1 for several processes on a machine, which nobody asked for: they share the cores.
     """
     before = torch.get_num_threads()
-    allowed = count_threads(hardware.num_cores)
+    is_preset = hardware.processes.local_size > 1 and os.environ.get("OMP_NUM_THREADS") == "1"
+    allowed = hardware.num_cores if is_preset else count_threads(hardware.num_cores)
     if hardware.device.type != "cpu" or allowed == before:
         yield
         return

@@ -1,6 +1,7 @@
 """Scores of a model on cases, at the size of the reference masks."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -12,37 +13,61 @@ from medseg.data.frame import Frame
 from medseg.data.loaders import CachedCases
 from medseg.data.masks import read_mask_files, stack_ignored, stack_masks
 from medseg.data.transforms import LoadRadiographd, ScaleRadiographd
+from medseg.hardware.processes import ALONE, Processes
 from medseg.inference.predictor import Predictor
 from medseg.metrics.overlap import SegmentationScores, ThresholdSearch
-from medseg.output.images import write_mask_png
+from medseg.output.images import format_mask_png, write_mask_png, write_png
 
 
 def score_cases(
-    predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataSetConfig, masks: Path | None = None
+    predictor: Predictor,
+    cases: Sequence[Case],
+    cached: CachedCases,
+    data: DataSetConfig,
+    masks: Path | None = None,
+    processes: Processes = ALONE,
 ) -> SegmentationScores:
     """The scores of `cases`, in their order. `cached` holds their network inputs in the same order.
 
-    If the folder `masks` is given, each mask is written to `masks/<class>/<case>.png` with values 0 and 255.
+    If the folder `masks` is given, each mask is written to `masks/<class>/<case>.png` with values 0 and 255. Each of
+    several `processes` predicts its share; all get the scores of all cases, and the first one writes all masks.
     """
-    scores = SegmentationScores(predictor.card.classes)
-    for case, predicted, frame, reference, ignored, present in _predictions(predictor, cases, cached, data):
-        found = predictor.masks(predicted, frame)
-        scores.update(((found & ~ignored)[None], reference[None], present[None]))
-        if masks is None:
-            continue
-        for name, mask in zip(predictor.card.classes, found.numpy(), strict=True):
-            write_mask_png(masks / name / f"{case.id}.png", mask)
+    scores, sent = SegmentationScores(predictor.card.classes), dict[Path, bytes]()
+    own = processes.share(len(cases))
+    with processes.together():
+        found_cases = _predictions(predictor, cases[own], cached.select(own), data)
+        for case, predicted, frame, reference, ignored, present in found_cases:
+            found = predictor.masks(predicted, frame)
+            scores.update(((found & ~ignored)[None], reference[None], present[None]))
+            if masks is None:
+                continue
+            for name, mask in zip(predictor.card.classes, found.numpy(), strict=True):
+                path = masks / name / f"{case.id}.png"
+                if processes.is_first:
+                    write_mask_png(path, mask)
+                else:
+                    sent[path] = format_mask_png(mask)
+    scores.gather(processes)
+    for path, content in chain.from_iterable(part.items() for part in processes.collect(sent)):
+        write_png(path, content)
     return scores
 
 
 def search_thresholds(
-    predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataSetConfig
+    predictor: Predictor,
+    cases: Sequence[Case],
+    cached: CachedCases,
+    data: DataSetConfig,
+    processes: Processes = ALONE,
 ) -> dict[str, float]:
-    """For each class, the threshold with the best mean Dice over `cases`."""
-    search = ThresholdSearch(predictor.card.classes)
-    for _, predicted, frame, reference, ignored, present in _predictions(predictor, cases, cached, data):
-        probabilities = predictor.probabilities(predicted, frame).masked_fill(ignored, 0)
-        search.update(probabilities, reference, present)
+    """For each class, the threshold with the best mean Dice over `cases`, which several `processes` share."""
+    search, own = ThresholdSearch(predictor.card.classes), processes.share(len(cases))
+    with processes.together():
+        found_cases = _predictions(predictor, cases[own], cached.select(own), data)
+        for _, predicted, frame, reference, ignored, present in found_cases:
+            probabilities = predictor.probabilities(predicted, frame).masked_fill(ignored, 0)
+            search.update(probabilities, reference, present)
+    search.gather(processes)
     return search.compute()
 
 

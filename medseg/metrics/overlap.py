@@ -9,6 +9,7 @@ from ignite.metrics import Metric
 from monai.metrics import compute_dice, compute_iou
 from torch import Tensor
 
+from medseg.hardware.processes import Processes
 from medseg.metrics.statistics import Interval, Values, bootstrap, bootstrap_mean, divide
 
 
@@ -81,6 +82,11 @@ class SegmentationScores(Metric):
         self._iou.append(iou)
         self._counts.append(counts)
 
+    def gather(self, processes: Processes) -> None:
+        """Add the cases of all processes, in order of rank."""
+        parts = zip(*processes.gather((self._dice, self._iou, self._counts)), strict=True)
+        self._dice, self._iou, self._counts = ([each for part in kind for each in part] for kind in parts)
+
     def compute(self) -> dict[str, float]:
         """The scores by name, without classes that are unknown in all cases."""
         counts = torch.cat(self._counts).sum(dim=0)
@@ -123,6 +129,10 @@ class ThresholdSearch:
         total = above + inside.sum(dim=1, keepdim=True)
         dice = torch.where(total > 0, 2 * above_correct / total, 1.0)
         self._dice.append(torch.where(present[:, None], dice, torch.nan))
+
+    def gather(self, processes: Processes) -> None:
+        """Add the cases of all processes, in order of rank."""
+        self._dice = [each for part in processes.gather(self._dice) for each in part]
 
     def compute(self) -> dict[str, float]:
         """The best threshold by class. Among equal ones, the nearest to 0.5; 0.5 if no case knows the class."""

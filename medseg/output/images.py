@@ -30,7 +30,16 @@ def write_mask_png(path: Path, mask: NDArray[np.bool_]) -> None:
 
     The same mask gives the same bytes. Raises `StorageError`.
     """
-    content = encode_mask(mask, OWN_TEXT)
+    write_png(path, format_mask_png(mask))
+
+
+def format_mask_png(mask: NDArray[np.bool_]) -> bytes:
+    """The content of the file that `write_mask_png` writes."""
+    return encode_mask(mask, OWN_TEXT)
+
+
+def write_png(path: Path, content: bytes) -> None:
+    """Write the file of a mask. Raises `StorageError`."""
     with open_atomically(path) as file:
         file.write(content)
 

@@ -129,6 +129,15 @@ class Run:
         return not any(file.path.startswith(prefix) for file in self._client.list_artifacts(self.id, "images"))
 
 
+class Unrecorded(Run):
+    """The run in a process that records nothing, because another process of the same training does."""
+
+    id, name, ui_command = "", "", ""
+
+    def __init__(self) -> None:
+        pass
+
+
 @contextmanager
 def survive(what: str) -> Iterator[None]:
     """Turn failures of MLflow within the block into a warning; `what` names the data that are not recorded."""

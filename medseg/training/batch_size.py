@@ -27,15 +27,17 @@ def settle_batch_size(
     """`train` with its batch size set.
 
     The batch size is the one in the settings, else that of the `resumed` checkpoint, else one chosen for this hardware.
+    Several processes share a batch, and the memory of their machine unless they have GPUs.
     """
     if train.batch_size is not None:
         return train
     if resumed is not None:
         return train.model_copy(update={"batch_size": resumed["training"].get("batch_size", _PROCESSOR)})
-    device = hardware.device
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else count_free_memory()
+    device, processes = hardware.device, hardware.processes
+    is_gpu = device.type == "cuda"
+    free = torch.cuda.mem_get_info(device)[0] if is_gpu else count_free_memory() / processes.local_size
     fitting = (_SHARE * free - _count_bytes(card)) / count_image_bytes(card, hardware)
-    size = _choose(device.type, num_cases, fitting)
+    size = max(processes.size, _choose(device.type, num_cases, fitting * processes.size))
     _logger.info("train.batch_size=%d (chosen automatically for %s)", size, device.type)
     return train.model_copy(update={"batch_size": size})
 

@@ -122,6 +122,10 @@ class TrainingConfig(Section):
     resume: bool | Path = False
     """Resume a stopped training and its MLflow run. true: from output.dir/last.pt. A path: from that checkpoint."""
 
+    timeout_seconds: Annotated[float, Field(ge=1)] = 600.0
+    """Longest time in seconds that the processes of torchrun wait for each other. Then the training ends with an error.
+    Preparing the data set counts, too."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if isinstance(self.resume, Path) and not self.resume.is_file():

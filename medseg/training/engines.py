@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from medseg.data.appearance import Part
 from medseg.data.augment import Augment
 from medseg.hardware.device import AutocastInferer, Hardware
 from medseg.metrics.overlap import SegmentationScores
 from medseg.training.config import OptimConfig
 from medseg.training.handlers import Budget, check_losses
 from medseg.training.losses import MaskedLoss
+from medseg.training.parallel import ConnectedInferer
 
 Batch = Mapping[str, Any]
 
@@ -48,7 +50,9 @@ def build_trainer(
         image, label, present = _load(batch, device, non_blocking)
         if budget.is_coarse(trainer):
             image, label = functional.avg_pool2d(image, 2), _halve(label)
-        image, label = augment(image, label, trainer.state.iteration)
+        count = len(batch["index"])
+        part = Part.of(count, hardware.processes.share(count))
+        image, label = augment(image, label, trainer.state.iteration, part)
         return image, _split_target(label, present, has_ignored="ignored" in batch)
 
     trainer = SupervisedTrainer(
@@ -60,7 +64,7 @@ def build_trainer(
         loss_function=loss,
         prepare_batch=prepare,
         non_blocking=True,
-        inferer=cast(Inferer, AutocastInferer(hardware)),
+        inferer=cast(Inferer, ConnectedInferer(hardware, network)),
         decollate=False,
         optim_set_to_none=True,
         accumulation_steps=train.accumulate,
@@ -79,7 +83,10 @@ def build_evaluator(
     classes: Sequence[str],
     hardware: Hardware,
 ) -> SupervisedEvaluator:
-    """An Ignite engine that scores `network` at the network's image size. The scores are `state.metrics["scores"]`."""
+    """An Ignite engine that scores `network` at the network's image size. The scores are `state.metrics["scores"]`.
+
+    Each of several processes has a share of the cases in its `loader`; the scores are of all cases.
+    """
     device = hardware.device
 
     def prepare(batch: Batch, device: torch.device, non_blocking: bool) -> tuple[Tensor, Tensor]:
@@ -103,7 +110,9 @@ def build_evaluator(
             predicted &= ~ignored.to(device).bool()
         return predicted, output[CommonKeys.LABEL] >= 0.5, present
 
-    SegmentationScores(classes, compared).attach(evaluator, "scores")
+    scores = SegmentationScores(classes, compared)
+    evaluator.add_event_handler(Events.EPOCH_COMPLETED, lambda: scores.gather(hardware.processes))
+    scores.attach(evaluator, "scores")
     return evaluator
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from medseg.data.augment import Augment
 from medseg.data.loaders import CachedCases, CachedSplits, EpochSampler, build_train_loader, build_validation_loader
 from medseg.errors import CheckpointError
 from medseg.hardware.compiler import can_compile
+from medseg.hardware.cores import read_cpu
 from medseg.hardware.device import AutocastInferer, Hardware
 from medseg.inference.models import LoadedModel
 from medseg.model.checkpoint import ModelCard, load_checkpoint, load_training, save_checkpoint
@@ -29,8 +30,10 @@ from medseg.training.core_watch import CoreWatch
 from medseg.training.engines import build_ema, build_evaluator, build_trainer
 from medseg.training.handlers import Budget, Scores, Validation, ValidationHook, end_on_signal
 from medseg.training.losses import MaskedLoss
+from medseg.training.parallel import agree_on_signal, attach_processes
 from medseg.training.progress import TrainingProgress
 from medseg.training.recipe import FitRecipe
+from medseg.training.restart import name_launcher
 from medseg.training.saving import Saving
 from medseg.training.start import copy_weights
 from medseg.training.strips import Strips
@@ -70,9 +73,11 @@ class _Watch:
     """The handlers that are attached to a training."""
 
     validation: Validation
-    strips: Strips
+    show: Callable[[int], None]
+    """Draws the example images of an epoch."""
     saving: Saving
-    progress: TrainingProgress
+    progress: TrainingProgress | None
+    """What the first process shows."""
 
 
 def fit_network(
@@ -90,7 +95,7 @@ def fit_network(
 
     `resumed` is the content of the `last.pt` to resume from, `start` the model to begin with; `hook` may stop the
     training. After a signal the training is saved and `Interrupted` is raised. A loss that is not finite raises
-    `TrainingError`, a full disk `StorageError`.
+    `TrainingError`, a full disk `StorageError`. Of several processes, the first one alone writes and records.
     """
     train, device = recipe.train, hardware.device
     wired = wire_training(recipe, card, cached.train, hardware, Augment(recipe.augment, recipe.seed, device), start)
@@ -99,27 +104,29 @@ def fit_network(
     watch = _watch_training(wired, card, cached.validation, hardware, run, folder, hook)
     if resumed is not None:
         watch.saving.load(trainer, resumed["weights"], resumed["training"])
-    with signals_deferred() as pending, contextlib.closing(watch.progress):
-        end_on_signal(trainer, pending, train.accumulate)
+    elif name_launcher():  # a restart before the first save finds the MLflow run
+        watch.saving.save_now(trainer)
+    with signals_deferred() as pending, contextlib.closing(watch.progress or contextlib.ExitStack()):
+        end_on_signal(trainer, pending, train.accumulate, hardware)
         if budget.spent(trainer, trainer.state.iteration) < 1:
             trainer.run()
-        if pending.signum is None:
+        if agree_on_signal(pending, hardware) is None:
             watch.validation.validate(trainer)
-            watch.strips.show(trainer.state.epoch)
+            watch.show(trainer.state.epoch)
         watch.saving.save_now(trainer)
     if pending.signum is not None:
         _logger.info("saved %s; resume with train.resume=true", folder / "last.pt")
         raise Interrupted(pending.signum)
-    best = watch.validation.best
-    _logger.info("best validation Dice %.4f in epoch %d", best["dice"], best["epoch"])
-    run.log_figure(draw_learning_curves(_series(watch.validation.history)), "learning_curves.png")
+    hardware.processes.only_first(_record_end)(run, watch.validation)
     seconds = max(budget.seconds, 1e-9)
-    return Fitted(
-        trainer.state.epoch,
-        seconds,
-        trainer.state.iteration * wired.sampler.batch_size / seconds,
-        int(best["epoch"]),
-    )
+    rate = trainer.state.iteration * wired.sampler.batch_size / seconds
+    return Fitted(trainer.state.epoch, seconds, rate, int(watch.validation.best["epoch"]))
+
+
+def _record_end(run: Run, validation: Validation) -> None:
+    best = validation.best
+    _logger.info("best validation Dice %.4f in epoch %d", best["dice"], best["epoch"])
+    run.log_figure(draw_learning_curves(_series(validation.history)), "learning_curves.png")
 
 
 def _watch_training(
@@ -132,8 +139,8 @@ def _watch_training(
     hook: ValidationHook | None,
 ) -> _Watch:
     """Attach the handlers that validate on `cached`, save into `folder` and show the progress."""
-    sampler, ema, train = wired.sampler, wired.average, wired.budget.train
-    loader = build_validation_loader(cached, sampler.batch_size)
+    sampler, ema, train, processes = wired.sampler, wired.average, wired.budget.train, hardware.processes
+    loader = build_validation_loader(cached, sampler.batch_size, processes)
     evaluator = build_evaluator(ema, loader, card.classes, hardware)
     strips = Strips(ema, cached, card.classes, train, AutocastInferer(hardware), run, folder / "strips")
 
@@ -144,13 +151,18 @@ def _watch_training(
         metrics = {name: value for name, value in validation.best.items() if name != "epoch"}
         save_checkpoint(folder / "last.pt", card.model_copy(update={"metrics": metrics}), ema.state_dict(), state)
 
-    validation = Validation(evaluator, len(cached), train, wired.budget, run.log_metrics, keep_best, strips.show, hook)
-    saving = Saving(save, train, ema, sampler, validation, wired.budget)
+    only_first = processes.only_first
+    record, keep_best, show = only_first(run.log_metrics), only_first(keep_best), only_first(strips.show)
+    validation = Validation(evaluator, len(cached), train, wired.budget, record, keep_best, show, hook)
+    saving = Saving(only_first(save), train, ema, sampler, validation, wired.budget)
     num_threads = torch.get_num_threads() if hardware.device.type == "cpu" else 1
-    progress = TrainingProgress(validation, wired.budget, CoreWatch(num_threads))
-    for handler in (wired.budget, validation, saving, progress):
+    cores = CoreWatch(num_threads, read_cpu if processes.local_size == 1 else lambda: None)  # of programs, not of these
+    progress = TrainingProgress(validation, wired.budget, cores) if processes.is_first else None
+    for handler in (wired.budget, validation, saving):
         handler.attach(wired.trainer)
-    return _Watch(validation, strips, saving, progress)
+    if progress is not None:
+        progress.attach(wired.trainer)
+    return _Watch(validation, show, saving, progress)
 
 
 def wire_training(
@@ -165,7 +177,7 @@ def wire_training(
 
     The batch size must be set.
     """
-    train, device = settle_coarse(recipe.train, card), hardware.device
+    train, device, processes = settle_coarse(recipe.train, card), hardware.device, hardware.processes
     built = card.build_network()
     if start is not None:
         copy_weights(built, card.classes, start)
@@ -173,9 +185,10 @@ def wire_training(
     if train.compile and can_compile(device):
         network.compile(dynamic=False)
     assert train.batch_size is not None
-    loader = build_train_loader(cached, train.batch_size, recipe.seed)
-    budget = Budget(train, recipe.optim, cache(partial(count_gflop, built, training=True)))
-    trainer = build_trainer(network, loader, MaskedLoss(recipe.loss), augment, budget, hardware)
+    loader = build_train_loader(cached, train.batch_size, recipe.seed, processes)
+    budget = Budget(train, recipe.optim, cache(partial(count_gflop, built, training=True)), processes)
+    trainer = build_trainer(network, loader, MaskedLoss(recipe.loss, processes), augment, budget, hardware)
+    attach_processes(trainer, hardware, recipe.seed)
     return Wired(trainer, budget, cast(EpochSampler, loader.sampler), build_ema(network, budget, trainer))
 
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from ignite.engine import Events
@@ -11,8 +12,11 @@ from monai.utils.enums import CommonKeys
 from torch import Tensor
 
 from medseg.errors import TrainingError
+from medseg.hardware.device import Hardware
+from medseg.hardware.processes import ALONE, Processes
 from medseg.signals import Pending
 from medseg.training.config import OptimConfig, TrainingConfig
+from medseg.training.parallel import agree_on_signal
 
 Scores = dict[str, float]
 ValidationHook = Callable[[int, Scores], bool]
@@ -22,15 +26,24 @@ _CHECK_EVERY = 20
 
 
 class Budget:
-    """The budget in epochs, minutes and operations. It sets the learning rate and ends the training."""
+    """The budget in epochs, minutes and operations. It sets the learning rate and ends the training.
+
+    Of several processes, the first one's clock counts, at the beginning and at the end of each step.
+    """
 
     def __init__(
-        self, train: TrainingConfig, optim: OptimConfig, work: Callable[[tuple[int, ...]], float] | None = None
+        self,
+        train: TrainingConfig,
+        optim: OptimConfig,
+        work: Callable[[tuple[int, ...]], float] | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         """`work`: 1e9 operations of a training step on an image `(channel, rows, columns)`; for `train.tflop` only."""
         self.train = train
         self.optim = optim
         self.work = work
+        self.processes = processes
+        self._spent_before = 0.0  # this step, as all processes know it
         self.gflop = 0.0
         """1e9 operations of the network so far."""
         self.seconds_before = 0.0
@@ -66,7 +79,9 @@ class Budget:
 
     def is_coarse(self, trainer: SupervisedTrainer) -> bool:
         """Whether this step runs at half the resolution."""
-        return self.spent(trainer, trainer.state.iteration - 1) < (self.train.coarse or 0)
+        alone = self.processes.size == 1
+        spent = self.spent(trainer, trainer.state.iteration - 1) if alone else self._spent_before
+        return spent < (self.train.coarse or 0)
 
     def learning_rate(self, spent: float) -> float:
         """The learning rate after a share `spent` of the budget."""
@@ -81,18 +96,23 @@ class Budget:
         self._start = time.monotonic()
 
     def _set_learning_rate(self, trainer: SupervisedTrainer) -> None:
-        rate = self.learning_rate(self.spent(trainer, trainer.state.iteration - 1))
+        self._spent_before = self._decide(self.spent(trainer, trainer.state.iteration - 1))
+        rate = self.learning_rate(self._spent_before)
         for group in trainer.optimizer.param_groups:
             group["lr"] = rate
 
     def _count(self, trainer: SupervisedTrainer) -> None:
         images = trainer.state.output[CommonKeys.IMAGE]
         assert self.work is not None
-        self.gflop += len(images) * self.work(tuple(images.shape[1:]))
+        self.gflop += len(trainer.state.batch["index"]) * self.work(tuple(images.shape[1:]))
 
     def _end(self, trainer: SupervisedTrainer) -> None:
-        if self.spent(trainer, 0) >= 1:
+        if self._decide(self.spent(trainer, 0)) >= 1:
             trainer.terminate()
+
+    def _decide(self, spent: float) -> float:
+        """`spent` by the first process. Without a clock, all processes know it."""
+        return spent if self.train.minutes is None else self.processes.decide(spent)
 
 
 class Validation:
@@ -159,7 +179,8 @@ class Validation:
         if (self.validations - 1) % self.train.strips_every == 0:
             self.show(trainer.state.epoch)
         self.budget.validation_seconds = time.monotonic() - start
-        self.is_stopped = self.hook is not None and self.hook(trainer.state.epoch, dict(scores))
+        decide = partial(self.hook, trainer.state.epoch, dict(scores)) if self.hook else None
+        self.is_stopped = decide is not None and self.budget.processes.lead(decide)
 
     def check(self, trainer: SupervisedTrainer) -> None:
         """Raise `TrainingError` if a loss of this epoch is not finite. The message names the first such batch."""
@@ -176,7 +197,7 @@ class Validation:
         self._batches.append(trainer.state.batch["index"])
         if len(self._losses) - self._num_checked >= _CHECK_EVERY:
             self.check(trainer)
-        self._images += len(trainer.state.output[CommonKeys.IMAGE])
+        self._images += len(trainer.state.batch["index"])
         if self.validations == 0:
             # a forward pass takes about a third of a step, and a full-resolution step four times a coarse one
             seconds = (time.monotonic() - self._epoch_start) / self._images
@@ -223,15 +244,22 @@ def check_losses(
             )
 
 
-def end_on_signal(trainer: SupervisedTrainer, pending: Pending, accumulate: int) -> None:
-    """Stop `trainer` after the step during which a signal came; at the end of an epoch, after its validation."""
+def end_on_signal(trainer: SupervisedTrainer, pending: Pending, accumulate: int, hardware: Hardware) -> None:
+    """Stop `trainer` after the step during which a signal came; at the end of an epoch, after its validation.
+
+    A signal to any of several processes stops all of them after the same step.
+    """
 
     def end(trainer: SupervisedTrainer) -> None:
-        if pending.signum is not None and can_resume(trainer, accumulate):
+        if agree_on_signal(pending, hardware) is not None and can_resume(trainer, accumulate):
+            trainer.terminate()
+
+    def end_epoch(trainer: SupervisedTrainer) -> None:
+        if agree_on_signal(pending, hardware) is not None:
             trainer.terminate()
 
     trainer.add_event_handler(Events.ITERATION_COMPLETED, end)
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: trainer.terminate() if pending.signum else None)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, end_epoch)
 
 
 def can_resume(trainer: SupervisedTrainer, accumulate: int) -> bool:

@@ -27,6 +27,7 @@ FREE = (
     "train.num_strips",
     "train.save_seconds",
     "train.resume",
+    "train.timeout_seconds",
 )
 """Settings of locations, speed and displays, which do not affect the result."""
 

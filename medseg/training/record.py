@@ -14,6 +14,7 @@ from medseg.data.loaders import CachedCases, CachedSplits
 from medseg.output.folder import set_aside
 from medseg.tracking.run import Run
 from medseg.training.recipe import Recipe
+from medseg.training.restart import note_launcher
 
 MASKS = ("masks/*",)
 """Patterns of the folders with results inside the output folder of a training."""
@@ -52,6 +53,7 @@ def record_start(
         _logger.info("moved the results of an earlier run to %s", earlier)
     rerun = to_yaml(recipe.model_copy(update={"train": recipe.train.model_copy(update={"resume": False})}))
     write_text(folder / "config.yaml", rerun)
+    note_launcher(folder)
     run.log_text(rerun, "config.yaml")
     for name, part in cached.items():
         if not len(part):  # a trial of a sweep has no test cases

@@ -23,6 +23,7 @@ from medseg.data.synthetic import SYNTHETIC
 from medseg.hardware.compiler import compiling
 from medseg.hardware.cpu import freed_memory_kept, threads_limited
 from medseg.hardware.device import Hardware
+from medseg.hardware.processes import Processes
 from medseg.inference.backends import build_training_backend
 from medseg.inference.predictor import Predictor
 from medseg.inference.scoring import score_cases, search_thresholds
@@ -33,7 +34,7 @@ from medseg.output.card import CARD, Scored, format_card
 from medseg.receipt.digests import digest_file
 from medseg.receipt.receipt import RECEIPT
 from medseg.tracking.lifecycle import start_run
-from medseg.tracking.run import Run
+from medseg.tracking.run import Run, Unrecorded
 from medseg.training.batch_size import settle_batch_size
 from medseg.training.card import describe_model
 from medseg.training.engines import seeded
@@ -50,6 +51,7 @@ from medseg.training.handlers import ValidationHook
 from medseg.training.receipt import build_training_receipt
 from medseg.training.recipe import Recipe
 from medseg.training.record import describe_run, record_findings, record_start
+from medseg.training.restart import resume_restarted
 from medseg.training.start import find_start, join_cards, take_over
 
 
@@ -98,31 +100,56 @@ def train(
     validation whether to stop. Raises `DataError` for every error that check_data would report, and the errors of
     `find_resumed` and `fit_network`.
     """
+    processes, is_fold = hardware.processes, parent_run_id is not None
     with seeded(recipe.seed), _tuned(hardware):
-        start = find_start(recipe)
+        recipe = resume_restarted(recipe, folder, processes)
+        start = processes.lead(partial(find_start, recipe))
         recipe = take_over(recipe, start)
-        findings, is_fold = Findings(data.root), parent_run_id is not None
-        look: Look[CaseSurvey] | None = None if is_fold else partial(summarize_item, classes=splits.classes)
-        cached, surveys = cache_splits(splits, data, recipe.preprocess, folder, findings, look)
-        if not is_fold:  # whose cases have all been checked
-            check_training(surveys, splits, data, recipe.split, findings)
-        findings.check()
+        findings = Findings(data.root)
+        cached = _read_checked(recipe, data, splits, folder, findings, processes, is_fold=is_fold)
         card = join_cards(describe_model(recipe, data, splits, cached), start, recipe.train.init)
-        resumed = find_resumed(recipe.train, card, folder)
+        resumed = processes.lead(partial(find_resumed, recipe.train, card, folder))
         if resumed is not None:
             card = card.model_copy(update={"origin": resumed["card"].get("origin")})
-        settled = settle_batch_size(recipe.train, card, len(cached.train), hardware, resumed)
-        recipe = recipe.model_copy(update={"train": settled})
-        with start_run(recipe.tracking, **describe_run(recipe, data, resumed), parent_run_id=parent_run_id) as run:
-            record_start(run, recipe, data, cached, folder, fresh=resumed is None)
+        settle = partial(settle_batch_size, recipe.train, card, len(cached.train), hardware, resumed)
+        recipe = recipe.model_copy(update={"train": processes.lead(settle)})
+        started = start_run(recipe.tracking, **describe_run(recipe, data, resumed), parent_run_id=parent_run_id)
+        with processes.first(started, Unrecorded()) as run:
+            processes.only_first(record_start)(run, recipe, data, cached, folder, fresh=resumed is None)
             if not is_fold:
-                record_findings(run, findings)
+                processes.only_first(record_findings)(run, findings)
             fitted = fit_network(
                 recipe, card, cached, hardware, run, folder, resumed, hook, start if resumed is None else None
             )
-            summary = _finish(run, recipe, data, splits, cached, hardware, fitted, folder)
-        write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+            scored = _score(recipe, data, splits, cached, hardware, folder)
+            summary = processes.lead(
+                partial(_finish, run, recipe, data, splits, cached, hardware, fitted, scored, folder)
+            )
+        processes.only_first(write_text)(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
         return Trained(summary, run)
+
+
+def _read_checked(
+    recipe: Recipe,
+    data: DataConfig,
+    splits: Splits,
+    folder: Path,
+    findings: Findings,
+    processes: Processes,
+    *,
+    is_fold: bool,
+) -> CachedSplits:
+    """The preprocessed cases, after all checks of the data set. The cases of a fold have all been checked before."""
+    look: Look[CaseSurvey] | None = None if is_fold else partial(summarize_item, classes=splits.classes)
+    cached, surveys = cache_splits(splits, data, recipe.preprocess, folder, findings, look, processes)
+
+    def check() -> None:
+        if not is_fold:
+            check_training(surveys, splits, data, recipe.split, findings)
+        findings.check()
+
+    processes.lead(check)
+    return cached
 
 
 @contextmanager
@@ -141,11 +168,11 @@ def _finish(
     cached: CachedSplits,
     hardware: Hardware,
     fitted: Fitted,
+    scored: tuple[UNet, ModelCard, dict[str, SegmentationScores]],
     folder: Path,
 ) -> dict[str, Any]:
-    """Score the best model, write its card, record everything, and return the content of `summary.json`."""
-    path = folder / "best.pt"
-    network, card, measured = _score(recipe, data, splits, cached, hardware, folder)
+    """Write the card of the best model, record everything, and return the content of `summary.json`."""
+    path, (network, card, measured) = folder / "best.pt", scored
     patients = {name: list_patients(recipe, cases) for name, cases in splits.items()}
     scores = {name: found.compute() for name, found in measured.items()}
     intervals = {name: found.find_intervals(patients[name], recipe.seed) for name, found in measured.items()}
@@ -184,17 +211,19 @@ def _score(
 ) -> tuple[UNet, ModelCard, dict[str, SegmentationScores]]:
     """The best network, its card, and its scores on the validation and test cases, if any, at the size of their masks.
 
-    First the best thresholds on the validation set are written into `best.pt`.
+    First the best thresholds on the validation set are written into `best.pt`. Several processes share the cases.
     """
-    path = folder / "best.pt"
+    path, processes = folder / "best.pt", hardware.processes
     backend = build_training_backend(hardware)
-    card, network = load_model(path)
+    card, network = processes.lead(partial(load_model, path))
     forwards = [backend.load(network, card.preprocess.size)]
     undecided = Predictor(card, forwards, recipe.predict, hardware.device)
-    card = store_thresholds(path, search_thresholds(undecided, splits.validation, cached.validation, data))
+    thresholds = search_thresholds(undecided, splits.validation, cached.validation, data, processes)
+    card = processes.lead(partial(store_thresholds, path, thresholds))
     predictor = Predictor(card, forwards, recipe.predict, hardware.device)
     masks = folder / "masks" if recipe.output.masks else None
-    scores = {"validation": score_cases(predictor, splits.validation, cached.validation, data)}
+    validation = score_cases(predictor, splits.validation, cached.validation, data, processes=processes)
+    scores = {"validation": validation}
     if splits.test:
-        scores["test"] = score_cases(predictor, splits.test, cached.test, data, masks)
+        scores["test"] = score_cases(predictor, splits.test, cached.test, data, masks, processes)
     return network, card, scores

@@ -103,6 +103,7 @@ def test_budget_in_operations_counts_them() -> None:
         engine.state.iteration += 1
         sizes.append(counted.is_coarse(engine))  # type: ignore[arg-type]
         engine.state.output = {CommonKeys.IMAGE: torch.zeros(2, 1, 8 if sizes[-1] else 32, 8)}
+        engine.state.batch = {"index": torch.arange(2)}
         counted._count(engine)  # type: ignore[arg-type]
         counted._end(engine)  # type: ignore[arg-type]
     assert sizes == [True] * 8 + [False] * 3
