@@ -31,7 +31,8 @@ def explain_failure(error: BaseException, timeout_seconds: float) -> BaseExcepti
 def has_spoken(rank: int) -> bool:
     """Whether another process has said why all of them end; the first one that asks has to.
 
-    They count in the store of torchrun, which has a new one after a restart. If that cannot be reached, the first process speaks.
+    They count in the store of torchrun, which is a new one after a restart. If that cannot be reached, the first
+    process speaks.
     """
     try:
         address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])

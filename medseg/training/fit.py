@@ -114,9 +114,10 @@ def fit_network(
             watch.validation.validate(trainer)
             watch.show(trainer.state.epoch)
         watch.saving.save_now(trainer)
-    if pending.signum is not None:
+        signum = agree_on_signal(pending, hardware)
+    if signum is not None:
         _logger.info("saved %s; resume with train.resume=true", folder / "last.pt")
-        raise Interrupted(pending.signum)
+        raise Interrupted(signum)
     hardware.processes.only_first(_record_end)(run, watch.validation)
     seconds = max(budget.seconds, 1e-9)
     rate = trainer.state.iteration * wired.sampler.batch_size / seconds

@@ -59,7 +59,5 @@ def _average_statistics(trainer: SupervisedTrainer, hardware: Hardware, statisti
 
 
 def agree_on_signal(pending: Pending, hardware: Hardware) -> int | None:
-    """The signal that came to any process, which then counts as pending in all."""
-    if hardware.processes.size > 1:
-        pending.signum = int(hardware.processes.maximum(pending.signum or 0)) or None
-    return pending.signum
+    """The signal that came to any process, which all then know of. One that comes in the meantime counts next time."""
+    return int(hardware.processes.maximum(pending.signum or 0)) or None
