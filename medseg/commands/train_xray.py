@@ -4,6 +4,7 @@ usage: medseg train [RECIPE] [section.key=value ...]
        In the repository, python -m pipelines.train_xray takes the same arguments.
 
 RECIPE is a YAML file, or the name of a recipe that comes with medseg, such as chest_xray.
+torchrun --nproc-per-node=N -m medseg train ... trains on N processes (docs/several-processes.md).
 Without data.root, the command trains on synthetic radiographs (phantoms).
 It writes best.pt (the model), last.pt (the checkpoint to resume from), summary.json and config.yaml to output.dir.
 Exit code 0: trained; 1: failed while training; 2: bad configuration or data; 130, 143: stopped by a signal.

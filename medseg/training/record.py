@@ -35,11 +35,14 @@ _RESULTS = (
 _logger = logging.getLogger(__name__)
 
 
-def describe_run(recipe: Recipe, data: DataConfig, resumed: dict[str, Any] | None) -> dict[str, Any]:
+def describe_run(
+    recipe: Recipe, data: DataConfig, resumed: dict[str, Any] | None, num_processes: int = 1
+) -> dict[str, Any]:
     """Arguments of `start_run` in addition to the tracking section: parameters, tags and the run to resume."""
+    tags = {"medseg.data": name_data(recipe, data), "medseg.synthetic": str(recipe.data.root is None).lower()}
     return {
         "parameters": flatten(recipe),
-        "tags": {"medseg.data": name_data(recipe, data), "medseg.synthetic": str(recipe.data.root is None).lower()},
+        "tags": tags | ({"medseg.processes": str(num_processes)} if num_processes > 1 else {}),
         "resume_run_id": None if resumed is None else resumed["card"]["run_id"],
     }
 

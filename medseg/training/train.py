@@ -113,7 +113,8 @@ def train(
             card = card.model_copy(update={"origin": resumed["card"].get("origin")})
         settle = partial(settle_batch_size, recipe.train, card, len(cached.train), hardware, resumed)
         recipe = recipe.model_copy(update={"train": processes.lead(settle)})
-        started = start_run(recipe.tracking, **describe_run(recipe, data, resumed), parent_run_id=parent_run_id)
+        described = describe_run(recipe, data, resumed, processes.size)
+        started = start_run(recipe.tracking, **described, parent_run_id=parent_run_id)
         with processes.first(started, Unrecorded()) as run:
             processes.only_first(record_start)(run, recipe, data, cached, folder, fresh=resumed is None)
             if not is_fold:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from medseg.data.appearance import Part
 from medseg.data.augment import Augment
 from medseg.data.config import AugmentConfig
 
@@ -246,3 +247,16 @@ def test_geometry_and_appearance_are_drawn_independently():
         float(inverted[moved].float().mean()),
     ]
     assert all(0.1 < share < 0.4 for share in shares)
+
+
+@pytest.mark.parametrize("iteration", range(12))
+def test_parts_of_a_batch_change_as_in_the_whole_batch(iteration: int) -> None:
+    config = AugmentConfig(probability=0.7, sharpen=1, shading=0.3, saturate=0.3, solarize=0.3, cover=0.5, invert=0.3)
+    torch.manual_seed(iteration)
+    images, targets = torch.rand(5, 1, 40, 36), (torch.rand(5, 2, 40, 36) > 0.5).to(torch.uint8)
+    augment = Augment(config, 0, CPU)
+    whole, masks = augment(images, targets, iteration)
+    for own in (slice(0, 2), slice(2, 5), slice(4, 5)):
+        part, own_masks = augment(images[own], targets[own], iteration, Part.of(5, own))
+        torch.testing.assert_close(part, whole[own])
+        assert (own_masks != masks[own]).float().mean() < 1e-3  # a rounding at the threshold

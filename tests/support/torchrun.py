@@ -22,6 +22,9 @@ class Torchrun:
         self.name = name
         self.starts = 0
 
+    def open(self) -> None:
+        self.store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))
+
     def environment(self, rank: int, count: int) -> dict[str, str]:
         return {
             "RANK": str(rank),
@@ -41,7 +44,7 @@ class Torchrun:
     def start(self, module: str, *arguments: object, count: int = 2) -> Iterator[list[Forked]]:
         """Running processes. Those that are left at the end are killed."""
         with ExitStack() as stack:
-            self.store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))
+            self.open()
             running = [
                 stack.enter_context(Forked(module, *arguments, environment=self.environment(rank, count)))
                 for rank in range(count)
