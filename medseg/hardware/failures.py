@@ -4,7 +4,7 @@ import os
 from datetime import timedelta
 
 import torch.distributed as dist
-from torch._C._distributed_c10d import TCPStore
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from medseg.errors import ProcessError
 
@@ -28,17 +28,26 @@ def explain_failure(error: BaseException, timeout_seconds: float) -> BaseExcepti
     )
 
 
-def has_spoken(rank: int) -> bool:
+def open_store(rank: int, size: int, timeout: timedelta) -> Store:
+    """The store in which processes find each other: torchrun's, or else one of the first process.
+
+    torchrun 2.13 keeps it when it starts processes again, with the addresses of those that have ended. Each start
+    therefore has names of its own there. Raises `RuntimeError` if nobody answers.
+    """
+    is_host = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = TCPStore(*address, is_master=is_host, wait_for_workers=False, timeout=timeout)
+    return PrefixStore(f"medseg/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{size}", store)
+
+
+def has_spoken(store: Store | None, rank: int) -> bool:
     """Whether another process has said why all of them end; the first one that asks has to.
 
-    They count in the store of torchrun, which is a new one after a restart. If that cannot be reached, the first
-    process speaks.
+    They count in the `store`. If that cannot be reached, the first process speaks.
     """
     try:
-        address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        store = TCPStore(*address, is_master=False, timeout=timedelta(seconds=10))
-        return store.add("medseg/failures", 1) > 1
-    except (KeyError, ValueError, RuntimeError):
+        return rank != 0 if store is None else store.add("failures", 1) > 1
+    except RuntimeError:
         return rank != 0
 
 

@@ -181,15 +181,18 @@ def joined(device: str, timeout_seconds: float) -> Iterator[Processes]:
     import torch
     import torch.distributed as dist
 
-    from medseg.hardware.failures import explain_failure, has_spoken
+    from medseg.hardware.failures import explain_failure, has_spoken, open_store
 
     is_gpu = device != "cpu" and torch.cuda.is_available()
     seconds = timedelta(seconds=timeout_seconds)
+    store = None
     try:
+        store = open_store(processes.rank, processes.size, seconds)
         if is_gpu:
             torch.cuda.set_device(processes.local_rank)
         # the exchange between CPUs reaches its limit first: NCCL would end the process without an exception
-        dist.init_process_group("nccl" if is_gpu else "gloo", timeout=2 * seconds if is_gpu else seconds)
+        backend, limit = ("nccl", 2 * seconds) if is_gpu else ("gloo", seconds)
+        dist.init_process_group(backend, None, limit, processes.size, processes.rank, store)
         _tell_ignite()
         group = dist.new_group(backend="gloo", timeout=seconds)
         yield replace(processes, group=group)
@@ -197,7 +200,7 @@ def joined(device: str, timeout_seconds: float) -> Iterator[Processes]:
     except BaseException as error:
         found = explain_failure(error, timeout_seconds)
         if isinstance(found, MedsegError):
-            found.told = has_spoken(processes.rank)
+            found.told = has_spoken(store, processes.rank)
         if found is error:
             raise
         raise found from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from medseg.errors import OutputBusyError
 from medseg.notice import RESEARCH_USE
+from medseg.signals import signals_deferred
 from medseg.tracking.config import TrackingConfig
 from medseg.tracking.dead_runs import PID, describe_process, is_alive, mark_dead_runs
 from medseg.tracking.provenance import describe_command, describe_commit, describe_environment
@@ -76,10 +77,11 @@ def start_run(
         except BaseException:
             status = "KILLED"
             raise
-        finally:
-            with survive(f"the end of the run as {status}"):
+        finally:  # a signal must wait: MLflow would end the run at exit, in a new store in the current folder
+            with signals_deferred() as pending, survive(f"the end of the run as {status}"):
                 client.set_terminated(found.info.run_id, status)
                 mlflow.end_run(status)
+            pending.raise_if_came()
 
 
 def _find_run(client: "MlflowClient", run_id: str | None) -> "MlflowRun | None":

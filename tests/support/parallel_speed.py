@@ -56,7 +56,6 @@ def spin() -> None:
 
 def main(num_turns: int = 6, steps: int = 4, neighbors: int = 0) -> None:
     torchrun = Torchrun()
-    torchrun.open()
     places = [({}, 2), (torchrun.environment(0, 2), 1), (torchrun.environment(1, 2), 1)]
     started: list[tuple[Any, Connection]] = []
     for environment, threads in places:

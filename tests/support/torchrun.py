@@ -14,15 +14,11 @@ Done = list[subprocess.CompletedProcess[str]]
 
 
 class Torchrun:
-    """torchrun's part: the store in which processes find each other, new at each start, and their environment."""
-
-    store: TCPStore
+    """torchrun's part: the environment of processes, and the store in which they meet, kept when they start again."""
 
     def __init__(self, name: str = "test") -> None:
         self.name = name
         self.starts = 0
-
-    def open(self) -> None:
         self.store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))
 
     def environment(self, rank: int, count: int) -> dict[str, str]:
@@ -44,7 +40,6 @@ class Torchrun:
     def start(self, module: str, *arguments: object, count: int = 2) -> Iterator[list[Forked]]:
         """Running processes. Those that are left at the end are killed."""
         with ExitStack() as stack:
-            self.open()
             running = [
                 stack.enter_context(Forked(module, *arguments, environment=self.environment(rank, count)))
                 for rank in range(count)
