@@ -51,8 +51,3 @@ def test_with_batch_normalization_and_dropout_they_stay_alike_and_near_one_proce
     assert_close(first, second, rtol=0, atol=0)
     assert (alone["losses"] - first["losses"]).abs().max() > 0  # as docs/cluster.md says
     assert_close(first["losses"].mean(), alone["losses"].mean(), rtol=0.05, atol=0)
-
-
-def test_fewer_cases_than_processes_in_a_batch_are_refused_once(tmp_path: Path) -> None:
-    ended = Torchrun().run("pipelines.train_xray", *PLAIN, f"output.dir={tmp_path}", "train.batch_size=1")
-    assert [done.returncode for done in ended] == [2, 2]
