@@ -33,7 +33,7 @@ def unpacked(path: Path) -> Iterator[Path]:
     in place of the folder. Raises `ArchiveError` with the archive and the file in it, before anything is unpacked if
     possible; `StorageError` if the disk is too small.
     """
-    with _private_folder() as private:
+    with private_folder() as private:
         folder = private / _FILES / (path.name or "archive")
         with placed(folder, path):
             folder.parent.mkdir(mode=0o700)
@@ -98,8 +98,11 @@ def _write(path: Path, chunks: Iterable[bytes]) -> None:
 
 
 @contextmanager
-def _private_folder() -> Iterator[Path]:
-    """A new folder that only this user can open. A lock in it tells other processes that it is in use."""
+def private_folder() -> Iterator[Path]:
+    """A new folder that only this user can open, removed at the end of the block.
+
+    A lock in it tells other processes that it is in use. Folders of processes that were killed are removed first.
+    """
     place = Path(tempfile.gettempdir()).resolve()
     for unused in place.glob(f"{PREFIX}*"):
         _remove_unused(unused)

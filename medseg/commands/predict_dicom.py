@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Self, get_args
 from pydantic import model_validator
 
 from medseg.archive.members import is_archive
+from medseg.cluster.config import FolderConfig
 from medseg.config import Section, parse_args
-from medseg.inference.config import Addresses, FolderPredictConfig, InputConfig
+from medseg.inference.config import MANIFESTS, Addresses, FolderPredictConfig, InputConfig
 from medseg.output.config import DRAWN, Format, PredictOutputConfig, ReportConfig
 from medseg.tracking.config import StoreConfig
 
@@ -38,14 +39,15 @@ class PredictDicomConfig(Section):
     predict: FolderPredictConfig = FolderPredictConfig()
     output: PredictOutputConfig = PredictOutputConfig()
     report: ReportConfig = ReportConfig()
+    folder: FolderConfig = FolderConfig()
     tracking: StoreConfig = StoreConfig()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.model:
             raise ValueError("model: an empty list; at least one model is needed")
-        if not self.input.dir.is_dir() and not is_archive(self.input.dir):
-            raise ValueError(f"input.dir: {self.input.dir}: is a file, but a folder or an archive is needed")
+        if not (self.input.dir.is_dir() or self.input.dir.suffix.lower() in MANIFESTS or is_archive(self.input.dir)):
+            raise ValueError(f"input.dir: {self.input.dir}: is a file, but a folder, archive or manifest is needed")
         if self.report.paths == "hashed" and (named := [name for name in self.output.formats if name in DRAWN]):
             raise ValueError(
                 f"output.formats: files of {', '.join(named)} name their images, but report.paths=hashed hides names. "
@@ -80,31 +82,37 @@ def run(config: PredictDicomConfig, loaded: "LoadedModel | None" = None) -> "Ite
     from medseg.folder.system import check_system
 
     check_system()
-    from medseg.folder.pool import Workers, start_server
+    from medseg.folder.pool import start_server
 
     start_server(config.output.formats)  # it imports what workers need while this process continues
+    from medseg.cluster.engine import open_engine
+    from medseg.cluster.parts import FOLDER, add_parts
     from medseg.folder.job import build_job
     from medseg.folder.journal import JOURNAL_NAME, Journal
     from medseg.folder.report import report_passes
     from medseg.folder.stages import FolderPrediction
-    from medseg.inference.choice import build_backend
+    from medseg.inference.decision import build_decision
     from medseg.inference.models import adjust_model, digest_networks, load_models
-    from medseg.inference.predictor import build_predictor
+    from medseg.objects.places import find_sink, find_source
     from medseg.output.folder import claim_folder
     from medseg.output.writers import RESULTS
     from medseg.signals import signals_deferred
 
-    with claim_folder(config.output.dir, RESULTS) as folder, Journal(folder / JOURNAL_NAME) as journal:
+    places = (
+        find_source(config.input.dir, config.output.dir, config.input, shard=config.predict.shard),
+        find_sink(config.output.dir, config.folder.results),
+    )
+    with claim_folder(config.output.dir, (*RESULTS, FOLDER)) as folder, Journal(folder / JOURNAL_NAME) as journal:
         model = adjust_model(loaded or load_models(config.model, config.tracking), config.predict)
-        backend = build_backend(config.predict, model, journal.backend)
-        journal.keep_backend(backend.name)
-        predictor = build_predictor(model, backend, config.predict)
-        choices = config.input, config.output, config.report, config.predict.shard
-        job = build_job(model, backend.name, predictor.decision, *choices)
-        with Workers(config.predict.workers, config.input, folder) as workers, signals_deferred() as pending:
-            prediction, settings = FolderPrediction(job, predictor, workers, journal), config.model_dump(mode="json")
-            weights = digest_networks(model)
-            yield from report_passes(
+        machines = config.folder, config.predict, config.input, config.output.formats
+        with open_engine(*machines, model, journal.backend, folder) as engine, signals_deferred() as pending:
+            journal.keep_backend(engine.backend)
+            decision = build_decision(model.card, config.predict)
+            job = build_job(model, engine.backend, decision, config.input, config.output, config.report, *places)
+            prediction = FolderPrediction(job, engine.predictor, engine.workers, journal, engine.network)
+            settings, weights = config.model_dump(mode="json"), digest_networks(model)
+            passes = report_passes(
                 prediction, folder, config.input, config.report, settings, pending.came, weights=weights
             )
+            yield from add_parts(passes, job, folder) if config.folder.engine == "ray" else passes
             pending.raise_if_came()

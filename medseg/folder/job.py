@@ -4,8 +4,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from medseg.folder.sink import FolderSink
-from medseg.folder.source import FolderSource, Shard
+from medseg.folder.sink import FolderSink, Sink
+from medseg.folder.source import FolderSource, Source
 from medseg.inference.config import InputConfig
 from medseg.inference.configuration import digest_settings
 from medseg.inference.decision import Decision
@@ -22,8 +22,8 @@ _logger = logging.getLogger(__name__)
 class Job:
     """The settings that determine the result for a file: plain values that are sent to the worker processes."""
 
-    source: FolderSource
-    sink: FolderSink
+    source: Source
+    sink: Sink
     model: str
     """16 hex digits that name the model."""
     backend: str
@@ -67,18 +67,21 @@ def build_job(
     input: InputConfig,
     output: PredictOutputConfig,
     report: ReportConfig,
-    shard: str | None = None,
+    source: Source | None = None,
+    sink: Sink | None = None,
 ) -> Job:
-    """The job of a folder, or of one `shard` i/n of it, from the settings of the model and those of the user."""
-    part = None if shard is None else Shard.parse(shard)
+    """The job of a folder, from the settings of the model and those of the user.
+
+    Without `source` and `sink`, the files come from `input.dir`, and the results go to `output.dir`.
+    """
     given = {name: getattr(input, name) for name in ("modalities", "body_parts", "views")}
     shown = [name for name in output.formats if WRITERS[name].takes_pixels]
     if input.reduce and shown:
         _logger.warning("input.reduce has no effect: output.formats=%s shows all pixels", ",".join(shown))
     chosen = {name: sorted(v.upper() for v in values) for name, values in given.items() if values is not None}
     return Job(
-        source=FolderSource(input.dir.absolute(), output.dir.absolute(), input, shard=part),
-        sink=FolderSink(output.dir.absolute()),
+        source=source or FolderSource(input.dir.absolute(), output.dir.absolute(), input),
+        sink=sink or FolderSink(output.dir.absolute()),
         model=model.digest,
         backend=backend,
         kinds=tuple(sorted(input.kinds)),

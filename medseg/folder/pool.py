@@ -65,6 +65,11 @@ class Lost:
     reason: str
 
 
+@dataclass(frozen=True)
+class Gone:
+    """The result of a task that ended with its machine. The file must be read again, on another machine."""
+
+
 @dataclass(eq=False)
 class _Task:
     tag: object

@@ -6,14 +6,14 @@ from typing import Any
 from medseg.config import flatten
 from medseg.folder.job import Job
 from medseg.folder.record import Record
-from medseg.folder.sink import FolderSink
+from medseg.folder.sink import Sink
 from medseg.receipt.digests import Fold, digest_values
 from medseg.receipt.receipt import Receipt, build_receipt
 
 _FREE = (
     *("model", "input.dir", "input.timeout_seconds", "input.memory_gib", "input.watch", "input.poll_seconds"),
     *("predict.workers", "predict.batch_size", "predict.device", "predict.backend", "predict.precision"),
-    *("predict.channels_last", "predict.shard", "output.dir", "tracking."),
+    *("predict.channels_last", "predict.shard", "output.dir", "tracking.", "folder."),
 )
 """Settings of places, of limits, and of the hardware and the shard, which the receipt names itself."""
 
@@ -21,7 +21,7 @@ _FREE = (
 class Folds:
     """The digests of the input files that were met, and of the results that belong to them."""
 
-    def __init__(self, sink: FolderSink) -> None:
+    def __init__(self, sink: Sink) -> None:
         self._sink, self.inputs, self.results = sink, Fold(), Fold()
 
     def add(self, record: Record) -> None:

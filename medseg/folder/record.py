@@ -164,10 +164,11 @@ class Records:
         sink, standing = self._job.sink, dict(outputs or {})
         if outputs is not None and (same := self._find_same(file, found)) is not None:
             standing |= {name: size for name, size in same.outputs.items() if sink.size(name) == size}
-        names = name_outputs(self._job.decision.classes, found.id)
-        for name in (names | (file.earlier.outputs.keys() if file.earlier else set())) - standing.keys():
+        names, is_broken = name_outputs(self._job.decision.classes, found.id), was_writing and outputs is None
+        possible = names if sink.threads == 1 or is_broken else set()  # elsewhere, a request for each takes too long
+        for name in (possible | (file.earlier.outputs.keys() if file.earlier else set())) - standing.keys():
             sink.remove(name)
-        if was_writing and outputs is None:
+        if is_broken:
             for name in names:
                 sink.sweep(name)
         return standing

@@ -13,6 +13,7 @@ from typing import Any
 
 from medseg.atomic import write_text
 from medseg.errors import ConfigError
+from medseg.folder.handover import Outcome
 from medseg.folder.index import Firsts
 from medseg.folder.job import Job
 from medseg.folder.journal import Journal
@@ -20,7 +21,7 @@ from medseg.folder.progress import Progress, Tally
 from medseg.folder.receipt import Proof
 from medseg.folder.record import Record
 from medseg.folder.source import Shard
-from medseg.folder.stages import FolderPrediction, Outcome
+from medseg.folder.stages import FolderPrediction
 from medseg.folder.walk import Entry
 from medseg.folder.watch import watch
 from medseg.inference.config import InputConfig
@@ -113,7 +114,7 @@ def _report_pass(
     job, tally, proof = prediction.job, Tally(), Proof(prediction.job)
     is_shard = job.source.shard is not None
     with (
-        Progress(tally, job.source, shown=not quiet) as progress,
+        Progress(tally, job.source.glance(), shown=not quiet) as progress,
         Firsts() as firsts,
         Report(folder, name_columns(job.decision.classes, job.uids, job.reduce, is_shard)) as report,
         closing(prediction.run(entries, stopped)) as outcomes,
@@ -182,9 +183,10 @@ def _name_place(shard: Shard, entry: Entry) -> dict[str, str]:
 def _summarize(prediction: FolderPrediction, tally: Tally, settings: dict[str, Any], hashed: bool) -> dict[str, Any]:
     job, seconds = prediction.job, tally.seconds
     if hashed:
-        for section in settings.keys() & {"input", "output"}:
-            digest = hashlib.sha256(settings[section]["dir"].encode()).hexdigest()[:16]
-            settings = {**settings, section: {**settings[section], "dir": digest}}
+        for section, key in (("input", "dir"), ("output", "dir"), ("folder", "results")):
+            if (place := settings.get(section, {}).get(key)) is not None:
+                digest = hashlib.sha256(place.encode()).hexdigest()[:16]
+                settings = {**settings, section: {**settings[section], key: digest}}
     return {
         "files": tally.statuses.total(),
         "complete": prediction.complete,

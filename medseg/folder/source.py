@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
 
 from medseg.folder.archives import MemberFile, list_entries, open_member
 from medseg.folder.walk import Entry, fingerprint, open_quietly, promises_archive, walk
@@ -40,13 +40,33 @@ class Shard:
                 yield replace(entry, position=(number,))
 
 
+class Source(Protocol):
+    """Files by their names. It is sent to the worker processes, which open the files."""
+
+    @property
+    def identity(self) -> bytes:
+        """The name of this source. Other sources may have files with the same names."""
+
+    @property
+    def shard(self) -> Shard | None:
+        """The part of the files that is iterated over; None for all."""
+
+    def __iter__(self) -> Iterator[Entry]:
+        """The entries, always in the same order."""
+
+    def glance(self) -> Iterable[object]:
+        """An item for each entry, to count them."""
+
+    def open(self, name: bytes) -> BinaryIO:
+        """Open the file of an entry. Raises `OSError`, and `RadiographError` if it cannot be read."""
+
+    def fingerprint(self, file: BinaryIO) -> tuple[int, ...]:
+        """The fingerprint of an open file. It equals that of its entry unless the file has changed."""
+
+
 @dataclass(frozen=True)
 class FolderSource:
-    """The files of a folder, and the files in its archives. Names are relative to the folder.
-
-    It is sent to the worker processes, which open the files. Any other source must offer the same: iteration over its
-    entries, always in the same order; `open`, `fingerprint` and `identity`.
-    """
+    """The files of a folder, and the files in its archives. Names are relative to the folder."""
 
     root: Path
     """Absolute path of a folder or of an archive. The journal tells sources apart by it."""
@@ -65,22 +85,35 @@ class FolderSource:
         return os.fsencode(self.root)
 
     def __iter__(self) -> Iterator[Entry]:
-        root = os.fsencode(self.root)
-        scratch = self.scratch or (self.output / ".scratch" if self.output is not None else None)
         if self.root.is_file():
-            members = list_entries(root, Entry(b".", fingerprint(self.root.stat())), scratch, self.limits)
+            members = list_entries(
+                os.fsencode(self.root), Entry(b".", fingerprint(self.root.stat())), self._scratch, self.limits
+            )
             yield from members if self.shard is None else self.shard.pick(members)
             return
         met = walk(self.root, self.output)
         for entry in met if self.shard is None else self.shard.pick(met):
-            if entry.status or not promises_archive(entry.path):
-                yield entry
-                continue
-            members = list_entries(os.path.join(root, entry.path), entry, scratch, self.limits)  # noqa: PTH118
-            if self.shard is None:
-                yield from members
-            else:
-                yield from (replace(each, position=(*entry.position, n)) for n, each in enumerate(members))
+            yield from self.expand(entry)
+
+    def glance(self) -> Iterable[object]:
+        """The entries, since a walk is as fast as counting."""
+        return self
+
+    def expand(self, entry: Entry) -> Iterator[Entry]:
+        """The entries of the files in an archive; the entry itself if it is no archive."""
+        if entry.status or not promises_archive(entry.path):
+            yield entry
+            return
+        path = os.path.join(os.fsencode(self.root), entry.path)  # noqa: PTH118
+        members = list_entries(path, entry, self._scratch, self.limits)
+        if self.shard is None:
+            yield from members
+        else:
+            yield from (replace(each, position=(*entry.position, n)) for n, each in enumerate(members))
+
+    @property
+    def _scratch(self) -> Path | None:
+        return self.scratch or (self.output / ".scratch" if self.output is not None else None)
 
     def open(self, name: bytes) -> BinaryIO:
         """Open the file of an entry. Raises `OSError`, and `RadiographError` if it cannot be read from its archive or

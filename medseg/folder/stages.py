@@ -9,68 +9,25 @@ from the worker processes and gives them new tasks. So neither thread waits for 
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from medseg.data.threads import map_ahead
 from medseg.folder.examine import Examined, examine_file, identify_file
+from medseg.folder.handover import Outcome, Pool, Predicted, Read, Seconds, Steps
 from medseg.folder.job import Job
 from medseg.folder.journal import Journal
 from medseg.folder.lane import Lane
-from medseg.folder.pool import Lost, Workers
-from medseg.folder.record import File, Record, Records
+from medseg.folder.pool import Gone, Lost
+from medseg.folder.record import File, Records
 from medseg.folder.walk import Entry
 from medseg.folder.write import Written, write_results
 from medseg.inference.predictor import Predictor
 
 _AHEAD = 2  # steps: one is computed while the next one is ready
 _MAX_WAITING = 1000  # outcomes that may wait for a slow one before them
-
-
-@dataclass
-class Seconds:
-    """The seconds that the parts of a run took."""
-
-    start: float = 0.0
-    """Time until the first image was ready for the network."""
-    predict: float = 0.0
-    """Time in the network."""
-    waiting: float = 0.0
-    """Time that the network waited for images between two steps."""
-    decode: float = 0.0
-    """Time of reading, summed over processes."""
-    write: float = 0.0
-    """Time of writing, summed over processes."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The record of an entry, and whether this run has made it."""
-
-    entry: Entry
-    record: Record
-    fresh: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Read:
-    """A file that is ready for the network. `image` is `(channel, rows, columns)`."""
-
-    file: File
-    found: Examined
-    image: NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """A file that is ready to be written. `probabilities` are `(class, rows, columns)`."""
-
-    file: File
-    found: Examined
-    probabilities: NDArray[np.float32]
 
 
 Handed = Outcome | list[Read]
@@ -80,7 +37,7 @@ Handed = Outcome | list[Read]
 class ReadStage:
     """The files that are being read or are waiting for the network."""
 
-    def __init__(self, job: Job, workers: Workers, records: Records, seconds: Seconds) -> None:
+    def __init__(self, job: Job, workers: Pool, records: Records, seconds: Seconds) -> None:
         self._job, self._workers, self._records, self._seconds = job, workers, records, seconds
         self._looking: dict[File, str | None] = {}  # with the reason why the first attempt was lost, if it was
         self._ready: deque[Read] = deque()
@@ -109,6 +66,10 @@ class ReadStage:
         if found.status == "known" and file.earlier is not None:
             return Outcome(file.entry, self._records.renew(file, file.earlier, found), fresh=False)
         return Outcome(file.entry, self._records.keep(file, found), fresh=True)
+
+    def forget(self, file: File) -> None:
+        """Drop a file whose task is gone."""
+        del self._looking[file]
 
     def take_step(self, size: int) -> list[Read]:
         """The next `size` files for the network; none if there are fewer and more are being read, else all of them."""
@@ -143,7 +104,7 @@ class Network:
 class WriteStage:
     """The files whose results are being written by the workers."""
 
-    def __init__(self, job: Job, workers: Workers, records: Records, seconds: Seconds) -> None:
+    def __init__(self, job: Job, workers: Pool, records: Records, seconds: Seconds) -> None:
         self._job, self._workers, self._records, self._seconds = job, workers, records, seconds
         self._begun: dict[File, tuple[Examined, datetime]] = {}
 
@@ -163,24 +124,35 @@ class WriteStage:
             lost = replace(found, status="rejected", reason=written.reason)
             return Outcome(file.entry, self._records.keep(file, lost, date=date), fresh=True)
         self._seconds.write += written.seconds
+        self._seconds.predict += written.predicting
         done = replace(
             found,
             status="done",
             warnings=(*found.warnings, *written.warnings),
             facts={**found.facts, **written.facts},
-            seconds=found.seconds + written.seconds,
+            seconds=found.seconds + written.predicting + written.seconds,
         )
         return Outcome(file.entry, self._records.keep(file, done, written.outputs, date, written.digests), fresh=True)
+
+    def forget(self, file: File) -> None:
+        """Drop a file whose task is gone."""
+        del self._begun[file]
 
 
 class FolderPrediction:
     """Predicts the files of a folder. Worker processes read and write, this process predicts and keeps the journal."""
 
-    def __init__(self, job: Job, predictor: Predictor, workers: Workers, journal: Journal) -> None:
+    def __init__(
+        self,
+        job: Job,
+        predictor: Predictor,
+        workers: Pool,
+        journal: Journal,
+        network: Callable[[Predictor, Seconds], Steps] = Network,
+    ) -> None:
         self.job, self.journal = job, journal
-        self._predictor, self._workers = predictor, workers
+        self._predictor, self._workers, self._network = predictor, workers, network
         self._records = Records(job, journal, (workers.timeout_seconds, workers.memory_gib))
-        self._window = 2 * workers.number + 3 * predictor.batch_size  # two steps are ready, a third one fills
         self.seconds = Seconds()
         self.complete = True
         """Whether the last run went to its end without being stopped."""
@@ -197,7 +169,7 @@ class FolderPrediction:
         close the generator unless it is iterated to its end. Raises `StorageError`.
         """
         self.seconds, self.complete = Seconds(), True
-        files, network = self._admit(entries, stopped), Network(self._predictor, self.seconds)
+        files, network = self._admit(entries, stopped), self._network(self._predictor, self.seconds)
         predicted: deque[list[Predicted]] = deque()
         with Lane[Handed](lambda lane: self._serve(files, lane, predicted), self._workers.wake) as lane:
             for item in lane:
@@ -208,7 +180,7 @@ class FolderPrediction:
                     self._workers.wake()
 
     def _admit(self, entries: Iterable[Entry], stopped: Callable[[], bool]) -> Iterator[File]:
-        for file in map(self._records.find, entries):
+        for file in map_ahead(self._records.find, entries, self.job.sink.threads):
             if not stopped() or file.settled is not None:
                 yield file
             else:
@@ -222,7 +194,8 @@ class FolderPrediction:
         order: deque[File] = deque()  # files whose outcome has not been sent
         outcomes: dict[File, Outcome] = {}
         while not lane.abandoned:
-            while len(reading) + sum(map(len, steps)) + len(writing) < self._window and len(order) < _MAX_WAITING:
+            window = 2 * self._workers.number + 3 * self._predictor.batch_size  # two steps are ready, a third one fills
+            while len(reading) + sum(map(len, steps)) + len(writing) < window and len(order) < _MAX_WAITING:
                 if (file := next(files, None)) is None:
                     break
                 order.append(file)
@@ -240,7 +213,10 @@ class FolderPrediction:
             if reading or steps or writing:
                 if (ended := self._workers.wait()) is not None:
                     (stage, file), result = ended
-                    if (outcome := stage.end(file, result)) is not None:
+                    if isinstance(result, Gone):
+                        stage.forget(file)
+                        reading.begin(file)
+                    elif (outcome := stage.end(file, result)) is not None:
                         outcomes[file] = outcome
             elif not order:
                 return

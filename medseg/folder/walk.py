@@ -73,6 +73,17 @@ def promises_image(name: bytes) -> bool:
     return name.lower().endswith(_EXTENSIONS)
 
 
+def meet_file(root: Path, path: bytes) -> Entry:
+    """The entry of the file at `path`, relative to `root` or absolute. Links are followed."""
+    try:
+        status = os.stat(os.path.join(os.fsencode(root), path))
+    except (OSError, ValueError) as error:
+        return _refuse(path, error if isinstance(error, OSError) else OSError(errno.EINVAL, os.strerror(errno.EINVAL)))
+    if stat.S_ISDIR(status.st_mode):
+        return Entry(path, None, "rejected", "not-regular: is a folder")
+    return _judge(path, status)
+
+
 def walk(root: Path, output: Path | None) -> Iterator[Entry]:
     """Everything in `root` except folders, once, depth first, with names sorted as bytes.
 

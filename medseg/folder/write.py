@@ -30,6 +30,8 @@ class Written:
     digests: dict[str, str]
     """SHA-256 by path below the output folder."""
     seconds: float
+    predicting: float = 0.0
+    """Seconds in the network, if another process than the one that keeps the journal predicts."""
 
 
 def write_results(job: Job, found: Examined, predicted: NDArray[np.float32], date: datetime) -> Written | Lost:
@@ -57,6 +59,7 @@ def _make_results(job: Job, found: Examined, predicted: NDArray[np.float32], dat
     results = Results(masks, classes, found.spacing_mm, shown, None, *made_by)
     written = write_formats(found.taken, results, found.id, job.sink.path, warnings)
     facts = {**measure_areas(masks, classes, found.spacing_mm), **numbers}
-    outputs = {relative: job.sink.size(relative) for relative in written}
-    digests = {relative: job.sink.digest(relative) for relative in written}
+    stored = {relative: job.sink.store(relative) for relative in written}
+    outputs = {relative: size for relative, (size, _) in stored.items()}
+    digests = {relative: digest for relative, (_, digest) in stored.items()}
     return Written(facts, warnings, outputs, digests, time.perf_counter() - started)

@@ -89,19 +89,23 @@ def measure_backends(candidates: Sequence[Backend], model: LoadedModel) -> dict[
     return seconds
 
 
+def find_backend(name: str, config: ModelPredictConfig, model: LoadedModel) -> Backend:
+    """The backend of this name, as far as `config` leaves the choice. Raises `ConfigError` if this machine lacks it."""
+    fields = dict(zip(("backend", "device", "precision"), name.split("/"), strict=True))
+    asked = config.model_copy(update={key: v for key, v in fields.items() if getattr(config, key) == "auto"})
+    found = list_backends(asked, model)[0]
+    if found.precision == "bf16" != config.precision and not found.hardware.has_bf16:
+        raise ConfigError("the CPU has no bfloat16")
+    return found
+
+
 def _list_recorded(config: ModelPredictConfig, model: LoadedModel, recorded: str) -> list[Backend]:
     """The backend in the journal, unless `config` asks for another. If it is not available: empty, with a warning."""
-    fields = dict(zip(("backend", "device", "precision"), recorded.split("/"), strict=True))
-    asked = config.model_copy(update={key: v for key, v in fields.items() if getattr(config, key) == "auto"})
     try:
-        found = list_backends(asked, model)
+        return [find_backend(recorded, config, model)]
     except ConfigError as error:
         _logger.warning("the backend recorded in the journal, %s, is not used: %s", recorded, error)
         return []
-    if found[0].precision == "bf16" != config.precision and not found[0].hardware.has_bf16:
-        _logger.warning("the backend recorded in the journal, %s, is not used: the CPU has no bfloat16", recorded)
-        return []
-    return found
 
 
 def _describe(candidates: Sequence[Backend], model: LoadedModel) -> str:

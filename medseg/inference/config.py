@@ -27,6 +27,8 @@ def _check_shard(text: str) -> str:
 
 
 Kind = Literal["dicom", "nifti", "png", "jpeg", "tiff", "gif", "bmp", "mha", "nrrd", "numpy", "labelme", "img"]
+MANIFESTS = (".csv", ".parquet")
+"""Extensions of manifests."""
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 """Models, each given as a file, a folder or an MLflow address. A single model needs no brackets."""
 
@@ -124,8 +126,9 @@ class InputConfig(ReadingInputConfig):
     """Which files are predicted, and how they are read."""
 
     dir: ExistingPath
-    """Folder of the images, or a zip or tar archive of them. Subfolders and the archives in a folder are included.
-    Nothing is written into it."""
+    """Folder of the images, or a zip or tar archive of them, or a manifest of them. Subfolders and the archives in a
+    folder are included. Nothing is written into it. A manifest is a .csv or .parquet file with a column `path`: paths
+    of files, relative to the manifest, or URLs of objects (s3://, gs://, az:// and others)."""
 
     kinds: tuple[Kind, ...] = ("dicom", "nifti", "png", "jpeg")
     """File formats to predict, recognized by content. Other files are skipped. numpy: .npy and .npz files. labelme:
