@@ -28,5 +28,6 @@ class FolderConfig(Section):
     """Number of processes for writing on each node. null: the processes that decode images, whose number is
     predict.workers, also write."""
 
-    wait_seconds: PositiveFloat = 60.0
-    """Time limit in seconds for the wait for a node. If the cluster has no node for longer, the command ends."""
+    wait_seconds: PositiveFloat = 300.0
+    """Time limit in seconds for the wait for a node. If no node is ready for longer, the command ends. A node needs up
+    to a minute to get ready."""

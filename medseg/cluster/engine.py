@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -23,6 +24,7 @@ from medseg.inference.config import FolderPredictConfig, InputConfig
 from medseg.inference.models import LoadedModel
 from medseg.inference.predictor import build_predictor
 
+_CONNECT_SECONDS = 10.0
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}  # Ray would report its use to its maker
 
 
@@ -80,8 +82,9 @@ def _ray_joined(address: str | None) -> Iterator[Any]:
     place = address or os.environ.get("RAY_ADDRESS") or "local"
     with patch.dict(os.environ, _QUIET), _sigterm_kept():
         try:
+            _check_answer(place)
             ray.init(place, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise WorkerError(
                 f"the Ray cluster {place} cannot be reached ({type(error).__name__}). Start one with "
                 "`ray start --head`, or set folder.address to HOST:PORT of a cluster to which this machine belongs"
@@ -90,6 +93,13 @@ def _ray_joined(address: str | None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_answer(place: str) -> None:
+    """Raise `OSError` if there is nothing at HOST:PORT. Ray would try for minutes."""
+    host, _, port = place.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
 
 
 @contextmanager

@@ -203,11 +203,14 @@ def _repeat_evaluation(proof: "Proof", recorded: "Recorded", config: VerifyConfi
 
 def _repeat_prediction(proof: "Proof", recorded: "Recorded", config: VerifyConfig, folder: Path) -> "Item":
     from medseg.commands import predict_dicom
+    from medseg.errors import ConfigError
     from medseg.verification.prediction import copy_journal, list_results
     from medseg.verification.proof import read_proof
     from medseg.verification.rerun import compare_files, judge, list_departures, list_unequal
 
-    changes: dict[str, Any] = {"output.dir": folder, "input.watch": False}
+    if recorded.settings.get("folder", {}).get("results") is not None:
+        raise ConfigError("the masks are objects in a store")
+    changes: dict[str, Any] = {"output.dir": folder, "input.watch": False, "folder.engine": "local"}
     changes |= {"model": list(config.model)} if config.model else {}
     changes |= _on_hardware(proof, "predict", library="backend")
     own = recorded.build(predict_dicom.PredictDicomConfig, changes)

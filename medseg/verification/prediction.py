@@ -9,10 +9,11 @@ from medseg.errors import RadiographError
 from medseg.folder.examine import digest_input, identify_file
 from medseg.folder.journal import JOURNAL_NAME
 from medseg.folder.receipt import digest_prediction, name_result
-from medseg.folder.sink import FolderSink
-from medseg.folder.source import FolderSource, Shard
+from medseg.folder.sink import FolderSink, Sink
+from medseg.folder.source import Source
 from medseg.inference.config import FolderPredictConfig, InputConfig
 from medseg.inference.models import digest_networks
+from medseg.objects.places import find_sink, find_source
 from medseg.output.writers import name_outputs
 from medseg.receipt.digests import Fold
 from medseg.tracking.config import StoreConfig
@@ -36,16 +37,14 @@ def check_prediction(
     receipt, folder = proof.receipt, proof.folder
 
     def digest_results() -> str:
-        sink = FolderSink(folder)
-        return Fold(name_result(name, sink.digest(name)) for name in list_results(proof)).digest()
+        sink = find_sink(folder, _find_url(recorded))
+        return Fold(name_result(name, sink.digest(name)) for name in list_results(proof, sink=sink)).digest()
 
     def digest_inputs() -> str:
         root = recorded.find_place()
         assert root is not None  # a prediction has no synthetic data
         with TemporaryDirectory(prefix="medseg-verify-") as scratch:
-            shard = None if predict.shard is None else Shard.parse(predict.shard)
-            source = FolderSource(root.absolute(), folder.absolute(), limits, Path(scratch), shard)
-            return Fold(_list_ids(source)).digest()
+            return Fold(_list_ids(find_source(root, folder, limits, Path(scratch), predict.shard))).digest()
 
     return [
         *check_digest("configuration", receipt.configuration, lambda: digest_prediction(recorded.settings)),
@@ -55,25 +54,34 @@ def check_prediction(
     ]
 
 
-def list_results(proof: Proof, formats: Collection[str] | None = None) -> Iterator[str]:
-    """The results on the disk that belong to the rows of the report: paths below the folder, of these formats or all.
+def list_results(proof: Proof, formats: Collection[str] | None = None, sink: Sink | None = None) -> Iterator[str]:
+    """The results in `sink` that belong to the rows of the report, of these formats or all: paths below the folder.
 
-    Raises `Missing` if the report cannot be read.
+    Without `sink`, they are in the folder. Raises `Missing` if the report cannot be read.
     """
     path, classes = proof.folder / "report.jsonl", tuple(proof.summary["classes"])
+    sink = sink or FolderSink(proof.folder)
     try:
         with path.open(encoding="utf-8") as file:
             for row in map(json.loads, file):
                 names = name_outputs(classes, str(row["id"])) if row["status"] == "done" else set()
                 for name in sorted(names):
                     wanted = formats is None or name.partition("/")[0] in formats
-                    if wanted and (proof.folder / name).is_file():
+                    if wanted and sink.size(name) >= 0:
                         yield name
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Missing(f"{path}: cannot be read, but it says which results belong to this prediction") from error
 
 
-def _list_ids(source: FolderSource) -> Iterator[str]:
+def _find_url(recorded: Recorded) -> str | None:
+    """The URL of the results; None if they are in the folder. Raises `Missing` if the settings hide it."""
+    url: str | None = recorded.settings.get("folder", {}).get("results")
+    if url is not None and recorded.settings["report"]["paths"] == "hashed":
+        raise Missing("report.paths=hashed hides the place of the masks")
+    return url
+
+
+def _list_ids(source: Source) -> Iterator[str]:
     """The id of every file, as the report has it."""
     for entry in source:
         if entry.status:

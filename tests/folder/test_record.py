@@ -1,13 +1,15 @@
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
-from medseg.folder.examine import examine_file
+from medseg.folder.examine import Examined, examine_file
 from medseg.folder.journal import Journal
 from medseg.folder.record import File, Record, Records
+from medseg.folder.sink import FolderSink
 from tests.support.dicom_files import write_dicom
 from tests.support.folder_jobs import build_job
 
@@ -62,6 +64,24 @@ def test_a_result_goes_with_content_that_can_no_longer_be_read(made):
     made.records.keep(made.file, examine_file(made.job, b"in.dcm", None, "damaged: cut short"))
     assert not made.mask.exists()
     assert made.records.find(made.entry).settled is not None
+
+
+class SlowSink(FolderSink):
+    """A folder that answers like a store: only what may be there is worth a request."""
+
+    threads = 4
+
+
+def test_in_a_store_only_known_results_and_those_of_a_broken_task_are_removed(made):
+    job = replace(made.job, sink=SlowSink(made.job.sink.folder))
+    records, other = Records(job, made.journal, (1.0, 1.0)), made.mask.with_name("fedcba9876543210.png")
+    found = Examined("fedcba9876543210", "rejected", "damaged: cut short")
+    other.touch()
+    records.keep(made.file, found)
+    assert not made.mask.exists()
+    assert other.exists()
+    records.keep(made.file, found, date=datetime.now(UTC))
+    assert not other.exists()
 
 
 @pytest.mark.parametrize("code", ["changing", "unreadable", "killed"])

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from medseg.folder.examine import Examined
+from medseg.folder.handover import Predicted, Read, Seconds
 from medseg.folder.journal import Journal
-from medseg.folder.pool import Lost, Workers, start_server
+from medseg.folder.pool import Gone, Lost, Workers, start_server
 from medseg.folder.record import File
-from medseg.folder.stages import FolderPrediction, Network, Read, ReadStage, Seconds
+from medseg.folder.stages import FolderPrediction, Network, ReadStage, WriteStage
 from medseg.folder.walk import Entry
 from medseg.inference.config import InputConfig
 from tests.support.dicom_files import phantom, write_dicom
@@ -167,9 +168,38 @@ def test_one_step_is_ready_while_another_is_computed_and_no_more(build, workers,
     monkeypatch.setattr(workers, "wait", wait_and_tell)
     monkeypatch.setattr(ReadStage, "take_step", take_and_tell)
     prediction = build(predict, 1)
-    prediction._window = NUMBER + 1
+    monkeypatch.setattr(workers, "number", NUMBER)
     list(prediction.run(prediction.job.source, never))
     assert found[0] == 2
+
+
+def test_a_file_whose_machine_is_gone_is_read_again_whatever_was_done_with_it(build, workers, monkeypatch):
+    gone, wait = [], workers.wait
+
+    def wait_and_lose():
+        ended = wait()
+        if ended is None or ended[0] in gone or len(gone) == 4:
+            return ended
+        gone.append(ended[0])
+        return ended[0], Gone()
+
+    monkeypatch.setattr(workers, "wait", wait_and_lose)
+    prediction = build()
+    outcomes = list(prediction.run(prediction.job.source, never))
+    assert len(gone) == 4
+    assert [outcome.entry for outcome in outcomes] == list(prediction.job.source)
+    assert [outcome.record.status for outcome in outcomes] == ["done"] * 4 + ["skipped"] + ["done"] * 3
+
+
+@pytest.mark.parametrize("stage", [ReadStage, WriteStage])
+def test_a_stage_forgets_what_is_gone(stage):
+    workers, file = SimpleNamespace(submit=lambda *task: None), File(Entry(b"x", (1,)))
+    records = SimpleNamespace(choose_date=lambda *given: None)
+    begun = stage(build_job(workers, workers), workers, records, Seconds())
+    begun.begin(file if stage is ReadStage else Predicted(file, Examined("id"), IMAGE))
+    assert len(begun) == 1
+    begun.forget(file)
+    assert len(begun) == 0
 
 
 def build_reading(workers):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from medseg.folder.journal import JOURNAL_MARK
-from medseg.folder.walk import Entry, promises_image, walk
+from medseg.folder.walk import Entry, meet_file, promises_image, walk
 from medseg.radiograph.source import MAX_BYTES
 
 OWN_PLACE = ("skipped", "link: leads to a folder inside the input folder")
@@ -365,3 +365,13 @@ def test_20000_files_are_met_in_little_memory(root: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 150_000  # the names of one folder take 25 000 bytes, those of all a million
+
+
+def test_a_single_file_has_the_entry_of_the_walk(root: Path) -> None:
+    (root / "a").mkdir(exist_ok=True)
+    (root / "a" / "x").write_bytes(b"x")
+    (entry,) = (entry for entry in walk(root, None) if entry.path == b"a/x")
+    assert meet_file(root, b"a/x") == entry
+    assert meet_file(root / "a", os.fsencode(root / "a/x")).fingerprint == entry.fingerprint
+    assert meet_file(root, b"a").reason == "not-regular: is a folder"
+    assert meet_file(root, b"a/none").reason == "unreadable: No such file or directory"

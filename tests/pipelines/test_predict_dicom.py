@@ -193,7 +193,7 @@ def test_the_articles_nearest_neighbour_way(folder: Path, tmp_path: Path) -> Non
         (("model={model}",), "input.dir: required"),
         (("model=nowhere.pt", "input.dir={folder}"), "nowhere.pt: no such file or folder"),
         (("model={model}", "input.dir={folder}/nowhere"), "no such file or folder"),
-        (("model={model}", "input.dir={folder}/hand.dcm"), "is a file, but a folder or an archive is needed"),
+        (("model={model}", "input.dir={folder}/hand.dcm"), "is a file, but a folder, archive or manifest is needed"),
         (("model={model}", "input.dir={folder}", "output.dir={folder}"), "would mix with the images"),
         (("model={model}", "input.dir={folder}", "output.formats=[tiff]"), "output.formats"),
         (
