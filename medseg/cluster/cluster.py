@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from medseg.cluster import tasks
-from medseg.cluster.posts import Plan, Post, Role, choose_backend, count_cpus, get_ready, hire
+from medseg.cluster.posts import Plan, Post, Role, choose_backend, count_cpus, get_ready, hire, is_lost, raise_own
 from medseg.errors import MedsegError, WorkerError
 from medseg.folder.handover import Predicted, Read
 from medseg.folder.pool import Gone, Lost
@@ -175,8 +175,9 @@ class Cluster:
                 self._changed.notify_all()
             self._dispatch()
             return
+        self._remove(post)
         try:
-            self._dismiss(post, error)
+            raise_own(self._ray, error)
         except MedsegError as cause:
             raise type(cause)(f"Ray node {post.address}: {cause}") from None
         self._stillborn += 1
@@ -218,18 +219,16 @@ class Cluster:
             self._dismiss(post, error)
 
     def _dismiss(self, post: Post, error: BaseException) -> None:
-        """Let the actor go if it has died; the next look hires another one. Raises the error if it is one of a task."""
-        lost = self._ray.exceptions
-        cause = error
-        while isinstance(cause, lost.RayTaskError):
-            cause = cause.cause
-        if not isinstance(cause, lost.RayError):
-            raise cause
-        if isinstance(error, lost.RayActorError) and not isinstance(error, lost.RayTaskError):
-            with self._changed:
-                if post in self._posts:
-                    self._posts.remove(post)
-                    self._ray.kill(post.actor)
+        """Let an actor go if it is lost; the next look hires another one. Raises the error of a task."""
+        raise_own(self._ray, error)
+        if is_lost(self._ray, error):
+            self._remove(post)
+
+    def _remove(self, post: Post) -> None:
+        with self._changed:
+            if post in self._posts:
+                self._posts.remove(post)
+                self._ray.kill(post.actor)
 
     def _list_ready(self, role: Role) -> list[Post]:
         return [post for post in self._posts if post.role == role and post.is_ready]

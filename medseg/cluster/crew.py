@@ -73,6 +73,8 @@ class Crew:
         except Exception as error:  # the processes cannot be started
             for future in self._running:
                 future.set_exception(error)
+            while (called := self._calls.get()) is not None:
+                called[0].set_exception(error)
 
 
 def call(payload: bytes, *values: Any) -> Any:

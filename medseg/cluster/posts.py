@@ -95,3 +95,18 @@ def get_ready(post: Post, plan: Plan) -> Any:
 def count_cpus(node: Mapping[str, Any]) -> int:
     """The number of CPUs that Ray may use on a node."""
     return int(node["Resources"].get("CPU", 0))
+
+
+def raise_own(ray: Any, error: BaseException) -> None:
+    """Raise the error of a task. One of Ray means that an actor or a node is lost, perhaps another one."""
+    cause: Any = error
+    while isinstance(cause, ray.exceptions.RayTaskError):
+        cause = cause.cause
+    if not isinstance(cause, ray.exceptions.RayError):
+        raise cause
+
+
+def is_lost(ray: Any, error: BaseException) -> bool:
+    """Whether the actor of a task is lost, and not an actor that made an argument of the task."""
+    lost = ray.exceptions
+    return isinstance(error, lost.RayActorError) and not isinstance(error, lost.RayTaskError)
