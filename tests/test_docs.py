@@ -57,7 +57,6 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_model(folder / "OUT/other.pt", classes, seed=1)
     for name in ("config", "best"):
         (folder / f"OUT/{name}.yaml").write_text("seed: 1\n")
-    (folder / "OUT/config.yaml").write_text("seed: 1\n")
     (folder / "images.csv").write_text("path\nINPUT/image.dcm\n")
     rows = ["image,patient,site,view," + ",".join(f"mask_{name}" for name in classes)]
     for number in range(12):

@@ -1,41 +1,41 @@
 """The rows of the report as partitioned Parquet: `results/part-00000.parquet` and so on."""
 
+import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from medseg.atomic import open_atomically
-from medseg.folder.job import Job
 from medseg.folder.progress import Tally
 from medseg.folder.report import Row
 from medseg.metrics.measurements import MEASUREMENTS
 from medseg.objects.manifest import import_arrow
-from medseg.output.report import name_columns
 
 FOLDER = "results"
 """Subfolder of the output folder."""
 
 _ROWS = 100_000  # of a part
-_INTEGERS = ("rows", "columns")
+_INTEGERS = ("rows", "columns", "reduction")
 _NUMBERS = ("spacing_row_mm", "spacing_column_mm", "seconds", *(each.name for each in MEASUREMENTS))
 
 
-def add_parts(items: Iterator[Row | Tally], job: Job, folder: Path) -> Iterator[Row | Tally]:
+def add_parts(items: Iterator[Row | Tally], folder: Path) -> Iterator[Row | Tally]:
     """The items of `report_passes`; the parts are written before the tally of each pass comes."""
     for item in items:
         if isinstance(item, Tally):
-            write_parts(folder, name_columns(job.decision.classes, job.uids))
+            write_parts(folder)
         yield item
 
 
-def write_parts(folder: Path, columns: Sequence[str]) -> None:
-    """Write the rows of `report.jsonl` in `folder` as Parquet, with the same columns. Raises `StorageError`.
+def write_parts(folder: Path) -> None:
+    """Write the rows of the report in `folder` as Parquet, with the same columns. Raises `StorageError`.
 
     Parts of an earlier report that had more rows are removed.
     """
-    schema = import_arrow("lib").schema([(name, _choose_type(name)) for name in columns])
+    with (folder / "report.csv").open(newline="", encoding="utf-8-sig") as table:
+        schema = import_arrow("lib").schema([(name, _choose_type(name)) for name in next(csv.reader(table))])
     number = 0
     with (folder / "report.jsonl").open(encoding="utf-8") as report:
         for number, rows in enumerate(_group(map(json.loads, report)), 1):

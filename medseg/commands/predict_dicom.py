@@ -114,5 +114,5 @@ def run(config: PredictDicomConfig, loaded: "LoadedModel | None" = None) -> "Ite
             passes = report_passes(
                 prediction, folder, config.input, config.report, settings, pending.came, weights=weights
             )
-            yield from add_parts(passes, job, folder) if config.folder.engine == "ray" else passes
+            yield from add_parts(passes, folder) if config.folder.engine == "ray" else passes
             pending.raise_if_came()

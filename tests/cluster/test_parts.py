@@ -7,7 +7,7 @@ from medseg.cluster import parts
 from medseg.cluster.parts import write_parts
 from medseg.output.report import Report, name_columns
 
-COLUMNS = name_columns(("heart",), uids=False)
+COLUMNS = name_columns(("heart",), uids=False, reduction=True)
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def write(tmp_path):
         with Report(tmp_path, COLUMNS) as report:
             for index in range(number):
                 report.write({"path": f"{index}.png", "rows": 8, "area_mm2_heart": 2.0, "lossy": True, "seconds": 1.5})
-        write_parts(tmp_path, COLUMNS)
+        write_parts(tmp_path)
         return sorted((tmp_path / "results").iterdir())
 
     return write
@@ -32,7 +32,7 @@ def test_rows_are_those_of_the_report(write, tmp_path):
 def test_types_do_not_depend_on_the_rows(write):
     types = {field.name: str(field.type) for field in pyarrow.parquet.read_schema(write(1)[0])}
     assert types["view"] == types["path"] == "string"
-    assert types["rows"] == types["area_px_heart"] == "int64"
+    assert types["rows"] == types["reduction"] == types["area_px_heart"] == "int64"
     assert types["area_mm2_heart"] == types["ctr"] == types["spacing_row_mm"] == "double"
     assert types["lossy"] == "bool"
 

@@ -5,6 +5,7 @@ import zipfile
 import pytest
 
 from medseg.errors import RadiographError, StorageError
+from medseg.folder.archives import close_archive
 from medseg.folder.source import FolderSource
 from medseg.objects import source as sources
 from medseg.objects.source import ManifestSource
@@ -83,6 +84,7 @@ def test_an_archive_stands_for_its_files(build, tmp_path):
     assert [entry.path for entry in source] == [b"c.zip/d.png", b"b.png"]
     with source.open(b"c.zip/d.png") as file:
         assert file.read() == b"member"
+    close_archive()
 
 
 def test_an_object_that_changes_while_it_is_read_is_refused(build, monkeypatch, tmp_path):
