@@ -15,8 +15,11 @@ from tests.support.training_command import TINY, stop_after, train, weights
 
 pytestmark = pytest.mark.slow
 
-ALIKE = "model.batch_norm=false", "model.dropout=0", "train.batch_size=5", "train.precision=fp32"
-"""Two processes then equal one but for rounding."""
+ALIKE = (
+    *("model.batch_norm=false", "model.dropout=0", "train.batch_size=5", "train.precision=fp32"),
+    *("optim.name=sgd", "optim.learning_rate=0.05"),
+)
+"""Two processes then equal one but for rounding, which Adam would make larger where gradients are small."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,7 @@ def assert_same_result(out: Path, alone: Path) -> None:
     for name in ("best.pt", "last.pt"):
         assert_close(weights(out / name), weights(alone / name), rtol=0, atol=1e-5)
     for part in ("validation", "test"):
-        assert summary(out)[part] == pytest.approx(summary(alone)[part], abs=1e-4)
+        assert summary(out)[part] == pytest.approx(summary(alone)[part], abs=0.01)  # a pixel or two
 
 
 def await_line(process: Forked, start: str) -> None:
