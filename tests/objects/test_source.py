@@ -1,12 +1,13 @@
 import os
 import pickle
 import zipfile
+from dataclasses import replace
 
 import pytest
 
 from medseg.errors import RadiographError, StorageError
 from medseg.folder.archives import close_archive
-from medseg.folder.source import FolderSource
+from medseg.folder.source import FolderSource, Shard
 from medseg.objects import source as sources
 from medseg.objects.source import ManifestSource
 from medseg.objects.store import UnreachableError, remove_object, write_object
@@ -118,6 +119,15 @@ def test_a_store_that_cannot_be_reached_ends_the_run(build, monkeypatch):
     monkeypatch.setattr(sources, "fingerprint_object", fail)
     with pytest.raises(StorageError, match=r"^memory://images: the object store cannot be reached .* to resume$"):
         list(build(URL))
+
+
+def test_each_row_is_in_one_shard_with_its_number(build):
+    source = build(URL, "b.png", "missing.png", "list.csv")
+    parts = [list(replace(source, folder=replace(source.folder, shard=Shard(index, 2)))) for index in (1, 2)]
+    assert all(parts)
+    found = sorted((entry for part in parts for entry in part), key=lambda entry: entry.position)
+    assert found == list(source)
+    assert [entry.position for entry in found] == [(2,), (3,), (4,), (5,)]
 
 
 def test_two_manifests_are_two_sources(build, tmp_path):
