@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from unittest.mock import patch
+from urllib.request import Request, urlopen
 
 from moto.server import ThreadedMotoServer
 
@@ -18,6 +19,7 @@ def s3_server(bucket: str) -> Iterator[Mapping[str, str]]:
     server = ThreadedMotoServer("127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()  # servers of a process share state
     found = {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         "AWS_ACCESS_KEY_ID": KEY,
