@@ -87,7 +87,7 @@ def test_all_problems_at_once(tmp_path):
     message = problems_of(
         bad, "none.yaml", "--fast", "data.root=/no/such", "optim.rte=1", "rate=1", "steps=x", "seed.x=1", "data=3"
     )
-    recipes = "the recipes are article_darken, article_xray, chest_xray, paper_2015, start_weights, train_xray"
+    recipes = "the recipes are article_darken, article_xray, chest_xray, paper_2015, start_weights, sweep, train_xray"
     assert message.splitlines()[0] == "configuration: 10 problems"
     assert set(message.splitlines()[1:]) == {
         f"  - none.yaml: no such file and no such recipe; {recipes}",
