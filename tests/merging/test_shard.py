@@ -7,6 +7,7 @@ import pytest
 from medseg.commands import merge, verify
 from medseg.config import build_config
 from medseg.errors import ConfigError
+from medseg.folder.archives import close_archive
 from medseg.merging.records import RecordTable
 from medseg.merging.shard import read_shard
 from tests.merging.conftest import Predicted
@@ -87,6 +88,7 @@ def test_receipts_of_a_shard_and_of_the_whole_are_checked(predicted: Predicted, 
         assert {item.name: item.verdict for item in items} == dict.fromkeys(
             ("configuration", "images", "weights", "results", "code", "environment"), "same"
         )
+    close_archive()
 
 
 def test_the_command_prints_counts_and_the_report(
