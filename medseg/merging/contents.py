@@ -91,7 +91,7 @@ class Inspection:
         shard, record = found.shard, found.record
         folds, sink = self.folds[shard.shard.index], FolderSink(shard.folder)
         folds.add(record)
-        stands = all(sink.size(name) == size for name, size in record.outputs.items())
+        stands = shard.results is not None or all(sink.size(name) == size for name, size in record.outputs.items())
         if not stands or (record.key != shard.key if found.line else record.status == "done"):
             self._lost[shard.shard.index] += 1
 

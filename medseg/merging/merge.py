@@ -108,7 +108,8 @@ def _merge_contents(contents: Contents, folder: Path, journal: Journal) -> Tally
 
 def _take_results(found: Found, line: Mapping[str, Any], sink: FolderSink, journal: Journal) -> None:
     key, record = line["path"], {name: value for name, value in line.items() if name != "path"}
-    outputs, earlier = found.record.outputs, journal.find_key(key)
+    outputs = found.record.outputs if found.shard.results is None else {}  # those in an object store stay there
+    earlier = journal.find_key(key)
     if earlier == record and all(sink.size(name) == size for name, size in outputs.items()):
         return
     for name in outputs:

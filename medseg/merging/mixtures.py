@@ -25,6 +25,7 @@ def list_mixtures(shards: Sequence[ShardFolder]) -> list[str]:
         *_compare(shards, "input.dir", [each.root for each in shards], "Give all the same absolute path", inputs),
         *_compare(shards, "model", models, "Run all shards with one model"),
         *_compare(shards, "backend", [each.backend for each in shards], _ONE_BACKEND),
+        *_compare(shards, "folder.results", [each.results for each in shards], "Run all shards with one value"),
         *_compare_settings(shards),
     ]
     remedy = "Run all shards with one version of medseg"

@@ -52,6 +52,11 @@ class ShardFolder:
             raise ConfigError(f"{path}: cannot be read. {self.remedy}") from error
 
     @property
+    def results(self) -> str | None:
+        """The object store that has the results, as the summary names it. None: they are in the folder."""
+        return self.summary["config"].get("folder", {}).get("results")  # type: ignore[no-any-return]
+
+    @property
     def remedy(self) -> str:
         """What to do if something in the folder is not as it was left."""
         return f"Run shard {self.shard} again with the same settings and output.dir"

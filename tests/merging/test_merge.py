@@ -13,6 +13,9 @@ from medseg.folder.journal import Journal
 from medseg.merging.merge import merge_shards
 from medseg.output.folder import hold_folder
 from tests.merging.conftest import Predicted
+from tests.support.dicom_files import phantom, write_dicom
+from tests.support.model_files import write_model
+from tests.support.object_stores import open_store, s3_server
 from tests.support.prediction_command import contents, predict, rows
 
 TABLES = ("report.csv", "report.jsonl")
@@ -229,3 +232,23 @@ def test_a_folder_that_changed_between_the_shards_gives_a_warning(
     path.write_text("".join(json.dumps(row) + "\n" for row in moved))
     merge_shards(shards, tmp_path / "out")
     assert "the input folder has changed between the runs of the shards" in caplog.text
+
+
+@pytest.mark.slow
+def test_results_in_an_object_store_stay_there(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for index in range(3):
+        write_dicom(tmp_path / "in" / f"{index}.dcm", phantom(40, 32), SOPInstanceUID=f"1.2.{index}")
+    given = [f"model={write_model(tmp_path / 'model.pt')}", f"input.dir={tmp_path / 'in'}", "output.formats=[png]"]
+    with s3_server("masks"):
+        given += ["folder.results=s3://masks/here", "predict.workers=1"]
+        for index in (1, 2):
+            done = predict(*given, f"output.dir={tmp_path / str(index)}", f"predict.shard={index}/2")
+            assert done.returncode == 0, done.stderr
+        stored = open_store().find("masks", detail=True)
+        (tmp_path / "all").mkdir()
+        assert merge_shards([tmp_path / "1", tmp_path / "2"], tmp_path / "all").statuses["done"] == 3
+        assert predict(*given, f"output.dir={tmp_path / 'all'}").returncode == 0
+        assert len(stored) == 6
+        assert open_store().find("masks", detail=True) == stored  # the run over all files has made no mask again
+    assert results(tmp_path / "all") == {}

@@ -63,11 +63,17 @@ def test_what_differs_is_told_with_the_folders_and_a_remedy(
 
 def test_all_settings_that_differ_are_told(pair: list[ShardFolder]) -> None:
     one, two = pair
-    for keys, value in (("model", "f" * 16), ("config.predict.threshold", 0.4), ("config.report.paths", "hashed")):
+    for keys, value in (
+        ("model", "f" * 16),
+        ("config.predict.threshold", 0.4),
+        ("config.report.paths", "hashed"),
+        ("config.folder.results", "s3://a/b"),
+    ):
         two = change(two, keys, value)
     two = change(two, "config.predict.workers", 7)  # decides nothing
     assert [problem.partition(" is not")[0] for problem in list_mixtures([one, two])] == [
         "model",
+        "folder.results",
         "predict.threshold",
         "report.paths",
     ]
