@@ -75,7 +75,9 @@ def _ray_joined(address: str | None) -> Iterator[Any]:
         with patch.dict(os.environ, _QUIET):
             ray = import_module("ray")
     except ImportError as error:
-        raise ConfigError("folder.engine=ray: Ray is not installed. pip install 'medseg[ray]'") from error
+        raise ConfigError(
+            "folder.engine=ray: Ray is not installed. Install it with pip install 'medseg[ray]'"
+        ) from error
     if ray.is_initialized():
         yield ray
         return

@@ -30,12 +30,19 @@ class Network:
     ) -> None:
         """Get ready on `backend`. Raises `ConfigError` if this node does not have it, or has other `versions`."""
         if (own := list_versions()) != versions:
-            different = [f"{name} {own[name]} and not {versions[name]}" for name in own if own[name] != versions[name]]
-            raise ConfigError(f"has {', '.join(different)}. All nodes need the versions of the driver")
+            different = [
+                f"{name} {own[name]}, but the driver has {versions[name]}"
+                for name in own
+                if own[name] != versions[name]
+            ]
+            raise ConfigError(f"has {'; '.join(different)}. Install the versions of the driver on all nodes")
         torch.set_num_threads(threads)
         found = find_backend(backend, config, model)
         if found.name != backend:
-            raise ConfigError(f"cannot use the backend {backend}, only {found.name}")
+            raise ConfigError(
+                f"cannot use the backend {backend}, only {found.name}. Install the backend on this node, or set "
+                "predict.backend for all nodes in a new output.dir"
+            )
         self._predictor = build_predictor(model, found, config)
 
     def predict(self, *images: NDArray[np.float32]) -> list[float | NDArray[np.float32]]:

@@ -6,8 +6,8 @@ usage: medseg merge inputs=[OUT1,OUT2,...] [output.dir=OUT]
 OUT1, OUT2, ... are the output folders of medseg predict with predict.shard=1/n to n/n. All shards must be finished, and
 have the same model, settings, backend, precision and input.dir. The masks get a second name in OUT if the file system
 has hard links; else they are copied. The input images are not needed. If the command is stopped, run it again.
-Exit code 0: joined, even if some files were rejected; 1: failed; 2: the shards do not belong together;
-130, 143: stopped by a signal.
+Exit code 0: joined, even if some files were rejected; 1: failed; 2: bad configuration, or shards that do not belong
+together; 130, 143: stopped by a signal.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,10 @@
 """Search for the best settings of a training. Research use only. Not for clinical use.
 
-usage: medseg sweep RECIPE [section.key=value ...]
+usage: medseg sweep RECIPE [RECIPE ...] [section.key=value ...]
        In the repository, python -m pipelines.sweep takes the same arguments.
 
-RECIPE is a recipe of the train command with a section `sweep`, whose keys with a dot are the settings to search:
+RECIPE is a recipe of the train command. It, or a second recipe such as sweep, has a section `sweep`. The keys of this
+section with a dot are the settings to search:
   sweep: {optim.learning_rate: log 1e-4..1e-2, model.width: [16, 24, 32], model.dropout: 0.0..0.5, trials: 30}
 Each trial is one training; its budgets are train.epochs, train.tflop or train.minutes. All trials have the same data
 and the same split, and never see the test set. The validation score decides. At the end, the best settings are

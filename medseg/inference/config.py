@@ -147,10 +147,9 @@ class InputConfig(ReadingInputConfig):
     Files without the tag are accepted."""
 
     reduce: Literal["auto"] | None = None
-    """Resolution at which gray JPEG 2000 images in DICOM files are decoded. auto: a half, a quarter or less, as long as
-    the network has two pixels for each of its own along rows and columns. This is several times faster, and masks
-    differ in a few pixels at their borders. No effect if output.formats has overlay, which shows all pixels. null: all
-    pixels."""
+    """Resolution at which gray JPEG 2000 images in DICOM files are decoded. auto: half, a quarter or less of the rows
+    and columns, but at least twice those of the network. Reading is then several times faster, but masks differ in a
+    few pixels at their borders. No effect if output.formats has overlay, which shows all pixels. null: all pixels."""
 
     timeout_seconds: PositiveFloat = 120.0
     """Time limit in seconds for reading or writing one file. A file that takes longer is rejected."""

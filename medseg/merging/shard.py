@@ -67,7 +67,10 @@ def read_shard(folder: Path, records: RecordTable) -> ShardFolder:
     try:
         summary = json.loads((folder / "summary.json").read_bytes())
         if "files" in summary and "shard" not in summary:
-            raise ConfigError(f"{folder}: has a prediction of all files, not of a shard")
+            raise ConfigError(
+                f"{folder}: has a prediction of all files, not of a shard. Remove it from inputs, or predict with "
+                "predict.shard"
+            )
         shard = Shard.parse(summary["shard"])
         if not summary["complete"] or RECEIPT not in summary:
             raise ConfigError(f"{folder}: shard {shard} is not finished. Run it again with the same settings")

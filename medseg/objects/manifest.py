@@ -35,7 +35,7 @@ def _read_csv(manifest: Path) -> Iterator[str]:
             place = _find_column(manifest, next(rows, []))
             yield from (row[place] if len(row) > place else "" for row in rows if row)
         except csv.Error as error:
-            raise DataError(f"{manifest}: line {rows.line_num} is not CSV: {error}") from error
+            raise DataError(f"{manifest}: line {rows.line_num} is not CSV: {error}. Correct this line") from error
 
 
 def _read_parquet(manifest: Path) -> Iterator[str]:
@@ -44,11 +44,11 @@ def _read_parquet(manifest: Path) -> Iterator[str]:
         with arrow.ParquetFile(manifest) as file:
             _find_column(manifest, file.schema_arrow.names)
             if str(found := file.schema_arrow.field(COLUMN).type) not in ("string", "large_string", "string_view"):
-                raise DataError(f"{manifest}: the column {COLUMN} has the type {found}, but must be text")
+                raise DataError(f"{manifest}: the column {COLUMN} has the type {found}. Store the paths as text")
             for batch in file.iter_batches(_ROWS, columns=[COLUMN]):
                 yield from (path or "" for path in batch.column(0).to_pylist())
     except import_arrow("lib").ArrowInvalid as error:
-        raise DataError(f"{manifest}: is not a Parquet file, or is damaged") from error
+        raise DataError(f"{manifest}: is not a Parquet file, or is damaged. Write it again, or use CSV") from error
 
 
 def import_arrow(module: str) -> Any:
@@ -56,11 +56,11 @@ def import_arrow(module: str) -> Any:
     try:
         return import_module(f"pyarrow.{module}")
     except ImportError as error:
-        raise ConfigError("Parquet files need pyarrow. pip install 'medseg[ray]'") from error
+        raise ConfigError("Parquet files need pyarrow. Install it with pip install 'medseg[ray]'") from error
 
 
 def _find_column(manifest: Path, names: list[str]) -> int:
     if COLUMN not in names:
         found = ", ".join(names[:10]) or "none"
-        raise DataError(f"{manifest}: has no column {COLUMN}; its columns are {found}. Name the column of the paths so")
+        raise DataError(f"{manifest}: has no column {COLUMN}, only {found}. Rename the column of the paths to {COLUMN}")
     return names.index(COLUMN)

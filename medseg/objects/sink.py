@@ -66,7 +66,13 @@ class ObjectSink:
             yield
         except FileNotFoundError:
             if done == "written":
-                raise StorageError(f"{self._locate(name)}: could not be written: no such bucket") from None
+                raise StorageError(
+                    f"{self._locate(name)}: could not be written: no such bucket. Create the bucket, or correct "
+                    "folder.results"
+                ) from None
             raise
         except OSError as error:
-            raise StorageError(f"{self._locate(name)}: could not be {done}: {error.strerror}") from None
+            raise StorageError(
+                f"{self._locate(name)}: could not be {done}: {error.strerror}. Check the network and the credentials "
+                "in the environment. Run the same command again to resume"
+            ) from None

@@ -50,13 +50,15 @@ def check_url(url: str) -> str:
     Raises `ConfigError` if it is none, if it has credentials, or if a package for its scheme is not installed.
     """
     if not is_url(url):
-        raise ConfigError(f"{url}: is not a URL such as s3://BUCKET/PREFIX")
+        raise ConfigError(f"folder.results: {url}: is not a URL. Write one such as s3://BUCKET/PREFIX")
     if strip_credentials(url) != url:
-        raise ConfigError(f"{strip_credentials(url)}: has credentials. Remove them; they come from the environment")
+        raise ConfigError(
+            f"folder.results: {strip_credentials(url)}: has credentials. Remove them, and set them in the environment"
+        )
     try:
         _connect(url)
     except OSError as error:
-        raise ConfigError(f"{url}: {error.strerror}") from None
+        raise ConfigError(f"folder.results: {url}: {error.strerror}") from None
     return url.rstrip("/")
 
 

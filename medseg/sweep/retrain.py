@@ -25,7 +25,10 @@ def choose_trial(study: Study) -> Trial:
     front = study.list_best()
     if not front:
         reasons = {str(trial.notes["reason"]) for trial in study.list_trials() if "reason" in trial.notes}
-        raise TrainingError("no trial was completed. " + "; ".join(sorted(reasons)))
+        raise TrainingError(
+            f"no trial was completed ({'; '.join(sorted(reasons))}). Change the search space or the budget, and start "
+            "again with train.resume=false"
+        )
     if len(study.config.objectives) == 1:
         return front[0]
     least, cost = front[0].objectives["dice"] - study.config.margin, study.config.objectives[1]

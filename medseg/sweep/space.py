@@ -100,5 +100,5 @@ def parse_values(given: Any) -> Values:
     if low > high:
         raise ValueError(f"the first end is the larger one. Write {ends[1]}..{ends[0]}")
     if log and low <= 0:
-        raise ValueError("a logarithmic range should begin above 0")
+        raise ValueError("a logarithmic range should begin above 0. Write for example log 1e-4..1e-2")
     return Range(low, high, bool(log))

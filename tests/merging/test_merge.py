@@ -159,7 +159,8 @@ def test_all_problems_of_the_inputs_are_told_at_once(predicted: Predicted, tmp_p
         merge_shards([predicted.plain, tmp_path / "empty", predicted.shards[0], tmp_path], tmp_path)
     assert str(error.value).splitlines() == [
         "inputs: 3 problems",
-        f"  - {predicted.plain}: has a prediction of all files, not of a shard",
+        f"  - {predicted.plain}: has a prediction of all files, not of a shard. "
+        "Remove it from inputs, or predict with predict.shard",
         f"  - {tmp_path / 'empty'}: has no results of a shard, or they are damaged. Name the output.dir of a "
         "prediction with predict.shard",
         f"  - {tmp_path}: is also output.dir. Choose another output.dir",

@@ -43,7 +43,8 @@ def test_credentials_are_removed(url, clean):
     assert strip_credentials(url) == clean
     with pytest.raises(ConfigError) as raised:
         check_url(url)
-    assert str(raised.value) == f"{clean}: has credentials. Remove them; they come from the environment"
+    told = f"folder.results: {clean}: has credentials. Remove them, and set them in the environment"
+    assert str(raised.value) == told
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/a@b:c.png", "abfs://container@account.host/a", "https://host/a?page=2"])

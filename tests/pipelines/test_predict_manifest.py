@@ -70,7 +70,7 @@ def test_a_manifest_without_the_column_is_an_error_of_configuration(shared, stor
     (tmp_path / "list.csv").write_text("image\na.png\n")
     done = predict(shared[0], f"input.dir={tmp_path / 'list.csv'}", f"output.dir={tmp_path / 'out'}")
     assert done.returncode == 2
-    assert "has no column path; its columns are image" in done.stderr
+    assert "has no column path, only image" in done.stderr
 
 
 def test_credentials_in_the_place_of_results_are_refused(shared, tmp_path):

@@ -263,7 +263,7 @@ def test_bad_data_end_the_sweep_before_its_first_trial(data: Path, store: str, t
 
 
 def test_a_sweep_without_a_complete_trial_says_why(data: Path, store: str, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"no trial was completed\. the loss is nan"):
+    with pytest.raises(TrainingError, match=r"no trial was completed \(the loss is nan"):
         run_here(data, tmp_path, store, "sweep.space={}", "sweep.optim.learning_rate=[1e29, 1e30]", "sweep.trials=1")
 
 

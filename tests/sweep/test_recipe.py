@@ -85,7 +85,8 @@ def test_all_mistakes_of_a_space_are_listed_at_once() -> None:
         "model.width: 0 should be greater than or equal to 1",
         "sweep: unknown setting 'optim.learnin_rate'; did you mean 'optim.learning_rate'?",
         "sweep: model.dropout: 0.5..0.1: the first end is the larger one. Write 0.1..0.5",
-        "sweep: optim.weight_decay: log 0..1: a logarithmic range should begin above 0",
+        "sweep: optim.weight_decay: log 0..1: a logarithmic range should begin above 0. "
+        "Write for example log 1e-4..1e-2",
         "sweep: split.seed: cannot be searched, because all trials have the same split",
         "sweep: data.root: cannot be searched, because all trials have the same data",
         "sweep: output.dir: cannot be searched, because it does not affect the result",
