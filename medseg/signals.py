@@ -5,11 +5,13 @@ Without a command, or outside the main thread, signal handlers are not changed.
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_TOGETHER = 2.0  # seconds: Slurm ends all processes, and torchrun passes on the signal that it got itself
 
 
 class Interrupted(BaseException):
@@ -24,6 +26,7 @@ class Pending:
     """The deferred signal, if one came."""
 
     signum: int | None = None
+    since = 0.0
 
     def came(self) -> bool:
         """Whether a signal came."""
@@ -46,6 +49,7 @@ def signals_raised() -> Iterator[None]:
 def signals_deferred() -> Iterator[Pending]:
     """Only remember the first signal within the block, so that the loop can stop at a safe place. A second one raises.
 
+    A SIGTERM that comes twice at once, from a launcher and from what has ended the launcher, counts once.
     Outside `signals_raised` nothing changes.
     """
     pending = Pending()
@@ -54,9 +58,10 @@ def signals_deferred() -> Iterator[Pending]:
         return
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        if pending.signum is not None:
+        if pending.signum is None:
+            pending.signum, pending.since = signum, time.monotonic()
+        elif (signum, pending.signum) != (signal.SIGTERM,) * 2 or time.monotonic() - pending.since > _TOGETHER:
             raise Interrupted(signum)
-        pending.signum = signum
 
     with _handling(handle):
         yield pending

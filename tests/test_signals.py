@@ -32,6 +32,14 @@ with signals_raised(), signals_deferred() as pending:
     except Interrupted:
         print(True)
 """
+TWICE = """
+import os, signal
+from medseg.signals import signals_deferred, signals_raised
+with signals_raised(), signals_deferred() as pending:
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGTERM)
+    print(pending.signum == signal.SIGTERM)
+"""
 UNASKED = """
 import signal
 from medseg.signals import signals_deferred
@@ -65,6 +73,10 @@ def test_raised_at_once(signum: signal.Signals) -> None:
 
 def test_first_is_deferred_second_is_raised() -> None:
     assert run(DEFERRED) == "True\nTrue\nTrue\n"
+
+
+def test_a_launcher_may_pass_on_the_signal_that_came() -> None:
+    assert run(TWICE) == "True\n"
 
 
 @pytest.mark.parametrize("script", [UNASKED, BESIDE])

@@ -51,9 +51,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(config: MergeConfig) -> "Tally":
     """Join shards: the number of files by status. Raises `MedsegError`."""
+    from medseg.cluster.parts import FOLDER
     from medseg.merging.merge import merge_shards
     from medseg.output.folder import claim_folder
     from medseg.output.writers import RESULTS
 
-    with claim_folder(config.output.dir, RESULTS) as folder:
+    with claim_folder(config.output.dir, (*RESULTS, FOLDER)) as folder:
         return merge_shards(config.inputs, folder)

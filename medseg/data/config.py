@@ -136,7 +136,7 @@ class DataConfig(DataSetConfig):
     the training images name none."""
 
     cache_gib: PositiveFloat = 4.0
-    """Memory for preprocessed cases, in GiB. A larger data set is cached in files below output.dir."""
+    """Memory of a machine for preprocessed cases, in GiB. A larger data set is cached in files below output.dir."""
 
 
 class EvaluateDataConfig(CasesConfig):

@@ -198,7 +198,7 @@ def cache_cases(
     `look`, the others none.
     """
     with processes.together():
-        room = _make_room(cases, classes, data, preprocess, folder, processes.rank)
+        room = _make_room(cases, classes, data, preprocess, folder, processes)
     loading, fitting = build_loading(data, classes), build_fitting(data, preprocess)
 
     def read(index: int) -> tuple[CaseFacts, T | None] | RadiographError:
@@ -233,7 +233,7 @@ def _make_room(
     data: DataConfig,
     preprocess: PreprocessConfig,
     folder: Path,
-    rank: int,
+    processes: Processes,
 ) -> CachedCases:
     """Allocate the tensors of all cases, filled with 0, in memory or on disk. Each process has files of its own."""
     is_rgb = data.color == "rgb"
@@ -244,9 +244,10 @@ def _make_room(
     sources = (each for case in cases for source in case.masks.values() for each in (source, *source.others))
     if any(source.ignored is not None for source in sources):
         wanted["ignored"] = label_shape, torch.uint8
-    on_disk = sum(np.prod(shape) * kind.itemsize for shape, kind in wanted.values()) / 2**30 > data.cache_gib
+    gib = sum(np.prod(shape) * kind.itemsize for shape, kind in wanted.values()) / 2**30
+    on_disk = gib > data.cache_gib / processes.local_size
     tensors = {
-        name: allocate(shape, kind, folder / f"{name}{rank or ''}.bin" if on_disk else None)
+        name: allocate(shape, kind, folder / f"{name}{processes.rank or ''}.bin" if on_disk else None)
         for name, (shape, kind) in wanted.items()
     }
     return CachedCases(facts=(), present=torch.ones(label_shape[:2], dtype=torch.bool), **tensors)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.atomic import link_or_copy
+from medseg.cluster.parts import write_parts
 from medseg.errors import ConfigError, OutputBusyError
 from medseg.folder.index import Firsts
 from medseg.folder.journal import JOURNAL_NAME, Journal
@@ -49,6 +50,8 @@ def merge_shards(inputs: Sequence[Path], folder: Path) -> Tally:
             journal.keep_backend(shards[0].backend)
             claim_root(journal, folder, {"root": shards[0].root})
             tally = _merge_contents(contents, folder, journal)
+        if shards[0].summary["config"].get("folder", {}).get("engine") == "ray":
+            write_parts(folder)
         write_summary(folder, shards, tally, inspection.folds)
     return tally
 

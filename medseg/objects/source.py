@@ -22,7 +22,7 @@ from medseg.objects.store import (
 )
 from medseg.radiograph.source import MAX_BYTES, InMemory
 
-_Row = tuple[int, bytes, str]  # number, name of the entry, path in the manifest
+_Row = tuple[int, bytes, str]  # number from 0, name of the entry, path in the manifest
 _THREADS = 32  # each waits for the answer of a store or of a file server
 
 
@@ -64,7 +64,7 @@ class ManifestSource:
 
     def glance(self) -> Iterable[object]:
         """The rows."""
-        return read_paths(self.manifest)
+        return self._list_rows()
 
     def open(self, name: bytes) -> BinaryIO:
         """Open a local file, or read an object into memory. Raises `OSError` and `RadiographError`."""
@@ -85,8 +85,10 @@ class ManifestSource:
 
     def _list_rows(self) -> Iterator[_Row]:
         """The rows of the shard. Those of others are not looked at."""
-        for number, text in enumerate(read_paths(self.manifest), 2):  # row 1 has the names of the columns
-            name = os.fsencode((strip_credentials(text) if is_url(text) else text) or f"row {number}")
+        for number, text in enumerate(read_paths(self.manifest)):
+            name = os.fsencode(
+                (strip_credentials(text) if is_url(text) else text) or f"row {number + 2}"
+            )  # row 1 has the names of the columns
             if self.shard is None or self.shard.holds(name):
                 yield number, name, text
 

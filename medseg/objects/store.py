@@ -15,7 +15,7 @@ from typing import Any
 from medseg.errors import ConfigError, RadiographError
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_USER = re.compile(r"(?<=://)[^/@]*:[^/@]*@|(?<=^https://)[^/@]*@|(?<=^http://)[^/@]*@")
+_USER = re.compile(r"(?<=://)[^/@:]*:(?!aws[:-]|\d+/)[^@]*@|(?<=^https://)[^/@]*@|(?<=^http://)[^/@]*@")
 _SECRET = re.compile(r"\?(.*&)?[^=&]*(sig|token|key|secret|password|credential)[^=&]*=.*", re.IGNORECASE | re.DOTALL)
 _MARKS = ("ETag", "etag", "LastModified", "last_modified", "updated", "generation", "md5Hash", "mtime", "created")
 """Names under which the file systems of fsspec tell whether an object has changed."""

@@ -75,6 +75,7 @@ class Study:
 
     def resume_trial(self, trial: Trial) -> Trial:
         """A running trial, whose process has died, in this process. Settings that were not chosen yet are chosen."""
+        self._study.sampler = _build_sampler(self.config, self._seed, trial.number)
         return self._suggest(self._find(trial.number))
 
     def note(self, number: int, **notes: Any) -> None:

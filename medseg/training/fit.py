@@ -1,6 +1,7 @@
 """The training of one network, from its first or resumed step to its last, with validation, saving and recording."""
 
 import contextlib
+import copy
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -182,12 +183,13 @@ def wire_training(
     built = card.build_network()
     if start is not None:
         copy_weights(built, card.classes, start)
+    counted = copy.deepcopy(built).to("meta")  # on several GPUs, `built` gets batch normalization that runs only there
     network = built.to(device).to(memory_format=hardware.memory_format)  # type: ignore[call-overload]
     if train.compile and can_compile(device):
         network.compile(dynamic=False)
     assert train.batch_size is not None
     loader = build_train_loader(cached, train.batch_size, recipe.seed, processes)
-    budget = Budget(train, recipe.optim, cache(partial(count_gflop, built, training=True)), processes)
+    budget = Budget(train, recipe.optim, cache(partial(count_gflop, counted, training=True)), processes)
     trainer = build_trainer(network, loader, MaskedLoss(recipe.loss, processes), augment, budget, hardware)
     attach_processes(trainer, hardware, recipe.seed)
     return Wired(trainer, budget, cast(EpochSampler, loader.sampler), build_ema(network, budget, trainer))

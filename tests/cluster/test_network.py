@@ -41,5 +41,8 @@ def test_a_backend_that_the_node_does_not_have_is_told(model):
 
 def test_other_versions_are_refused(model):
     versions = {**list_versions(), "torch": "2.0"}
-    with pytest.raises(ConfigError, match=rf"has torch {torch.__version__.split('+')[0]}\S*, but the driver has 2.0. Install the versions"):
+    with pytest.raises(
+        ConfigError,
+        match=rf"has torch {torch.__version__.split('+')[0]}\S*, but the driver has 2.0. Install the versions",
+    ):
         Network().load(model, PREDICT, "torch/cpu/fp32", 1, versions)

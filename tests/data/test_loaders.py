@@ -24,6 +24,7 @@ from medseg.data.loaders import (
 )
 from medseg.data.splits import split_by_patient
 from medseg.errors import DataError, StorageError
+from medseg.hardware.processes import ALONE, Processes
 from medseg.radiograph.nifti import build_nifti
 from tests.support.dicom_files import write_dicom
 from tests.support.shape_images import write_png_folder
@@ -32,10 +33,10 @@ PREPROCESS = PreprocessConfig(size=(32, 32))
 SPLIT = SplitConfig(seed=0, fractions=(0.5, 0.25, 0.25))
 
 
-def cache(root, folder, **settings):
+def cache(root, folder, processes=ALONE, **settings):
     data = DataConfig(root=root, **settings)
-    findings = Findings(root)
-    cached, _ = cache_splits(split_by_patient(find_cases(data), SPLIT), data, PREPROCESS, folder, findings)
+    findings, splits = Findings(root), split_by_patient(find_cases(data), SPLIT)
+    cached, _ = cache_splits(splits, data, PREPROCESS, folder, findings, None, processes)
     findings.check()
     return cached
 
@@ -82,6 +83,16 @@ def test_cache_on_disk_equals_cache_in_memory_and_leaves_no_file(tmp_path):
         assert one.facts == other.facts
     assert list((tmp_path / "b").iterdir()) == []
     assert not (tmp_path / "a").exists()
+
+
+def test_the_processes_of_a_machine_share_its_memory(tmp_path):
+    root = write_png_folder(tmp_path / "data", 24)
+    train = cache(root, tmp_path / "a").train
+    room = {"cache_gib": 2 * (train.images.nbytes + train.labels.nbytes) / 2**30}
+    cache(root, tmp_path / "b", **room)
+    cache(root, tmp_path / "c", Processes(local_size=4), **room)
+    assert not (tmp_path / "b").exists()
+    assert (tmp_path / "c").exists()  # it had files
 
 
 def test_cache_that_the_disk_has_no_room_for(tmp_path):

@@ -241,15 +241,17 @@ def test_results_in_an_object_store_stay_there(tmp_path: Path) -> None:
     for index in range(3):
         write_dicom(tmp_path / "in" / f"{index}.dcm", phantom(40, 32), SOPInstanceUID=f"1.2.{index}")
     given = [f"model={write_model(tmp_path / 'model.pt')}", f"input.dir={tmp_path / 'in'}", "output.formats=[png]"]
-    with s3_server("masks"):
+    with s3_server("masks") as environment:
         given += ["folder.results=s3://masks/here", "predict.workers=1"]
         for index in (1, 2):
-            done = predict(*given, f"output.dir={tmp_path / str(index)}", f"predict.shard={index}/2")
+            done = predict(
+                *given, f"output.dir={tmp_path / str(index)}", f"predict.shard={index}/2", environment=environment
+            )
             assert done.returncode == 0, done.stderr
         stored = open_store().find("masks", detail=True)
         (tmp_path / "all").mkdir()
         assert merge_shards([tmp_path / "1", tmp_path / "2"], tmp_path / "all").statuses["done"] == 3
-        assert predict(*given, f"output.dir={tmp_path / 'all'}").returncode == 0
+        assert predict(*given, f"output.dir={tmp_path / 'all'}", environment=environment).returncode == 0
         assert len(stored) == 6
         assert open_store().find("masks", detail=True) == stored  # the run over all files has made no mask again
     assert results(tmp_path / "all") == {}

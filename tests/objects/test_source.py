@@ -127,7 +127,7 @@ def test_each_row_is_in_one_shard_with_its_number(build):
     assert all(parts)
     found = sorted((entry for part in parts for entry in part), key=lambda entry: entry.position)
     assert found == list(source)
-    assert [entry.position for entry in found] == [(2,), (3,), (4,), (5,)]
+    assert [entry.position for entry in found] == [(0,), (1,), (2,), (3,)]
 
 
 def test_two_manifests_are_two_sources(build, tmp_path):

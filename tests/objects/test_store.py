@@ -34,6 +34,7 @@ def test_a_url_has_a_scheme():
     ("url", "clean"),
     [
         ("s3://user:password@bucket/key", "s3://bucket/key"),
+        ("s3://user:pass/word@bucket/key", "s3://bucket/key"),
         ("https://token@host/a.png", "https://host/a.png"),
         ("az://container/a.png?sv=1&sig=abc", "az://container/a.png"),
         ("https://host/a.png?X-Amz-Credential=a&X-Amz-Signature=b", "https://host/a.png"),
@@ -47,7 +48,9 @@ def test_credentials_are_removed(url, clean):
     assert str(raised.value) == told
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/a@b:c.png", "abfs://container@account.host/a", "https://host/a?page=2"])
+@pytest.mark.parametrize(
+    "url", ["s3://bucket/a@b:c.png", "abfs://container@account.host/a", "http://host:80/a@b", "https://host/a?page=2"]
+)
 def test_what_is_no_credential_stays(url):
     assert strip_credentials(url) == url
 

@@ -99,6 +99,7 @@ def read_dicom(
         pixels, padding = _grey_pixels(dataset, form, presentation, warnings, reduce)
         pixels = np.repeat(pixels[:, :, None], 3, axis=2) if color == "rgb" else pixels
     check_content(pixels, padding)
+    size = form.rows, form.columns
     spacing_mm, spacing_source = read_spacing(dataset, warnings)
     return Radiograph(
         pixels=pixels,
@@ -115,8 +116,8 @@ def read_dicom(
         burned_in={"YES": True, "NO": False}.get((text(dataset, "BurnedInAnnotation") or "").upper()),
         sop_class=uid(dataset, "SOPClassUID"),
         sop_instance_uid=uid(dataset, "SOPInstanceUID"),
-        full_size=(form.rows, form.columns),
-        reduction=find_reduction((form.rows, form.columns), pixels.shape[:2]),
+        reduction=find_reduction(size, pixels.shape[:2]),
+        full_size=None if pixels.shape[:2] == size else size,
     )
 
 
