@@ -255,3 +255,19 @@ def test_results_in_an_object_store_stay_there(tmp_path: Path) -> None:
         assert len(stored) == 6
         assert open_store().find("masks", detail=True) == stored  # the run over all files has made no mask again
     assert results(tmp_path / "all") == {}
+
+
+@pytest.mark.slow
+def test_shards_of_a_manifest_are_one_walk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for index in range(4):
+        write_dicom(tmp_path / f"{index}.dcm", phantom(40, 32), SOPInstanceUID=f"1.2.{index}")
+    (tmp_path / "list.csv").write_text("path\n" + "".join(f"{index}.dcm\n" for index in range(4)))
+    given = [f"model={write_model(tmp_path / 'model.pt')}", f"input.dir={tmp_path / 'list.csv'}", "predict.workers=1"]
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for index, folder in enumerate(folders, 1):
+        done = predict(*given, "output.formats=[png]", f"output.dir={folder}", f"predict.shard={index}/2")
+        assert done.returncode == 0, done.stderr
+    (tmp_path / "all").mkdir()
+    assert merge_shards(folders, tmp_path / "all").statuses["done"] == 4
+    assert "has changed" not in caplog.text
+    assert [row["path"] for row in rows(tmp_path / "all")] == [f"{index}.dcm" for index in range(4)]
