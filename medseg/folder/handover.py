@@ -79,7 +79,7 @@ class Pool(Protocol):
 
 
 class Steps(Protocol):
-    """Whatever predicts steps, as `Network` does."""
+    """A network that predicts steps, as `stages.Network` does."""
 
     def predict(self, step: Sequence[Read], /) -> list[Predicted]:
         """The files of a step with their probabilities."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import platform
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -185,8 +186,7 @@ def _summarize(prediction: FolderPrediction, tally: Tally, settings: dict[str, A
     if hashed:
         for section, key in (("input", "dir"), ("output", "dir"), ("folder", "results")):
             if (place := settings.get(section, {}).get(key)) is not None:
-                digest = hashlib.sha256(place.encode()).hexdigest()[:16]
-                settings = {**settings, section: {**settings[section], key: digest}}
+                settings = {**settings, section: {**settings[section], key: hash_path(os.fsencode(place))}}
     return {
         "files": tally.statuses.total(),
         "complete": prediction.complete,

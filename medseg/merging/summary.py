@@ -1,8 +1,8 @@
 """The summary of joined shards."""
 
-import hashlib
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from medseg.folder.progress import Tally
 from medseg.folder.receipt import Folds
 from medseg.folder.sink import FolderSink
 from medseg.merging.shard import ShardFolder
+from medseg.output.report import hash_path
 from medseg.receipt.receipt import RECEIPT, Receipt
 
 _logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def write_summary(folder: Path, shards: Sequence[ShardFolder], tally: Tally, fol
 def _unite_settings(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     place = str(folder)
     if settings["report"]["paths"] == "hashed":
-        place = hashlib.sha256(place.encode()).hexdigest()[:16]
+        place = hash_path(os.fsencode(place))
     own = {"predict": {**settings["predict"], "shard": None}, "output": {**settings["output"], "dir": place}}
     return {**settings, **own}
 

@@ -41,5 +41,5 @@ def resume_restarted(recipe: Recipe, folder: Path, processes: Processes) -> Reci
 
     if not any(launchers) or not processes.lead(is_restarted):
         return recipe
-    _logger.info("torchrun has started this training again; it goes on from %s", folder / "last.pt")
+    _logger.info("torchrun has started this training again. It resumes from the checkpoint %s", folder / "last.pt")
     return recipe.model_copy(update={"train": recipe.train.model_copy(update={"resume": True})})

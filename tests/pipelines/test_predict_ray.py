@@ -103,8 +103,7 @@ def test_a_node_that_dies_costs_no_file(nodes, model, folder, whole, tmp_path, m
         plan = Plan(FolderConfig(engine="ray"), settings, limits, output.formats, ray.put(loaded), "")
         cluster = Cluster(ray, plan)
         backend = cluster.start()
-        deadline = time.monotonic() + 120
-        while cluster.number < 3 + 3 * settings.batch_size and time.monotonic() < deadline:
+        while cluster.number < 3 + 3 * settings.batch_size:  # the limit of pytest ends a wait in vain
             cluster._take_next()
         job = build_job(loaded, backend, build_decision(loaded.card, settings), limits, output, ReportConfig())
         with Journal(tmp_path / "journal.jsonl") as journal:
