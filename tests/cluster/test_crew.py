@@ -39,7 +39,7 @@ def crew(tmp_path_factory):
     folder = tmp_path_factory.mktemp("in")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("scratch")))
-        crew = Crew(2, InputConfig(dir=folder, timeout_seconds=1.0), ())
+        crew = Crew(2, InputConfig(dir=folder, timeout_seconds=4.0), ())
         crew.start()
         yield crew
         crew.close()
@@ -63,7 +63,7 @@ def test_threads_get_their_own_results(crew):
 
 def test_a_task_that_is_lost_takes_only_the_place_of_its_first_part(crew):
     head, rest = crew.run(pack(sleep), 2)
-    assert pickle.loads(head) == Lost("timeout: took more than 1 s")
+    assert pickle.loads(head) == Lost("timeout: took more than 4 s")
     assert rest is None
     killed = pickle.loads(crew.run(pack(die), 1))
     assert killed.reason.startswith("killed: ")

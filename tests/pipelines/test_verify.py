@@ -22,7 +22,7 @@ from medseg.hardware.device import find_hardware
 from medseg.receipt.receipt import Receipt
 from medseg.training.receipt import digest_recipe
 from medseg.training.recipe import Recipe
-from tests.support.archives import encrypt, list_files, write_archive
+from tests.support.archives import encrypt, list_files, write_archive, write_large_listing
 from tests.support.dicom_files import write_dicom
 from tests.support.evaluated_models import write_shapes_model
 from tests.support.model_files import write_model
@@ -220,13 +220,14 @@ def test_files_of_an_archive_that_were_refused_are_the_same(predicted: Path, tmp
     (tmp_path / "in").mkdir()
     files = {"a.dcm": (predicted / "in" / "0.dcm").read_bytes(), "in.zip": b"", "../up": b"", "secret": b"x"}
     encrypt(write_archive(tmp_path / "in" / "study.zip", files), "secret")
+    large = write_large_listing(tmp_path / "in" / "large.zip")
     out = tmp_path / "out"
     predict(f"model={predicted / 'best.pt'}", f"input.dir={tmp_path / 'in'}", f"output.dir={out}", "predict.workers=1")
     before = set(out.rglob("*"))
     assert verify(out)[1]["images"] == "same"
     assert set(out.rglob("*")) == before
-    add_text(out / "summary.json", '"timeout_seconds": 120.0', '"timeout_seconds": 1e-09')
-    (tmp_path / "in" / "study.zip").touch()
+    add_text(out / "summary.json", '"memory_gib": 4.0', '"memory_gib": 0.001')
+    large.touch()
     assert verify(out)[1]["images"] == "changed"  # the archive was listed with the recorded limits
 
 

@@ -33,6 +33,16 @@ def write_archive(path: Path, files: Mapping[str, bytes] | Iterable[tuple[str, b
     return path
 
 
+def write_large_listing(path: Path) -> Path:
+    """A zip whose list of files takes 20 MB of memory. All its files have the same fault."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(300):
+            info = zipfile.ZipInfo(f"{number}.zip")
+            info.comment = bytes(65535)
+            archive.writestr(info, b"")
+    return path
+
+
 def write_special(path: Path, name: str, kind: bytes) -> Path:
     """A tar with a plain file and one of another type."""
     with tarfile.open(path, "w") as opened:
