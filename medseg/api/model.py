@@ -101,6 +101,9 @@ class Model:
         card = self.card
         found, frame = build_input(radiograph.pixels, radiograph.padding, card.preprocess)
         predicted = predictor.predict(found[None])[0]
+        if (zoom := predictor.decision.find_zoom(predicted, frame)) is not None:
+            found, frame = build_input(radiograph.pixels, radiograph.padding, card.preprocess, frame=zoom)
+            predicted = predictor.predict(found[None])[0]
         segmented = segment(predictor.decision, card.ranges, predicted, frame, radiograph.view)
         doubts = list_doubts(radiograph, name_terms(radiograph, card.accepts), card.orientations)
         return Result(

@@ -7,6 +7,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.data.frame import Frame
 from medseg.folder.examine import Examined, examine_file
 from medseg.folder.job import Job
 from medseg.folder.write import Written, write_results
@@ -14,9 +15,11 @@ from medseg.folder.write import Written, write_results
 Image = NDArray[np.float32] | None
 
 
-def read(job: Job, path: bytes, known: str | None, lost: str | None = None) -> tuple[bytes, Image, bytes]:
+def read(
+    job: Job, path: bytes, known: str | None, lost: str | None = None, zoom: Frame | None = None
+) -> tuple[bytes, Image, bytes]:
     """`examine_file` in three parts: the findings, the image, and the data for the output formats."""
-    found = examine_file(job, path, known, lost)
+    found = examine_file(job, path, known, lost, zoom)
     return pickle.dumps(replace(found, image=None, taken={})), found.image, pickle.dumps(found.taken)
 
 

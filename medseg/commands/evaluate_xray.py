@@ -21,13 +21,14 @@ from medseg.config import parse_args, to_yaml
 from medseg.data.config import EvaluateDataConfig
 from medseg.evaluation.config import EvaluationConfig
 from medseg.inference.config import Addresses, ModelPredictConfig
+from medseg.model.config import InferenceConfig
 from medseg.output.config import OutputConfig
 from medseg.tracking.config import EvaluateTrackingConfig
 
 if TYPE_CHECKING:
     from medseg.report.evaluation import Evaluated
 
-_DECISION = ("threshold", "tta", "components", "fill_holes")
+_DECISION = ("threshold", *InferenceConfig.model_fields)
 """Settings of `predict` that change the masks; a model file has its own, or none."""
 
 

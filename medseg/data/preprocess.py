@@ -68,18 +68,21 @@ def build_input(
     config: PreprocessConfig,
     step: int = 1,
     size: tuple[int, int] | None = None,
+    frame: Frame | None = None,
 ) -> tuple[Tensor, Frame]:
     """Return the network input of an image, float32 `(channel, *size)`, and the part of the image that it shows.
 
     The image is `(rows, columns)` or `(rows, columns, 3)`. With `step` above 1, only each `step`-th row and column of
-    an image of `size` are given; the part is one of the whole image.
+    an image of `size` are given; the part is one of the whole image. If it is given as `frame`, it is not chosen here.
 
     The result equals that of the MONAI transforms, but MONAI, which takes seconds to import, is not needed.
     """
-    scaled, frame = scale_intensity(pixels, padding, config), choose_frame(pixels, padding, config)
+    scaled = scale_intensity(pixels, padding, config)
     channels = scaled[None] if scaled.ndim == 2 else np.moveaxis(scaled, -1, 0)
     image = torch.from_numpy(np.ascontiguousarray(channels))
-    frame = frame.spread(step, size or frame.size)
+    if frame is None:
+        seen = choose_frame(pixels, padding, config)
+        frame = seen.spread(step, size or seen.size)
     fitted = fit(image, config, frame) if step == 1 else _fit_samples(image, config, frame, step)
     return finish_input(fitted, config), frame
 
@@ -190,6 +193,23 @@ def locate_pixels(frame: Frame, config: PreprocessConfig) -> Tensor:
         step = length / fitted
         matrix[axis, axis], matrix[axis, 3] = step, (0.5 - first) * step - 0.5 + start
     return matrix
+
+
+def enlarge(frame: Frame, box: tuple[slice, slice], share: float, config: PreprocessConfig) -> Frame:
+    """Return the part of `frame` around a `box` of the network's input, with `share` of the rows and columns of that.
+
+    Near a border the part is moved, and is never larger than the frame.
+    """
+    *fitted, top, left = _placement(frame.shape, config)
+    parts = []
+    places = zip((frame.rows, frame.columns), fitted, (top, left), box, config.size, strict=True)
+    for (start, end), number, first, lines, size in places:
+        scale = (end - start) / number
+        length = min(end - start, math.ceil(share * size * scale))
+        begin = start + round(((lines.start + lines.stop) / 2 - first) * scale - length / 2)
+        begin = min(max(begin, start), end - length)
+        parts.append((begin, begin + length))
+    return Frame(frame.size, parts[0], parts[1])
 
 
 def _lay_back(maps: Tensor, frame: Frame) -> Tensor:

@@ -17,7 +17,7 @@ from medseg.data.config import DataSetConfig, PreprocessConfig
 from medseg.data.exif import lay_under
 from medseg.data.frame import Frame
 from medseg.data.masks import read_mask_files, stack_ignored, stack_masks
-from medseg.data.preprocess import choose_frame, fit, locate_pixels, scale_intensity
+from medseg.data.preprocess import choose_frame, finish_input, fit, locate_pixels, scale_intensity
 from medseg.errors import RadiographError
 from medseg.radiograph.image import Radiograph
 from medseg.radiograph.read import read_radiograph
@@ -198,6 +198,20 @@ def build_fitting(data: DataSetConfig, preprocess: PreprocessConfig) -> Compose:
             Fitd(["mask", "ignored"], preprocess, binary=True, allow_missing_keys=True),
         ]
     )
+
+
+def prepare_image(
+    image: MetaTensor, preprocess: PreprocessConfig, frame: Frame | None = None
+) -> tuple[Tensor, Tensor, Frame]:
+    """Return an image scaled to [0, 1] at its own size, the network's input, and the part of the image it shows.
+
+    If the part is given as `frame`, it is not chosen here.
+    """
+    scaled = ScaleRadiographd(["image"], preprocess)({"image": image})
+    if frame is not None:
+        scaled["image"].meta["frame"] = frame
+    fitted = Fitd(["image"], preprocess, binary=False)(scaled)["image"].as_tensor()
+    return scaled["image"].as_tensor(), finish_input(fitted, preprocess), scaled["image"].meta["frame"]
 
 
 def apply_transforms(transforms: Compose, item: Mapping[str, Any]) -> dict[str, Any]:

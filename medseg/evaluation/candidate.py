@@ -21,15 +21,15 @@ from medseg.data.config import CasesConfig, DataSetConfig
 from medseg.data.findings import Findings
 from medseg.data.frame import Frame
 from medseg.data.loaders import digest_labels
-from medseg.data.preprocess import finish_input, fit
+from medseg.data.preprocess import fit
 from medseg.data.threads import map_in_threads
 from medseg.data.transforms import (
-    Fitd,
     LoadRadiographd,
     ScaleRadiographd,
     apply_transforms,
     as_item,
     build_loading,
+    prepare_image,
 )
 from medseg.errors import DataError, RadiographError
 from medseg.hardware.cores import count_cores
@@ -48,10 +48,9 @@ _TAGS = {"modalities": "modality", "body_parts": "body_part", "views": "view"}
 
 
 @dataclass(frozen=True, eq=False)
-class ReadCase:
-    """One case in memory, read once for the network, the scores and the preview."""
+class Shown:
+    """A radiograph, and what the network sees of it."""
 
-    case: Case
     image: MetaTensor = field(repr=False)
     """Modality values `(channel, rows, columns)`; `meta` has the metadata of the file."""
     view: Tensor = field(repr=False)
@@ -59,7 +58,15 @@ class ReadCase:
     input: Tensor = field(repr=False)
     """The network's input, `(channel, *size)`."""
     frame: Frame
-    """The part of the reference that the network's input shows."""
+    """The part of the image that the network's input shows."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReadCase:
+    """One case in memory, read once for the network, the scores and the preview."""
+
+    case: Case
+    shown: Shown
     reference: Tensor = field(repr=False)
     """Reference masks, bool `(class, rows, columns)`, at their own size."""
     present: Tensor
@@ -77,6 +84,11 @@ class ReadCase:
         return masks if self.ignored is None else masks & ~self.ignored
 
     @property
+    def frame(self) -> Frame:
+        """The part of the reference that the network's input shows."""
+        return self.shown.frame.scale((self.reference.shape[-2], self.reference.shape[-1]))
+
+    @property
     def content(self) -> str:
         """Digest of the radiograph and its reference, as they were read."""
         return self.digest + digest_labels(self.reference, self.present, self.ignored)
@@ -84,10 +96,10 @@ class ReadCase:
     @property
     def spacing_mm(self) -> tuple[float, float] | None:
         """Spacing of the reference's pixels, `(row, column)`; None if the radiograph does not state it."""
-        known = self.image.meta["spacing_mm"]
+        known = self.shown.image.meta["spacing_mm"]
         if known is None:
             return None
-        row, column = (n / m for n, m in zip(self.image.shape[-2:], self.reference.shape[-2:], strict=True))
+        row, column = (n / m for n, m in zip(self.shown.image.shape[-2:], self.reference.shape[-2:], strict=True))
         return known[0] * row, known[1] * column
 
 
@@ -136,43 +148,50 @@ class Candidate:
             reference, present = target[self.channels] >= 0.5, torch.ones(len(self.classes), dtype=torch.bool)
         else:
             reference, present = item["mask"].bool(), item["present"]
-        view, fitted, frame = self.prepare(image)
+        shown = self.prepare(image)
         warnings = (*image.meta["warnings"], *item.get("mask_warnings", ()), *self._judge(image))
         digest = digest_pixels(image.as_tensor().numpy())
         negative = self._digest_negative(case, image)
-        survey = self._look(item, view, frame) if look else None
+        survey = self._look(item, shown) if look else None
         ignored = item["ignored"].bool() if "ignored" in item else None
-        frame = frame.scale((reference.shape[-2], reference.shape[-1]))
-        return ReadCase(
-            case, image, view, fitted, frame, reference, present, digest, negative, warnings, ignored, survey
-        )
+        return ReadCase(case, shown, reference, present, digest, negative, warnings, ignored, survey)
 
-    def prepare(self, image: MetaTensor) -> tuple[Tensor, Tensor, Frame]:
-        """The radiograph scaled to [0, 1] at its own size, the network's input, and the part of the image it shows."""
-        loaded: dict[Hashable, Any] = {"image": image}
-        scaled = ScaleRadiographd(["image"], self.card.preprocess)(loaded)
-        fitted = Fitd(["image"], self.card.preprocess, binary=False)(scaled)
-        found = finish_input(fitted["image"].as_tensor(), self.card.preprocess)
-        return scaled["image"].as_tensor(), found, scaled["image"].meta["frame"]
+    def prepare(self, image: MetaTensor, frame: Frame | None = None) -> Shown:
+        """What the network sees of a radiograph: the part `frame`, or the one that the card's settings choose."""
+        return Shown(image, *prepare_image(image, self.card.preprocess, frame))
 
-    def predict(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Probabilities `(case, model's class, *size)` of network inputs, in batches of `predict.batch_size`."""
-        batches = [
-            self.predictor.predict(torch.stack(list(inputs[first : first + self.predictor.batch_size])))
-            for first in range(0, len(inputs), self.predictor.batch_size)
-        ]
-        return torch.cat(batches)
+    def predict(self, shown: Sequence[Shown]) -> list[tuple[Shown, Tensor]]:
+        """Probabilities `(model's class, *size)` of images, in batches of `predict.batch_size`.
+
+        An image whose masks are small is predicted again, enlarged, if the model does so. What it showed then comes
+        with the probabilities.
+        """
+        found = list(zip(shown, self._predict([each.input for each in shown]), strict=True))
+        zooms = [self.predictor.decision.find_zoom(maps, each.frame) for each, maps in found]
+        again = {i: self.prepare(found[i][0].image, zoom) for i, zoom in enumerate(zooms) if zoom is not None}
+        closer = zip(again.values(), self._predict([each.input for each in again.values()]), strict=True)
+        return list((dict(enumerate(found)) | dict(zip(again, closer, strict=True))).values())
+
+    def predict_cases(self, cases: Sequence[ReadCase]) -> list[tuple[ReadCase, Tensor]]:
+        """The cases as the network has seen them, each with its probabilities; see `predict`."""
+        predicted = self.predict([read.shown for read in cases])
+        return [(replace(read, shown=shown), maps) for read, (shown, maps) in zip(cases, predicted, strict=True)]
+
+    def _predict(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        size = self.predictor.batch_size
+        batches = [torch.stack(list(inputs[first : first + size])) for first in range(0, len(inputs), size)]
+        return [maps for batch in batches for maps in self.predictor.predict(batch)]
 
     @cached_property
     def _load(self) -> Compose:
         return build_loading(self.data, self.classes)
 
-    def _look(self, item: dict[str, Any], view: Tensor, frame: Frame) -> CaseSurvey:
-        """The survey of a loaded item for the checks, given the radiograph scaled to [0, 1]."""
+    def _look(self, item: dict[str, Any], shown: Shown) -> CaseSurvey:
+        """The survey of a loaded item for the checks."""
         masks = None
         if self.data.color != "rgb":
-            masks = fit(item["mask"], self.card.preprocess, frame) >= 0.5
-        return summarize_item(item, fit(view, self.card.preprocess, frame), masks, self.classes)
+            masks = fit(item["mask"], self.card.preprocess, shown.frame) >= 0.5
+        return summarize_item(item, fit(shown.view, self.card.preprocess, shown.frame), masks, self.classes)
 
     def _digest_negative(self, case: Case, image: MetaTensor) -> str:
         """The digest of `image` read with the opposite `data.invert`, which training may have used."""
@@ -255,7 +274,7 @@ def map_cases(
                 if wanted(found):
                     chosen.append(found)
             if chosen and not failed:
-                results += map(work, chosen, candidate.predict([case.input for case in chosen]))
+                results += (work(*predicted) for predicted in candidate.predict_cases(chosen))
             progress.update(len(chunk))
     if checked is not None:
         names, prints = [survey.id for survey in surveys], [survey.fingerprint for survey in surveys]

@@ -84,7 +84,7 @@ def measure_case(
         digest=read.digest[:16],
         seen=candidate.tell_seen(read),
     )
-    shown = not read.image.meta["burned_in"]
+    shown = not read.shown.image.meta["burned_in"]
     return CaseMeasurement(
         result,
         counts[0].numpy(),
@@ -95,9 +95,9 @@ def measure_case(
             )
         ),
         _measure_thresholds(candidate, read, predicted, dice[0]),
-        read.image.meta["spacing_source"],
+        read.shown.image.meta["spacing_source"],
         (*read.warnings, *([] if shown else ["burned-in annotation: no image in the report"])),
-        make_preview(read.view.mean(dim=0).numpy(), np.concatenate([reference, prediction]), PREVIEW)
+        make_preview(read.shown.view.mean(dim=0).numpy(), np.concatenate([reference, prediction]), PREVIEW)
         if shown
         else None,
     )

@@ -68,7 +68,7 @@ def gather_images(candidate: Candidate, cases: Sequence[Case], config: Quantizat
             break
         read = candidate.read(case)
         if candidate.tell_seen(read) == "training":
-            images.append(read.input)
+            images.append(read.shown.input)
     if not images:
         raise DataError(
             f"{as_text(candidate.data.root)}: holds none of the radiographs that the model was trained on, but int8 "
@@ -87,7 +87,7 @@ def measure_loss(
 
     def measure(read: ReadCase, predicted: Tensor) -> Tensor:
         """One row per predictor, `(2, class + 1)`: Dice of each class, then the cardiothoracic ratio."""
-        maps = (predicted, quantized.predict(read.input[None])[0])
+        maps = (predicted, quantized.predict(read.shown.input[None])[0])
         return torch.stack([_measure(candidate, read, candidate.predictor.masks(one, read.frame)) for one in maps])
 
     findings = Findings(candidate.data.root)

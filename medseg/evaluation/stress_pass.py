@@ -13,10 +13,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from medseg.data.case import Case
-from medseg.data.frame import Frame
 from medseg.data.stress import STRESSES, Stress, apply_stress
 from medseg.data.threads import map_in_threads
-from medseg.evaluation.candidate import Candidate, ReadCase
+from medseg.evaluation.candidate import Candidate, ReadCase, Shown
 from medseg.evaluation.per_case import CaseMeasurement
 from medseg.evaluation.result import StressCurve
 from medseg.metrics.overlap import measure_overlap
@@ -51,16 +50,17 @@ def measure_stress(
 def _measure_levels(candidate: Candidate, read: ReadCase) -> Tensor:
     """The Dice of one case `(stress, level, class)`."""
 
-    def measure(maps: Tensor, frame: Frame, reference: Tensor, ignored: Tensor) -> Tensor:
-        own = frame.scale((reference.shape[-2], reference.shape[-1]))
+    def measure(predicted: tuple[Shown, Tensor], reference: Tensor, ignored: Tensor) -> Tensor:
+        shown, maps = predicted
+        own = shown.frame.scale((reference.shape[-2], reference.shape[-1]))
         masks = candidate.predictor.masks(maps, own)[candidate.channels] & ~ignored
         return measure_overlap(masks[None], reference[None], read.present[None])[0]
 
     rows = []
     for stress in STRESSES:
         images, *references = zip(*map_in_threads(partial(_spoil, read, stress), stress.levels), strict=True)
-        _, inputs, frames = zip(*map(candidate.prepare, images), strict=True)
-        rows.append(torch.cat(list(map(measure, candidate.predict(inputs), frames, *references))))
+        predicted = candidate.predict(list(map(candidate.prepare, images)))
+        rows.append(torch.cat(list(map(measure, predicted, *references))))
     return torch.stack(rows)
 
 
@@ -69,7 +69,7 @@ def _spoil(read: ReadCase, stress: Stress, level: float) -> tuple[MetaTensor, Te
 
     Masks, ignored pixels and padding move with the image.
     """
-    pixels, padding = read.image.as_tensor()[0].numpy(), read.image.meta["padding"]
+    pixels, padding = read.shown.image.as_tensor()[0].numpy(), read.shown.image.meta["padding"]
     reference = read.reference.numpy()
     ignored = np.zeros_like(reference) if read.ignored is None else read.ignored.numpy()
     masks = np.concatenate([reference, ignored])
@@ -82,7 +82,7 @@ def _spoil(read: ReadCase, stress: Stress, level: float) -> tuple[MetaTensor, Te
     changed, moved = apply_stress(stress.name, level, pixels, masks, rng)
     if moves and padding is not None:
         moved, padding = moved[:-1], moved[-1]
-    image = MetaTensor(torch.from_numpy(changed)[None], meta={**read.image.meta, "padding": padding})
+    image = MetaTensor(torch.from_numpy(changed)[None], meta={**read.shown.image.meta, "padding": padding})
     own, hidden = torch.from_numpy(moved).chunk(2)
     return image, own & ~hidden, hidden
 

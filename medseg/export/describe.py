@@ -20,7 +20,7 @@ SCRIPTS = Path(__file__).with_name("scripts")
 def describe(model: LoadedModel, decision: Decision) -> dict[str, Any]:
     """The facts that travel inside of the program, as plain values: classes, preprocessing, thresholds, accepted input.
 
-    `components` and `fill_holes` are what the program leaves to `clean` in radiograph.py.
+    `components` and `fill_holes` are what the program leaves to `clean` in radiograph.py. Only medseg does `zoom`.
     """
     card = model.card
     return {
@@ -36,6 +36,7 @@ def describe(model: LoadedModel, decision: Decision) -> dict[str, Any]:
         "tta": list(card.inference.tta),
         "components": dict(decision.components),
         "fill_holes": decision.fill_holes,
+        "zoom": decision.extent is not None,
         "networks": len(model.networks),
         "validation": dict(card.metrics),
         "research_use": RESEARCH_USE,

@@ -61,18 +61,23 @@ class Examined:
     taken: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Data that the output formats need from the file, by name of the format."""
     seconds: float = 0.0
+    zoomed: bool = False
+    """Whether `image` shows the surroundings of the first masks."""
 
 
-def examine_file(job: Job, path: bytes, known: str | None, lost: str | None = None) -> Examined:
+def examine_file(
+    job: Job, path: bytes, known: str | None, lost: str | None = None, zoom: Frame | None = None
+) -> Examined:
     """Read one file. `known` is its id in an earlier run. The content of a file never raises an error.
 
-    `lost` is the reason why a first attempt ended its process. If it is given, the file is only identified.
+    `lost` is the reason why a first attempt ended its process. If it is given, the file is only identified. `zoom` is
+    the part of the image for the network; if it is not given, it is chosen here.
     """
     started = time.perf_counter()
     found = Examined(identify_file(path))
     try:
         with job.source.open(path) as file:
-            for found in _examine(job, file, path, known, lost):  # noqa: B007 -- only the last one is needed
+            for found in _examine(job, file, path, known, lost, zoom):  # noqa: B007 -- only the last one is needed
                 pass
     except RadiographError as error:
         found = _refuse(found, path, error.code, _SHORT_OF_MEMORY if error.code == "memory" else error.reason)
@@ -91,7 +96,9 @@ def identify_file(path: bytes) -> str:
     return hashlib.sha256(path).hexdigest()[:16]
 
 
-def _examine(job: Job, file: BinaryIO, path: bytes, known: str | None, lost: str | None) -> Iterator[Examined]:
+def _examine(
+    job: Job, file: BinaryIO, path: bytes, known: str | None, lost: str | None, zoom: Frame | None
+) -> Iterator[Examined]:
     """The findings on an open file, more complete at each step. If a step raises, the earlier findings stay valid."""
     stat = job.source.fingerprint(file)
     yield Examined(identify_file(path), stat=stat)
@@ -103,12 +110,12 @@ def _examine(job: Job, file: BinaryIO, path: bytes, known: str | None, lost: str
         yield replace(found, status="known")
     else:
         yield found
-        yield from _look(job, file, path, found)
+        yield from _look(job, file, path, found, zoom)
     if job.source.fingerprint(file) != stat:
         raise RadiographError("the file changed while it was read", "changing")
 
 
-def _look(job: Job, file: BinaryIO, path: bytes, found: Examined) -> Iterator[Examined]:
+def _look(job: Job, file: BinaryIO, path: bytes, found: Examined, zoom: Frame | None) -> Iterator[Examined]:
     if file.tell() == 0:  # the digest has read to the end
         raise RadiographError("is empty", "empty")
     file.seek(0)
@@ -126,8 +133,9 @@ def _look(job: Job, file: BinaryIO, path: bytes, found: Examined) -> Iterator[Ex
     reading: dict[str, Any] = job.reading.model_dump()
     reduce = 0
     if job.reduce and described is not None and described.rows and described.columns:
-        reduce = count_halvings((described.rows, described.columns), job.decision.preprocess)
-    found, radiograph = yield from _read(job, file, reading, reduce, found)
+        shown = (described.rows, described.columns) if zoom is None else zoom.shape
+        reduce = count_halvings(shown, job.decision.preprocess)
+    found, radiograph = yield from _read(job, file, reading, reduce, found, zoom)
     warnings = list(found.warnings)
     taken = take_sources(
         job.formats, Source(file, radiograph, reading, job.burned_in, Path(os.fsdecode(path)).name), warnings
@@ -136,17 +144,17 @@ def _look(job: Job, file: BinaryIO, path: bytes, found: Examined) -> Iterator[Ex
 
 
 def _read(
-    job: Job, file: BinaryIO, reading: Mapping[str, Any], reduce: int, found: Examined
+    job: Job, file: BinaryIO, reading: Mapping[str, Any], reduce: int, found: Examined, zoom: Frame | None
 ) -> Generator[Examined, None, tuple[Examined, Radiograph]]:
     """The findings on the pixels and the network's input. If the exposed field is small, it is read in more detail."""
     options: dict[str, Any] = {"invert": job.invert, "nifti_rows": job.nifti_rows, "exif": job.exif, **reading}
     radiograph, preprocess = read_radiograph(file, **options, reduce=reduce), job.decision.preprocess
     yield (seen := _add_pixels(job, radiograph, found))
     step = radiograph.reduction
-    image, frame = build_input(radiograph.pixels, radiograph.padding, preprocess, step, radiograph.size)
+    image, frame = build_input(radiograph.pixels, radiograph.padding, preprocess, step, radiograph.size, zoom)
     if step > 1 << (fewer := count_halvings(frame.shape, preprocess)):
-        return (yield from _read(job, file, reading, fewer, found))
-    yield (seen := replace(seen, image=image.numpy(), frame=frame))
+        return (yield from _read(job, file, reading, fewer, found, zoom))
+    yield (seen := replace(seen, image=image.numpy(), frame=frame, zoomed=zoom is not None))
     return seen, radiograph
 
 

@@ -14,6 +14,7 @@ from datetime import datetime
 
 import torch
 
+from medseg.data.frame import Frame
 from medseg.data.threads import map_ahead
 from medseg.folder.examine import Examined, examine_file, identify_file
 from medseg.folder.handover import Outcome, Pool, Predicted, Read, Seconds, Steps
@@ -39,21 +40,24 @@ class ReadStage:
 
     def __init__(self, job: Job, workers: Pool, records: Records, seconds: Seconds) -> None:
         self._job, self._workers, self._records, self._seconds = job, workers, records, seconds
-        self._looking: dict[File, str | None] = {}  # with the reason why the first attempt was lost, if it was
+        self._looking: dict[File, tuple[str | None, float]] = {}  # why a first attempt was lost; seconds spent before
         self._ready: deque[Read] = deque()
 
     def __len__(self) -> int:
         return len(self._looking) + len(self._ready)
 
-    def begin(self, file: File, lost: str | None = None) -> None:
-        """Let a worker read a file. If a first attempt was `lost`, it only identifies the file."""
-        self._looking[file] = lost
-        known = file.earlier.id if file.earlier is not None and file.stands and lost is None else None
-        self._workers.submit((self, file), examine_file, self._job, file.entry.path, known, lost)
+    def begin(self, file: File, lost: str | None = None, zoom: Frame | None = None, spent: float = 0.0) -> None:
+        """Let a worker read a file. If a first attempt was `lost`, it only identifies the file.
+
+        If the image was predicted before, in `spent` seconds, `zoom` is the part of it to predict now.
+        """
+        self._looking[file] = lost, spent
+        known = file.earlier.id if file.earlier is not None and file.stands and lost is None and zoom is None else None
+        self._workers.submit((self, file), examine_file, self._job, file.entry.path, known, lost, zoom)
 
     def end(self, file: File, found: Examined | Lost) -> Outcome | None:
         """Take the findings of a worker. Returns the outcome, or None if the file is not finished."""
-        lost = self._looking.pop(file)
+        lost, spent = self._looking.pop(file)
         if isinstance(found, Lost):
             if lost is None:
                 self.begin(file, found.reason)
@@ -61,15 +65,15 @@ class ReadStage:
             found = Examined(identify_file(file.entry.path), "rejected", found.reason)
         self._seconds.decode += found.seconds
         if found.image is not None:
-            self._ready.append(Read(file, replace(found, image=None), found.image))
+            self._ready.append(Read(file, replace(found, image=None, seconds=found.seconds + spent), found.image))
             return None
         if found.status == "known" and file.earlier is not None:
             return Outcome(file.entry, self._records.renew(file, file.earlier, found), fresh=False)
         return Outcome(file.entry, self._records.keep(file, found), fresh=True)
 
-    def forget(self, file: File) -> None:
-        """Drop a file whose task is gone."""
-        del self._looking[file]
+    def forget(self, file: File) -> float:
+        """Drop a file that is to be read again, and return the seconds it took so far."""
+        return self._looking.pop(file)[1]
 
     def take_step(self, size: int) -> list[Read]:
         """The next `size` files for the network; none if there are fewer and more are being read, else all of them."""
@@ -134,9 +138,9 @@ class WriteStage:
         )
         return Outcome(file.entry, self._records.keep(file, done, written.outputs, date, written.digests), fresh=True)
 
-    def forget(self, file: File) -> None:
-        """Drop a file whose task is gone."""
-        del self._begun[file]
+    def forget(self, file: File) -> float:
+        """Drop a file that is to be read again, and return the seconds it took so far."""
+        return self._begun.pop(file)[0].seconds
 
 
 class FolderPrediction:
@@ -213,9 +217,9 @@ class FolderPrediction:
             if reading or steps or writing:
                 if (ended := self._workers.wait()) is not None:
                     (stage, file), result = ended
-                    if isinstance(result, Gone):
-                        stage.forget(file)
-                        reading.begin(file)
+                    if isinstance(result, Gone | Frame):
+                        zoom = result if isinstance(result, Frame) else None
+                        reading.begin(file, zoom=zoom, spent=stage.forget(file))
                     elif (outcome := stage.end(file, result)) is not None:
                         outcomes[file] = outcome
             elif not order:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from medseg.data.frame import Frame
 from medseg.errors import StorageError
 from medseg.folder.examine import Examined, locate
 from medseg.folder.job import Job
@@ -34,13 +35,15 @@ class Written:
     """Seconds in the network, if another process than the one that keeps the journal predicts."""
 
 
-def write_results(job: Job, found: Examined, predicted: NDArray[np.float32], date: datetime) -> Written | Lost:
+def write_results(job: Job, found: Examined, predicted: NDArray[np.float32], date: datetime) -> Written | Frame | Lost:
     """Turn probabilities `(class, rows, columns)` at the network's size into masks; measure and write them.
 
+    If a part of the image must be predicted first, enlarged, this part is the result, and nothing is written.
     Raises `StorageError` if a file cannot be written, and passes on the errors of a lack of memory.
     """
     try:
-        return _make_results(job, found, predicted, date)
+        zoom = None if found.zoomed else job.decision.find_zoom(torch.from_numpy(predicted), found.frame or found.size)
+        return zoom or _make_results(job, found, predicted, date)
     except StorageError:
         raise
     except Exception as error:  # an image that a library cannot process must not stop the batch

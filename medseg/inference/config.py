@@ -62,6 +62,10 @@ class ModelPredictConfig(PredictConfig):
     fill_holes: bool | None = None
     """Fill the holes in masks. null: as stored in the model file."""
 
+    zoom: bool | None = None
+    """Predict an image again, enlarged, if its masks take less of it than those of any training image. null: as stored
+    in the model file."""
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device that runs the network. auto: the GPU if there is one, else the CPU."""
 

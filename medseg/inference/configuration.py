@@ -23,4 +23,5 @@ def _plain(value: Any) -> Any:
         return value.model_dump(mode="json")
     if isinstance(value, Mapping):
         return dict(value)
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+    given = {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: own for name, own in given.items() if own is not None}

@@ -3,15 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from medseg.data.config import PreprocessConfig
-from medseg.data.frame import Frame
-from medseg.data.preprocess import restore
+from medseg.data.frame import Frame, whole
+from medseg.data.preprocess import enlarge, restore
 from medseg.inference.config import PredictConfig
 from medseg.inference.postprocess import clean_masks
-from medseg.model.checkpoint import ModelCard
+from medseg.metrics.shape import find_box, measure_extent
+from medseg.model.checkpoint import Extent, ModelCard
+
+_LEAST = 0.5  # masks smaller than this times the smallest of training are not of organs that are far away
+_ROOM = 1.1  # the second look shows so much more than it needs to, for parts that the first masks miss
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,8 @@ class Decision:
     """One threshold for each class. A probability equal to the threshold is foreground."""
     components: Mapping[str, int]
     fill_holes: bool
+    extent: Extent | None = None
+    """That of the training masks if smaller masks are to be looked at again, enlarged."""
 
     def masks(self, predicted: Tensor, frame: Frame | tuple[int, int]) -> Tensor:
         """Masks, bool `(class, rows, columns)`, of one image, from its probabilities at the network's size.
@@ -35,6 +42,21 @@ class Decision:
     def network_masks(self, predicted: Tensor) -> Tensor:
         """Masks, bool `(class, rows, columns)`, at the network's size. The card's ranges were measured at this size."""
         return self._clean(predicted >= torch.tensor(self.thresholds).reshape(-1, 1, 1))
+
+    def find_zoom(self, predicted: Tensor, frame: Frame | tuple[int, int]) -> Frame | None:
+        """The part of the image to predict in place of `frame`, because its masks are smaller than those of training.
+
+        There, the organs have nearly their usual size. None if they have it already, or are too small to be organs.
+        """
+        if self.extent is None:
+            return None
+        masks = self.network_masks(predicted).numpy()
+        extent, smallest = measure_extent(masks), self.extent.smallest
+        if extent is None or not _LEAST * smallest <= extent < smallest:
+            return None
+        frame = frame if isinstance(frame, Frame) else whole(frame)
+        box, share = find_box(np.logical_or.reduce(masks)), _ROOM * extent / self.extent.usual
+        return enlarge(frame, box, share, self.preprocess)
 
     def _clean(self, masks: Tensor) -> Tensor:
         if not self.components and not self.fill_holes:
@@ -52,4 +74,5 @@ def build_decision(card: ModelCard, config: PredictConfig) -> Decision:
         thresholds=best if fixed == "best" else (fixed,) * len(best),
         components=card.inference.components,
         fill_holes=card.inference.fill_holes,
+        extent=card.extent if card.inference.zoom else None,
     )

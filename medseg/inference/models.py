@@ -10,6 +10,7 @@ from medseg.errors import CheckpointError
 from medseg.inference.config import ModelPredictConfig
 from medseg.model.checkpoint import (
     Accepts,
+    Extent,
     ModelCard,
     QuantizedNetwork,
     Range,
@@ -18,11 +19,15 @@ from medseg.model.checkpoint import (
     load_checkpoint,
     read_quantized,
 )
+from medseg.model.config import InferenceConfig
 from medseg.model.unet import UNet
 from medseg.receipt.digests import digest_values, digest_weights
 from medseg.tracking.config import StoreConfig
 
-_DECIDING = {"classes", "network", "model", "preprocess", "inference", "reading", "accepts", "thresholds", "ranges"}
+_DECIDING = {
+    *("classes", "network", "model", "preprocess", "inference", "reading", "accepts"),
+    *("thresholds", "ranges", "extent"),
+}
 _MLFLOW = ("runs:/", "models:/")
 
 
@@ -77,9 +82,7 @@ def adjust_model(model: LoadedModel, predict: ModelPredictConfig) -> LoadedModel
 
     Raises `ConfigError` for a class that the model does not have.
     """
-    given = {
-        name: value for name in ("tta", "components", "fill_holes") if (value := getattr(predict, name)) is not None
-    }
+    given = {name: value for name in InferenceConfig.model_fields if (value := getattr(predict, name)) is not None}
     inference = model.card.inference.model_copy(update=given)
     check_components(inference, model.card.classes)
     return replace(model, card=model.card.model_copy(update={"inference": inference}))
@@ -136,8 +139,8 @@ def _check_alike(path: Path, card: ModelCard, first: ModelCard) -> None:
 def _merge(cards: Sequence[ModelCard]) -> ModelCard:
     """The card of an ensemble.
 
-    It accepts only input that every model accepts. Ranges are the widest ones, thresholds the mean. Training cases,
-    validation cases and orientations are those of all models together. There is no run ID.
+    It accepts only input that every model accepts. Ranges are the widest ones, thresholds and the usual extent are
+    means. Training cases, validation cases and orientations are those of all models together. There is no run ID.
     """
     first = cards[0]
     if len(cards) == 1:
@@ -162,6 +165,7 @@ def _merge(cards: Sequence[ModelCard]) -> ModelCard:
                 for name in first.classes
                 if any(name in card.ranges for card in cards)
             },
+            "extent": _join([card.extent for card in cards if card.extent is not None]),
         }
     )
 
@@ -173,6 +177,14 @@ def _common(lists: Sequence[tuple[str, ...]], name: str) -> tuple[str, ...]:
     if stated and not shared:
         raise CheckpointError(f"the models of the ensemble have no accepted {name} in common")
     return tuple(sorted(shared))
+
+
+def _join(extents: Sequence[Extent]) -> Extent | None:
+    if not extents:
+        return None
+    return Extent(
+        smallest=min(extent.smallest for extent in extents), usual=sum(e.usual for e in extents) / len(extents)
+    )
 
 
 def _widest(ranges: Sequence[Range]) -> Range:

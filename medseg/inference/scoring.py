@@ -12,7 +12,14 @@ from medseg.data.config import DataSetConfig
 from medseg.data.frame import Frame
 from medseg.data.loaders import CachedCases
 from medseg.data.masks import read_mask_files, stack_ignored, stack_masks
-from medseg.data.transforms import LoadRadiographd, ScaleRadiographd
+from medseg.data.transforms import (
+    LoadRadiographd,
+    ScaleRadiographd,
+    apply_transforms,
+    as_item,
+    build_loading,
+    prepare_image,
+)
 from medseg.hardware.processes import ALONE, Processes
 from medseg.inference.predictor import Predictor
 from medseg.metrics.overlap import SegmentationScores, ThresholdSearch
@@ -84,8 +91,18 @@ def _predictions(
         facts = cached.facts[first : first + len(chosen)]
         for case, predicted, known, present in zip(chosen, maps, facts, batch["present"], strict=True):
             reference, ignored = _reference(case, predictor, data)
-            frame = known.frame.scale((reference.shape[-2], reference.shape[-1]))
-            yield case, predicted, frame, reference, ignored, present
+            frame = known.frame
+            if (zoom := predictor.decision.find_zoom(predicted, frame)) is not None:
+                predicted, frame = _predict_closer(predictor, case, data, zoom), zoom
+            own = frame.scale((reference.shape[-2], reference.shape[-1]))
+            yield case, predicted, own, reference, ignored, present
+
+
+def _predict_closer(predictor: Predictor, case: Case, data: DataSetConfig, zoom: Frame) -> Tensor:
+    """The probabilities of the part `zoom` of a case's image, which is read again."""
+    image = apply_transforms(build_loading(data, predictor.card.classes), as_item(case))["image"]
+    _, found, _ = prepare_image(image, predictor.card.preprocess, zoom)
+    return predictor.predict(found[None])[0]
 
 
 def _reference(case: Case, predictor: Predictor, data: DataSetConfig) -> tuple[Tensor, Tensor]:

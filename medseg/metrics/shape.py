@@ -43,6 +43,15 @@ def measure_outline(mask: NDArray[np.bool_]) -> float:
     return float(edges / max(int(np.count_nonzero(mask)), 1) ** 0.5)
 
 
+def measure_extent(masks: NDArray[np.bool_]) -> float | None:
+    """The longer side of the box around all masks `(class, rows, columns)`, as a share of the image; None if empty."""
+    union: NDArray[np.bool_] = np.logical_or.reduce(masks)
+    if not union.any():
+        return None
+    rows, columns = find_box(union)
+    return float(max((rows.stop - rows.start) / union.shape[0], (columns.stop - columns.start) / union.shape[1]))
+
+
 def find_box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
     """The rows and columns of the smallest box around a mask. The mask must not be empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

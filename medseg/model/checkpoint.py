@@ -63,6 +63,15 @@ class Range(Section):
     """Length of the outline: `measure_outline` of the mask. None in older models."""
 
 
+class Extent(Section):
+    """How much of the network's input the masks of an image take: the longer side of the box around all of them."""
+
+    smallest: float
+    """The smallest such share in the training set, from 0 to 1."""
+    usual: float
+    """The median."""
+
+
 @dataclass(frozen=True)
 class QuantizedNetwork:
     """A network with int8 convolutions, as the bytes of the two files of OpenVINO's intermediate representation."""
@@ -104,6 +113,8 @@ class ModelCard(Section):
     thresholds: dict[str, float] = Field(default_factory=dict)
     """The threshold of each class that gave the best Dice on the validation set; used by predict.threshold=best."""
     ranges: dict[str, Range] = Field(default_factory=dict)
+    extent: Extent | None = None
+    """None in older models, and if no training image has masks of all classes."""
     train_digests: tuple[str, ...] = ()
     """SHA-256 of the pixels of each training case."""
     validation_digests: tuple[str, ...] = ()

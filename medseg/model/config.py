@@ -91,3 +91,8 @@ class InferenceConfig(Section):
 
     fill_holes: bool = False
     """Fill the holes in masks."""
+
+    zoom: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Predict an image again if its masks take less of it than those of any training image. The second time, the
+    network sees only their surroundings, so that the organs have their usual size. It is not done if they take less
+    than half as much: such masks are rather of another part of the body."""

@@ -182,7 +182,13 @@ def _describe_output(card: ModelCard) -> list[str]:
         said.append("Masks are cut at the threshold, and then resized to the original size by nearest neighbor.")
     kept = [f"{name} {number}" for name, number in sorted(inference.components.items())]
     said += [f"The largest connected components are kept: {', '.join(kept)}."] if kept else []
-    return said + (["Holes in masks are filled."] if inference.fill_holes else [])
+    said += ["Holes in masks are filled."] if inference.fill_holes else []
+    if inference.zoom and card.extent is not None:
+        said.append(
+            f"If the box around all masks takes less than {card.extent.smallest:.0%} of what the network sees, the "
+            "image is predicted again, enlarged."
+        )
+    return said
 
 
 def _list_metrics(classes: Sequence[str], metrics: Sequence[str]) -> list[tuple[str, str]]:

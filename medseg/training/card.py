@@ -1,13 +1,14 @@
 """The model card of a training: the settings of the model, and facts about its training data."""
 
 import logging
+import statistics
 from collections.abc import Sequence
 
 from medseg.data.config import DataConfig
 from medseg.data.loaders import CachedCases, CachedSplits, CaseFacts
 from medseg.data.splits import Splits
-from medseg.metrics.shape import measure_outline, measure_position
-from medseg.model.checkpoint import Accepts, ModelCard, Range, Reading
+from medseg.metrics.shape import measure_extent, measure_outline, measure_position
+from medseg.model.checkpoint import Accepts, Extent, ModelCard, Range, Reading
 from medseg.model.config import InferenceConfig
 from medseg.radiograph.dicom.terms import DEFINED
 from medseg.training.recipe import Recipe
@@ -34,6 +35,7 @@ def describe_model(recipe: Recipe, data: DataConfig, splits: Splits, cached: Cac
         accepts=describe_input(cached.train.facts, data),
         orientations=tuple(sorted({facts.orientation for facts in cached.train.facts if facts.orientation})),
         ranges=measure_ranges(cached.train, splits.classes),
+        extent=summarize_extents(cached.train),
         train_digests=tuple(facts.digest for facts in cached.train.facts),
         validation_digests=tuple(facts.digest for facts in cached.validation.facts),
         split=splits.rule,
@@ -74,3 +76,11 @@ def measure_ranges(cached: CachedCases, classes: Sequence[str]) -> dict[str, Ran
         for name, rows in measured.items()
         if rows
     }
+
+
+def summarize_extents(cached: CachedCases) -> Extent | None:
+    """The extents of the masks of all images whose classes are all known; None if there are no such masks."""
+    known = cached.present.all(dim=1).tolist()
+    masks = (labels for labels, complete in zip(cached.labels, known, strict=True) if complete)
+    extents = [extent for each in masks if (extent := measure_extent((each >= 0.5).numpy())) is not None]
+    return Extent(smallest=min(extents), usual=statistics.median(extents)) if extents else None

@@ -173,7 +173,9 @@ def _compare_masks(candidates: Sequence[Candidate], cases: Sequence[Case]) -> It
     """The Dice of each case and class between the masks of two models with the same preprocessing."""
     for case in cases:
         read = candidates[0].read(case)
-        masks = [each.predictor.masks(each.predict([read.input])[0], read.frame) for each in candidates]
+        masks = [
+            each.predictor.masks(maps, seen.frame) for each in candidates for seen, maps in each.predict_cases([read])
+        ]
         yield from _measure_dice(*masks)
 
 

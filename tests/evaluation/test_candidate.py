@@ -129,7 +129,7 @@ def test_spacing_is_that_of_the_references_pixels(tmp_path: Path) -> None:
         twice.save(path)
     candidate, found = place(write_shapes_model(tmp_path / "a.pt"), EvaluateDataConfig(root=root))
     read = candidate.read(found.cases[0])
-    assert read.image.meta["spacing_mm"] == pytest.approx((0.2, 0.3))
+    assert read.shown.image.meta["spacing_mm"] == pytest.approx((0.2, 0.3))
     assert read.spacing_mm == pytest.approx((0.1, 0.15))
 
 

@@ -96,8 +96,8 @@ def test_scores_have_no_more_digits_than_the_table(chest: tuple[Candidate, ReadC
 def test_burned_in_names_are_not_shown(chest: tuple[Candidate, ReadCase]) -> None:
     candidate, read = chest
     assert measure(candidate, read, draw_chest()).show().picture is not None
-    image = read.image.clone()
+    image = read.shown.image.clone()
     image.meta["burned_in"] = True
-    measured = measure(candidate, replace(read, image=image), draw_chest())
+    measured = measure(candidate, replace(read, shown=replace(read.shown, image=image)), draw_chest())
     assert measured.show().picture is None
     assert measured.warnings[-1] == "burned-in annotation: no image in the report"

@@ -27,7 +27,7 @@ def scene(tmp_path: Path):
 
 def test_images_are_of_training_cases_alone(scene) -> None:
     candidate, found, _ = scene
-    trained = [candidate.read(case).input for case in found.cases[:4]]
+    trained = [candidate.read(case).shown.input for case in found.cases[:4]]
     images = gather_images(candidate, found.cases, QuantizationConfig())
     assert len(images) == 4
     assert all(any(torch.equal(image, one) for one in trained) for image in images)
@@ -69,7 +69,7 @@ def test_the_loss_is_dice_against_the_references_on_cases_not_trained_on(scene) 
         dice = []
         for case in found.cases[4:]:
             read = candidate.read(case)
-            mask = candidate.predictor.masks(candidate.predict([read.input])[0], tuple(read.reference.shape[-2:]))[
+            mask = candidate.predictor.masks(candidate.predict([read.shown])[0][1], tuple(read.reference.shape[-2:]))[
                 index
             ]
             reference = read.reference[index]

@@ -1,6 +1,5 @@
 import os
 import pickle
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace

@@ -213,7 +213,7 @@ def test_a_file_that_is_lost_twice_is_rejected_by_its_name():
     reading, file = build_reading(workers), File(Entry(b"x", (1,)))
     reading.begin(file)
     assert reading.end(file, Lost("timeout: took more than 3 s")) is None
-    assert submitted == [(b"x", None, None), (b"x", None, "timeout: took more than 3 s")]
+    assert submitted == [(b"x", None, None, None), (b"x", None, "timeout: took more than 3 s", None)]
     outcome = reading.end(file, Lost("crashed: again"))
     assert (outcome.record.status, outcome.record.reason) == ("rejected", "crashed: again")
     assert len(reading) == 0

@@ -10,7 +10,7 @@ from medseg.inference.backends import Backend
 from medseg.inference.config import FolderPredictConfig, PredictConfig
 from medseg.inference.models import load_models
 from medseg.inference.predictor import build_predictor
-from medseg.model.checkpoint import Accepts, Range
+from medseg.model.checkpoint import Accepts, Extent, Range
 from medseg.model.config import InferenceConfig
 from medseg.tracking.config import StoreConfig
 from tests.support.model_files import write_model
@@ -91,6 +91,14 @@ def test_an_ensemble_with_an_older_model_knows_no_outlines(tmp_path):
     ranges = old, old.model_copy(update={"outline": (4.0, 5.0)})
     paths = [write_model(tmp_path / f"{i}.pt", seed=i, ranges={"heart": r}) for i, r in enumerate(ranges)]
     assert load(*paths).card.ranges["heart"].outline is None
+
+
+def test_an_ensemble_has_the_smallest_extent_and_the_mean_of_the_usual_ones(tmp_path):
+    extents = [None, Extent(smallest=0.6, usual=0.8), Extent(smallest=0.7, usual=0.9)]
+    paths = [write_model(tmp_path / f"{i}.pt", seed=i, extent=extent) for i, extent in enumerate(extents)]
+    extent = load(*paths).card.extent
+    assert (extent.smallest, extent.usual) == pytest.approx((0.6, 0.85))
+    assert load(paths[0], write_model(tmp_path / "4.pt", seed=4)).card.extent is None
 
 
 def test_an_ensembles_ranges_are_the_widest_and_its_thresholds_the_mean(tmp_path):

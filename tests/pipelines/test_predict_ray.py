@@ -23,6 +23,8 @@ from medseg.folder.stages import FolderPrediction
 from medseg.inference.config import FolderPredictConfig, InputConfig
 from medseg.inference.decision import build_decision
 from medseg.inference.models import load_models
+from medseg.model.checkpoint import Extent
+from medseg.model.config import InferenceConfig
 from medseg.output.config import PredictOutputConfig, ReportConfig
 from medseg.tracking.config import StoreConfig
 from tests.support.dicom_files import phantom, write_dicom
@@ -58,7 +60,9 @@ def nodes(store: Mapping[str, str]) -> "Iterator[RayCluster]":
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("model") / "model.pt")
+    """A model that predicts every image twice."""
+    path = tmp_path_factory.mktemp("model") / "model.pt"
+    return write_model(path, inference=InferenceConfig(zoom=True), extent=Extent(smallest=1.9, usual=2.0))
 
 
 @pytest.fixture(scope="module")

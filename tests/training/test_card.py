@@ -4,7 +4,7 @@ import torch
 from medseg.data.config import DataConfig
 from medseg.data.frame import whole
 from medseg.data.loaders import CachedCases, CaseFacts
-from medseg.training.card import describe_input, measure_ranges
+from medseg.training.card import describe_input, measure_ranges, summarize_extents
 
 
 def facts(modality: str | None, part: str | None = None, view: str | None = None) -> CaseFacts:
@@ -38,6 +38,19 @@ def test_ranges_by_hand_leave_empty_masks_out() -> None:
     assert found.row == pytest.approx((0.125, 0.75))
     assert found.column == pytest.approx((0.0625, 0.75))
     assert found.outline == pytest.approx((4, 12 / 8**0.5))
+
+
+def test_extents_are_of_all_classes_and_of_images_that_have_them() -> None:
+    labels, present = torch.zeros(5, 2, 10, 20, dtype=torch.uint8), torch.ones(5, 2, dtype=torch.bool)
+    labels[0, 0, 2:8, 4:6] = 1  # 6 of 10 rows
+    labels[1, 0, 0, 0] = labels[1, 1, 3, 15] = 1  # 16 of 20 columns, between the two
+    labels[2, 1, 1:6, 0:2] = 1  # 5 of 10 rows
+    labels[3, 0, 0, 0], present[3, 1] = 1, False  # the other class is not known
+    cached = CachedCases((facts(None),) * 5, torch.zeros(5, 1, 10, 20), labels, present)
+    found = summarize_extents(cached)
+    assert found is not None
+    assert (found.smallest, found.usual) == pytest.approx((0.5, 0.6))
+    assert summarize_extents(cached.select(slice(3, 5))) is None
 
 
 def test_other_text_in_a_tag_does_not_go_into_the_model_file() -> None:

@@ -1,0 +1,146 @@
+"""Images whose organs are small are predicted again, enlarged, and every way to predict does the same."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import medseg
+from medseg.data.cases import find_cases
+from medseg.data.config import DataConfig, PreprocessConfig
+from medseg.data.findings import Findings
+from medseg.data.frame import Frame
+from medseg.data.loaders import cache_cases
+from medseg.data.preprocess import build_input, enlarge, restore
+from medseg.evaluation.candidate import map_cases, place_model
+from medseg.inference.config import ModelPredictConfig
+from medseg.inference.decision import Decision
+from medseg.inference.models import load_models
+from medseg.inference.scoring import score_cases
+from medseg.metrics.overlap import measure_overlap
+from medseg.metrics.shape import find_box, measure_extent
+from medseg.model.checkpoint import Extent
+from medseg.model.config import InferenceConfig
+from medseg.tracking.config import StoreConfig
+from tests.support.dicom_files import phantom, write_dicom
+from tests.support.model_files import write_model
+from tests.support.prediction_command import contents, predict, read_mask, rows
+from tests.support.shape_images import write_png_folder
+
+EXTENT = Extent(smallest=0.6, usual=0.8)
+ALWAYS = Extent(smallest=1.9, usual=2.0)
+"""The extent of a training set compared with which all masks are small."""
+SQUARE = PreprocessConfig(size=(64, 64))
+
+
+def decide(preprocess: PreprocessConfig = SQUARE, extent: Extent | None = EXTENT) -> Decision:
+    return Decision(("heart", "lungs"), preprocess, (0.5, 0.5), {}, False, extent)
+
+
+def draw(rows: slice, columns: slice) -> torch.Tensor:
+    maps = torch.zeros(2, 64, 64)
+    maps[1, rows, columns] = 1
+    return maps
+
+
+@pytest.mark.parametrize("side", [39, 60, 19, 0])
+def test_masks_of_the_usual_size_and_those_that_are_no_organs_are_left(side: int) -> None:
+    assert decide().find_zoom(draw(slice(2, 2 + side), slice(5, 5 + side)), (64, 64)) is None
+
+
+@pytest.mark.parametrize("side", [20, 30, 38])
+def test_smaller_masks_get_the_usual_size(side: int) -> None:
+    zoom = decide().find_zoom(draw(slice(16, 16 + side), slice(12, 12 + side)), (640, 640))
+    assert zoom is not None
+    assert side * 10 / max(zoom.shape) == pytest.approx(EXTENT.usual / 1.1, abs=0.02)
+    assert (sum(zoom.rows) / 2, sum(zoom.columns) / 2) == pytest.approx(
+        ((16 + side / 2) * 10, (12 + side / 2) * 10), abs=1
+    )
+    assert decide(extent=None).find_zoom(draw(slice(20, 40), slice(12, 32)), (640, 640)) is None
+
+
+@pytest.mark.parametrize("fitting", ["pad", "stretch"])
+def test_the_part_lies_in_the_frame(fitting: str) -> None:
+    rng, config = np.random.default_rng(0), PreprocessConfig(size=(64, 64), fit=fitting)  # type: ignore[arg-type]
+    for height, width in rng.integers(5, 900, (200, 2)).tolist():
+        outer = Frame((height + 20, width + 9), (7, 7 + height), (9, 9 + width))
+        corner, sides = rng.integers(0, 55, 2).tolist(), rng.integers(1, 11, 2).tolist()
+        box = slice(corner[0], corner[0] + sides[0]), slice(corner[1], corner[1] + sides[1])
+        part = enlarge(outer, box, 0.4, config)
+        assert part.size == outer.size
+        for own, limits in zip((part.rows, part.columns), (outer.rows, outer.columns), strict=True):
+            assert limits[0] <= own[0] < own[1] <= limits[1]
+
+
+def test_a_small_organ_is_seen_large_and_laid_back_where_it_was() -> None:
+    image = np.zeros((400, 500), np.float32)
+    image[100:180, 300:390] = 255
+    config = PreprocessConfig(size=(64, 64), intensity="fixed")
+    first, frame = build_input(image, None, config)
+    maps = first.expand(2, -1, -1)
+    zoom = decide(config, Extent(smallest=0.3, usual=0.75)).find_zoom(maps, frame)
+    assert zoom is not None
+    second, shown = build_input(image, None, config, frame=zoom)
+    assert shown == zoom
+    assert measure_extent(second.numpy() >= 0.5) == pytest.approx(0.68, abs=0.06)
+    found = restore(second, zoom, 0.5, config)[0].numpy()
+    assert np.abs(found.astype(int) - (image > 0)).sum() <= 4 * (80 + 90)
+    assert find_box(found) == tuple(
+        slice(pytest.approx(s.start, abs=2), pytest.approx(s.stop, abs=2)) for s in find_box(image > 0)
+    )
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that predicts every image twice."""
+    path = tmp_path_factory.mktemp("model") / "best.pt"
+    return write_model(path, ("box", "disc"), inference=InferenceConfig(zoom=True), extent=ALWAYS)
+
+
+@pytest.mark.slow
+def test_the_command_python_and_the_scores_do_the_same(model: Path, tmp_path: Path) -> None:
+    root, torch_only = write_png_folder(tmp_path / "data", 3), ("predict.backend=torch", "predict.precision=fp32")
+    given = (f"model={model}", f"input.dir={root / 'images'}", f"output.dir={tmp_path / 'out'}", *torch_only)
+    assert predict(*given, "output.formats=[png]").returncode == 0
+    predictor = medseg.load_model(model, {"predict.backend": "torch", "predict.precision": "fp32"})
+    plain = medseg.load_model(model, {"predict.backend": "torch", "predict.zoom": False})
+    found = {row["path"]: row for row in rows(tmp_path / "out")}
+    masks = {}
+    for name, row in found.items():
+        masks[name] = predictor.predict(root / "images" / name).masks
+        for each in ("box", "disc"):
+            assert np.array_equal(masks[name][each] * 255, read_mask(tmp_path / "out", each, row))
+        assert any(
+            not np.array_equal(masks[name][each], other)
+            for each, other in plain.predict(root / "images" / name).masks.items()
+        )
+
+    config = ModelPredictConfig(backend="torch", precision="fp32")
+    loaded, data = load_models([str(model)], StoreConfig(), config), DataConfig(root=root)
+    cases = find_cases(data)
+    candidate = place_model(loaded, cases, data, config)
+    evaluated = map_cases(candidate, cases.cases, lambda read, maps: candidate.predictor.masks(maps, read.frame))
+    cached = cache_cases(cases.cases, cases.classes, data, loaded.card.preprocess, tmp_path, Findings())[0]
+    scores = score_cases(candidate.predictor, cases.cases, cached, data)
+    wanted = []
+    for case, own in zip(cases.cases, evaluated, strict=True):
+        expected = np.stack(list(masks[case.image.name].values()))
+        assert np.array_equal(own.numpy(), expected)
+        reference = candidate.read(case).reference
+        wanted.append(measure_overlap(own[None], reference[None], torch.ones(1, 2, dtype=torch.bool))[0][0])
+    mean = torch.stack(wanted).double().mean(dim=0).tolist()
+    assert [scores.compute()[f"dice_{name}"] for name in ("box", "disc")] == pytest.approx(mean)
+
+
+@pytest.mark.slow
+def test_time_and_journal_count_both_looks(model: Path, tmp_path: Path) -> None:
+    """The masks and their names in the journal differ from those of the same model without zoom."""
+    (tmp_path / "in").mkdir()
+    write_dicom(tmp_path / "in" / "a.dcm", phantom())
+    given = (f"model={model}", f"input.dir={tmp_path / 'in'}", f"output.dir={tmp_path / 'out'}", "predict.workers=1")
+    assert "1 predicted now" in predict(*given, "output.formats=[png]").stdout
+    first = contents(tmp_path / "out" / "png")
+    assert "0 predicted now" in predict(*given, "output.formats=[png]").stdout
+    assert "1 predicted now" in predict(*given, "output.formats=[png]", "predict.zoom=false").stdout
+    assert contents(tmp_path / "out" / "png") != first
