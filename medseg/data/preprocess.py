@@ -154,16 +154,13 @@ def _weigh_samples(lines: tuple[int, int], number: int, samples: int, step: int)
     return torch.from_numpy((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
-def restore(
-    probabilities: Tensor, frame: Frame | tuple[int, int], threshold: Tensor | float, config: PreprocessConfig
-) -> Tensor:
+def restore(probabilities: Tensor, frame: Frame, threshold: Tensor | float, config: PreprocessConfig) -> Tensor:
     """Return masks, bool `(channel, rows, columns)`, from one image's probabilities at network size; inverse of `fit`.
 
-    The masks have the size of the image that `frame` is a part of; a pair `(rows, columns)` is a whole image.
-    `threshold` is one number or one per channel `(channel,)`; a probability equal to the threshold is foreground, as in
-    the article. restore=linear resizes, then applies the threshold; restore=nearest does the reverse.
+    The masks have the size of the image that `frame` is a part of. `threshold` is one number or one per channel
+    `(channel,)`; a probability equal to the threshold is foreground, as in the article. restore=linear resizes, then
+    applies the threshold; restore=nearest does the reverse.
     """
-    frame = frame if isinstance(frame, Frame) else whole(frame)
     cropped = _crop(probabilities, frame.shape, config).float()
     limits = torch.as_tensor(threshold, dtype=torch.float32).expand(len(cropped))
     if config.restore == "linear":
@@ -172,9 +169,8 @@ def restore(
     return _lay_back(functional.interpolate(cut[None], frame.shape, mode="nearest")[0] > 0.5, frame)
 
 
-def restore_probabilities(probabilities: Tensor, frame: Frame | tuple[int, int], config: PreprocessConfig) -> Tensor:
+def restore_probabilities(probabilities: Tensor, frame: Frame, config: PreprocessConfig) -> Tensor:
     """Resize one image's maps `(channel, *config.size)` to its original size, float32; 0 outside of `frame`."""
-    frame = frame if isinstance(frame, Frame) else whole(frame)
     cropped = _crop(probabilities, frame.shape, config).float()
     if config.restore == "nearest":
         return _lay_back(functional.interpolate(cropped[None], frame.shape, mode="nearest")[0], frame)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from medseg.data.frame import Frame
 from medseg.errors import StorageError
@@ -42,8 +43,10 @@ def write_results(job: Job, found: Examined, predicted: NDArray[np.float32], dat
     Raises `StorageError` if a file cannot be written, and passes on the errors of a lack of memory.
     """
     try:
-        zoom = None if found.zoomed else job.decision.find_zoom(torch.from_numpy(predicted), found.frame or found.size)
-        return zoom or _make_results(job, found, predicted, date)
+        maps, frame = torch.from_numpy(predicted), found.frame
+        assert frame is not None  # that of the network's input
+        zoom = None if found.zoomed else job.decision.find_zoom(maps, frame)
+        return zoom or _make_results(job, found, maps, frame, date)
     except StorageError:
         raise
     except Exception as error:  # an image that a library cannot process must not stop the batch
@@ -52,10 +55,10 @@ def write_results(job: Job, found: Examined, predicted: NDArray[np.float32], dat
         return Lost(f"unexpected: {locate(error)}")
 
 
-def _make_results(job: Job, found: Examined, predicted: NDArray[np.float32], date: datetime) -> Written:
+def _make_results(job: Job, found: Examined, maps: Tensor, frame: Frame, date: datetime) -> Written:
     started = time.perf_counter()
     classes, view = job.decision.classes, found.facts.get("view")
-    segmented = segment(job.decision, job.ranges, torch.from_numpy(predicted), found.frame or found.size, view)
+    segmented = segment(job.decision, job.ranges, maps, frame, view)
     masks, measured, warnings = segmented.masks, segmented.measured, list(segmented.warnings)
     numbers = {each.name: measured[each.name].value if each.name in measured else None for each in MEASUREMENTS}
     shown, made_by = tuple(measured.values()), (job.model, job.configuration, found.content, date)

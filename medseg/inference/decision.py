@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from medseg.data.config import PreprocessConfig
-from medseg.data.frame import Frame, whole
+from medseg.data.frame import Frame
 from medseg.data.preprocess import enlarge, restore
 from medseg.inference.config import PredictConfig
 from medseg.inference.postprocess import clean_masks
@@ -32,10 +32,10 @@ class Decision:
     extent: Extent | None = None
     """That of the training masks if smaller masks are to be looked at again, enlarged."""
 
-    def masks(self, predicted: Tensor, frame: Frame | tuple[int, int]) -> Tensor:
+    def masks(self, predicted: Tensor, frame: Frame) -> Tensor:
         """Masks, bool `(class, rows, columns)`, of one image, from its probabilities at the network's size.
 
-        `frame` is the part of the image that the network saw; a pair `(rows, columns)` is a whole image.
+        `frame` is the part of the image that the network saw.
         """
         return self._clean(restore(predicted, frame, torch.tensor(self.thresholds), self.preprocess))
 
@@ -43,7 +43,7 @@ class Decision:
         """Masks, bool `(class, rows, columns)`, at the network's size. The card's ranges were measured at this size."""
         return self._clean(predicted >= torch.tensor(self.thresholds).reshape(-1, 1, 1))
 
-    def find_zoom(self, predicted: Tensor, frame: Frame | tuple[int, int]) -> Frame | None:
+    def find_zoom(self, predicted: Tensor, frame: Frame) -> Frame | None:
         """The part of the image to predict in place of `frame`, because its masks are smaller than those of training.
 
         There, the organs have nearly their usual size. None if they have it already, or are too small to be organs.
@@ -54,7 +54,6 @@ class Decision:
         extent, smallest = measure_extent(masks), self.extent.smallest
         if extent is None or not _LEAST * smallest <= extent < smallest:
             return None
-        frame = frame if isinstance(frame, Frame) else whole(frame)
         box, share = find_box(np.logical_or.reduce(masks)), _ROOM * extent / self.extent.usual
         return enlarge(frame, box, share, self.preprocess)
 

@@ -57,11 +57,11 @@ class Predictor:
         maps = self._predict(images, torch.stack)
         return maps.reshape(len(self.forwards), -1, *maps.shape[1:])
 
-    def probabilities(self, predicted: Tensor, frame: Frame | tuple[int, int]) -> Tensor:
+    def probabilities(self, predicted: Tensor, frame: Frame) -> Tensor:
         """The probabilities `(class, rows, columns)` of one image at its original size; `frame` as for `Decision`."""
         return restore_probabilities(predicted, frame, self.card.preprocess)
 
-    def masks(self, predicted: Tensor, frame: Frame | tuple[int, int]) -> Tensor:
+    def masks(self, predicted: Tensor, frame: Frame) -> Tensor:
         """The masks of one image, bool `(class, rows, columns)`, at its original size."""
         return self.decision.masks(predicted, frame)
 

@@ -26,7 +26,7 @@ class Segmented:
 
 
 def segment(
-    decision: Decision, ranges: Mapping[str, Range], predicted: Tensor, frame: Frame | tuple[int, int], view: str | None
+    decision: Decision, ranges: Mapping[str, Range], predicted: Tensor, frame: Frame, view: str | None
 ) -> Segmented:
     """Masks of `size` `(rows, columns)` from the network's probabilities `(class, rows, columns)`, and their measures.
 

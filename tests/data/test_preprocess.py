@@ -200,7 +200,7 @@ def test_mask_comes_back_where_it_was(size, way, fitting):
     rows, columns = size
     disc = draw_disc(rows, columns, 0.4 * rows, 0.6 * columns, 0.2 * min(size))
     small = fit(torch.from_numpy(disc)[None], config)
-    back = restore(small, size, 0.5, config)[0].numpy()
+    back = restore(small, whole(size), 0.5, config)[0].numpy()
     limit = 0.5 + (max(size) / 512 if way == "nearest" else 0)  # the article's way costs half a network pixel
     assert 2 * (disc & back).sum() / (disc.sum() + back.sum()) > (0.98 if way == "linear" else 0.96)
     assert np.abs(np.subtract(ndimage.center_of_mass(disc), ndimage.center_of_mass(back))).max() < limit
@@ -234,21 +234,26 @@ def test_nearest_takes_the_pixel_that_opencv_takes():
     maps = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0))
     rows, columns = np.arange(37) * 16 // 37, np.arange(50) * 16 // 50
     expected = maps[0].numpy()[np.ix_(rows, columns)]
-    assert np.array_equal(restore_probabilities(maps, (37, 50), config)[0].numpy(), expected)
-    assert np.array_equal(restore(maps, (37, 50), 0.5, config)[0].numpy(), expected >= 0.5)
+    assert np.array_equal(restore_probabilities(maps, whole((37, 50)), config)[0].numpy(), expected)
+    assert np.array_equal(restore(maps, whole((37, 50)), 0.5, config)[0].numpy(), expected >= 0.5)
 
 
 def test_probability_at_the_threshold_is_foreground():
     config = PreprocessConfig(size=(16, 16))
     maps = torch.stack([torch.full((16, 16), 0.5), torch.full((16, 16), 0.7)])
-    assert restore(maps, (16, 16), 0.5, config).all()
-    assert restore(maps, (16, 16), torch.tensor([0.6, 0.6]), config).flatten(1).any(dim=1).tolist() == [False, True]
+    frame = whole((16, 16))
+    assert restore(maps, frame, 0.5, config).all()
+    assert restore(maps, frame, torch.tensor([0.6, 0.6]), config).flatten(1).any(dim=1).tolist() == [
+        False,
+        True,
+    ]
 
 
 def test_probabilities_of_linear_restoring_are_what_is_cut():
     config = PreprocessConfig(size=(32, 32))
     maps = torch.rand(2, 32, 32, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(restore(maps, (90, 70), 0.3, config), restore_probabilities(maps, (90, 70), config) >= 0.3)
+    frame = whole((90, 70))
+    assert torch.equal(restore(maps, frame, 0.3, config), restore_probabilities(maps, frame, config) >= 0.3)
 
 
 @pytest.mark.parametrize("axis", [0, 1])

@@ -58,9 +58,7 @@ def predict_all(model: Path, data: EvaluateDataConfig, threshold: float = 0.5) -
     """Masks and references `(case, class, rows, columns)`, straight from the predictor."""
     candidate, found = place(model, data, threshold=threshold)
     reads = [candidate.read(case) for case in found.cases]
-    masks = [
-        candidate.predictor.masks(candidate.predict([r.shown])[0][1], tuple(r.reference.shape[-2:])) for r in reads
-    ]
+    masks = [candidate.predictor.masks(candidate.predict([r.shown])[0][1], r.frame) for r in reads]
     return torch.stack(masks), torch.stack([r.reference for r in reads])
 
 

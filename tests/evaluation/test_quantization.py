@@ -69,9 +69,7 @@ def test_the_loss_is_dice_against_the_references_on_cases_not_trained_on(scene) 
         dice = []
         for case in found.cases[4:]:
             read = candidate.read(case)
-            mask = candidate.predictor.masks(candidate.predict([read.shown])[0][1], tuple(read.reference.shape[-2:]))[
-                index
-            ]
+            mask = candidate.predictor.masks(candidate.predict([read.shown])[0][1], read.frame)[index]
             reference = read.reference[index]
             dice.append(2 * float((mask & reference).sum()) / float(mask.sum() + reference.sum()))
         assert loss.dice[name] == pytest.approx(sum(dice) / 4, abs=1e-6)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from medseg.data.config import PreprocessConfig
+from medseg.data.frame import whole
 from medseg.inference.backends import Forward
 from medseg.inference.config import PredictConfig
 from medseg.inference.predictor import Predictor
@@ -45,14 +46,14 @@ def test_probabilities_are_the_sigmoid_of_the_logits() -> None:
 def test_threshold_is_inclusive_and_half_by_default() -> None:
     maps = torch.full((2, 16, 16), 0.5)
     maps[1] = 0.4999
-    masks = predictor(maps).masks(maps, (16, 16))
+    masks = predictor(maps).masks(maps, whole((16, 16)))
     assert masks[0].all()
     assert not masks[1].any()
 
 
 def test_best_threshold_is_the_models_and_half_where_it_has_none() -> None:
     maps = torch.full((2, 16, 16), 0.4)
-    masks = predictor(maps, "best").masks(maps, (16, 16))
+    masks = predictor(maps, "best").masks(maps, whole((16, 16)))
     assert masks[0].all()
     assert not masks[1].any()
 
@@ -61,7 +62,7 @@ def test_best_threshold_is_the_models_and_half_where_it_has_none() -> None:
 def test_masks_have_the_original_size_and_place(restore: str) -> None:
     maps = torch.zeros(2, 16, 16)
     maps[0, 4:12, 8:16] = 1  # the image fills columns 4 to 11 of the square: it is twice as high as wide
-    masks = predictor(maps.clamp(0.01, 0.99), restore=restore).masks(maps, (64, 32)).numpy()
+    masks = predictor(maps.clamp(0.01, 0.99), restore=restore).masks(maps, whole((64, 32))).numpy()
     assert masks.shape == (2, 64, 32)
     wanted = np.zeros((64, 32), bool)
     wanted[16:48, 16:32] = True
@@ -142,8 +143,8 @@ def test_components_and_holes_are_the_cards() -> None:
     maps = torch.zeros(2, 16, 16)
     maps[:, 2:9, 2:9], maps[:, 5, 5], maps[:, 12:14, 12:14] = 1, 0, 1
     found = predictor(maps)
-    assert not found.masks(maps, (16, 16))[0, 5, 5]
-    cleaned = replace(found.decision, components={"a": 1}, fill_holes=True).masks(maps, (16, 16))
+    assert not found.masks(maps, whole((16, 16)))[0, 5, 5]
+    cleaned = replace(found.decision, components={"a": 1}, fill_holes=True).masks(maps, whole((16, 16)))
     assert cleaned[0].sum() == 49
     assert cleaned[1].sum() == 49 + 4
     assert torch.equal(replace(found.decision, fill_holes=True).network_masks(maps)[1], cleaned[1])

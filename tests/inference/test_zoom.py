@@ -10,7 +10,7 @@ import medseg
 from medseg.data.cases import find_cases
 from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.findings import Findings
-from medseg.data.frame import Frame
+from medseg.data.frame import Frame, whole
 from medseg.data.loaders import cache_cases
 from medseg.data.preprocess import build_input, enlarge, restore
 from medseg.evaluation.candidate import map_cases, place_model
@@ -46,18 +46,18 @@ def draw(rows: slice, columns: slice) -> torch.Tensor:
 
 @pytest.mark.parametrize("side", [39, 60, 19, 0])
 def test_masks_of_the_usual_size_and_those_that_are_no_organs_are_left(side: int) -> None:
-    assert decide().find_zoom(draw(slice(2, 2 + side), slice(5, 5 + side)), (64, 64)) is None
+    assert decide().find_zoom(draw(slice(2, 2 + side), slice(5, 5 + side)), whole((64, 64))) is None
 
 
 @pytest.mark.parametrize("side", [20, 30, 38])
 def test_smaller_masks_get_the_usual_size(side: int) -> None:
-    zoom = decide().find_zoom(draw(slice(16, 16 + side), slice(12, 12 + side)), (640, 640))
+    zoom = decide().find_zoom(draw(slice(16, 16 + side), slice(12, 12 + side)), whole((640, 640)))
     assert zoom is not None
     assert side * 10 / max(zoom.shape) == pytest.approx(EXTENT.usual / 1.1, abs=0.02)
     assert (sum(zoom.rows) / 2, sum(zoom.columns) / 2) == pytest.approx(
         ((16 + side / 2) * 10, (12 + side / 2) * 10), abs=1
     )
-    assert decide(extent=None).find_zoom(draw(slice(20, 40), slice(12, 32)), (640, 640)) is None
+    assert decide(extent=None).find_zoom(draw(slice(20, 40), slice(12, 32)), whole((640, 640))) is None
 
 
 @pytest.mark.parametrize("fitting", ["pad", "stretch"])

@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from medseg.data.frame import whole
 from medseg.data.preprocess import build_input, restore
 from medseg.model.checkpoint import load_model
 from medseg.radiograph.dicom import description, read
@@ -159,7 +160,7 @@ def test_the_good_masks_are_those_of_the_model(predicted: Predicted) -> None:
     card, network = load_model(predicted.model, torch.device("cpu"))
     image, _ = build_input(phantom().astype(np.float32), None, card.preprocess)
     with torch.inference_mode():
-        masks = restore(network.eval()(image[None]).sigmoid()[0], phantom().shape, 0.5, card.preprocess).numpy()
+        masks = restore(network.eval()(image[None]).sigmoid()[0], whole(phantom().shape), 0.5, card.preprocess).numpy()
     assert dice(masks, read_masks(predicted.out, read_rows(predicted.out)[GOOD])) > 0.999
 
 
