@@ -38,7 +38,7 @@ def start_server(formats: Collection[str]) -> None:
     """Start the process that workers are forked from. It imports their modules in the background."""
     from multiprocessing import forkserver
 
-    _context.set_forkserver_preload(["medseg.folder.write", *list_modules(formats)])
+    _context.set_forkserver_preload(["medseg.folder.write", "scipy.sparse.csgraph", *list_modules(formats)])
     with _main_hidden():
         forkserver.ensure_running()
 

@@ -58,9 +58,8 @@ class Decision:
         return enlarge(frame, box, share, self.preprocess)
 
     def _clean(self, masks: Tensor) -> Tensor:
-        if not self.components and not self.fill_holes:
-            return masks
-        return torch.from_numpy(clean_masks(masks.numpy(), self.classes, self.components, self.fill_holes))
+        clean_masks(masks.numpy(), self.classes, self.components, self.fill_holes)
+        return masks
 
 
 def build_decision(card: ModelCard, config: PredictConfig) -> Decision:

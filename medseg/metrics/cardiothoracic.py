@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.metrics.shape import find_box
+from medseg.metrics.runs import Indices, Runs, count_columns, count_pixels, find_runs, label_runs
 
 Point = tuple[float, float]
 """Row and column of a pixel."""
@@ -60,18 +60,17 @@ def measure_ctr(lungs: NDArray[np.bool_], heart: NDArray[np.bool_]) -> Cardiotho
     by the greatest inner chest width: from outer edge to outer edge of the lungs, in one row that crosses both (Danzer,
     Am J Med Sci 157, 1919). All pixels of the heart count. Specks of the lungs are ignored.
     """
-    if not lungs.any() or not heart.any():
+    lung_runs, heart_runs = find_runs(lungs), find_runs(heart)
+    if not len(lung_runs) or not len(heart_runs):
         return None
-    box = find_box(lungs)
     warnings: list[str] = []
     faults: list[str] = []
-    sides = _tell_lungs_apart(lungs[box], warnings, faults)
-    chest = _find_widest(sides)
+    chest = _find_widest(*_tell_lungs_apart(lung_runs, warnings, faults))
     if chest is None:
         return None
-    row, first, last = (index + start for index, start in zip(chest, (box[0].start, *[box[1].start] * 2), strict=True))
-    left, right = _find_borders(heart)
-    count = _label(heart[find_box(heart)])[1]
+    row, first, last = chest
+    left, right = _find_borders(heart_runs)
+    count = int(label_runs(heart_runs, corners=True).max()) + 1
     if count > 1:
         faults.append(f"the heart mask has {count} pieces")
     if left[1] < first or right[1] > last:
@@ -80,49 +79,44 @@ def measure_ctr(lungs: NDArray[np.bool_], heart: NDArray[np.bool_]) -> Cardiotho
     return CardiothoracicRatio(value, (left, right), ((row, first), (row, last)), tuple(warnings), tuple(faults))
 
 
-def _find_borders(heart: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
+def _find_borders(heart: Runs) -> tuple[tuple[int, int], tuple[int, int]]:
     """Row and column of the leftmost and the rightmost pixel. If there are several, the middle pixel is taken."""
-    columns = np.flatnonzero(heart.any(axis=0))
-    left, right = int(columns[0]), int(columns[-1])
-    rows = [np.flatnonzero(heart[:, column]) for column in (left, right)]
-    return (int(rows[0][len(rows[0]) // 2]), left), (int(rows[1][len(rows[1]) // 2]), right)
+    left, stop = int(heart.start.min()), int(heart.stop.max())
+    rows = heart.row[heart.start == left], heart.row[heart.stop == stop]
+    return (int(rows[0][len(rows[0]) // 2]), left), (int(rows[1][len(rows[1]) // 2]), stop - 1)
 
 
-def _find_widest(sides: NDArray[np.uint8]) -> tuple[int, int, int] | None:
-    """The row with the greatest width across both lungs, with its first and last column; None if there is no such row.
-
-    `sides` is 1 in one lung and 2 in the other.
-    """
-    lung = sides > 0
-    first = lung.argmax(axis=1)
-    last = lung.shape[1] - 1 - lung[:, ::-1].argmax(axis=1)
-    crosses = (sides == 1).any(axis=1) & (sides == 2).any(axis=1)
-    widths = np.where(crosses, last - first + 1, 0)
-    row = len(widths) - 1 - int(widths[::-1].argmax())  # the lowest row if several are equal
-    return (row, int(first[row]), int(last[row])) if widths[row] else None
+def _find_widest(lungs: Runs, rows: Indices) -> tuple[int, int, int] | None:
+    """Of `rows`, the one with the greatest width, with its first and last column; None if there are no rows."""
+    if not len(rows):
+        return None
+    first = lungs.start[np.searchsorted(lungs.row, rows)]
+    last = lungs.stop[np.searchsorted(lungs.row, rows, "right") - 1] - 1
+    at = len(rows) - 1 - int((last - first)[::-1].argmax())  # the lowest row if several are equal
+    return int(rows[at]), int(first[at]), int(last[at])
 
 
-def _tell_lungs_apart(lungs: NDArray[np.bool_], warnings: list[str], faults: list[str]) -> NDArray[np.uint8]:
-    """An array with 1 in the lung on the left of the image, 2 in the other, 0 elsewhere. All 0 if two are not found."""
-    labels = _label(lungs)[0]
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
+def _tell_lungs_apart(lungs: Runs, warnings: list[str], faults: list[str]) -> tuple[Runs, Indices]:
+    """The lungs without specks, and the rows that cross both lungs. No row does if two lungs are not found."""
+    labels = label_runs(lungs, corners=True)
+    sizes = count_pixels(lungs, labels)
     pieces = np.flatnonzero(sizes >= _SPECK * sizes.sum())
     if len(pieces) > 2:
         faults.append(f"the lung mask has {len(pieces)} pieces")
-    profiles = np.array([(labels == piece).sum(axis=0) for piece in pieces]).reshape(-1, labels.shape[1])
-    side_of = np.zeros(len(sizes), np.uint8)
+    edge, stop = int(lungs.start.min()), int(lungs.stop.max())
+    profiles = np.zeros((len(pieces), stop - edge), np.int_)
+    for profile, piece in zip(profiles, pieces, strict=True):
+        profile[:] = count_columns(lungs[labels == piece], stop)[edge:]
+    is_large = np.isin(labels, pieces)
+    lungs, labels = lungs[is_large], labels[is_large]
     if (on_left := _choose_left(profiles)) is not None:
-        side_of[pieces] = np.where(on_left, 1, 2)
-        return side_of[labels]
+        is_left = np.isin(labels, pieces[on_left])
+        return lungs, np.intersect1d(lungs.row[is_left], lungs.row[~is_left])
     middle = _find_middle(profiles.sum(axis=0))
     if middle is None:
-        return np.zeros(labels.shape, np.uint8)
+        return lungs, lungs.row[:0]
     warnings.append("lungs touch")
-    side_of[pieces] = 1
-    sides = side_of[labels]
-    sides[:, middle:] *= 2
-    return sides
+    return lungs, np.intersect1d(lungs.row[lungs.start < edge + middle], lungs.row[lungs.stop > edge + middle])
 
 
 def _choose_left(profiles: NDArray[np.int_]) -> NDArray[np.bool_] | None:
@@ -162,11 +156,3 @@ def _find_middle(profile: NDArray[np.int_]) -> int | None:
 
 def _are_both_lungs(left: float, right: float) -> bool:
     return min(left, right) >= _SMALLER_LUNG * max(left, right) > 0
-
-
-def _label(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """The pieces of a mask, numbered from 1, and their count. Pixels that touch at a corner belong to one piece."""
-    from scipy.ndimage import label
-
-    labels, count = label(mask, np.ones((3, 3), bool))
-    return labels, int(count)

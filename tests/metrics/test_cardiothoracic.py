@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from medseg.inference.plausibility import find_empty, find_implausible
 from medseg.metrics.cardiothoracic import CardiothoracicRatio, measure_ctr
@@ -123,6 +124,21 @@ class TestCardiothoracicRatio:
 
     def test_none_without_a_heart(self) -> None:
         assert measure_ctr(LUNGS, draw()) is None
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_lungs_of_chance_are_measured_as_pixel_by_pixel(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        dents = ndimage.gaussian_filter(rng.normal(size=SHAPE), 2) > 0.1
+        lungs = draw((10, 79, 3, 45), (20, 85, 60, 117)) & ~dents | LUNGS & ~ndimage.binary_erosion(LUNGS)
+        labels, count = ndimage.label(lungs, np.ones((3, 3)))
+        large = [each for i in range(count) if (each := labels == i + 1).sum() >= 0.05 * lungs.sum()]
+        left, right = ([each for each in large if (each[:, :50].any()) == side] for side in (True, False))
+        first, second, both = np.any(left, axis=0), np.any(right, axis=0), np.any(large, axis=0)
+        reach = {row: np.flatnonzero(both[row]) for row in range(100) if first[row].any() and second[row].any()}
+        row = max(reach, key=lambda row: (np.ptp(reach[row]), row))
+        ratio = measure(lungs, HEART)
+        assert ratio.chest == ((row, reach[row][0]), (row, reach[row][-1]))
+        assert ratio.faults == ((f"the lung mask has {len(large)} pieces",) if len(large) > 2 else ())
 
 
 class TestLines:
