@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from medseg.data.frame import Frame
 from medseg.folder.examine import Examined, examine_file
 from medseg.folder.job import Job
-from medseg.folder.write import Written, write_results
+from medseg.folder.write import Closer, Written, write_results
 
 Image = NDArray[np.float32] | None
 
@@ -28,6 +28,6 @@ def write(
 ) -> tuple[bytes]:
     """`write_results` of the parts. `seconds` are those in the network."""
     written = write_results(job, replace(found, taken=pickle.loads(taken)), predicted, date)
-    if isinstance(written, Written):
+    if isinstance(written, Written | Closer):
         written.predicting = seconds
     return (pickle.dumps(written),)

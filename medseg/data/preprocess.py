@@ -73,7 +73,8 @@ def build_input(
     """Return the network input of an image, float32 `(channel, *size)`, and the part of the image that it shows.
 
     The image is `(rows, columns)` or `(rows, columns, 3)`. With `step` above 1, only each `step`-th row and column of
-    an image of `size` are given; the part is one of the whole image. If it is given as `frame`, it is not chosen here.
+    an image of `size` are given; the part is one of the whole image. `frame` is that part; if it is None, the settings
+    choose it.
 
     The result equals that of the MONAI transforms, but MONAI, which takes seconds to import, is not needed.
     """

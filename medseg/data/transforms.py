@@ -205,7 +205,7 @@ def prepare_image(
 ) -> tuple[Tensor, Tensor, Frame]:
     """Return an image scaled to [0, 1] at its own size, the network's input, and the part of the image it shows.
 
-    If the part is given as `frame`, it is not chosen here.
+    `frame` is that part; if it is None, the settings choose it.
     """
     scaled = ScaleRadiographd(["image"], preprocess)({"image": image})
     if frame is not None:

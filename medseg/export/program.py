@@ -22,7 +22,8 @@ class Program(nn.Module):
     """Preprocessing, networks and thresholds of a model, for a batch of images of one size.
 
     The masks equal those of `medseg.load_model` but for a few pixels at their borders, where a probability is as good
-    as equal to the threshold. `predict.components` and `predict.fill_holes` are not part of it.
+    as equal to the threshold. `predict.components`, `predict.fill_holes` and `predict.zoom` are not
+    part of it.
     """
 
     thresholds: Tensor

@@ -25,6 +25,7 @@ from medseg.radiograph.image import digest_pixels
 from medseg.radiograph.kind import identify, identify_content
 from medseg.radiograph.source import open_source
 
+_CHANGED = "the file changed while it was read"
 _SHORT_OF_MEMORY = "needs more than input.memory_gib"
 
 
@@ -70,8 +71,8 @@ def examine_file(
 ) -> Examined:
     """Read one file. `known` is its id in an earlier run. The content of a file never raises an error.
 
-    `lost` is the reason why a first attempt ended its process. If it is given, the file is only identified. `zoom` is
-    the part of the image for the network; if it is not given, it is chosen here.
+    `lost` is the reason why a first attempt ended its process. If it is given, the file is only identified. At a second
+    look, `zoom` is the part of the image for the network, and `known` the id at the first look.
     """
     started = time.perf_counter()
     found = Examined(identify_file(path))
@@ -106,13 +107,15 @@ def _examine(
     found = Examined(id, content=content, stat=stat)
     if lost is not None:
         yield replace(found, status="rejected", reason=lost)
-    elif id == known:
+    elif id == known and zoom is None:
         yield replace(found, status="known")
+    elif id != known and zoom is not None:
+        raise RadiographError(_CHANGED, "changing")
     else:
         yield found
         yield from _look(job, file, path, found, zoom)
     if job.source.fingerprint(file) != stat:
-        raise RadiographError("the file changed while it was read", "changing")
+        raise RadiographError(_CHANGED, "changing")
 
 
 def _look(job: Job, file: BinaryIO, path: bytes, found: Examined, zoom: Frame | None) -> Iterator[Examined]:

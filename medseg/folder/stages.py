@@ -14,7 +14,6 @@ from datetime import datetime
 
 import torch
 
-from medseg.data.frame import Frame
 from medseg.data.threads import map_ahead
 from medseg.folder.examine import Examined, examine_file, identify_file
 from medseg.folder.handover import Outcome, Pool, Predicted, Read, Seconds, Steps
@@ -24,7 +23,7 @@ from medseg.folder.lane import Lane
 from medseg.folder.pool import Gone, Lost
 from medseg.folder.record import File, Records
 from medseg.folder.walk import Entry
-from medseg.folder.write import Written, write_results
+from medseg.folder.write import Closer, Written, write_results
 from medseg.inference.predictor import Predictor
 
 _AHEAD = 2  # steps: one is computed while the next one is ready
@@ -40,20 +39,22 @@ class ReadStage:
 
     def __init__(self, job: Job, workers: Pool, records: Records, seconds: Seconds) -> None:
         self._job, self._workers, self._records, self._seconds = job, workers, records, seconds
-        self._looking: dict[File, tuple[str | None, float]] = {}  # why a first attempt was lost; seconds spent before
+        self._looking: dict[File, tuple[str | None, float]] = {}  # why an attempt was lost; seconds spent before it
         self._ready: deque[Read] = deque()
 
     def __len__(self) -> int:
         return len(self._looking) + len(self._ready)
 
-    def begin(self, file: File, lost: str | None = None, zoom: Frame | None = None, spent: float = 0.0) -> None:
-        """Let a worker read a file. If a first attempt was `lost`, it only identifies the file.
+    def begin(self, file: File, lost: str | None = None) -> None:
+        """Let a worker read a file. If a first attempt was `lost`, it only identifies the file."""
+        self._looking[file] = lost, 0.0
+        known = file.earlier.id if file.earlier is not None and file.stands and lost is None else None
+        self._workers.submit((self, file), examine_file, self._job, file.entry.path, known, lost)
 
-        If the image was predicted before, in `spent` seconds, `zoom` is the part of it to predict now.
-        """
-        self._looking[file] = lost, spent
-        known = file.earlier.id if file.earlier is not None and file.stands and lost is None and zoom is None else None
-        self._workers.submit((self, file), examine_file, self._job, file.entry.path, known, lost, zoom)
+    def look_closer(self, file: File, first: Examined) -> None:
+        """Let a worker read a file again, for the part `frame` of the image that was found at the first look."""
+        self._looking[file] = None, first.seconds
+        self._workers.submit((self, file), examine_file, self._job, file.entry.path, first.id, None, first.frame)
 
     def end(self, file: File, found: Examined | Lost) -> Outcome | None:
         """Take the findings of a worker. Returns the outcome, or None if the file is not finished."""
@@ -71,9 +72,9 @@ class ReadStage:
             return Outcome(file.entry, self._records.renew(file, file.earlier, found), fresh=False)
         return Outcome(file.entry, self._records.keep(file, found), fresh=True)
 
-    def forget(self, file: File) -> float:
-        """Drop a file that is to be read again, and return the seconds it took so far."""
-        return self._looking.pop(file)[1]
+    def forget(self, file: File) -> None:
+        """Drop a file whose task is gone."""
+        del self._looking[file]
 
     def take_step(self, size: int) -> list[Read]:
         """The next `size` files for the network; none if there are fewer and more are being read, else all of them."""
@@ -138,9 +139,15 @@ class WriteStage:
         )
         return Outcome(file.entry, self._records.keep(file, done, written.outputs, date, written.digests), fresh=True)
 
-    def forget(self, file: File) -> float:
-        """Drop a file that is to be read again, and return the seconds it took so far."""
-        return self._begun.pop(file)[0].seconds
+    def forget(self, file: File) -> None:
+        """Drop a file whose task is gone."""
+        del self._begun[file]
+
+    def hand_back(self, file: File, closer: Closer) -> Examined:
+        """Drop a file of which a part is to be predicted. Returns the findings, with this part as their `frame`."""
+        found, _ = self._begun.pop(file)
+        self._seconds.predict += closer.predicting
+        return replace(found, frame=closer.frame, seconds=found.seconds + closer.predicting)
 
 
 class FolderPrediction:
@@ -217,9 +224,11 @@ class FolderPrediction:
             if reading or steps or writing:
                 if (ended := self._workers.wait()) is not None:
                     (stage, file), result = ended
-                    if isinstance(result, Gone | Frame):
-                        zoom = result if isinstance(result, Frame) else None
-                        reading.begin(file, zoom=zoom, spent=stage.forget(file))
+                    if isinstance(result, Gone):
+                        stage.forget(file)
+                        reading.begin(file)
+                    elif isinstance(result, Closer):
+                        reading.look_closer(file, writing.hand_back(file, result))
                     elif (outcome := stage.end(file, result)) is not None:
                         outcomes[file] = outcome
             elif not order:

@@ -22,6 +22,15 @@ from medseg.output.writers import Results, write_formats
 
 
 @dataclass
+class Closer:
+    """The part of an image that must be predicted, enlarged, before its results are written."""
+
+    frame: Frame
+    predicting: float = 0.0
+    """As in `Written`."""
+
+
+@dataclass
 class Written:
     """The results of a file on the disk, with its report data."""
 
@@ -36,17 +45,17 @@ class Written:
     """Seconds in the network, if another process than the one that keeps the journal predicts."""
 
 
-def write_results(job: Job, found: Examined, predicted: NDArray[np.float32], date: datetime) -> Written | Frame | Lost:
+def write_results(job: Job, found: Examined, predicted: NDArray[np.float32], date: datetime) -> Written | Closer | Lost:
     """Turn probabilities `(class, rows, columns)` at the network's size into masks; measure and write them.
 
-    If a part of the image must be predicted first, enlarged, this part is the result, and nothing is written.
+    If a part of the image must be predicted first, enlarged, nothing is written.
     Raises `StorageError` if a file cannot be written, and passes on the errors of a lack of memory.
     """
     try:
         maps, frame = torch.from_numpy(predicted), found.frame
         assert frame is not None  # that of the network's input
         zoom = None if found.zoomed else job.decision.find_zoom(maps, frame)
-        return zoom or _make_results(job, found, maps, frame, date)
+        return Closer(zoom) if zoom else _make_results(job, found, maps, frame, date)
     except StorageError:
         raise
     except Exception as error:  # an image that a library cannot process must not stop the batch

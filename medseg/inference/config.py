@@ -62,9 +62,9 @@ class ModelPredictConfig(PredictConfig):
     fill_holes: bool | None = None
     """Fill the holes in masks. null: as stored in the model file."""
 
-    zoom: bool | None = None
-    """Predict an image again, enlarged, if its masks take less of it than those of any training image. null: as stored
-    in the model file."""
+    zoom: bool | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Predict an image a second time, enlarged, if its masks take a smaller part of the image than the masks of every
+    training image. null: as stored in the model file."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device that runs the network. auto: the GPU if there is one, else the CPU."""

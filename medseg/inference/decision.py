@@ -15,8 +15,8 @@ from medseg.inference.postprocess import clean_masks
 from medseg.metrics.shape import find_box, measure_extent
 from medseg.model.checkpoint import Extent, ModelCard
 
-_LEAST = 0.5  # masks smaller than this times the smallest of training are not of organs that are far away
-_ROOM = 1.1  # the second look shows so much more than it needs to, for parts that the first masks miss
+_LEAST = 0.5  # masks smaller than this share of the smallest in training are probably not of these organs
+_ROOM = 1.1  # the second look shows this much more than needed, for parts that the first masks miss
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ class Decision:
         if extent is None or not _LEAST * smallest <= extent < smallest:
             return None
         box, share = find_box(np.logical_or.reduce(masks)), _ROOM * extent / self.extent.usual
-        return enlarge(frame, box, share, self.preprocess)
+        part = enlarge(frame, box, share, self.preprocess)
+        return part if part != frame else None
 
     def _clean(self, masks: Tensor) -> Tensor:
         clean_masks(masks.numpy(), self.classes, self.components, self.fill_holes)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medseg.config import flatten
-from medseg.errors import CheckpointError
+from medseg.errors import CheckpointError, ConfigError
 from medseg.inference.config import ModelPredictConfig
 from medseg.model.checkpoint import (
     Accepts,
@@ -80,8 +80,13 @@ def digest_networks(model: LoadedModel) -> str:
 def adjust_model(model: LoadedModel, predict: ModelPredictConfig) -> LoadedModel:
     """The model with the inference settings of its card replaced by those of `predict` that are not null.
 
-    Raises `ConfigError` for a class that the model does not have.
+    Raises `ConfigError` for a class that the model does not have, and for a zoom that it cannot do.
     """
+    if predict.zoom and model.card.extent is None:
+        raise ConfigError(
+            "predict.zoom: the model file does not state the size of the training masks. Set predict.zoom=false, or "
+            "train the model again"
+        )
     given = {name: value for name in InferenceConfig.model_fields if (value := getattr(predict, name)) is not None}
     inference = model.card.inference.model_copy(update=given)
     check_components(inference, model.card.classes)

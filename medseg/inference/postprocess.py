@@ -38,4 +38,5 @@ def _find_largest(runs: Runs, number: int) -> NDArray[np.bool_]:
 
 def _find_holes(runs: Runs, size: tuple[int, int]) -> Runs:
     gaps = find_gaps(runs, size)
-    return gaps[label_runs(gaps, corners=False) > 0]  # the first gap is outside
+    labels = label_runs(gaps, corners=False)
+    return gaps[labels != labels[0]]  # the first gap is outside

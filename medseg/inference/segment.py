@@ -28,7 +28,7 @@ class Segmented:
 def segment(
     decision: Decision, ranges: Mapping[str, Range], predicted: Tensor, frame: Frame, view: str | None
 ) -> Segmented:
-    """Masks of `size` `(rows, columns)` from the network's probabilities `(class, rows, columns)`, and their measures.
+    """Masks at the original size from the network's probabilities `(class, rows, columns)`, and their measures.
 
     `ranges` are the ranges of the training masks. `view` is the ViewPosition of the image. It determines which
     measurements are possible. A number is left out, with a warning, if a mask it rests on is implausible or has too

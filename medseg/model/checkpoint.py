@@ -67,7 +67,7 @@ class Extent(Section):
     """How much of the network's input the masks of an image take: the longer side of the box around all of them."""
 
     smallest: float
-    """The smallest such share in the training set, from 0 to 1."""
+    """The smallest share in the training set, from 0 to 1."""
     usual: float
     """The median."""
 
@@ -113,7 +113,7 @@ class ModelCard(Section):
     thresholds: dict[str, float] = Field(default_factory=dict)
     """The threshold of each class that gave the best Dice on the validation set; used by predict.threshold=best."""
     ranges: dict[str, Range] = Field(default_factory=dict)
-    extent: Extent | None = None
+    extent: Extent | None = Field(default=None, exclude_if=lambda value: value is None)
     """None in older models, and if no training image has masks of all classes."""
     train_digests: tuple[str, ...] = ()
     """SHA-256 of the pixels of each training case."""

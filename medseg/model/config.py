@@ -93,6 +93,7 @@ class InferenceConfig(Section):
     """Fill the holes in masks."""
 
     zoom: bool = Field(default=False, exclude_if=lambda value: not value)
-    """Predict an image again if its masks take less of it than those of any training image. The second time, the
-    network sees only their surroundings, so that the organs have their usual size. It is not done if they take less
-    than half as much: such masks are rather of another part of the body."""
+    """Predict an image a second time, enlarged, if its masks take a smaller part of the image than the masks of every
+    training image. The second time, the network sees only the surroundings of the first masks, so the organs have
+    nearly their usual size. Masks less than half as large as the smallest of training are left as they are: the image
+    may show another part of the body."""

@@ -25,7 +25,9 @@ def describe_model(recipe: Recipe, data: DataConfig, splits: Splits, cached: Cac
     kept = {name: number for name, number in inference.components.items() if name in splits.classes}
     if unknown := sorted(inference.components.keys() - kept):
         _logger.info("predict.components: %s: not a class of this data set, ignored", ", ".join(unknown))
-    inference = inference.model_copy(update={"components": kept})
+    inference, extent = inference.model_copy(update={"components": kept}), summarize_extents(cached.train)
+    if inference.zoom and extent is None:
+        _logger.info("predict.zoom: no training image has masks of all classes, ignored")
     return ModelCard(
         classes=splits.classes,
         model=recipe.model,
@@ -35,7 +37,7 @@ def describe_model(recipe: Recipe, data: DataConfig, splits: Splits, cached: Cac
         accepts=describe_input(cached.train.facts, data),
         orientations=tuple(sorted({facts.orientation for facts in cached.train.facts if facts.orientation})),
         ranges=measure_ranges(cached.train, splits.classes),
-        extent=summarize_extents(cached.train),
+        extent=extent,
         train_digests=tuple(facts.digest for facts in cached.train.facts),
         validation_digests=tuple(facts.digest for facts in cached.validation.facts),
         split=splits.rule,

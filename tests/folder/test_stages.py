@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from medseg.data.frame import whole
 from medseg.folder.examine import Examined
 from medseg.folder.handover import Predicted, Read, Seconds
 from medseg.folder.journal import Journal
@@ -13,6 +14,7 @@ from medseg.folder.pool import Gone, Lost, Workers, start_server
 from medseg.folder.record import File
 from medseg.folder.stages import FolderPrediction, Network, ReadStage, WriteStage
 from medseg.folder.walk import Entry
+from medseg.folder.write import Closer
 from medseg.inference.config import InputConfig
 from tests.support.dicom_files import phantom, write_dicom
 from tests.support.folder_jobs import build_job
@@ -213,10 +215,24 @@ def test_a_file_that_is_lost_twice_is_rejected_by_its_name():
     reading, file = build_reading(workers), File(Entry(b"x", (1,)))
     reading.begin(file)
     assert reading.end(file, Lost("timeout: took more than 3 s")) is None
-    assert submitted == [(b"x", None, None, None), (b"x", None, "timeout: took more than 3 s", None)]
+    assert submitted == [(b"x", None, None), (b"x", None, "timeout: took more than 3 s")]
     outcome = reading.end(file, Lost("crashed: again"))
     assert (outcome.record.status, outcome.record.reason) == ("rejected", "crashed: again")
     assert len(reading) == 0
+
+
+def test_a_second_look_adds_to_the_seconds():
+    submitted, seconds = [], Seconds()
+    workers = SimpleNamespace(submit=lambda tag, function, *arguments: submitted.append(arguments[1:]))
+    records = SimpleNamespace(choose_date=lambda file, found: None)
+    job, file = build_job(workers, workers), File(Entry(b"x", (1,)))
+    reading, writing = (stage(job, workers, records, seconds) for stage in (ReadStage, WriteStage))
+    writing.begin(Predicted(file, Examined("id", seconds=3.0), IMAGE))
+    reading.look_closer(file, writing.hand_back(file, Closer(whole((8, 8)), predicting=0.5)))
+    assert submitted[-1] == (b"x", "id", None, whole((8, 8)))
+    assert (len(writing), seconds.predict) == (0, 0.5)
+    assert reading.end(file, Examined("id", image=IMAGE, seconds=2.0)) is None
+    assert [read.found.seconds for read in reading.take_step(1)] == [5.5]
 
 
 def test_a_step_waits_for_what_is_being_read():

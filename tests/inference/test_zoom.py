@@ -13,7 +13,9 @@ from medseg.data.findings import Findings
 from medseg.data.frame import Frame, whole
 from medseg.data.loaders import cache_cases
 from medseg.data.preprocess import build_input, enlarge, restore
+from medseg.errors import ConfigError
 from medseg.evaluation.candidate import map_cases, place_model
+from medseg.folder.examine import examine_file
 from medseg.inference.config import ModelPredictConfig
 from medseg.inference.decision import Decision
 from medseg.inference.models import load_models
@@ -24,6 +26,7 @@ from medseg.model.checkpoint import Extent
 from medseg.model.config import InferenceConfig
 from medseg.tracking.config import StoreConfig
 from tests.support.dicom_files import phantom, write_dicom
+from tests.support.folder_jobs import build_job
 from tests.support.model_files import write_model
 from tests.support.prediction_command import contents, predict, read_mask, rows
 from tests.support.shape_images import write_png_folder
@@ -47,6 +50,11 @@ def draw(rows: slice, columns: slice) -> torch.Tensor:
 @pytest.mark.parametrize("side", [39, 60, 19, 0])
 def test_masks_of_the_usual_size_and_those_that_are_no_organs_are_left(side: int) -> None:
     assert decide().find_zoom(draw(slice(2, 2 + side), slice(5, 5 + side)), whole((64, 64))) is None
+
+
+def test_a_second_look_that_would_show_the_same_is_left_out() -> None:
+    large = Extent(smallest=0.9, usual=0.95)
+    assert decide(extent=large).find_zoom(draw(slice(2, 59), slice(2, 59)), whole((640, 400))) is None
 
 
 @pytest.mark.parametrize("side", [20, 30, 38])
@@ -104,7 +112,7 @@ def test_the_command_python_and_the_scores_do_the_same(model: Path, tmp_path: Pa
     given = (f"model={model}", f"input.dir={root / 'images'}", f"output.dir={tmp_path / 'out'}", *torch_only)
     assert predict(*given, "output.formats=[png]").returncode == 0
     predictor = medseg.load_model(model, {"predict.backend": "torch", "predict.precision": "fp32"})
-    plain = medseg.load_model(model, {"predict.backend": "torch", "predict.zoom": False})
+    plain = medseg.load_model(model, {"predict.backend": "torch", "predict.precision": "fp32", "predict.zoom": False})
     found = {row["path"]: row for row in rows(tmp_path / "out")}
     masks = {}
     for name, row in found.items():
@@ -134,8 +142,7 @@ def test_the_command_python_and_the_scores_do_the_same(model: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_time_and_journal_count_both_looks(model: Path, tmp_path: Path) -> None:
-    """The masks and their names in the journal differ from those of the same model without zoom."""
+def test_another_setting_makes_the_masks_again(model: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     write_dicom(tmp_path / "in" / "a.dcm", phantom())
     given = (f"model={model}", f"input.dir={tmp_path / 'in'}", f"output.dir={tmp_path / 'out'}", "predict.workers=1")
@@ -144,3 +151,27 @@ def test_time_and_journal_count_both_looks(model: Path, tmp_path: Path) -> None:
     assert "0 predicted now" in predict(*given, "output.formats=[png]").stdout
     assert "1 predicted now" in predict(*given, "output.formats=[png]", "predict.zoom=false").stdout
     assert contents(tmp_path / "out" / "png") != first
+
+
+def test_a_file_that_changes_between_the_looks_is_rejected(tmp_path: Path) -> None:
+    job, path = build_job(tmp_path, tmp_path / "out"), write_dicom(tmp_path / "a.dcm")
+    first = examine_file(job, b"a.dcm", None)
+    zoom = Frame(first.size, (10, 20), (10, 30))
+    assert examine_file(job, b"a.dcm", first.id, None, zoom).frame == zoom
+    path.write_bytes(path.read_bytes() + b"\0\0")
+    changed = examine_file(job, b"a.dcm", first.id, None, zoom)
+    assert (changed.status, changed.reason) == ("rejected", "changing: the file changed while it was read")
+    assert changed.image is None
+
+
+def test_a_model_that_does_not_know_the_size_of_its_training_masks(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "best.pt")
+    with pytest.raises(ConfigError, match=r"predict\.zoom: the model file does not state the size"):
+        medseg.load_model(path, {"predict.zoom": True})
+    assert medseg.load_model(path, {"predict.zoom": False}).card.extent is None
+
+
+def test_models_and_settings_of_before_have_the_same_digests(tmp_path: Path) -> None:
+    assert "extent" not in load_models([str(write_model(tmp_path / "a.pt"))], StoreConfig()).card.model_dump()
+    assert "zoom" not in ModelPredictConfig().model_dump()
+    assert "zoom" not in InferenceConfig().model_dump()
