@@ -38,7 +38,7 @@ def test_help_shows_the_values_of_a_recipe(capsys):
     text = capsys.readouterr().out
     assert "  train.minutes (float > 0 | null, default null, here 10)" in text
     assert "  train.epochs (int > 0 | null, default null, here 7)" in text
-    assert "  preprocess.size ([int >= 16 <= 8192, int >= 16 <= 8192], default [256, 256])" in text
+    assert "  preprocess.size ([int >= 16 <= 8192, int >= 16 <= 8192], default [256, 256], here [320, 320])" in text
 
 
 def test_help_of_training_is_complete(capsys):
