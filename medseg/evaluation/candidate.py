@@ -166,11 +166,12 @@ class Candidate:
         An image whose masks are small is predicted again, enlarged, if the model does so. What it showed then comes
         with the probabilities.
         """
-        found = list(zip(shown, self._predict([each.input for each in shown]), strict=True))
-        zooms = [self.predictor.decision.find_zoom(maps, each.frame) for each, maps in found]
-        again = {i: self.prepare(found[i][0].image, zoom) for i, zoom in enumerate(zooms) if zoom is not None}
-        closer = zip(again.values(), self._predict([each.input for each in again.values()]), strict=True)
-        return list((dict(enumerate(found)) | dict(zip(again, closer, strict=True))).values())
+        seen, maps = list(shown), self._predict([each.input for each in shown])
+        for index, each in enumerate(shown):
+            if (zoom := self.predictor.decision.find_zoom(maps[index], each.frame)) is not None:
+                seen[index] = self.prepare(each.image, zoom)
+                maps[index] = self.predictor.predict(seen[index].input[None])[0]
+        return list(zip(seen, maps, strict=True))
 
     def predict_cases(self, cases: Sequence[ReadCase]) -> list[tuple[ReadCase, Tensor]]:
         """The cases as the network has seen them, each with its probabilities; see `predict`."""

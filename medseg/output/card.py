@@ -185,8 +185,8 @@ def _describe_output(card: ModelCard) -> list[str]:
     said += ["Holes in masks are filled."] if inference.fill_holes else []
     if inference.zoom and card.extent is not None:
         said.append(
-            f"If the box around all masks takes less than {card.extent.smallest:.0%} of what the network sees, the "
-            "image is predicted again, enlarged."
+            f"If the longer side of the box around all masks takes less than {card.extent.smallest:.0%} of what the "
+            "network sees, the image is predicted again, enlarged."
         )
     return said
 

@@ -243,10 +243,7 @@ def test_probability_at_the_threshold_is_foreground():
     maps = torch.stack([torch.full((16, 16), 0.5), torch.full((16, 16), 0.7)])
     frame = whole((16, 16))
     assert restore(maps, frame, 0.5, config).all()
-    assert restore(maps, frame, torch.tensor([0.6, 0.6]), config).flatten(1).any(dim=1).tolist() == [
-        False,
-        True,
-    ]
+    assert restore(maps, frame, torch.tensor([0.6, 0.6]), config).flatten(1).any(dim=1).tolist() == [False, True]
 
 
 def test_probabilities_of_linear_restoring_are_what_is_cut():
