@@ -104,8 +104,7 @@ class Appearance:
             images = images + self._draw(part, -config.brightness, config.brightness)
         if config.shading:
             points = part.take(torch.randn(part.total, 1, 4, 4, generator=self.fields, device=self.device))
-            field = functional.interpolate(points, images.shape[-2:], mode="bicubic", align_corners=True)
-            images = images * (1 + config.shading * field)
+            images = images * (1 + config.shading * interpolate_field(points, *images.shape[-2:]))
         images = self._clip_and_fold(images, part)
         if config.noise:
             noise = torch.randn(part.total, *images.shape[1:], generator=self.fields, device=self.device)
@@ -179,6 +178,20 @@ def _cover(image: Tensor, kind: float, *drawn: float) -> None:
             top, left = int(down * (rows - height)), int(across * (columns - width))
             box = image[:, top : top + height, left : left + width]
             box.lerp_(torch.full_like(box, 1.2 * level), 0.5)
+
+
+def interpolate_field(points: Tensor, rows: int, columns: int) -> Tensor:
+    """Control points, `(batch, channel, rows, columns)` with few of them, as a smooth field of `rows` x `columns`.
+
+    It equals bicubic `functional.interpolate` with aligned corners, as two matrix products, which are faster.
+    """
+    along_rows, along_columns = (
+        functional.interpolate(
+            torch.eye(few, device=points.device)[None, None], (many, few), mode="bicubic", align_corners=True
+        )[0, 0]
+        for few, many in zip(points.shape[-2:], (rows, columns), strict=True)
+    )
+    return along_rows @ points @ along_columns.T
 
 
 def smooth(images: Tensor, sigma: float) -> Tensor:

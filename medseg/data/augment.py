@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from medseg.data.appearance import Appearance, Part
+from medseg.data.appearance import Appearance, Part, interpolate_field
 from medseg.data.config import AugmentConfig
 
 
@@ -78,6 +78,6 @@ class Augment:
         if config.elastic:
             points = config.elastic_points
             drawn = torch.randn(part.total, 2, points, points, generator=self.generator, device=images.device)
-            smooth = functional.interpolate(part.take(drawn), (rows, columns), mode="bicubic", align_corners=True)
-            grid = grid + (2 * config.elastic * changed)[:, :, None, None] * smooth.permute(0, 2, 3, 1)
+            moves = interpolate_field(part.take(drawn), rows, columns).permute(0, 2, 3, 1)
+            grid = grid + (2 * config.elastic * changed)[:, :, None, None] * moves
         return grid

@@ -65,6 +65,9 @@ class DownSample(nn.Module):
 class UpSample(nn.Module):
     """Doubles the rows and columns, halves the channels, and joins the encoder features of the same level.
 
+    The article doubles first. A 1x1 convolution changes each pixel alone, so in this order it gives the same features,
+    with a quarter of the operations.
+
     The inputs are `(batch, channels, rows, columns)` and a feature map of `channels / 2`, which is cropped to its
     center if it is larger (`padding=0`). The output is `(batch, channels, 2 rows, 2 columns)`; it has `channels / 2` if
     the two are added (FCN).
@@ -81,8 +84,9 @@ class UpSample(nn.Module):
 
     def forward(self, x: Tensor, feature_map: Tensor) -> Tensor:
         """The joined features: first the upsampled ones, then `feature_map`."""
-        up = x if self.mode == "transposed" else F.interpolate(x, scale_factor=2, mode=self.mode)
-        out = self.layer(up)
+        out = self.layer(x)
+        if self.mode != "transposed":
+            out = F.interpolate(out, scale_factor=2, mode=self.mode)
         feature_map = crop_centre(feature_map, out)
         return out + feature_map if self.skip == "add" else torch.cat((out, feature_map), dim=1)
 

@@ -18,7 +18,7 @@ from medseg.model.unet import build_unet
 def count_by_hand(width: int, size: int, num_classes: int) -> float:
     """Two operations a weight and output pixel of every convolution of the article's network, 1e9."""
     found = []
-    network = build_unet(article_config(width), 1, num_classes).eval()
+    network = UNet(1, num_classes, width).eval()
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
-from medseg.data.appearance import Appearance, smooth
+from medseg.data.appearance import Appearance, interpolate_field, smooth
 from medseg.data.config import AugmentConfig
 
 CPU = torch.device("cpu")
@@ -91,3 +92,9 @@ def test_a_wide_blur_on_a_coarser_grid_is_the_same_blur():
     assert float(blurred.sum()) == pytest.approx(1600, rel=0.02)
     spread = float((blurred.sum(dim=1) * (torch.arange(128) - 59.5) ** 2).sum() / blurred.sum())
     assert spread == pytest.approx(40**2 / 12 + 64, rel=0.2)  # 2 standard deviations of the kernel are kept
+
+
+def test_a_field_is_bicubic_between_its_control_points():
+    points = torch.randn(2, 3, 4, 6)
+    expected = functional.interpolate(points, (40, 25), mode="bicubic", align_corners=True)
+    torch.testing.assert_close(interpolate_field(points, 40, 25), expected, rtol=0, atol=1e-5)
