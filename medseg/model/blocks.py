@@ -65,8 +65,9 @@ class DownSample(nn.Module):
 class UpSample(nn.Module):
     """Doubles the rows and columns, halves the channels, and joins the encoder features of the same level.
 
-    The article doubles first. A 1x1 convolution changes each pixel alone, so in this order it gives the same features,
-    with a quarter of the operations.
+    With `nearest` and `bilinear`, a 1x1 convolution halves the channels before the rows and columns are doubled. The
+    article doubles first: the features are the same, since each pixel is convolved alone and the weights of the
+    interpolation sum to 1, but the convolution has four times the operations.
 
     The inputs are `(batch, channels, rows, columns)` and a feature map of `channels / 2`, which is cropped to its
     center if it is larger (`padding=0`). The output is `(batch, channels, 2 rows, 2 columns)`; it has `channels / 2` if

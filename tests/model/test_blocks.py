@@ -102,13 +102,14 @@ def test_down_sample_is_the_articles(train):
     assert_same(block, literal, torch.randn(2, 6, 12, 8), train)
 
 
-def test_up_sample_is_the_articles():
-    block = UpSample(8, ARTICLE)
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_up_sample_is_the_articles(mode):
+    block = UpSample(8, ARTICLE.model_copy(update={"upsample": mode}))
     x, feature_map = torch.randn(2, 8, 5, 6), torch.randn(2, 4, 10, 12)
-    up = F.interpolate(x, scale_factor=2, mode="nearest")
+    up = F.interpolate(x, scale_factor=2, mode=mode)
     out = F.conv2d(up, block.layer.weight, block.layer.bias)
     expected = torch.cat((out, feature_map), dim=1)
-    torch.testing.assert_close(block(x, feature_map), expected, rtol=0, atol=0)
+    torch.testing.assert_close(block(x, feature_map), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("train", [False, True])
