@@ -185,13 +185,12 @@ def interpolate_field(points: Tensor, rows: int, columns: int) -> Tensor:
 
     It equals bicubic `functional.interpolate` with aligned corners, as two matrix products, which are faster.
     """
-    along_rows, along_columns = (
-        functional.interpolate(torch.eye(few).to(points)[None, None], (many, few), mode="bicubic", align_corners=True)[
-            0, 0
-        ]
-        for few, many in zip(points.shape[-2:], (rows, columns), strict=True)
-    )
-    return along_rows @ points @ along_columns.T
+
+    def weigh(few: int, many: int) -> Tensor:
+        unit = torch.eye(few).to(points)[None, None]
+        return functional.interpolate(unit, (many, few), mode="bicubic", align_corners=True)[0, 0]
+
+    return weigh(points.shape[-2], rows) @ points @ weigh(points.shape[-1], columns).T
 
 
 def smooth(images: Tensor, sigma: float) -> Tensor:

@@ -109,7 +109,10 @@ def test_up_sample_is_the_articles(mode):
     up = F.interpolate(x, scale_factor=2, mode=mode)
     out = F.conv2d(up, block.layer.weight, block.layer.bias)
     expected = torch.cat((out, feature_map), dim=1)
+    convolved = []
+    block.layer.register_forward_hook(lambda _, given, out: convolved.append(out.shape[2:]))
     torch.testing.assert_close(block(x, feature_map), expected, rtol=0, atol=1e-5)
+    assert convolved == [(5, 6)]  # before the doubling, where it costs a quarter
 
 
 @pytest.mark.parametrize("train", [False, True])
