@@ -70,8 +70,8 @@ def enter_article(own: UNet, images: Tensor, device: torch.device, folder: Path)
     network.to(device)
     (folder / "test").mkdir()
     for index, image in enumerate(images):
-        grey = (image[0].clamp(0, 1) * 255).round().numpy().astype(np.uint8)
-        Image.fromarray(grey).save(folder / "test" / f"{index}.jpg")
+        gray = (image[0].clamp(0, 1) * 255).round().numpy().astype(np.uint8)
+        Image.fromarray(gray).save(folder / "test" / f"{index}.jpg")
     wholes: list[float] = []
 
     def turn() -> float:

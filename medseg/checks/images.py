@@ -29,7 +29,7 @@ T = TypeVar("T", bound=Hashable)
 
 def check_pictures(surveys: Sequence[CaseSurvey], findings: Findings) -> None:
     """Note faults of single images, and differences from the other images."""
-    _check_grey_levels(surveys, findings)
+    _check_gray_levels(surveys, findings)
     _check_saturation(surveys, findings)
     _check_spacing(surveys, findings)
     _check_sizes(surveys, findings)
@@ -44,7 +44,7 @@ def check_pictures(surveys: Sequence[CaseSurvey], findings: Findings) -> None:
             findings.add("reading_note", survey.id, warning)
 
 
-def _check_grey_levels(surveys: Sequence[CaseSurvey], findings: Findings) -> None:
+def _check_gray_levels(surveys: Sequence[CaseSurvey], findings: Findings) -> None:
     usual = median([survey.levels.count for survey in surveys] or [0])
     bits = round(median([survey.levels.bits for survey in surveys] or [0]))
     for survey in surveys:

@@ -30,8 +30,8 @@ class _Feature:
 
 _FEATURES = (
     _Feature("outlier_area", "area", lambda mask: mask.area, lambda area: float(np.log(area)), 0.05),
-    _Feature("outlier_position", "distance from the top", lambda mask: mask.centre[0], float, 0.01),
-    _Feature("outlier_position", "distance from the left", lambda mask: mask.centre[1], float, 0.01),
+    _Feature("outlier_position", "distance from the top", lambda mask: mask.center[0], float, 0.01),
+    _Feature("outlier_position", "distance from the left", lambda mask: mask.center[1], float, 0.01),
     _Feature("outlier_intensity", "mean gray value", lambda mask: mask.intensity, float, 0.02),
 )
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from medseg.checks.duplicates import Fingerprint, take_fingerprint
-from medseg.checks.grey_levels import GreyLevels, measure_grey_levels
+from medseg.checks.gray_levels import GrayLevels, measure_gray_levels
 from medseg.checks.turns import measure_agreement
 from medseg.data.case import Case
 from medseg.data.config import DataSetConfig, PreprocessConfig
@@ -42,7 +42,7 @@ class MaskSurvey:
     """Share of the image area; 0 is an empty mask, 1 a full mask."""
     border: float
     """Share of the outermost rows and columns that the mask covers."""
-    centre: tuple[float, float]
+    center: tuple[float, float]
     """Center of mass `(row, column)` as shares of the image size; (0, 0) for an empty mask."""
     intensity: float
     """Mean of the scaled image inside the mask; 0 for an empty mask."""
@@ -66,7 +66,7 @@ class CaseSurvey:
     orientation: str | None
     burned_in: bool
     warnings: tuple[str, ...]
-    levels: GreyLevels
+    levels: GrayLevels
     fingerprint: Fingerprint = field(repr=False)
     thumbnail: NDArray[np.float32] = field(repr=False)
     """Scaled image at 32 x 32."""
@@ -129,25 +129,25 @@ def summarize_case(
     `notes` are the warnings of the masks. `image`, float32 `(channel, *size)`, is the network input. `fitted`,
     `(class, *size)` of 0 and 1, are the masks at that size.
     """
-    grey = radiograph.pixels.mean(axis=2) if radiograph.pixels.ndim == 3 else radiograph.pixels
+    gray = radiograph.pixels.mean(axis=2) if radiograph.pixels.ndim == 3 else radiograph.pixels
     view, shown = image.mean(dim=0).numpy(), fitted.numpy().astype(np.bool_)
     box = _find_box(shown)
     return CaseSurvey(
         id=name,
         kind=radiograph.kind,
-        shape=(grey.shape[0], grey.shape[1]),
+        shape=(gray.shape[0], gray.shape[1]),
         spacing_mm=radiograph.spacing_mm,
         spacing_source=radiograph.spacing_source,
         view=(radiograph.body_part, radiograph.view),
         orientation=radiograph.orientation,
         burned_in=bool(radiograph.burned_in),
         warnings=(*radiograph.warnings, *notes),
-        levels=measure_grey_levels(grey, radiograph.padding),
+        levels=measure_gray_levels(gray, radiograph.padding),
         fingerprint=take_fingerprint(view),
         thumbnail=resize(view, _SMALL),
         inside=resize(np.ascontiguousarray(view[box]), _SMALL),
         outlines=np.array([resize(mask[box].astype(np.float32), _SMALL) for mask in shown]).reshape(-1, *_SMALL),
-        masks={label: _survey_mask(file, shown[classes.index(label)], view, grey) for label, file in read.items()},
+        masks={label: _survey_mask(file, shown[classes.index(label)], view, gray) for label, file in read.items()},
         preview=None if radiograph.burned_in else make_preview(view, shown),
     )
 
@@ -166,7 +166,7 @@ def _read(case: Case, data: DataSetConfig, notes: list[str]) -> tuple[Radiograph
 
 
 def _survey_mask(
-    file: ReadMask, fitted: NDArray[np.bool_], view: NDArray[np.float32], grey: NDArray[np.float32]
+    file: ReadMask, fitted: NDArray[np.bool_], view: NDArray[np.float32], gray: NDArray[np.float32]
 ) -> MaskSurvey:
     mask = file.mask
     area, *center = measure_position(mask) or (0.0, 0.0, 0.0)
@@ -175,22 +175,22 @@ def _survey_mask(
         levels=file.levels,
         area=area,
         border=float(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean()),
-        centre=(center[0], center[1]),
+        center=(center[0], center[1]),
         intensity=float(view[fitted].mean()) if fitted.any() else 0.0,
-        clipped=_find_clipped(mask, grey),
+        clipped=_find_clipped(mask, gray),
         agreement=measure_agreement(resize(view, _CONTOUR), resize(fitted.astype(np.float32), _CONTOUR)),
     )
 
 
-def _find_clipped(mask: NDArray[np.bool_], grey: NDArray[np.float32]) -> float:
+def _find_clipped(mask: NDArray[np.bool_], gray: NDArray[np.float32]) -> float:
     """Return the share of mask pixels at the least or the greatest image value; image and mask may differ in size."""
     places = [(np.arange(_CLIPPED) + 0.5) / _CLIPPED] * 2
     sampled = [
         array[np.ix_(*((at * size).astype(int) for at, size in zip(places, array.shape, strict=True)))]
-        for array in (mask, grey)
+        for array in (mask, gray)
     ]
     inside = sampled[1][sampled[0]]
-    return float(max((inside == grey.min()).mean(), (inside == grey.max()).mean())) if inside.size else 0.0
+    return float(max((inside == gray.min()).mean(), (inside == gray.max()).mean())) if inside.size else 0.0
 
 
 def _find_box(masks: NDArray[np.bool_]) -> tuple[slice, slice]:

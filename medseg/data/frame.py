@@ -62,29 +62,29 @@ def find_frame(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None) -
 
     The whole image if the field covers nearly all of it.
     """
-    grey = pixels.mean(axis=2, dtype=np.float64) if pixels.ndim == 3 else pixels
-    valid = np.ones(grey.shape, np.bool_) if padding is None else ~padding
+    gray = pixels.mean(axis=2, dtype=np.float64) if pixels.ndim == 3 else pixels
+    valid = np.ones(gray.shape, np.bool_) if padding is None else ~padding
     ranges = []
-    for lines, length in zip(find_field(grey, valid), grey.shape, strict=True):
+    for lines, length in zip(find_field(gray, valid), gray.shape, strict=True):
         first, end, _ = lines.indices(length)
         margin = round(MARGIN * (end - first))
         ranges.append((max(0, first - margin), min(length, end + margin)))
-    frame = Frame((grey.shape[0], grey.shape[1]), ranges[0], ranges[1])
-    return frame if np.prod(frame.shape) < WORTH * grey.size else whole(grey.shape)
+    frame = Frame((gray.shape[0], gray.shape[1]), ranges[0], ranges[1])
+    return frame if np.prod(frame.shape) < WORTH * gray.size else whole(gray.shape)
 
 
-def find_field(grey: NDArray[np.floating[Any]], valid: NDArray[np.bool_]) -> tuple[slice, slice]:
+def find_field(gray: NDArray[np.floating[Any]], valid: NDArray[np.bool_]) -> tuple[slice, slice]:
     """The rows and columns of an image inside its flat borders; pixels that are not `valid` are padding.
 
     Overexposed anatomy, such as the abdomen below the lungs, is flat and white, too. It does not end at a straight
     edge, and is kept.
     """
-    step = max(1, 2 * min(grey.shape) // SAMPLES)
-    grey, valid = grey[::step, ::step], valid[::step, ::step]
+    step = max(1, 2 * min(gray.shape) // SAMPLES)
+    gray, valid = gray[::step, ::step], valid[::step, ::step]
     if not valid.any():
         return slice(None), slice(None)
-    filled = grey if valid.all() else np.where(valid, grey, np.median(grey[valid].astype(np.float64)))
-    rows, columns = slice(0, len(grey)), slice(0, grey.shape[1])
+    filled = gray if valid.all() else np.where(valid, gray, np.median(gray[valid].astype(np.float64)))
+    rows, columns = slice(0, len(gray)), slice(0, gray.shape[1])
     for flat in FLAT:
         field = filled[rows, columns]
         limit = flat * float(np.subtract(*take_percentiles(field.ravel(), (95, 5), 0)))

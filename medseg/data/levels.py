@@ -91,7 +91,7 @@ def _is_mapped(values: NDArray[Any], found: NDArray[Any], counts: NDArray[np.int
     margin = (high - low) * _END
     if not lossy and found[-2] <= low + margin:  # for example 0, 1, 255; blur has levels near both ends
         return True
-    highest, lowest = _of_neighbours(values, np.maximum), _of_neighbours(values, np.minimum)
+    highest, lowest = _of_neighbors(values, np.maximum), _of_neighbors(values, np.minimum)
     filled, filling = np.unique(inner[highest == lowest], return_counts=True)
     solid = filled[filling >= _AREA * counts[np.searchsorted(found, filled)]]
     if not lossy and len(found) <= _FEW and len(solid) > 2:
@@ -108,7 +108,7 @@ def _is_mapped(values: NDArray[Any], found: NDArray[Any], counts: NDArray[np.int
     return bool(peaks.sum() > max(_PEAKS * between.sum(), _MANY * min(above, values.size - above)))
 
 
-def _of_neighbours(values: NDArray[Any], choose: Any) -> NDArray[Any]:
+def _of_neighbors(values: NDArray[Any], choose: Any) -> NDArray[Any]:
     """Return the greatest or least value in the 3 x 3 pixels around each inner pixel."""
     rows = choose(choose(values[:-2], values[1:-1]), values[2:])
     return np.asarray(choose(choose(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:]))

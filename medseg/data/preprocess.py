@@ -107,10 +107,10 @@ def equalize(image: Tensor) -> Tensor:
     is linear, so noise in the last bits stays small.
     """
     values = image.numpy()
-    grey = values[(values > BLACK) & (values < 1 - BLACK)]
-    if grey.size < FEW:
+    gray = values[(values > BLACK) & (values < 1 - BLACK)]
+    if gray.size < FEW:
         return image
-    levels, places = np.unique(take_percentiles(grey, (100 * _SHARES).tolist(), 0), return_index=True)
+    levels, places = np.unique(take_percentiles(gray, (100 * _SHARES).tolist(), 0), return_index=True)
     shares = _SHARES[places]
     levels, shares = np.concatenate([[0], levels[1:-1], [1]]), np.concatenate([[0], shares[1:-1], [1]])
     return torch.from_numpy(np.interp(values, levels, shares).astype(np.float32))

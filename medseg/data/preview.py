@@ -39,9 +39,9 @@ def make_preview(view: NDArray[np.float32], masks: NDArray[np.bool_], longest: i
     """
     scale = min(1.0, longest / max(view.shape))
     rows, columns = (max(1, round(scale * size)) for size in view.shape)
-    grey = Image.fromarray(np.rint(view * 255).astype(np.uint8)).resize((columns, rows), Image.Resampling.BOX)
+    gray = Image.fromarray(np.rint(view * 255).astype(np.uint8)).resize((columns, rows), Image.Resampling.BOX)
     stream = io.BytesIO()
-    grey.save(stream, "JPEG", quality=85)
+    gray.save(stream, "JPEG", quality=85)
     small = [resize(mask.astype(np.float32), (rows, columns)) >= 0.5 for mask in masks]
     bits = np.packbits(np.array(small, np.bool_)).tobytes()
     return Preview(stream.getvalue(), (len(masks), rows, columns), zlib.compress(bits))

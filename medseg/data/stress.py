@@ -97,8 +97,8 @@ def _rotate(degrees: float, pixels: Pixels, masks: Masks, rng: Generator) -> tup
     """Rotate about the center in a random direction; linear interpolation, nearest pixel for masks."""
     angle = math.radians(degrees) * rng.choice((-1, 1))
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    centre = (np.array(pixels.shape) - 1) / 2
-    offset = centre - turn @ centre
+    center = (np.array(pixels.shape) - 1) / 2
+    offset = center - turn @ center
     turned = ndimage.affine_transform(pixels, turn, offset, order=1, mode="grid-constant", cval=float(pixels.min()))
     moved = np.empty_like(masks)
     for mask, target in zip(masks, moved, strict=True):

@@ -41,25 +41,25 @@ def take_percentiles(values: Tensor, counted: Tensor, percents: Tensor) -> Tenso
     return torch.where(counted.any(dim=-1, keepdim=True), found, 0.0)
 
 
-def find_field(grey: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+def find_field(gray: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     """First and last + 1 row, and column, inside the flat borders: two `(batch, 2)`, of maps `(batch, rows, columns)`.
 
     The rules are those of `medseg.data.frame.find_field`.
     """
-    entire, (step, *lines) = whole(grey), choose_lines(grey, SAMPLES // 2)
-    grey, valid = sample(grey, *lines), sample(valid, *lines)
-    median = take_percentiles(grey.flatten(1), valid.flatten(1), _percents(grey, 50))
-    filled = torch.where(valid, grey, median[:, :, None])
+    entire, (step, *lines) = whole(gray), choose_lines(gray, SAMPLES // 2)
+    gray, valid = sample(gray, *lines), sample(valid, *lines)
+    median = take_percentiles(gray.flatten(1), valid.flatten(1), _percents(gray, 50))
+    filled = torch.where(valid, gray, median[:, :, None])
     rows, columns = whole(filled)
     for flat in FLAT:
         down, across = is_inside(rows, filled.shape[1])[:, :, None], is_inside(columns, filled.shape[2])[:, None]
-        levels = take_percentiles(filled.flatten(1), (down & across).flatten(1), _percents(grey, 95, 5))
+        levels = take_percentiles(filled.flatten(1), (down & across).flatten(1), _percents(gray, 95, 5))
         limit = flat * (levels[:, :1] - levels[:, 1:])
         rows, columns = (
             _trim(filled, across.expand_as(filled), limit, rows),
             _trim(filled.mT, down.mT.expand_as(filled.mT), limit, columns),
         )
-    levels = take_percentiles(filled.flatten(1), torch.ones_like(valid).flatten(1), _percents(grey, 95, 5))
+    levels = take_percentiles(filled.flatten(1), torch.ones_like(valid).flatten(1), _percents(gray, 95, 5))
     white = filled >= (levels[:, :1] - FLAT[-1] * (levels[:, :1] - levels[:, 1:]))[:, :, None]
     rows, columns = _keep_anatomy(white, rows, columns), _keep_anatomy(white.mT, columns, rows)
     some = valid.flatten(1).any(dim=1, keepdim=True)
@@ -69,16 +69,16 @@ def find_field(grey: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
-def find_frame(grey: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+def find_frame(gray: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     """The exposed field, a little widened, as `find_field`; the whole image if the field covers nearly all of it."""
     ranges = []
-    for lines, axis in zip(find_field(grey, valid), (1, 2), strict=True):
+    for lines, axis in zip(find_field(gray, valid), (1, 2), strict=True):
         margin = (MARGIN * (lines[:, 1] - lines[:, 0])).round().long()
-        first, end = (lines[:, 0] - margin).clamp(min=0), (lines[:, 1] + margin).clamp(max=grey.shape[axis])
+        first, end = (lines[:, 0] - margin).clamp(min=0), (lines[:, 1] + margin).clamp(max=gray.shape[axis])
         ranges.append(torch.stack([first, end], dim=1))
     area = (ranges[0][:, 1] - ranges[0][:, 0]) * (ranges[1][:, 1] - ranges[1][:, 0])
-    worth = (area < WORTH * (grey.shape[1] * grey.shape[2]))[:, None]
-    rows, columns = (torch.where(worth, *pair) for pair in zip(ranges, whole(grey), strict=True))
+    worth = (area < WORTH * (gray.shape[1] * gray.shape[2]))[:, None]
+    rows, columns = (torch.where(worth, *pair) for pair in zip(ranges, whole(gray), strict=True))
     return rows, columns
 
 

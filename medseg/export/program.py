@@ -43,10 +43,10 @@ class Program(nn.Module):
         """
         valid = ~image.isnan().any(dim=1)
         image = torch.where(valid[:, None], image, 0.0)
-        grey = image.mean(dim=1)
-        lines = find_frame(grey, valid) if self.config.crop == "field" else whole(grey)
+        gray = image.mean(dim=1)
+        lines = find_frame(gray, valid) if self.config.crop == "field" else whole(gray)
         sides = self._place(lines, image)
-        scaled = torch.where(valid[:, None], scale_intensity(image, grey, valid, self.config), 0.0)
+        scaled = torch.where(valid[:, None], scale_intensity(image, gray, valid, self.config), 0.0)
         fitted = _mix(scaled, [side.weigh_fit() for side in sides])
         predicted = self._predict(equalize(fitted) if self.config.equalize else fitted)
         if self.config.restore == "nearest":
@@ -78,12 +78,12 @@ class Program(nn.Module):
         return torch.stack(maps).mean(dim=0) if len(maps) > 1 else maps[0]
 
 
-def scale_intensity(image: Tensor, grey: Tensor, valid: Tensor, config: PreprocessConfig) -> Tensor:
+def scale_intensity(image: Tensor, gray: Tensor, valid: Tensor, config: PreprocessConfig) -> Tensor:
     """The image `(batch, channel, rows, columns)` scaled to [0, 1] as by `medseg.data.preprocess.scale_intensity`."""
     if config.intensity == "fixed":
         first, last = config.range
         return ((image - first) / (last - first)).clamp(0, 1)
-    _, *lines = choose_lines(grey, SAMPLES)
+    _, *lines = choose_lines(gray, SAMPLES)
     sampled, counted = sample(image, *lines), sample(valid, *lines)
     rows, columns = find_field(sampled.mean(dim=1), counted)
     inside = counted & is_inside(rows, counted.shape[1])[:, :, None] & is_inside(columns, counted.shape[2])[:, None]

@@ -24,11 +24,11 @@ class ConvBlock(nn.Module):
         super().__init__()
         self.layer = nn.Sequential(
             _conv(in_channels, out_channels, config, padding=config.padding, plain=first),
-            *_normalise(out_channels, config),
+            *_normalize(out_channels, config),
             nn.Dropout2d(config.dropout, inplace=True),
             _activate(config),
             _conv(out_channels, out_channels, config, padding=config.padding),
-            *_normalise(out_channels, config),
+            *_normalize(out_channels, config),
             nn.Dropout2d(config.dropout, inplace=True),
             _activate(config),
         )
@@ -52,7 +52,7 @@ class DownSample(nn.Module):
             if config.downsample == "max_pool"
             else nn.Sequential(
                 _conv(channels, channels, config, padding=1, stride=2),
-                *_normalise(channels, config),
+                *_normalize(channels, config),
                 _activate(config),
             )
         )
@@ -88,11 +88,11 @@ class UpSample(nn.Module):
         out = self.layer(x)
         if self.mode != "transposed":
             out = F.interpolate(out, scale_factor=2, mode=self.mode)
-        feature_map = crop_centre(feature_map, out)
+        feature_map = crop_center(feature_map, out)
         return out + feature_map if self.skip == "add" else torch.cat((out, feature_map), dim=1)
 
 
-def crop_centre(x: Tensor, like: Tensor) -> Tensor:
+def crop_center(x: Tensor, like: Tensor) -> Tensor:
     """The center of `x`, with as many rows and columns as `like`."""
     rows, columns = like.shape[-2:]
     top, left = (x.shape[-2] - rows) // 2, (x.shape[-1] - columns) // 2
@@ -107,7 +107,7 @@ def _conv(
     return kind(in_channels, out_channels, 3, stride, padding, padding_mode=mode, bias=config.bias)
 
 
-def _normalise(channels: int, config: ModelConfig) -> list[nn.Module]:
+def _normalize(channels: int, config: ModelConfig) -> list[nn.Module]:
     return [nn.BatchNorm2d(channels)] if config.batch_norm else []
 
 

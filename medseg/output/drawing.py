@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = (
+COLORS = (
     (86, 180, 233),  # sky blue
     (230, 159, 0),  # orange
     (0, 158, 115),  # bluish green
@@ -58,8 +58,8 @@ def draw_strip(
     `image` is `(rows, columns)` of any range, the masks are `(classes, rows, columns)`, the result is
     `(rows, 3 * columns, 3)`. Each class has a contour and a light fill in its color.
     """
-    grey = np.repeat(to_bytes(image)[..., None], 3, axis=-1)
-    return np.concatenate([grey, draw_masks(grey, reference), draw_masks(grey, prediction)], axis=1)
+    gray = np.repeat(to_bytes(image)[..., None], 3, axis=-1)
+    return np.concatenate([gray, draw_masks(gray, reference), draw_masks(gray, prediction)], axis=1)
 
 
 def draw_rgb_strip(
@@ -105,7 +105,7 @@ def draw_learning_curves(history: Mapping[str, Sequence[tuple[int, float]]]) -> 
     for index, (name, points) in enumerate(losses.items()):
         _draw_curve(left, points, name.replace("/", " "), _LOSSES[index % len(_LOSSES)], 2.0)
     for index, (name, points) in enumerate(classes.items()):
-        _draw_curve(right, points, name.removeprefix("val/dice_"), _to_hex(COLOURS[index % len(COLOURS)]), 1.4)
+        _draw_curve(right, points, name.removeprefix("val/dice_"), _to_hex(COLORS[index % len(COLORS)]), 1.4)
     for name, points in means.items():
         _draw_curve(right, points, *_MEANS[name], 2.4)
     _finish(left, "Loss", "loss", losses)
@@ -124,27 +124,27 @@ def to_bytes(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     if high <= low:
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     scaled = (np.nan_to_num(image, nan=low, posinf=high, neginf=low) - low) / max(high - low, 1e-12)
-    grey: NDArray[np.uint8] = np.rint(scaled.clip(0, 1) * 255).astype(np.uint8)
-    return grey
+    gray: NDArray[np.uint8] = np.rint(scaled.clip(0, 1) * 255).astype(np.uint8)
+    return gray
 
 
-def _to_hex(colour: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
+def _to_hex(color: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def draw_masks(grey: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """`grey`, `(rows, columns, 3)`, with a contour and a light fill for each of `masks`, `(classes, rows, columns)`."""
+def draw_masks(gray: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """`gray`, `(rows, columns, 3)`, with a contour and a light fill for each of `masks`, `(classes, rows, columns)`."""
     from scipy.ndimage import binary_erosion
 
-    pane = grey.astype(np.float32)
-    thickness = max(1, round(min(grey.shape[:2]) / 256))
+    pane = gray.astype(np.float32)
+    thickness = max(1, round(min(gray.shape[:2]) / 256))
     outlines = []
     for index, mask in enumerate(np.asarray(masks, bool)):
-        colour = np.asarray(COLOURS[index % len(COLOURS)], np.float32)
-        pane += mask[..., None] * (_FILL * (colour - pane))
-        outlines.append((mask & ~binary_erosion(mask, iterations=thickness), colour))
-    for outline, colour in outlines:
-        pane[outline] = colour
+        color = np.asarray(COLORS[index % len(COLORS)], np.float32)
+        pane += mask[..., None] * (_FILL * (color - pane))
+        outlines.append((mask & ~binary_erosion(mask, iterations=thickness), color))
+    for outline, color in outlines:
+        pane[outline] = color
     return np.rint(pane).astype(np.uint8)
 
 
@@ -173,25 +173,25 @@ def draw_legend(width: int, classes: Sequence[str], size: int) -> NDArray[np.uin
         if lines[-1] and used + length > width:
             lines.append([])
             used = 0.0
-        lines[-1].append((name, COLOURS[index % len(COLOURS)]))
+        lines[-1].append((name, COLORS[index % len(COLORS)]))
         used += length
     height = round(1.5 * size)
     legend = Image.new("RGB", (width, height * len(lines)), BAR)
     draw = ImageDraw.Draw(legend)
     for row, line in enumerate(lines):
         x = size / 2
-        for name, colour in line:
+        for name, color in line:
             middle = (row + 0.5) * height
-            draw.rectangle((x, middle - size / 3, x + size * 2 / 3, middle + size / 3), colour)
+            draw.rectangle((x, middle - size / 3, x + size * 2 / 3, middle + size / 3), color)
             draw.text((x + size, middle), name, LETTERS, font, anchor="lm")
             x += font.getlength(name) + 2.6 * size
     return np.asarray(legend, np.uint8)
 
 
-def _draw_curve(axes: "Axes", points: Sequence[tuple[int, float]], label: str, colour: str, width: float) -> None:
+def _draw_curve(axes: "Axes", points: Sequence[tuple[int, float]], label: str, color: str, width: float) -> None:
     epochs, values = zip(*points, strict=True)
     marker = "o" if len(points) < 25 else None
-    axes.plot(epochs, values, color=colour, linewidth=width, marker=marker, markersize=2 + width, label=label)
+    axes.plot(epochs, values, color=color, linewidth=width, marker=marker, markersize=2 + width, label=label)
 
 
 def _finish(axes: "Axes", title: str, label: str, curves: Mapping[str, Sequence[tuple[int, float]]]) -> None:

@@ -92,9 +92,9 @@ def _draw_lines(image: "Image", lines: Sequence[Sequence[tuple[float, float]]], 
         points = [((column + 0.5) * scale[1] - 0.5, (row + 0.5) * scale[0] - 0.5) for row, column in line]
         ends = [[(x, y - tick), (x, y + tick)] for x, y in (points[0], points[-1])]
         strokes += [points, *ends]
-    for colour, width in ((_HALO, thickness + 2), (_LINE, thickness)):
+    for color, width in ((_HALO, thickness + 2), (_LINE, thickness)):
         for stroke in strokes:
-            draw.line(stroke, colour, width)
+            draw.line(stroke, color, width)
 
 
 def _draw_words(width: int, words: Sequence[str], size: int) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY = (8, 0, 0, 0, 0)  # bit depth, color type, compression, filter and interlace method
+_GRAY = (8, 0, 0, 0, 0)  # bit depth, color type, compression, filter and interlace method
 _ZEROS = 1 << 16
 _ADLER = 65521  # RFC 1950
 
@@ -20,7 +20,7 @@ def encode_mask(mask: NDArray[np.bool_], text: Mapping[str, str]) -> bytes:
     The same mask gives the same bytes.
     """
     rows, columns = mask.shape
-    chunks = [(b"IHDR", struct.pack(">II5B", columns, rows, *_GREY))]
+    chunks = [(b"IHDR", struct.pack(">II5B", columns, rows, *_GRAY))]
     chunks += [
         (b"tEXt", keyword.encode("latin-1") + b"\0" + words.encode("latin-1")) for keyword, words in text.items()
     ]

@@ -212,8 +212,8 @@ def _take_preview(source: Source, warnings: list[str]) -> NDArray[np.uint8] | No
             shown = read_radiograph(source.file, **{**source.reading, "presentation": "voi"})
         except RadiographError as error:
             warnings.append(f"the overlay was drawn without the VOI transformation: with it, {error.reason}")
-    grey = shown.pixels if shown.pixels.ndim == 2 else shown.pixels.mean(axis=2)
-    return shrink_preview(grey, shown.padding)
+    gray = shown.pixels if shown.pixels.ndim == 2 else shown.pixels.mean(axis=2)
+    return shrink_preview(gray, shown.padding)
 
 
 WRITERS: Mapping[str, Writer] = {

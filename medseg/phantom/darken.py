@@ -87,9 +87,9 @@ def _mix(ends: Plane, across: Plane) -> Plane:
 
 def _draw_shape(rng: np.random.Generator, down: Plane, across: Plane) -> Plane:
     """Draw the coverage, 0 to 1, of each pixel by a rotated disc or block with soft edges."""
-    centre, half, angle = rng.uniform(0, 1, 2), rng.uniform(0.06, 0.28, 2), rng.uniform(0, np.pi)
-    u = (np.cos(angle) * (across - centre[0]) + np.sin(angle) * (down - centre[1])) / half[0]
-    v = (np.cos(angle) * (down - centre[1]) - np.sin(angle) * (across - centre[0])) / half[1]
+    center, half, angle = rng.uniform(0, 1, 2), rng.uniform(0.06, 0.28, 2), rng.uniform(0, np.pi)
+    u = (np.cos(angle) * (across - center[0]) + np.sin(angle) * (down - center[1])) / half[0]
+    v = (np.cos(angle) * (down - center[1]) - np.sin(angle) * (across - center[0])) / half[1]
     power = rng.choice([2.0, 8.0])
     inside = 1 - (np.abs(u) ** power + np.abs(v) ** power) ** (1 / power)
     cover: Plane = rng.uniform(0.6, 1.0) * np.clip(inside / rng.uniform(0.02, 0.3), 0, 1)
@@ -104,8 +104,8 @@ def _draw_shade(rng: np.random.Generator, size: int) -> Plane:
 
 def _draw_lamp(rng: np.random.Generator, down: Plane, across: Plane) -> Plane:
     """Draw a bright, nearly white spot with a glow, to add to the scene."""
-    centre, radius = rng.uniform(0.05, 0.95, 2), rng.uniform(0.015, 0.06)
-    distance = np.hypot(across - centre[0], down - centre[1])
+    center, radius = rng.uniform(0.05, 0.95, 2), rng.uniform(0.015, 0.06)
+    distance = np.hypot(across - center[0], down - center[1])
     light = np.exp(-((distance / radius) ** 4)) + 0.35 * np.exp(-distance / (2.5 * radius))
     lamp: Plane = light[..., None] * rng.uniform(0.75, 1.0, 3)
     return lamp

@@ -78,8 +78,8 @@ def find_heart_depth(anatomy: Anatomy, x: Map, y: Map) -> Map:
     right = interpolate([(0, 16), (0.15, 27), (0.4, 37), (0.7, 41), (1, 34)], v)
     left = interpolate([(0, 18), (0.2, 32), (0.45, 55), (0.75, 80), (0.9, 82), (1, 70)], v)
     half = anatomy.heart_scale * (left + right) / 2 * (round_off(v / 0.2) * round_off((1 - v) / 0.22)) ** 0.8
-    centre = anatomy.heart_scale * (left - right) / 2 + anatomy.heart_shift
-    return np.where((v > 0) & (v < 1), half - np.abs(x - centre), -np.inf).astype(np.float32)
+    center = anatomy.heart_scale * (left - right) / 2 + anatomy.heart_shift
+    return np.where((v > 0) & (v < 1), half - np.abs(x - center), -np.inf).astype(np.float32)
 
 
 def build_gas(anatomy: Anatomy, x: Map, y: Map) -> Map:

@@ -46,11 +46,11 @@ def build_spine(anatomy: Anatomy, x: Map, y: Map) -> Map:
     """Build vertebral bodies with end plates and discs, pedicles and spinous processes."""
     phase = (y - anatomy.apex_y) / anatomy.vertebra_height
     v = np.abs(phase - np.floor(phase) - 0.5) * 2  # 0 in the middle of a body, 1 in the disc
-    centre = x - 0.5 * anatomy.twist
+    center = x - 0.5 * anatomy.twist
     half = 14.5 + 0.018 * (y - anatomy.apex_y) + 2 * v
-    body = np.sqrt(np.clip(1 - (centre / half) ** 2, 0, None)) * ramp(0.92 - v, 0.12)
-    plate = np.exp(-(((v - 0.8) / 0.08) ** 2)) * (np.abs(centre) < half)
-    pedicles = np.hypot((np.abs(centre) - 0.62 * half) / 3.5, (v - 0.25) * anatomy.vertebra_height / 12)
+    body = np.sqrt(np.clip(1 - (center / half) ** 2, 0, None)) * ramp(0.92 - v, 0.12)
+    plate = np.exp(-(((v - 0.8) / 0.08) ** 2)) * (np.abs(center) < half)
+    pedicles = np.hypot((np.abs(center) - 0.62 * half) / 3.5, (v - 0.25) * anatomy.vertebra_height / 12)
     process = np.hypot((x - anatomy.twist) / 3.5, (v - 0.45) * anatomy.vertebra_height / 12)
     spine: Map = (
         0.75 * body + 0.25 * plate + 0.3 * np.exp(-(((pedicles - 1) / 0.4) ** 2)) + 0.3 * ramp(1 - process, 0.4)
@@ -67,10 +67,10 @@ def build_ribs(anatomy: Anatomy, x: Map, y: Map) -> Map:
     for rib in range(10):
         half_width = (anatomy.lung_half_width + 4) * (0.6, 0.8, 0.91, 0.97, 1.0, 1.02)[min(rib, 5)]
         half_height = anatomy.rib_drop / 2 * (0.55, 0.75, 0.9, 1.0)[min(rib, 3)]
-        centre = anatomy.apex_y - 6 + rib * anatomy.vertebra_height + half_height
-        part = find_rows(y, centre - half_height - 10, centre + half_height + 30)
+        center = anatomy.apex_y - 6 + rib * anatomy.vertebra_height + half_height
+        part = find_rows(y, center - half_height - 10, center + half_height + 30)
         across = np.abs(x[part])
-        down = y[part] - centre - anatomy.rib_slant * across
+        down = y[part] - center - anatomy.rib_slant * across
         slope = 2 * np.hypot(across / half_width**2, down / half_height**2)
         level = (across / half_width) ** 2 + (down / half_height) ** 2 - 1
         front = down > 0

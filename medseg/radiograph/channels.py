@@ -78,9 +78,9 @@ def find_mask_in_alpha(pixels: NDArray[Any]) -> NDArray[Any] | None:
     strokes = color[alpha >= max(1, int(alpha.max()) / 2)]  # most editors round the colors of fainter pixels
     if strokes.size == 0 or (strokes != strokes[0]).any():
         return None
-    is_grey, drawn = (strokes[0] == strokes[0, 0]).all(), color.any(axis=2)
+    is_gray, drawn = (strokes[0] == strokes[0, 0]).all(), color.any(axis=2)
     is_soft = ((alpha > 0) & (alpha < alpha.max() / 2)).any() and (drawn == (alpha > 0)).all()
-    return None if is_grey and not is_soft and not color[alpha == 0].any() else alpha
+    return None if is_gray and not is_soft and not color[alpha == 0].any() else alpha
 
 
 def has_colors(pixels: NDArray[Any], tolerance: int) -> bool:

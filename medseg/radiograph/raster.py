@@ -234,13 +234,13 @@ def _read_deep_png(file: BinaryIO) -> NDArray[Any]:
     """Read a 16-bit PNG in color, or in grayscale with transparency."""
     file.seek(25)  # the color type in IHDR
     if file.read(1) == b"\x04":
-        return _read_deep_grey_alpha(file)
+        return _read_deep_gray_alpha(file)
     sitk: Any = import_module("SimpleITK")
     with copy_of(file, ".png") as path:
         return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(path, imageIO="PNGImageIO")))
 
 
-def _read_deep_grey_alpha(file: BinaryIO) -> NDArray[Any]:
+def _read_deep_gray_alpha(file: BinaryIO) -> NDArray[Any]:
     """Read `(rows, columns, 2)` of a 16-bit gray-alpha PNG, which neither Pillow nor SimpleITK reads completely."""
     from PIL import Image
 

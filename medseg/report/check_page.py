@@ -18,7 +18,7 @@ from medseg.data.findings import Finding
 from medseg.data.preview import Preview
 from medseg.data.rules import SEVERITIES
 from medseg.notice import RESEARCH_USE
-from medseg.output.drawing import COLOURS
+from medseg.output.drawing import COLORS
 from medseg.report.pages import render_page, to_data_uri
 
 _PICTURES = 11
@@ -57,14 +57,14 @@ def write_check_page(
     previews = {survey.id: survey.preview for survey in surveys if survey.preview}
     typical = _choose_typical(surveys, findings)
     sections = [_build_section(finding, previews, typical) for finding in findings]
-    colours = [f"rgb{COLOURS[index % len(COLOURS)]}" for index in range(len(classes))]
+    colors = [f"rgb{COLORS[index % len(COLORS)]}" for index in range(len(classes))]
     counts = {severity: sum(finding.severity == severity for finding in findings) for severity in SEVERITIES}
     page = render_page(
         Path(__file__).with_suffix(".html"),
         totals=totals,
         sections=sections,
         counts=counts,
-        classes=list(zip(classes, colours, strict=True)),
+        classes=list(zip(classes, colors, strict=True)),
         research_use=RESEARCH_USE,
     )
     write_text(path, page)
@@ -111,9 +111,9 @@ def _draw_contours(masks: NDArray[np.bool_]) -> bytes:
     doubled = masks.repeat(2, axis=1).repeat(2, axis=2)
     places = np.zeros(doubled.shape[1:], np.uint8)
     for index, mask in enumerate(doubled):
-        places[mask & ~ndimage.binary_erosion(mask, iterations=2)] = index % len(COLOURS) + 1
+        places[mask & ~ndimage.binary_erosion(mask, iterations=2)] = index % len(COLORS) + 1
     picture = Image.fromarray(places, "P")
-    picture.putpalette([0, 0, 0, *(level for colour in COLOURS for level in colour)])
+    picture.putpalette([0, 0, 0, *(level for color in COLORS for level in color)])
     stream = io.BytesIO()
     picture.save(stream, "PNG", transparency=0, bits=4, optimize=True)
     return stream.getvalue()

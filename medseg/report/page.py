@@ -7,7 +7,7 @@ from pathlib import Path
 from medseg.atomic import write_text
 from medseg.evaluation.result import Evaluation
 from medseg.notice import RESEARCH_USE
-from medseg.output.drawing import COLOURS
+from medseg.output.drawing import COLORS
 from medseg.report.chart import DASHES, MARKERS, Chart
 from medseg.report.curves import draw_agreement, draw_reliability, draw_stress, find_floor, measure_drop
 from medseg.report.gallery import build_gallery
@@ -45,7 +45,7 @@ def write_page(evaluation: Evaluation, path: Path) -> None:
         research_use=RESEARCH_USE,
         included=_INCLUDED if evaluation.subset == "all" else "",
         units=units if distances else [],
-        colours=[(_to_hex(make_legible(colour)), _to_hex(colour)) for colour in COLOURS],
+        colors=[(_to_hex(make_legible(color)), _to_hex(color)) for color in COLORS],
         marks=[(DASHES[i % len(DASHES)], MARKERS[i % len(MARKERS)]) for i in range(len(evaluation.classes))],
         summary=build_summary(evaluation),
         groups=build_groups(evaluation),
@@ -64,10 +64,10 @@ def write_page(evaluation: Evaluation, path: Path) -> None:
     write_text(path, page)
 
 
-def make_legible(colour: tuple[int, int, int]) -> tuple[int, int, int]:
+def make_legible(color: tuple[int, int, int]) -> tuple[int, int, int]:
     """The color, darkened until a line has enough contrast on a light page."""
     for percent in range(100, 0, -2):
-        darker = colour[0] * percent // 100, colour[1] * percent // 100, colour[2] * percent // 100
+        darker = color[0] * percent // 100, color[1] * percent // 100, color[2] * percent // 100
         if (_WHITE + 0.05) / (_measure_luminance(darker) + 0.05) >= _CONTRAST:
             break
     return darker
@@ -114,12 +114,12 @@ def _list_agreement(evaluation: Evaluation) -> list[tuple[str, Figure]]:
     return [(name, write_number(value, 3, "+")) for name, value in named.items()]
 
 
-def _measure_luminance(colour: tuple[int, int, int]) -> float:
+def _measure_luminance(color: tuple[int, int, int]) -> float:
     """Relative luminance as defined by WCAG, 0 to 1."""
-    shares = (level / 255 for level in colour)
+    shares = (level / 255 for level in color)
     linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def _to_hex(colour: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
+def _to_hex(color: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)

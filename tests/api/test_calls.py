@@ -102,6 +102,6 @@ def test_examples_run(code, tmp_path, monkeypatch, tracking):
 
 
 def test_reading_gives_the_pixels_of_the_file(tmp_path):
-    grey = np.arange(200, dtype=np.uint8).reshape(10, 20)
-    Image.fromarray(grey).save(tmp_path / "image.png")
-    assert np.array_equal(medseg.read_radiograph(tmp_path / "image.png").pixels, grey)
+    gray = np.arange(200, dtype=np.uint8).reshape(10, 20)
+    Image.fromarray(gray).save(tmp_path / "image.png")
+    assert np.array_equal(medseg.read_radiograph(tmp_path / "image.png").pixels, gray)

@@ -166,10 +166,10 @@ def test_settings_are_those_of_the_predict_command(path):
 
 
 def test_inverted_images_are_read_as_the_settings_say(path, tmp_path):
-    grey = (phantom() / 16).astype(np.uint8)
-    Image.fromarray(255 - grey).save(tmp_path / "negative.png")
+    gray = (phantom() / 16).astype(np.uint8)
+    Image.fromarray(255 - gray).save(tmp_path / "negative.png")
     inverted = medseg.load_model(path, TORCH, {"input.invert": True})
-    assert same(inverted.predict(tmp_path / "negative.png"), medseg.load_model(path, TORCH).predict(grey))
+    assert same(inverted.predict(tmp_path / "negative.png"), medseg.load_model(path, TORCH).predict(gray))
 
 
 @pytest.mark.slow

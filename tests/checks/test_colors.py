@@ -128,13 +128,13 @@ def test_colors_in_jpeg_are_refused_with_the_reason(tmp_path, settings):
 
 
 def test_background_and_ignored_colors(tmp_path):
-    def white_and_grey(image):
+    def white_and_gray(image):
         pixels = np.array(image)
         pixels[~pixels.any(axis=2)] = 255
         pixels[:5] = 128
         return Image.fromarray(pixels)
 
-    root = write_set(tmp_path, write(white_and_grey), 1)
+    root = write_set(tmp_path, write(white_and_gray), 1)
     colors = COLORS | {"background": "#ffffff"}
     assert set(errors(root, colors=colors)) == {"unknown_label"}
     assert errors(root, colors=colors | {"ignore": "#808080"}) == {}

@@ -29,7 +29,7 @@ def picture(tmp_path):
 def test_mask_is_measured_at_its_own_size(picture):
     mask = survey_case(picture, CLASSES, DataConfig(), PREPROCESS).masks["lungs"]
     assert mask.area == 0.25
-    assert mask.centre == (0.25, 0.25)
+    assert mask.center == (0.25, 0.25)
     assert mask.border == pytest.approx(0.25)
     assert [levels.values for levels in mask.levels] == [(0, 7)]
     assert mask.shape == (128, 128)
@@ -51,7 +51,7 @@ def test_small_pictures_are_of_the_box_around_the_masks(picture):
 def test_mask_of_another_size_and_without_pixels(picture, tmp_path):
     Image.fromarray(np.zeros((32, 32), np.uint8)).save(tmp_path / "mask.png")
     mask = survey_case(picture, CLASSES, DataConfig(), PREPROCESS).masks["lungs"]
-    assert (mask.area, mask.centre, mask.clipped) == (0, (0, 0), 0)
+    assert (mask.area, mask.center, mask.clipped) == (0, (0, 0), 0)
     assert not mask.agreement.any()
 
 

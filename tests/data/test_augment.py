@@ -124,9 +124,9 @@ def test_rotation_turns_a_bar_by_at_most_the_angle_asked_for(shape):
 def test_shift_and_scale_keep_to_their_limits():
     disc = draw_disc(200, 100, 15)[None, None].to(torch.uint8).expand(100, 1, 200, 100)
     _, moved = augment(disc.float(), disc, **(STILL | {"shift": 0.1}))
-    centres = np.array([ndimage.center_of_mass(mask) for mask in moved[:, 0].numpy()]) - (99.5, 49.5)
-    assert (np.abs(centres).max(axis=0) < (20.1, 10.1)).all()
-    assert (np.abs(centres).max(axis=0) > (15, 7.5)).all()
+    centers = np.array([ndimage.center_of_mass(mask) for mask in moved[:, 0].numpy()]) - (99.5, 49.5)
+    assert (np.abs(centers).max(axis=0) < (20.1, 10.1)).all()
+    assert (np.abs(centers).max(axis=0) > (15, 7.5)).all()
     _, moved = augment(disc.float(), disc, **(STILL | {"scale": 0.2}))
     growth = np.sqrt(moved.sum(dim=(1, 2, 3)).numpy() / float(disc[0].sum()))
     assert 0.7 < growth.min() < 0.85
@@ -142,7 +142,7 @@ def test_flips_are_off_unless_asked_for():
     assert augment(half.float(), half, **still, flip_rows=1)[1].equal(half.float())
 
 
-def test_targets_in_colour_move_but_keep_their_colours():
+def test_targets_in_color_move_but_keep_their_colors():
     images = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
     changed, targets = augment(images, images.clone(), **{"probability": 1})
     assert torch.equal(changed, targets)
@@ -183,7 +183,7 @@ def test_a_batch_takes_milliseconds():
 
 
 def test_bright_contrast_is_not_clipped_away():
-    """A step between .93 and .97 is still a step after any change of grey values."""
+    """A step between .93 and .97 is still a step after any change of gray values."""
     image = torch.full((16, 1, 32, 32), 0.93)
     image[:, :, :, 16:] = 0.97
     image[:, :, :4] = 0.2

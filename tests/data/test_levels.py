@@ -34,7 +34,7 @@ def measure(picture, known=()):
 
 BLURRED = {
     **{f"JPEG {quality}": as_jpeg(draw(), quality) for quality in (10, 30, 50, 75, 90)},
-    "JPEG of dark and bright grey": as_jpeg(draw().point(lambda level: 235 if level else 15), 50),
+    "JPEG of dark and bright gray": as_jpeg(draw().point(lambda level: 235 if level else 15), 50),
     **{f"JPEG {q} as PNG": Image.fromarray(np.asarray(as_jpeg(draw(), q))) for q in (75, 95, 100)},
     **{f"anti-aliased by {n}": draw(size=n * SIZE).resize((SIZE, SIZE), Image.Resampling.BOX) for n in (2, 4)},
     "Lanczos": draw(size=3 * SIZE).resize((SIZE, SIZE), Image.Resampling.LANCZOS),

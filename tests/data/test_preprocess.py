@@ -178,7 +178,7 @@ def test_input_of_the_network_is_what_the_transforms_of_training_make(chest, cha
     assert not torch.equal(built, build_input(pixels, None, config)[0])
 
 
-def test_pad_keeps_the_aspect_ratio_and_centres():
+def test_pad_keeps_the_aspect_ratio_and_centers():
     fitted = fit(torch.ones(1, 100, 200), PreprocessConfig(size=(64, 64)))
     assert fitted.shape == (1, 64, 64)
     assert fitted[0].sum(dim=0).round().tolist() == [32] * 64
@@ -207,7 +207,7 @@ def test_mask_comes_back_where_it_was(size, way, fitting):
 
 
 def test_resize_agrees_with_another_library():
-    """SimpleITK's linear interpolation at the pixel centres that `locate_pixels` names, of a smooth picture."""
+    """SimpleITK's linear interpolation at the pixel centers that `locate_pixels` names, of a smooth picture."""
     y, x = np.mgrid[:200, :300]
     picture = (np.sin(y / 25) + np.cos(x / 30)).astype(np.float32)
     config = PreprocessConfig(size=(128, 128))
@@ -283,8 +283,8 @@ def test_large_picture_takes_a_fraction_of_a_second():
 
 def test_equalized_levels_cover_the_same_area(chest):
     image, _ = build_input(chest, None, EQUALIZED)
-    grey = image[(image > 0.05) & (image < 0.95)].numpy()
-    shares = np.histogram(grey, bins=9, range=(0.05, 0.95))[0] / grey.size
+    gray = image[(image > 0.05) & (image < 0.95)].numpy()
+    shares = np.histogram(gray, bins=9, range=(0.05, 0.95))[0] / gray.size
     assert shares == pytest.approx(np.full(9, 1 / 9), abs=0.02)
 
 

@@ -100,7 +100,7 @@ class TestRotation:
             seen |= set(turns)
         assert seen == {1, 3}
 
-    def test_a_disc_goes_round_the_centre_with_its_mask(self):
+    def test_a_disc_goes_round_the_center_with_its_mask(self):
         masks = draw_masks()
         pixels, moved = stress("rotation", 20, masks[0].astype(np.float32), masks)
         row, column = 40 - 49.5, 72 - 59.5
@@ -137,7 +137,7 @@ class TestShift:
         assert np.subtract(other, start) == pytest.approx(2 * np.subtract(one, start), abs=1)
 
 
-class TestGreyValues:
+class TestGrayValues:
     def test_more_exposure_is_darker_and_cut_off(self):
         assert stress_known("exposure", 20, 100, 50, 25, 10) == pytest.approx([80, 30, 5, 0])
 

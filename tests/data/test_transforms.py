@@ -82,7 +82,7 @@ def test_picture_without_spacing_has_pixels_for_units(tmp_path):
 
 @pytest.mark.parametrize(("rows", "columns"), [((0, 200), (0, 120)), ((10, 150), (33, 118))])
 def test_affine_follows_the_resize(tmp_path, rows, columns):
-    """The centre of a disc lies at one point in space, before and after."""
+    """The center of a disc lies at one point in space, before and after."""
     y, x = np.mgrid[:200, :120]
     pixels = ((y - 60) ** 2 + (x - 80) ** 2 < 400).astype(np.uint8) * 200
     tensor = build_meta_tensor(read_radiograph(write_nifti(tmp_path / "a.nii", pixels)))
@@ -146,13 +146,13 @@ def test_masks_stand_in_class_order_at_network_size(case):
     assert np.allclose(ndimage.center_of_mass(masks[2]), ((30.5 * 2 / 3) - 0.5, (50.5 * 53 / 80) + 4.5), atol=0.3)
 
 
-def test_colour_pair(tmp_path):
-    colours = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
-    path = write_png(tmp_path / "a.png", colours)
+def test_color_pair(tmp_path):
+    colors = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    path = write_png(tmp_path / "a.png", colors)
     data, preprocess = DataConfig(color="rgb"), PreprocessConfig(size=(64, 64), intensity="fixed")
     case = Case("a", path, {}, target=path)
     item = apply_transforms(both(data, preprocess, ("red", "green", "blue")), as_item(case))
-    assert np.allclose(item["image"].numpy(), np.moveaxis(colours, -1, 0) / 255, atol=1e-6)
+    assert np.allclose(item["image"].numpy(), np.moveaxis(colors, -1, 0) / 255, atol=1e-6)
     assert torch.equal(item["image"].as_tensor(), item["target"].as_tensor())
 
 

@@ -143,7 +143,7 @@ def test_what_the_model_is_not_for_is_a_warning(tmp_path: Path) -> None:
     assert said == ["body_part: the model only accepts HAND"]
 
 
-def test_the_reference_of_a_colour_model_is_where_the_target_is_at_least_half_as_bright(tmp_path: Path) -> None:
+def test_the_reference_of_a_color_model_is_where_the_target_is_at_least_half_as_bright(tmp_path: Path) -> None:
     root = write_darkened_pairs(tmp_path / "pairs", 3, 64, seed=3)
     card = ModelCard(
         classes=("red", "green", "blue"),

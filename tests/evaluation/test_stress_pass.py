@@ -40,7 +40,7 @@ def mean_dice(model: Path, root: Path) -> list[float]:
 
 
 def write_spoilt(model: Path, root: Path, target: Path, name: str, level: float) -> Path:
-    """The data set as it is under one level of a stress that keeps grey values whole."""
+    """The data set as it is under one level of a stress that keeps gray values whole."""
     candidate, found = place(model, EvaluateDataConfig(root=root))
     for case in found.cases:
         files = [case.image, *(case.masks[label].path for label in CLASSES)]

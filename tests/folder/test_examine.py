@@ -133,7 +133,7 @@ def test_no_image_is_rejected_where_its_name_or_its_content_promises_one(
     assert status == "rejected" or found.reason.startswith("not-an-image: ")
 
 
-def test_dicom_is_recognised_by_content(tmp_path, examine):
+def test_dicom_is_recognized_by_content(tmp_path, examine):
     write_dicom(tmp_path / "x.dcm").rename(tmp_path / "no extension.txt")
     assert examine("no extension.txt").status == ""
 
@@ -182,10 +182,10 @@ def test_dicom_that_cannot_or_shall_not_be_read(tags, status, reason, tmp_path, 
 
 @pytest.mark.parametrize(("tint", "status"), [(0, ""), (9, ""), (90, "skipped")])
 def test_color_dicom_is_taken_or_skipped_by_its_content(tint, status, tmp_path, examine):
-    grey = (phantom() >> 5).astype(np.uint8)
-    data = np.stack([grey, grey, grey + tint], axis=2).tobytes()
+    gray = (phantom() >> 5).astype(np.uint8)
+    data = np.stack([gray, gray, gray + tint], axis=2).tobytes()
     rgb = {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "PhotometricInterpretation": "RGB"}
-    write_dicom(tmp_path / "x", grey, data=data, **rgb)
+    write_dicom(tmp_path / "x", gray, data=data, **rgb)
     found = examine("x")
     assert (found.status, found.reason[:7]) == (status, "color: " if status else "")
     assert any("nearly gray" in warning for warning in found.warnings) == (tint == 9)

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from medseg.model.blocks import ConvBlock, DownSample, UpSample, crop_centre
+from medseg.model.blocks import ConvBlock, DownSample, UpSample, crop_center
 from medseg.model.config import ModelConfig
 
 ARTICLE = ModelConfig(width=64, padding_mode="reflect", dropout=0.3)
@@ -183,15 +183,15 @@ def test_skip_by_addition_sums_channel_by_channel():
     assert joined[0, :, 1, 1].tolist() == [14, 24]
 
 
-def test_a_larger_feature_map_is_cropped_at_its_centre():
+def test_a_larger_feature_map_is_cropped_at_its_center():
     feature_map = torch.arange(36.0).reshape(1, 1, 6, 6)
     block = UpSample(2, ModelConfig(padding=0))
     joined = block(torch.zeros(1, 2, 1, 2), feature_map)
     assert joined[0, 1].tolist() == [[13, 14, 15, 16], [19, 20, 21, 22]]
 
 
-def test_crop_centre_of_unequal_sides():
-    assert crop_centre(torch.arange(12.0).reshape(1, 1, 2, 6), torch.zeros(1, 1, 2, 2)).tolist() == [[[[2, 3], [8, 9]]]]
+def test_crop_center_of_unequal_sides():
+    assert crop_center(torch.arange(12.0).reshape(1, 1, 2, 6), torch.zeros(1, 1, 2, 2)).tolist() == [[[[2, 3], [8, 9]]]]
 
 
 def test_dropout_takes_whole_channels_while_training_only():

@@ -284,7 +284,7 @@ def test_output_lies_on_the_input(size, mirror, output_kernel):
     torch.testing.assert_close(pass_input_through(network)(x), x)
 
 
-def test_unpadded_output_lies_on_the_centre_of_the_input():
+def test_unpadded_output_lies_on_the_center_of_the_input():
     network = build_unet(ModelConfig(**SMALL, batch_norm=False, dropout=0, padding=0), 1, 1)
     x = torch.rand(1, 1, 52, 60)
     torch.testing.assert_close(pass_input_through(network)(x), x[..., 20:32, 20:40])

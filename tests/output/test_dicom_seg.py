@@ -354,8 +354,8 @@ def test_a_lossy_source_is_told(tmp_path):
     assert build_segmentation(found, MASKS, CLASSES, MAKER).LossyImageCompressionMethod == methods
     found = reference(tmp_path, LossyImageCompression="01", LossyImageCompressionMethod="DOE JANE")
     assert found.warnings == ("LossyImageCompressionMethod is not valid and was left empty in the SEG",)
-    grey = phantom(31, 29).astype(np.uint8)
-    path = write_dicom(tmp_path / "jpeg.dcm", grey, syntax=JPEGBaseline8Bit, frame=b"\xff\xd8\xff\xd9")
+    gray = phantom(31, 29).astype(np.uint8)
+    path = write_dicom(tmp_path / "jpeg.dcm", gray, syntax=JPEGBaseline8Bit, frame=b"\xff\xd8\xff\xd9")
     assert build_segmentation(refer(path), MASKS, CLASSES, MAKER).LossyImageCompression == "01"
     assert build_segmentation(reference(tmp_path), MASKS, CLASSES, MAKER).LossyImageCompression == "00"
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medseg.output.drawing import COLOURS, draw_grid, draw_learning_curves, draw_rgb_strip, draw_strip
+from medseg.output.drawing import COLORS, draw_grid, draw_learning_curves, draw_rgb_strip, draw_strip
 
 
 def square(top: int, left: int, size: int = 12) -> np.ndarray:
@@ -27,8 +27,8 @@ def test_a_strip_is_image_reference_and_prediction_side_by_side() -> None:
 
 def test_each_class_has_a_contour_in_its_color_that_no_fill_hides() -> None:
     reference = np.split(draw_strip(IMAGE, REFERENCE, PREDICTION), 3, axis=1)[1]
-    first = (reference == COLOURS[0]).all(-1)
-    second = (reference == COLOURS[1]).all(-1)
+    first = (reference == COLORS[0]).all(-1)
+    second = (reference == COLORS[1]).all(-1)
     assert second.sum() == 44  # the border of a square of 12
     assert first.sum() == 44 - 2  # where both contours cross, the later one
     assert first[4, 4:16].all()
@@ -57,8 +57,8 @@ def test_a_grid_stacks_strips_of_any_width_under_a_heading() -> None:
     headed = draw_grid([strip], ["lungs", "heart"])
     assert headed.shape[0] > 40 + 2
     np.testing.assert_array_equal(headed[-40:], strip)
-    for colour in COLOURS[:2]:
-        assert (headed[:-42] == colour).all(-1).any()
+    for color in COLORS[:2]:
+        assert (headed[:-42] == color).all(-1).any()
 
 
 def test_learning_curves_show_loss_and_scores_by_epoch() -> None:

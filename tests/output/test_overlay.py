@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from medseg.metrics.cardiothoracic import measure_ctr
-from medseg.output.drawing import COLOURS
+from medseg.output.drawing import COLORS
 from medseg.output.overlay import draw_overlay, shrink_preview, write_overlay
 from medseg.output.writers import is_own_result
 from medseg.phantom.chest import draw_phantom
@@ -23,8 +23,8 @@ def scene(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     return np.full((rows, columns), 100, np.uint8), np.stack([lungs, heart])
 
 
-def find(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    return (picture == colour).all(axis=-1)
+def find(picture: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+    return (picture == color).all(axis=-1)
 
 
 class TestPreview:
@@ -36,7 +36,7 @@ class TestPreview:
         preview = shrink_preview(np.random.default_rng(0).random(shape, np.float32))
         assert (preview.shape, preview.dtype) == (expected, np.uint8)
 
-    def test_grey_levels_fill_the_range(self) -> None:
+    def test_gray_levels_fill_the_range(self) -> None:
         ramp = np.linspace(-1000, 3000, 10_000, dtype=np.float32).reshape(100, 100)
         preview = shrink_preview(ramp)
         assert (preview[0, 0], preview[-1, -1], preview[50, 0]) == (0, 255, 128)
@@ -67,9 +67,9 @@ class TestPreview:
     def test_a_preview_is_the_image_pillow_reduces(self) -> None:
         pixels = draw_phantom(np.random.default_rng(1), 1300).pixels.astype(np.float32)
         low, high = np.percentile(pixels, (0.5, 99.5))
-        grey = Image.fromarray(((pixels - low) / (high - low) * 255).clip(0, 255).astype(np.uint8))
+        gray = Image.fromarray(((pixels - low) / (high - low) * 255).clip(0, 255).astype(np.uint8))
         preview = shrink_preview(pixels)
-        reference = np.asarray(grey.resize(preview.shape[::-1], Image.Resampling.LANCZOS)).astype(int)
+        reference = np.asarray(gray.resize(preview.shape[::-1], Image.Resampling.LANCZOS)).astype(int)
         assert abs(preview - reference).mean() < 3
 
 
@@ -85,16 +85,16 @@ class TestOverlay:
     def test_each_class_has_its_color_in_image_and_legend(self) -> None:
         preview, masks = scene(400, 500)
         drawn = draw_overlay(preview, masks, CLASSES)
-        for colour, mask in zip(COLOURS, masks, strict=False):
-            contour = find(drawn[:400], colour)
+        for color, mask in zip(COLORS, masks, strict=False):
+            contour = find(drawn[:400], color)
             assert contour.any()
             assert mask[contour].all()
-            assert find(drawn[400:], colour).sum() > 40
+            assert find(drawn[400:], color).sum() > 40
 
     def test_masks_of_the_original_size_are_reduced_to_the_preview(self) -> None:
         preview, _ = scene(300, 400)
         _, masks = scene(1500, 2000)
-        contour = find(draw_overlay(preview, masks, CLASSES)[:300], COLOURS[0])
+        contour = find(draw_overlay(preview, masks, CLASSES)[:300], COLORS[0])
         rows, columns = np.nonzero(contour)
         assert (rows.min(), rows.max()) == pytest.approx((60, 239), abs=1)
         assert (columns.min(), columns.max()) == pytest.approx((40, 359), abs=1)
@@ -169,7 +169,7 @@ class TestFile:
             assert picture.text == {"Software": "medseg", "Description": "Research use only. Not for clinical use."}
             np.testing.assert_array_equal(np.asarray(picture), draw_overlay(preview, masks, CLASSES))
 
-    def test_is_recognised_as_our_own(self, tmp_path: Path) -> None:
+    def test_is_recognized_as_our_own(self, tmp_path: Path) -> None:
         write_overlay(tmp_path / "overlay.png", *scene(400, 500), CLASSES)
         with (tmp_path / "overlay.png").open("rb") as file:
             assert is_own_result(file, "png")

@@ -142,7 +142,7 @@ class TestOwnResults:
         (tmp_path / "mask.nii").write_bytes(gzip.decompress((tmp_path / "mask.nii.gz").read_bytes()))
         return {"png": tmp_path / "mask.png", "gz": tmp_path / "mask.nii.gz", "nii": tmp_path / "mask.nii"}
 
-    def test_masks_are_recognised(self, own: dict[str, Path]) -> None:
+    def test_masks_are_recognized(self, own: dict[str, Path]) -> None:
         assert [is_own(own["png"], "png"), is_own(own["gz"], "nifti"), is_own(own["nii"], "nifti")] == [True] * 3
 
     def test_wherever_the_file_was_read_to(self, own: dict[str, Path]) -> None:

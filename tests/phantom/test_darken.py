@@ -1,4 +1,4 @@
-"""Pairs of a colour picture and its darkened version."""
+"""Pairs of a color picture and its darkened version."""
 
 import hashlib
 
@@ -20,7 +20,7 @@ def digests(folder):
 
 
 @pytest.mark.parametrize(
-    ("colour", "expected"),
+    ("color", "expected"),
     [
         ((255, 255, 255), (255, 255, 255)),  # a highlight stays
         ((220, 220, 220), (220, 220, 220)),  # luminance 0.863, above 0.85
@@ -30,8 +30,8 @@ def digests(folder):
         ((0, 255, 0), (0, 174, 0)),  # luminance 0.7152: t = 0.55067, t^2 (3 - 2t) = 0.57574, gain = 0.68181
     ],
 )
-def test_values_worked_out_by_hand(colour, expected):
-    picture = np.full((4, 6, 3), colour, dtype=np.uint8)
+def test_values_worked_out_by_hand(color, expected):
+    picture = np.full((4, 6, 3), color, dtype=np.uint8)
     dark = darken(picture)
     assert dark.dtype == np.uint8
     assert dark.shape == picture.shape
@@ -56,12 +56,12 @@ def test_target_is_the_darkened_image():
 def test_every_scene_has_highlights_that_stay_and_much_else_that_darkens():
     for index in range(12):
         image, target = (picture.astype(float) for picture in draw(0, index))
-        grey = np.asarray(Image.fromarray(image.astype(np.uint8)).convert("L")) / 255  # Pillow's luma (BT.601)
-        assert (grey > 0.9).mean() > 0.002
-        assert (grey < 0.5).mean() > 0.05
-        assert (target[grey > 0.95] >= image[grey > 0.95] - 1).all()
-        assert target[grey < 0.4].sum() < 0.35 * image[grey < 0.4].sum()
-        assert np.ptp(image, axis=2).mean() > 10  # colourful
+        gray = np.asarray(Image.fromarray(image.astype(np.uint8)).convert("L")) / 255  # Pillow's luma (BT.601)
+        assert (gray > 0.9).mean() > 0.002
+        assert (gray < 0.5).mean() > 0.05
+        assert (target[gray > 0.95] >= image[gray > 0.95] - 1).all()
+        assert target[gray < 0.4].sum() < 0.35 * image[gray < 0.4].sum()
+        assert np.ptp(image, axis=2).mean() > 10  # colorful
 
 
 def test_same_seed_same_pair_other_seed_another():

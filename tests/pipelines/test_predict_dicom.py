@@ -178,7 +178,7 @@ def test_an_ensemble_with_augmentation_and_cleaning(model: Path, folder: Path, t
         assert np.array_equal(ndimage.binary_fill_holes(mask), mask)
 
 
-def test_the_articles_nearest_neighbour_way(folder: Path, tmp_path: Path) -> None:
+def test_the_articles_nearest_neighbor_way(folder: Path, tmp_path: Path) -> None:
     nearest = PreprocessConfig(size=(32, 32), fit="stretch", restore="nearest")
     path = write_model(tmp_path / "nearest.pt", preprocess=nearest, accepts=Accepts())
     predict(f"model={path}", f"input.dir={folder}", f"output.dir={tmp_path / 'out'}")

@@ -151,13 +151,13 @@ def use_report(report: "FrameLocator | Page", page: "Page", review: Review, plac
     overlay, slider = report.locator(".current .overlay"), report.locator(".current input[type=range]")
     picture, clip = report.locator(".current .picture"), "e => getComputedStyle(e).clipPath"
     overlay.wait_for()
-    assert count_coloured(picture.screenshot()) > 0
+    assert count_colored(picture.screenshot()) > 0
     slider.fill("40")
     assert overlay.evaluate(clip) == "inset(0px 60% 0px 0px)"
     slider.focus()
     page.keyboard.press("Home")
     assert overlay.evaluate(clip) == "inset(0px 100% 0px 0px)"
-    assert count_coloured(picture.screenshot()) == 0
+    assert count_colored(picture.screenshot()) == 0
     names = report.locator("figure.case h3").all_text_contents()
     report.locator(".viewer").focus()
     page.keyboard.press("ArrowRight")
@@ -171,8 +171,8 @@ def use_report(report: "FrameLocator | Page", page: "Page", review: Review, plac
         assert report.locator("#per-case tbody th").all_inner_texts() == order
 
 
-def count_coloured(screenshot: bytes) -> int:
-    """The pixels that are not grey, as the radiograph is."""
+def count_colored(screenshot: bytes) -> int:
+    """The pixels that are not gray, as the radiograph is."""
     pixels = np.asarray(Image.open(io.BytesIO(screenshot)).convert("RGB"))
     return int((np.ptp(pixels, axis=-1) > 30).sum())
 

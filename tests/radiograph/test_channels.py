@@ -14,7 +14,7 @@ WHITE, ALPHA = np.full(MASK.shape, 255, np.uint8), np.where(MASK, 255, 0).astype
 
 
 def colored(share, by):
-    """A grey image whose blue channel is brighter on a share of its pixels, from the top."""
+    """A gray image whose blue channel is brighter on a share of its pixels, from the top."""
     image = np.stack([EIGHT] * 3, axis=2)
     image.reshape(-1, 3)[: round(share * EIGHT.size), 2] += by
     return image
@@ -26,7 +26,7 @@ def save(path, *channels):
 
 
 @pytest.mark.parametrize(("share", "by"), [(1, 1), (1, 16), (0.019, 55), (0.0199, 17)])
-def test_nearly_grey_image_is_taken_as_grey_with_a_warning(tmp_path, share, by):
+def test_nearly_gray_image_is_taken_as_gray_with_a_warning(tmp_path, share, by):
     path = tmp_path / "a.png"
     Image.fromarray(colored(share, by)).save(path)
     radiograph = read_radiograph(path)
@@ -51,20 +51,20 @@ def test_color_image_is_refused_and_told_how_to_go_on(tmp_path, share, by):
 
 
 @pytest.mark.parametrize("color", ["grey", "refuse"])
-def test_channels_of_a_jpeg_that_rounding_parts_are_grey_without_a_word(color):
+def test_channels_of_a_jpeg_that_rounding_parts_are_gray_without_a_word(color):
     pixels, warnings = np.array([[[10, 12, 13], [0, 0, 0]]], np.uint8), []
     np.testing.assert_array_equal(merge_channels(pixels, 3, color, warnings), [[12, 0]])
     assert warnings == []
 
 
 @pytest.mark.parametrize(
-    ("top", "by", "grey"), [(65535, 4112, True), (65535, 4113, False), (4095, 256, True), (4095, 260, False)]
+    ("top", "by", "gray"), [(65535, 4112, True), (65535, 4113, False), (4095, 256, True), (4095, 260, False)]
 )
-def test_tolerance_grows_with_the_bits_that_are_used(tmp_path, top, by, grey):
+def test_tolerance_grows_with_the_bits_that_are_used(tmp_path, top, by, gray):
     image = np.stack([phantom() * (top // 4095)] * 3, axis=2)
     image[:, :, 1] -= np.minimum(image[:, :, 1], by)
     path = write_png(tmp_path / "a.png", image, 16, 2)
-    if grey:
+    if gray:
         np.testing.assert_array_equal(read_radiograph(path).pixels, image[:, :, 0])
     else:
         with pytest.raises(RadiographError, match="is a color image"):
@@ -82,7 +82,7 @@ def test_tolerance_grows_with_the_bits_that_are_used(tmp_path, top, by, grey):
         (np.where(MASK, 255, 0), WHITE * 0, WHITE * 0),  # red strokes, black where nothing is seen
         (np.where(MASK, 255, EIGHT),) * 3,  # the image itself stays hidden
     ],
-    ids=["white", "black", "red", "grey", "black on hidden white", "red on hidden black", "white on hidden image"],
+    ids=["white", "black", "red", "gray", "black on hidden white", "red on hidden black", "white on hidden image"],
 )
 @pytest.mark.parametrize("bits", [8, 16])
 def test_mask_that_only_the_alpha_channel_shows(tmp_path, channels, bits):
@@ -109,9 +109,9 @@ def test_one_color_and_one_alpha(tmp_path, alpha, level):
 
 @pytest.mark.parametrize("alpha", [WHITE, ALPHA, EIGHT], ids=["opaque", "as the mask", "of its own"])
 def test_mask_that_the_colors_show_is_read_as_before(tmp_path, alpha):
-    grey = np.where(MASK, 2, 0)
-    label = read_label_image(save(tmp_path / "a.png", grey, grey, grey, alpha))
-    np.testing.assert_array_equal(label.values, grey)
+    gray = np.where(MASK, 2, 0)
+    label = read_label_image(save(tmp_path / "a.png", gray, gray, gray, alpha))
+    np.testing.assert_array_equal(label.values, gray)
 
 
 def test_full_and_opaque_mask_is_that_of_its_color(tmp_path):
@@ -153,7 +153,7 @@ def test_palette_png(tmp_path, palette, transparent, values):
 @pytest.mark.parametrize(
     ("levels", "key", "values"), [([255, 0], 255, [0, 255]), ([0, 2], 0, [0, 2]), ([7, 9], 1, [7, 9])]
 )
-def test_grey_png_with_one_transparent_level(tmp_path, levels, key, values):
+def test_gray_png_with_one_transparent_level(tmp_path, levels, key, values):
     pixels = np.array(levels)[MASK.astype(int)]
     path = write_png(tmp_path / "a.png", pixels, 8, 0, tRNS=bytes([0, key]))
     np.testing.assert_array_equal(read_label_image(path).values, np.array(values)[MASK.astype(int)])
@@ -170,7 +170,7 @@ def test_grey_png_with_one_transparent_level(tmp_path, levels, key, values):
     ],
 )
 @pytest.mark.parametrize("suffix", ["gif", "bmp"])
-def test_palette_gif_and_bmp_give_grey_levels_and_else_indices(tmp_path, suffix, palette, values):
+def test_palette_gif_and_bmp_give_gray_levels_and_else_indices(tmp_path, suffix, palette, values):
     image = Image.fromarray(MASK.astype(np.uint8))
     image.putpalette(bytes(sum(palette, ())))
     image.save(tmp_path / f"a.{suffix}", **({"optimize": False} if suffix == "gif" else {}))

@@ -107,7 +107,7 @@ def test_damaged_compression_is_refused(tmp_path, name, back):
 
 
 @pytest.mark.parametrize("name", ["a.mha", "a.nrrd"])
-def test_colour_is_refused(tmp_path, name):
+def test_color_is_refused(tmp_path, name):
     path = tmp_path / name
     sitk.WriteImage(sitk.GetImageFromArray(np.stack([phantom()] * 3, axis=2), isVector=True), str(path))
     with pytest.raises(RadiographError, match=r"several values per pixel|one slice is needed"):

@@ -38,10 +38,10 @@ def test_labels_are_read_as_stored(tmp_path, name, dtype):
 
 
 @pytest.mark.parametrize(("bits", "labels"), [(1, LABELS >> 1), (2, LABELS), (4, LABELS + 9)])
-@pytest.mark.parametrize("colour_type", [0, 3])
-def test_shallow_and_palette_pngs_give_the_values_of_the_file(tmp_path, bits, labels, colour_type):
-    chunks = {"PLTE": bytes(range(3 * 2**bits))} if colour_type == 3 else {}
-    label = read_label_image(write_png(tmp_path / "a.png", labels, bits, colour_type, **chunks))
+@pytest.mark.parametrize("color_type", [0, 3])
+def test_shallow_and_palette_pngs_give_the_values_of_the_file(tmp_path, bits, labels, color_type):
+    chunks = {"PLTE": bytes(range(3 * 2**bits))} if color_type == 3 else {}
+    label = read_label_image(write_png(tmp_path / "a.png", labels, bits, color_type, **chunks))
     np.testing.assert_array_equal(label.values, labels)
 
 
@@ -51,7 +51,7 @@ def test_colors_of_a_palette_by_label_value(tmp_path):
     for name in ("a.png", "a.gif", "a.tif"):
         image.save(tmp_path / name)
         assert read_label_image(tmp_path / name).colors == {0: (0, 0, 0), 1: (128, 0, 0)}
-    assert read_label_image(save(tmp_path / "grey.png", LABELS)).colors == {}
+    assert read_label_image(save(tmp_path / "gray.png", LABELS)).colors == {}
 
 
 def test_equal_channels_are_gray_and_others_are_packed_colors(tmp_path):
@@ -71,9 +71,9 @@ def read_colors(path):
 
 
 def test_files_of_any_kind_as_colors(tmp_path):
-    grey = LABELS.astype(int) * 0x010101
+    gray = LABELS.astype(int) * 0x010101
     for name in ("a.png", "a.bmp", "a.tif", "a.nii", "a.mha", "a.dcm"):
-        np.testing.assert_array_equal(read_colors(save(tmp_path / name, LABELS)), grey)
+        np.testing.assert_array_equal(read_colors(save(tmp_path / name, LABELS)), gray)
     np.testing.assert_array_equal(read_colors(save(tmp_path / "1.png", LABELS == 2)), (LABELS == 2) * 0xFFFFFF)
     shallow = write_png(tmp_path / "2.png", LABELS, 2, 0)
     np.testing.assert_array_equal(read_colors(shallow), LABELS.astype(int) * 0x555555)

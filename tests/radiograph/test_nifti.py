@@ -132,7 +132,7 @@ def test_big_endian_and_nifti2(tmp_path):
         (np.full((4, 4), 7.0), np.eye(4), "every pixel is 7"),
     ],
 )
-def test_what_is_no_grey_slice_is_refused(tmp_path, data, affine, reason):
+def test_what_is_no_gray_slice_is_refused(tmp_path, data, affine, reason):
     nibabel.save(nibabel.Nifti1Image(data, affine), tmp_path / "a.nii")
     with pytest.raises(RadiographError, match=reason):
         read_radiograph(tmp_path / "a.nii")

@@ -24,23 +24,23 @@ def read(path, **options):
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
-def test_grey_png_of_any_depth_keeps_its_levels(tmp_path, bits):
+def test_gray_png_of_any_depth_keeps_its_levels(tmp_path, bits):
     pixels = phantom() >> (12 - min(bits, 12))
     np.testing.assert_array_equal(read(write_png(tmp_path / "a.png", pixels, bits, 0)).pixels, pixels)
 
 
-@pytest.mark.parametrize(("bits", "colour_type", "channels"), [(8, 4, 2), (8, 2, 3), (8, 6, 4), (16, 2, 3), (16, 6, 4)])
-def test_equal_channels_are_grey_and_full_alpha_is_nothing(tmp_path, bits, colour_type, channels):
+@pytest.mark.parametrize(("bits", "color_type", "channels"), [(8, 4, 2), (8, 2, 3), (8, 6, 4), (16, 2, 3), (16, 6, 4)])
+def test_equal_channels_are_gray_and_full_alpha_is_nothing(tmp_path, bits, color_type, channels):
     pixels = np.stack([phantom() >> (12 - min(bits, 12))] * channels, axis=2)
-    if colour_type in (4, 6):
+    if color_type in (4, 6):
         pixels[:, :, -1] = (1 << bits) - 1
-    radiograph = read(write_png(tmp_path / "a.png", pixels, bits, colour_type))
+    radiograph = read(write_png(tmp_path / "a.png", pixels, bits, color_type))
     np.testing.assert_array_equal(radiograph.pixels, pixels[:, :, 0])
     assert radiograph.warnings == ()
 
 
 @pytest.mark.parametrize("opaque", [True, False])
-def test_deep_grey_with_transparency(tmp_path, opaque):
+def test_deep_gray_with_transparency(tmp_path, opaque):
     """Of Pillow the high bytes come, SimpleITK refuses it: the values are those that were written."""
     pixels = np.stack([phantom() * 16 + 7, phantom() * 0 + 65535 if opaque else phantom()], axis=2)
     radiograph = read(write_png(tmp_path / "a.png", pixels, 16, 4))
@@ -48,7 +48,7 @@ def test_deep_grey_with_transparency(tmp_path, opaque):
     assert radiograph.warnings == (() if opaque else ("the transparency of the image was ignored",))
 
 
-def test_deep_grey_with_transparency_is_filtered_as_any(tmp_path):
+def test_deep_gray_with_transparency_is_filtered_as_any(tmp_path):
     """Each row as its difference to the one above and as the one to its left (ISO 15948 9.2), two bytes a sample."""
     pixels = np.stack([phantom() * 16 + 7, phantom() * 0 + 65535], axis=2)
     lines = pixels.reshape(96, -1).astype(">u2").view(np.uint8).reshape(96, -1)
@@ -69,7 +69,7 @@ def test_transparency_is_ignored_with_a_warning(tmp_path):
     assert radiograph.warnings == ("the transparency of the image was ignored",)
 
 
-def test_grey_palette_png_gives_its_colours(tmp_path):
+def test_gray_palette_png_gives_its_colors(tmp_path):
     palette = bytes(level for index in range(16) for level in [255 - 16 * index] * 3)
     indices = EIGHT >> 4
     path = write_png(tmp_path / "a.png", indices, 4, 3, PLTE=palette)
@@ -102,16 +102,16 @@ def test_jpeg_is_lossy_and_read_as_pillow_decodes_it(tmp_path, progressive):
     assert radiograph.lossy
 
 
-def test_nearly_equal_channels_of_a_jpeg_are_grey(tmp_path):
+def test_nearly_equal_channels_of_a_jpeg_are_gray(tmp_path):
     Image.fromarray(np.stack([EIGHT] * 3, axis=2)).save(tmp_path / "a.jpg", quality=95)
     assert np.abs(read(tmp_path / "a.jpg").pixels - EIGHT).max() <= 40  # the sharp edges ring
     assert np.abs(read(tmp_path / "a.jpg").pixels - EIGHT).mean() < 2
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
-def test_colour_is_refused_unless_asked_for(tmp_path, name):
-    colour = np.stack([EIGHT, EIGHT[::-1], EIGHT[:, ::-1]], axis=2)
-    Image.fromarray(colour).save(tmp_path / name, quality=95)
+def test_color_is_refused_unless_asked_for(tmp_path, name):
+    color = np.stack([EIGHT, EIGHT[::-1], EIGHT[:, ::-1]], axis=2)
+    Image.fromarray(color).save(tmp_path / name, quality=95)
     with pytest.raises(RadiographError, match=f"{name}: is a color image"):
         read_radiograph(tmp_path / name)
     pixels = read(tmp_path / name, color="rgb").pixels
@@ -119,14 +119,14 @@ def test_colour_is_refused_unless_asked_for(tmp_path, name):
     np.testing.assert_array_equal(pixels, np.asarray(Image.open(tmp_path / name)))
 
 
-def test_grey_is_repeated_where_colour_is_asked_for(tmp_path):
+def test_gray_is_repeated_where_color_is_asked_for(tmp_path):
     Image.fromarray(EIGHT).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read(tmp_path / "a.png", color="rgb").pixels, np.stack([EIGHT] * 3, axis=2))
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
 @pytest.mark.parametrize("black", [True, False])
-def test_cmyk_of_grey(tmp_path, name, black):
+def test_cmyk_of_gray(tmp_path, name, black):
     """In black ink alone, or in equal parts of the three others."""
     none = np.zeros_like(EIGHT)
     inks = [none, none, none, 255 - EIGHT] if black else [255 - EIGHT] * 3 + [none]
@@ -177,7 +177,7 @@ def test_several_pages_are_refused(tmp_path, name, pages):
 
 @pytest.mark.parametrize("interlace", [0, 1])
 @pytest.mark.parametrize("order", [1, -1])
-def test_grey_gif_of_any_palette_gives_its_colors(tmp_path, interlace, order):
+def test_gray_gif_of_any_palette_gives_its_colors(tmp_path, interlace, order):
     palette = np.arange(256, dtype=np.uint8)[::order].repeat(3)
     image = Image.fromarray(EIGHT if order == 1 else 255 - EIGHT)
     image.putpalette(palette.tobytes())

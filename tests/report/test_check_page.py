@@ -11,7 +11,7 @@ from PIL import Image
 from medseg.data.findings import Findings
 from medseg.data.preview import make_preview
 from medseg.notice import RESEARCH_USE
-from medseg.output.drawing import COLOURS
+from medseg.output.drawing import COLORS
 from medseg.report.check_page import write_check_page
 from tests.support.case_surveys import make_survey
 
@@ -99,15 +99,15 @@ def test_names_are_escaped(write):
     assert page.text.count(evil) >= 4
 
 
-def test_contours_have_the_colours_of_their_classes(write):
+def test_contours_have_the_colors_of_their_classes(write):
     findings = Findings()
     findings.add("empty_mask", "odd", "heart")
     page = read_page(write(findings))
     contours = next(attributes["src"] for tag, attributes in page.tags if tag == "img" and attributes["alt"] == "")
     picture = Image.open(io.BytesIO(base64.b64decode(str(contours).partition(",")[2])))
     assert picture.size == (96, 128)
-    colours = {colour[:3] for _, colour in picture.convert("RGBA").getcolors() if colour[3]}
-    assert colours == set(COLOURS[:2])
+    colors = {color[:3] for _, color in picture.convert("RGBA").getcolors() if color[3]}
+    assert colors == set(COLORS[:2])
 
 
 def test_page_is_for_research_and_for_dark_rooms_and_phones(write):

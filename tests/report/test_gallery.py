@@ -20,7 +20,7 @@ def evaluate(cases: list[CaseResult], comparison: Comparison | None = None, show
 
 
 def fill(path: str, shape: tuple[int, int]) -> np.ndarray:
-    """The pixels whose centres lie within the rings of a path, by even-odd."""
+    """The pixels whose centers lie within the rings of a path, by even-odd."""
     filled = np.zeros(shape, bool)
     for ring in re.findall(r"M([\d.-]+) ([\d.-]+)l([^z]*)z", path):
         steps = np.array(ring[2].split(), float).reshape(-1, 2)

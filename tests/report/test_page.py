@@ -14,7 +14,7 @@ from medseg.errors import StorageError
 from medseg.evaluation.result import Comparison, Evaluation
 from medseg.metrics.statistics import Paired
 from medseg.notice import RESEARCH_USE
-from medseg.output.drawing import COLOURS
+from medseg.output.drawing import COLORS
 from medseg.report.page import make_legible, write_page
 from tests.support.sample_evaluation import CLASSES, HOSTILE, draw_evaluation
 
@@ -199,7 +199,7 @@ def test_cases_that_moved_lead_to_their_pictures(text, evaluation):
     assert len(re.findall(r'<a class="name" href="#shown-\d+">', moves)) == len(pictured & set(moved))
 
 
-def test_contours_of_classes_that_share_a_colour_differ(evaluation, tmp_path):
+def test_contours_of_classes_that_share_a_color_differ(evaluation, tmp_path):
     shown = next(case for case in evaluation.cases if case.picture is not None)
     classes = [f"organ{n}" for n in range(15)]
     masks = np.repeat(shown.reference[:1], len(classes), axis=0)
@@ -254,14 +254,14 @@ def test_120_cases_with_18_pictures_are_less_than_5_mb(tmp_path):
     assert len(write(draw_evaluation(120, 512, 6), tmp_path)) < 5e6
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_lines_stand_out_on_a_light_page(colour):
+@pytest.mark.parametrize("color", COLORS)
+def test_lines_stand_out_on_a_light_page(color):
     def luminance(levels: tuple[int, ...]) -> float:
         linear = [s / 12.92 if (s := v / 255) <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for v in levels]
         return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
-    assert (luminance((246, 247, 249)) + 0.05) / (luminance(make_legible(colour)) + 0.05) >= 3
-    assert (luminance(colour) + 0.05) / (luminance((29, 33, 38)) + 0.05) >= 2.9
+    assert (luminance((246, 247, 249)) + 0.05) / (luminance(make_legible(color)) + 0.05) >= 3
+    assert (luminance(color) + 0.05) / (luminance((29, 33, 38)) + 0.05) >= 2.9
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from medseg.checks.duplicates import Fingerprint
-from medseg.checks.grey_levels import GreyLevels
+from medseg.checks.gray_levels import GrayLevels
 from medseg.checks.survey import CaseSurvey, MaskSurvey
 from medseg.data.case import Values
 from medseg.data.levels import Levels
 
-LEVELS = GreyLevels(count=200, bits=8, gaps=0, jumps=0, darkest=0, brightest=0)
+LEVELS = GrayLevels(count=200, bits=8, gaps=0, jumps=0, darkest=0, brightest=0)
 
 
 def make_levels(
@@ -34,7 +34,7 @@ MASK = MaskSurvey(
     levels=(make_levels("usual.png", 0, 255),),
     area=0.2,
     border=0.0,
-    centre=(0.5, 0.5),
+    center=(0.5, 0.5),
     intensity=0.5,
     clipped=0.0,
     agreement=np.zeros(8),

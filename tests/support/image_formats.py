@@ -125,7 +125,7 @@ def encode_jpeg(pixels: np.ndarray) -> bytes:
 
 
 def write_deep_png(path: Path, pixels: np.ndarray) -> None:
-    """Sixteen bits of grey with alpha, the rows as they are (ISO 15948)."""
+    """Sixteen bits of gray with alpha, the rows as they are (ISO 15948)."""
     lines = b"".join(b"\0" + line.tobytes() for line in pixels.astype(">u2"))
     header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, 4, 0, 0, 0)
     whole = b"\x89PNG\r\n\x1a\n"
@@ -158,7 +158,7 @@ def in_color(pixels: np.ndarray, **options: Any) -> Format:
 
 
 def palette(entries: np.ndarray) -> dict[str, Any]:
-    """A palette of greys."""
+    """A palette of grays."""
     name = "PaletteColorLookupTable"
     colors = ("Red", "Green", "Blue")
     data = {f"{color}{name}Data": entries.astype(np.uint8).tobytes() for color in colors}
@@ -176,7 +176,7 @@ P = phantom()
 SIGNED = P.astype(np.int16) - 2048
 NEGATIVE = 4095 - P
 BYTES = (P >> 4).astype(np.uint8)
-GREY = np.stack([BYTES] * 4, axis=2)
+GRAY = np.stack([BYTES] * 4, axis=2)
 SMALL = phantom(24, 20)
 TURNED = 4095 - np.arange(4096)
 JAPANESE = ["", "ISO 2022 IR 87"]
@@ -263,13 +263,13 @@ EIGHT = {
     "rgb.png": plain("png", lambda path: Image.fromarray(np.stack([BYTES] * 3, axis=-1)).save(path)),
     "turned.png": plain("png", turned_png),
     "palette.gif": plain("gif", lambda path: Image.fromarray(BYTES).save(path)),
-    "grey.bmp": plain("bmp", lambda path: Image.fromarray(BYTES).save(path)),
+    "gray.bmp": plain("bmp", lambda path: Image.fromarray(BYTES).save(path)),
     "cmyk.tif": plain("tiff", in_black_ink),
     "embedded.json": plain("labelme", embedded),
-    "rgb.dcm": in_color(GREY[:, :, :3], PhotometricInterpretation="RGB"),
-    "ybr.dcm": in_color(np.where(np.arange(3), 128, GREY[:, :, :3]), PhotometricInterpretation="YBR_FULL"),
+    "rgb.dcm": in_color(GRAY[:, :, :3], PhotometricInterpretation="RGB"),
+    "ybr.dcm": in_color(np.where(np.arange(3), 128, GRAY[:, :, :3]), PhotometricInterpretation="YBR_FULL"),
     "rle_rgb.dcm": in_color(
-        GREY[:, :, :3],
+        GRAY[:, :, :3],
         PhotometricInterpretation="RGB",
         syntax=uid.RLELossless,
         compress={"encoding_plugin": "pydicom"},

@@ -1,4 +1,4 @@
-"""DICOM color images, grey and not, with palettes that lie (see `malformed_folder`)."""
+"""DICOM color images, gray and not, with palettes that lie (see `malformed_folder`)."""
 
 import struct
 from collections.abc import Iterator
@@ -18,18 +18,18 @@ PALETTE: dict[str, Field] = {
     },
     "SegmentedRedPaletteColorLookupTableData": None,
 }
-"""A palette of greys."""
+"""A palette of grays."""
 _RGB: Changes = {**BITS8, "SamplesPerPixel": us(3), "PhotometricInterpretation": b"RGB"}
 _INDEXED: Changes = {**BITS8, "PhotometricInterpretation": b"PALETTE COLOR", "PixelData": EIGHT.tobytes()}
 
 
 def colors() -> Iterator[Case]:
     """Red, green and blue that agree, that do not, and that are not there."""
-    grey = np.repeat(EIGHT[..., None], 3, axis=2)
-    yield "grey.dcm", picture({**_RGB, "PixelData": grey.tobytes()}), "close"
+    gray = np.repeat(EIGHT[..., None], 3, axis=2)
+    yield "gray.dcm", picture({**_RGB, "PixelData": gray.tobytes()}), "close"
     yield "planes.dcm", picture({**_RGB, "PlanarConfiguration": us(1), "PixelData": EIGHT.tobytes() * 3}), "close"
     mixed = np.stack([EIGHT, EIGHT[::-1], EIGHT], axis=2)
-    yield "colour.dcm", picture({**_RGB, "PixelData": mixed.tobytes()}), "skipped"
+    yield "color.dcm", picture({**_RGB, "PixelData": mixed.tobytes()}), "skipped"
     yield "short.dcm", picture({**_RGB, "PixelData": EIGHT.tobytes()}), "rejected"
     ybr: Changes = {**_RGB, "PhotometricInterpretation": b"YBR_FULL_422"}
     yield "jpeg.dcm", framed(uid.JPEGBaseline8Bit, jpeg(mode="RGB"), ybr), "close"

@@ -26,9 +26,9 @@ def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-GREY = Image.fromarray(EIGHT)
+GRAY = Image.fromarray(EIGHT)
 PNG = _saved(Image.fromarray(phantom()), "PNG")
-RGB = Image.merge("RGB", (GREY, GREY.transpose(Image.Transpose.FLIP_TOP_BOTTOM), GREY))
+RGB = Image.merge("RGB", (GRAY, GRAY.transpose(Image.Transpose.FLIP_TOP_BOTTOM), GRAY))
 NIFTI = build_nifti(phantom(), (0.2, 0.15)).to_bytes()
 
 
@@ -38,9 +38,9 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 
 def png(
-    columns: int, rows: int, depth: int = 8, colour: int = 0, data: bytes = ZEROS, interlaced: bool = False
+    columns: int, rows: int, depth: int = 8, color: int = 0, data: bytes = ZEROS, interlaced: bool = False
 ) -> bytes:
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, depth, colour, 0, 0, interlaced))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, depth, color, 0, 0, interlaced))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
@@ -52,19 +52,19 @@ def _passes() -> bytes:
 
 
 def pngs() -> Iterator[Case]:
-    """PNG files: variants that are grey, that are not, and bombs."""
+    """PNG files: variants that are gray, that are not, and bombs."""
     yield "good.png", PNG, "done"
     yield "no-extension", PNG, "done"
-    yield "grey8.png", _saved(GREY, "PNG"), "close"
+    yield "grey8.png", _saved(GRAY, "PNG"), "close"
     yield "named.dcm", PNG, "done"
     yield "interlaced.png", png(80, 96, 16, data=_passes(), interlaced=True), "done"
     yield "interlaced-cut.png", png(80, 96, 16, data=_passes()[:5000], interlaced=True), "rejected"
     for mode in ("RGB", "RGBA", "LA", "P"):
-        yield f"grey-{mode}.png", _saved(GREY.convert(mode), "PNG"), "close"
+        yield f"gray-{mode}.png", _saved(GRAY.convert(mode), "PNG"), "close"
     for image in (RGB, RGB.convert("P"), RGB.convert("RGBA")):
-        yield f"colour-{image.mode}.png", _saved(image, "PNG"), "skipped"
-    yield "bilevel.png", _saved(GREY.point(lambda value: value > 128, mode="1"), "PNG"), "other"
-    yield "two-frames.png", _saved(GREY, "PNG", save_all=True, append_images=[RGB.convert("L")]), "skipped"
+        yield f"color-{image.mode}.png", _saved(image, "PNG"), "skipped"
+    yield "bilevel.png", _saved(GRAY.point(lambda value: value > 128, mode="1"), "PNG"), "other"
+    yield "two-frames.png", _saved(GRAY, "PNG", save_all=True, append_images=[RGB.convert("L")]), "skipped"
     for cut in (1, 8, 16, 25, 33, 37, 41, 100, len(PNG) // 2):
         yield f"cut-{cut}.png", PNG[:cut], "rejected"
     for cut in (1, 4, 8, 12, 13, 16, 20):
@@ -75,8 +75,8 @@ def pngs() -> Iterator[Case]:
         yield f"size-{columns}-{rows}.png", png(columns, rows), "rejected"
     yield "inflates.png", png(80, 96), "rejected"  # nothing but zeros, and more than fit
     yield "short.png", png(80, 96, data=zlib.compress(bytes(100))), "rejected"
-    for depth, colour in ((3, 0), (16, 3), (255, 255), (8, 7)):
-        yield f"kind-{depth}-{colour}.png", png(80, 96, depth, colour), "rejected"
+    for depth, color in ((3, 0), (16, 3), (255, 255), (8, 7)):
+        yield f"kind-{depth}-{color}.png", png(80, 96, depth, color), "rejected"
     for name, data in {
         "zTXt": b"a\0\0" + ZEROS,
         "iTXt": b"a\0\1\0\0\0" + ZEROS,
@@ -97,8 +97,8 @@ def jpegs() -> Iterator[Case]:
     good = jpeg()
     yield "good.jpg", good, "close"
     yield "progressive.jpeg", jpeg(progressive=True), "close"
-    yield "grey-RGB.jpg", jpeg(mode="RGB"), "close"
-    yield "colour.jpg", _saved(RGB, "JPEG"), "skipped"
+    yield "gray-RGB.jpg", jpeg(mode="RGB"), "close"
+    yield "color.jpg", _saved(RGB, "JPEG"), "skipped"
     yield "cmyk.jpg", jpeg(mode="CMYK"), "close"
     yield "turned.jpg", jpeg(exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"), "other"
     yield "exif.jpg", jpeg(exif=b"Exif\0\0MM\0*\xff\xff\xff\xff" + b"\xff" * 50), "close|rejected"
@@ -116,8 +116,8 @@ def tiffs() -> Iterator[Case]:
     """TIFF files."""
     good = _saved(Image.fromarray(phantom()), "TIFF")
     yield "good.tif", good, "done"
-    yield "deflated.tiff", _saved(GREY, "TIFF", compression="tiff_deflate"), "close"
-    yield "two.tif", _saved(GREY, "TIFF", save_all=True, append_images=[GREY]), "skipped"
+    yield "deflated.tiff", _saved(GRAY, "TIFF", compression="tiff_deflate"), "close"
+    yield "two.tif", _saved(GRAY, "TIFF", save_all=True, append_images=[GRAY]), "skipped"
     for part in range(10):
         yield f"cut-{part}.tif", good[: len(good) * part // 10], "rejected"
     strip = {273: (200, 4), 279: (len(ZEROS), 4), 258: (8, 3), 262: (1, 3), 277: (1, 3)}
@@ -143,10 +143,10 @@ def _tiff(tags: dict[int, tuple[int, int]], following: int) -> bytes:
 
 def gifs() -> Iterator[Case]:
     """GIF files."""
-    good = _saved(GREY, "GIF")
+    good = _saved(GRAY, "GIF")
     yield "good.gif", good, "close"
-    yield "moving.gif", _saved(GREY, "GIF", save_all=True, append_images=[RGB.convert("L")] * 3), "skipped"
-    yield "colour.gif", _saved(RGB, "GIF"), "skipped"
+    yield "moving.gif", _saved(GRAY, "GIF", save_all=True, append_images=[RGB.convert("L")] * 3), "skipped"
+    yield "color.gif", _saved(RGB, "GIF"), "skipped"
     for part in range(10):
         yield f"cut-{part}.gif", good[: len(good) * part // 10], "rejected"
     for columns, rows in ((65535, 65535), (0, 0), (10000, 9999)):
@@ -162,10 +162,10 @@ def gifs() -> Iterator[Case]:
 
 def bmps() -> Iterator[Case]:
     """BMP files."""
-    good = _saved(GREY, "BMP")
+    good = _saved(GRAY, "BMP")
     yield "good.bmp", good, "close"
-    yield "grey-RGB.bmp", _saved(GREY.convert("RGB"), "BMP"), "close"
-    yield "colour.bmp", _saved(RGB, "BMP"), "skipped"
+    yield "gray-RGB.bmp", _saved(GRAY.convert("RGB"), "BMP"), "close"
+    yield "color.bmp", _saved(RGB, "BMP"), "skipped"
     for part in range(10):
         yield f"cut-{part}.bmp", good[: len(good) * part // 10], "rejected"
     for name, (at, form, lies) in {

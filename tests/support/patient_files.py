@@ -72,7 +72,7 @@ def plain_files() -> dict[str, bytes]:
         "good.png": png,
         "cut.png": png[: len(png) // 2],
         "head.png": png[:300],
-        "colour.png": named_png(np.stack([eight, eight[::-1], eight], axis=-1)),
+        "color.png": named_png(np.stack([eight, eight[::-1], eight], axis=-1)),
         "checksum.png": png.replace(b"IDAT", b"IDAT", 1)[:-30] + bytes(14) + png[-16:],
         "good.jpg": jpeg,
         "cut.jpg": jpeg[: len(jpeg) // 2],
@@ -123,7 +123,7 @@ def bad_dicom_files() -> Iterator[tuple[str, bytes]]:
     yield "frames.dcm", patient(NumberOfFrames=3)
     yield "no_pixels.dcm", patient(PixelData=b"")
     yield "palette.dcm", patient(PhotometricInterpretation="PALETTE COLOR")
-    yield "colour.dcm", patient(SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)
+    yield "color.dcm", patient(SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)
     yield "flat.dcm", patient(np.full((96, 80), 7, np.uint16))
     yield "syntax.dcm", patient(syntax=uid.UID("1.2.840.10008.1.2.4.102"), frame=b"QZ00000007")
     yield "report.dcm", patient(SOPClassUID=uid.BasicTextSRStorage, Modality="SR")

@@ -32,8 +32,8 @@ def write_tiff(path, pixels, bits, sample_format=1, photometric=1, order="<", or
     return path
 
 
-def write_png(path, pixels, bits, colour_type, **chunks):
-    """A PNG by the book (ISO 15948) of any bit depth and colour type, since Pillow writes few of its kinds."""
+def write_png(path, pixels, bits, color_type, **chunks):
+    """A PNG by the book (ISO 15948) of any bit depth and color type, since Pillow writes few of its kinds."""
     rows, columns = pixels.shape[:2]
     if bits < 8:
         planes = (pixels[:, :, None] >> np.arange(bits - 1, -1, -1)) & 1
@@ -41,7 +41,7 @@ def write_png(path, pixels, bits, colour_type, **chunks):
     else:
         lines = pixels.reshape(rows, -1).astype(f">u{bits // 8}").view(np.uint8).reshape(rows, -1)
     data = b"".join(b"\0" + line.tobytes() for line in lines)
-    header = struct.pack(">IIBBBBB", columns, rows, bits, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", columns, rows, bits, color_type, 0, 0, 0)
     whole = b"\x89PNG\r\n\x1a\n"
     for name, content in {"IHDR": header, **chunks, "IDAT": zlib.compress(data), "IEND": b""}.items():
         body = name.encode() + content

@@ -106,11 +106,11 @@ def _add_picture(case: CaseResult, seed: int, size: int) -> CaseResult:
 
 
 def _draw_calibration(rng: np.random.Generator, index: int) -> CalibrationCurve:
-    centres = (np.arange(20) + 0.5) / 20
-    pixels = (2e5 * (0.04 + np.exp(-centres / 0.06) + 1.2 * np.exp((centres - 1) / 0.05))).astype(np.int64)
+    centers = (np.arange(20) + 0.5) / 20
+    pixels = (2e5 * (0.04 + np.exp(-centers / 0.06) + 1.2 * np.exp((centers - 1) / 0.05))).astype(np.int64)
     pixels[9] *= index != 2  # an empty bin
-    observed = np.clip(centres + 0.12 * index * (centres - 0.6) * np.sin(np.pi * centres) - 0.03, 0, 1)
-    return CalibrationCurve(pixels, pixels * centres, (pixels * observed).astype(np.int64))
+    observed = np.clip(centers + 0.12 * index * (centers - 0.6) * np.sin(np.pi * centers) - 0.03, 0, 1)
+    return CalibrationCurve(pixels, pixels * centers, (pixels * observed).astype(np.int64))
 
 
 def _draw_stress(index: int) -> StressCurve:

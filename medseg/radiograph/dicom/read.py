@@ -14,7 +14,7 @@ from medseg.errors import RadiographError
 from medseg.radiograph.channels import JPEG_TOLERANCE, merge_channels
 from medseg.radiograph.dicom.color import PALETTE_KEYWORDS, is_color, read_color
 from medseg.radiograph.dicom.decode import LOSSY, decode_stored
-from medseg.radiograph.dicom.grey import apply_modality, apply_voi, is_inverse
+from medseg.radiograph.dicom.gray import apply_modality, apply_voi, is_inverse
 from medseg.radiograph.dicom.header import (
     PixelFormat,
     integer,
@@ -72,7 +72,7 @@ _KEYWORDS = (
     *PALETTE_KEYWORDS,
 )
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-_GREY = ("MONOCHROME1", "MONOCHROME2")
+_GRAY = ("MONOCHROME1", "MONOCHROME2")
 _SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 
 
@@ -96,7 +96,7 @@ def read_dicom(
         pixels = channels if color == "rgb" else merge_channels(channels, lossy, color, warnings)
         pixels = pixels.astype(np.float32)
     else:
-        pixels, padding = _grey_pixels(dataset, form, presentation, warnings, reduce)
+        pixels, padding = _gray_pixels(dataset, form, presentation, warnings, reduce)
         pixels = np.repeat(pixels[:, :, None], 3, axis=2) if color == "rgb" else pixels
     check_content(pixels, padding)
     size = form.rows, form.columns
@@ -127,7 +127,7 @@ def read_stored(
     """Read the stored values and spacing of a DICOM file that contains a mask, and whether it is lossy."""
     dataset = _read_picture(file)
     form = read_pixel_format(dataset, warnings)
-    _check_grey(form)
+    _check_gray(form)
     lossy = form.transfer_syntax in LOSSY or text(dataset, "LossyImageCompression") == "01"
     stored = decode_stored(dataset, form, warnings).astype("int64" if form.allocated > 16 else "int32")
     return stored, read_spacing(dataset, warnings)[0], lossy
@@ -189,17 +189,17 @@ def _check_intent(dataset: Dataset, allowed: Collection[str]) -> None:
         raise RadiographError(f"PresentationIntentType is {shown}; allowed: {', '.join(allowed)}", "intent")
 
 
-def _check_grey(form: PixelFormat) -> None:
+def _check_gray(form: PixelFormat) -> None:
     if is_color(form):
         raise RadiographError(f"is a color image (SamplesPerPixel {form.samples}), but grayscale is needed", "color")
-    if form.photometric not in _GREY:
+    if form.photometric not in _GRAY:
         raise RadiographError("PhotometricInterpretation is unknown, but MONOCHROME1 or MONOCHROME2 is needed")
 
 
-def _grey_pixels(
+def _gray_pixels(
     dataset: Dataset, form: PixelFormat, presentation: str, warnings: list[str], reduce: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-    _check_grey(form)
+    _check_gray(form)
     tables = ("ModalityLUTSequence", "VOILUTSequence") if presentation == "voi" else ("ModalityLUTSequence",)
     reduce = 0 if any(items(dataset, table) for table in tables) else reduce  # a table may jump between two levels
     given = len(warnings)
@@ -207,18 +207,18 @@ def _grey_pixels(
     least, greatest = form.stored_range
     tabled = greatest - least < stored.size
     levels = np.arange(least, greatest + 1) if tabled else stored
-    grey = apply_modality(levels, form.stored_range, dataset, warnings)
+    gray = apply_modality(levels, form.stored_range, dataset, warnings)
     if presentation == "voi":
-        grey = apply_voi(grey, dataset, warnings)
+        gray = apply_voi(gray, dataset, warnings)
     if is_inverse(form.photometric, dataset, warnings):
-        grey = grey.inverted()
+        gray = gray.inverted()
     with np.errstate(over="ignore"):
-        values = grey.values.astype(np.float32)
+        values = gray.values.astype(np.float32)
     pixels = _look_up(stored, levels, values) if tabled else values
     padding = _padding(stored, form, dataset, warnings)
     if padding is not None and pixels.shape != (form.rows, form.columns):  # the wavelet mixes it with its surroundings
         del warnings[given:]
-        return _grey_pixels(dataset, form, presentation, warnings, 0)
+        return _gray_pixels(dataset, form, presentation, warnings, 0)
     return pixels, padding
 
 

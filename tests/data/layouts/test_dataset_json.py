@@ -49,7 +49,7 @@ def test_mask_files_beside_class_folders(tmp_path):
     assert "files beside the class folders in masks/ (1):\n    a.png" in message_of(tmp_path)
 
 
-def test_colour_pairs(tmp_path):
+def test_color_pairs(tmp_path):
     for name in ("images/a.png", "targets/a.jpg", "images/b.png", "targets/c.png"):
         write_png(tmp_path / name)
     message = message_of(tmp_path, color="rgb")

@@ -58,7 +58,7 @@ def test_manifest_of_label_maps(tmp_path):
     assert found.cases[0].masks["heart"].values == (2,)
 
 
-def test_manifest_of_colour_pairs(tmp_path):
+def test_manifest_of_color_pairs(tmp_path):
     found = find(write_manifest(tmp_path, "image,target\na.png,m/a.png\n"), color="rgb")
     assert found.cases[0].target == tmp_path / "m" / "a.png"
 

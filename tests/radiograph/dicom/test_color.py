@@ -1,4 +1,4 @@
-"""Color DICOM images, grey or not."""
+"""Color DICOM images, gray or not."""
 
 import io
 
@@ -31,18 +31,18 @@ def palette(red, green, blue, first=0, bits=8):
 
 
 @pytest.mark.parametrize("planar", [0, 1])
-def test_rgb_of_grey_is_grey(tmp_path, planar):
-    grey = np.stack([EIGHT] * 3, axis=2)
-    data = (grey if planar == 0 else grey.transpose(2, 0, 1)).tobytes()
+def test_rgb_of_gray_is_gray(tmp_path, planar):
+    gray = np.stack([EIGHT] * 3, axis=2)
+    data = (gray if planar == 0 else gray.transpose(2, 0, 1)).tobytes()
     radiograph = read_radiograph(
-        write_rgb(tmp_path / "a.dcm", grey, data=data, PlanarConfiguration=planar), color="refuse"
+        write_rgb(tmp_path / "a.dcm", gray, data=data, PlanarConfiguration=planar), color="refuse"
     )
     np.testing.assert_array_equal(radiograph.pixels, EIGHT)
     assert radiograph.pixels.dtype == np.float32
     assert radiograph.warnings == ()
 
 
-def test_rgb_is_taken_for_grey_as_the_same_png_is(tmp_path):
+def test_rgb_is_taken_for_gray_as_the_same_png_is(tmp_path):
     tinted = np.stack([EIGHT, EIGHT + 9, EIGHT + 4], axis=2)
     Image.fromarray(tinted).save(tmp_path / "a.png")
     png, dicom = (read_radiograph(path) for path in (tmp_path / "a.png", write_rgb(tmp_path / "a.dcm", tinted)))
@@ -50,7 +50,7 @@ def test_rgb_is_taken_for_grey_as_the_same_png_is(tmp_path):
     assert dicom.warnings == png.warnings != ()
 
 
-def test_grey_that_a_jpeg_keeps_as_ybr(tmp_path):
+def test_gray_that_a_jpeg_keeps_as_ybr(tmp_path):
     buffer = io.BytesIO()
     Image.fromarray(np.stack([EIGHT] * 3, axis=2)).save(buffer, "JPEG", quality=95)
     path = write_dicom(
@@ -63,7 +63,7 @@ def test_grey_that_a_jpeg_keeps_as_ybr(tmp_path):
 
 
 @pytest.mark.parametrize(("bits", "first"), [(8, 0), (8, 20), (16, 0), (16, 20)])
-def test_palette_of_greys(tmp_path, bits, first):
+def test_palette_of_grays(tmp_path, bits, first):
     entries = (np.arange(200)[::-1] * (1 if bits == 8 else 257)).astype(np.uint16)
     path = write_dicom(tmp_path / "a.dcm", EIGHT, **palette(*[entries] * 3, first=first, bits=bits))
     radiograph = read_radiograph(path)
@@ -118,9 +118,9 @@ def test_color_in_lossless_jpeg(tmp_path, photometric, syntax, predictor):
         shown = stored if photometric == "RGB" else convert_color_space(stored, "YBR_FULL", "RGB")
         np.testing.assert_array_equal(radiograph.pixels, shown if color == "rgb" else EIGHT)
         assert (radiograph.lossy, radiograph.warnings) == (False, ())
-    grey = write_dicom(tmp_path / "a.dcm", EIGHT, frame=encode_lossless_jpeg(EIGHT, 8), **options)
+    gray = write_dicom(tmp_path / "a.dcm", EIGHT, frame=encode_lossless_jpeg(EIGHT, 8), **options)
     with pytest.raises(RadiographError, match="1 components, but SamplesPerPixel is 3"):
-        read_radiograph(grey)
+        read_radiograph(gray)
 
 
 def test_bomb_is_refused_before_it_is_decoded(tmp_path):

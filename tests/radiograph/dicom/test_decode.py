@@ -242,40 +242,40 @@ def test_jpeg_bomb_is_refused_before_it_is_decoded(tmp_path):
         read_radiograph(write_dicom(tmp_path / "a.dcm", syntax=JPEGLosslessSV1, frame=bomb, Rows=65500, Columns=65500))
 
 
-def test_colour_is_refused_unless_asked_for(tmp_path):
-    colour = np.stack([phantom() >> 4, phantom().max() - phantom() >> 4, phantom() >> 5], axis=2).astype(np.uint8)
+def test_color_is_refused_unless_asked_for(tmp_path):
+    color = np.stack([phantom() >> 4, phantom().max() - phantom() >> 4, phantom() >> 5], axis=2).astype(np.uint8)
     path = write_dicom(
-        tmp_path / "a.dcm", colour[:, :, 0], data=colour.tobytes(), SamplesPerPixel=3, PlanarConfiguration=0,
+        tmp_path / "a.dcm", color[:, :, 0], data=color.tobytes(), SamplesPerPixel=3, PlanarConfiguration=0,
         PhotometricInterpretation="RGB",
     )  # fmt: skip
     with pytest.raises(RadiographError, match=r"is a color image: .* in \d+\.\d% of its pixels"):
         read_radiograph(path)
-    np.testing.assert_array_equal(read_radiograph(path, color="rgb").pixels, colour)
+    np.testing.assert_array_equal(read_radiograph(path, color="rgb").pixels, color)
 
 
 @pytest.mark.parametrize(("syntax", "options"), LOSSLESS[:1] + LOSSLESS[2:], ids=name)
-def test_compressed_colour_reads_back_equal(tmp_path, syntax, options):
-    colour = np.stack([phantom() >> 4, phantom().max() - phantom() >> 4, phantom() >> 5], axis=2).astype(np.uint8)
+def test_compressed_color_reads_back_equal(tmp_path, syntax, options):
+    color = np.stack([phantom() >> 4, phantom().max() - phantom() >> 4, phantom() >> 5], axis=2).astype(np.uint8)
     path = write_dicom(
-        tmp_path / "a.dcm", colour[:, :, 0], data=colour.tobytes(), SamplesPerPixel=3, PlanarConfiguration=0,
+        tmp_path / "a.dcm", color[:, :, 0], data=color.tobytes(), SamplesPerPixel=3, PlanarConfiguration=0,
         PhotometricInterpretation="RGB", syntax=syntax, compress=options,
     )  # fmt: skip
-    np.testing.assert_array_equal(read_radiograph(path, color="rgb").pixels, colour)
+    np.testing.assert_array_equal(read_radiograph(path, color="rgb").pixels, color)
 
 
 def test_ybr_jpeg_becomes_rgb(tmp_path):
-    colour = np.stack([phantom() >> 4, phantom() >> 5, 255 - (phantom() >> 4)], axis=2).astype(np.uint8)
+    color = np.stack([phantom() >> 4, phantom() >> 5, 255 - (phantom() >> 4)], axis=2).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(colour).save(buffer, "JPEG", quality=95)
+    Image.fromarray(color).save(buffer, "JPEG", quality=95)
     path = write_dicom(
-        tmp_path / "a.dcm", colour[:, :, 0], syntax=JPEGBaseline8Bit, frame=buffer.getvalue(), SamplesPerPixel=3,
+        tmp_path / "a.dcm", color[:, :, 0], syntax=JPEGBaseline8Bit, frame=buffer.getvalue(), SamplesPerPixel=3,
         PlanarConfiguration=0, PhotometricInterpretation="YBR_FULL_422",
     )  # fmt: skip
     pixels = read_radiograph(path, color="rgb").pixels
     assert np.abs(pixels - np.asarray(Image.open(buffer)).astype(int)).max() <= 2
 
 
-def test_grey_is_repeated_where_colour_is_asked_for(tmp_path):
+def test_gray_is_repeated_where_color_is_asked_for(tmp_path):
     pixels = read_radiograph(write_dicom(tmp_path / "a.dcm"), color="rgb").pixels
     np.testing.assert_array_equal(pixels, np.stack([phantom()] * 3, axis=2))
 

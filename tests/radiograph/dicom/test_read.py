@@ -113,7 +113,7 @@ def test_missing_tag_is_refused_by_name(tmp_path, keyword):
         ({"SOPClassUID": SegmentationStorage}, "is a DICOM segmentation"),
     ],
 )
-def test_what_is_not_one_grey_frame_is_refused(tmp_path, tags, reason):
+def test_what_is_not_one_gray_frame_is_refused(tmp_path, tags, reason):
     with pytest.raises(RadiographError, match=reason):
         read_radiograph(write_dicom(tmp_path / "a.dcm", **tags))
 
@@ -263,7 +263,7 @@ def test_patient_of_a_file_that_is_not_dicom(tmp_path):
     assert read_patient(tmp_path / "a.png") is None
 
 
-def test_unknown_photometric_interpretation_is_damage_not_colour(tmp_path):
+def test_unknown_photometric_interpretation_is_damage_not_color(tmp_path):
     for value, code in (("MONOCHROME3", "damaged"), ("PALETTE COLOR", "color")):
         with pytest.raises(RadiographError, match=r"PhotometricInterpretation is|PALETTE COLOR") as error:
             read_radiograph(write_dicom(tmp_path / "a.dcm", PhotometricInterpretation=value))

@@ -87,7 +87,7 @@ def test_agrees_with_highdicom(tmp_path):
     np.testing.assert_array_equal(np.stack(list(ours.values()), axis=2), theirs.astype(bool))
 
 
-def test_segmentations_are_recognised(tmp_path):
+def test_segmentations_are_recognized(tmp_path):
     assert is_segmentation(write_seg(tmp_path))
     assert not is_segmentation(tmp_path / "source.dcm")
     assert not is_segmentation(tmp_path / "missing.dcm")

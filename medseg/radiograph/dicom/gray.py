@@ -15,14 +15,14 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Grey:
+class Gray:
     """Gray values, with the least and greatest value that the previous step can produce for any image."""
 
     values: Values
     low: float
     high: float
 
-    def inverted(self) -> "Grey":
+    def inverted(self) -> "Gray":
         """Exchange dark and bright: `low + high - x`."""
         return replace(self, values=self.low + self.high - self.values)
 
@@ -45,7 +45,7 @@ class LookupTable:
 
 def apply_modality(
     stored: NDArray[np.integer[Any]], limits: tuple[int, int], dataset: Dataset, warnings: list[str]
-) -> Grey:
+) -> Gray:
     """Apply the first ModalityLUTSequence table, else rescale slope and intercept (PS3.3 C.11.1), to stored values.
 
     `limits` are the least and greatest stored value of the pixel format. Raises `RadiographError` for a slope of zero,
@@ -56,16 +56,16 @@ def apply_modality(
     if not tables:
         values = stored.astype(np.float64) * slope + intercept
         ends = (limits[0] * slope + intercept, limits[1] * slope + intercept)
-        return Grey(values, min(ends), max(ends))
+        return Gray(values, min(ends), max(ends))
     if (slope, intercept) != (1, 0):
         warnings.append("the file has both a modality LUT and a rescale slope; the LUT was used")
     table = _read_table(tables[0], "ModalityLUTSequence", signed=limits[0] < 0)
     first, last = np.clip(np.subtract(limits, table.first), 0, len(table.entries) - 1)
     reachable = table.entries[first : last + 1]
-    return Grey(table.apply(stored), float(reachable.min()), float(reachable.max()))
+    return Gray(table.apply(stored), float(reachable.min()), float(reachable.max()))
 
 
-def apply_voi(grey: Grey, dataset: Dataset, warnings: list[str]) -> Grey:
+def apply_voi(gray: Gray, dataset: Dataset, warnings: list[str]) -> Gray:
     """Apply the first VOI LUT, else the first window (PS3.3 C.11.2).
 
     A window is spread over `low` to `high` of the modality values; a table gives its entries. If both are missing or
@@ -74,16 +74,16 @@ def apply_voi(grey: Grey, dataset: Dataset, warnings: list[str]) -> Grey:
     try:
         tables = _table_items(dataset, "VOILUTSequence", warnings)
         if tables:
-            table = _read_table(tables[0], "VOILUTSequence", signed=grey.low < 0)
-            return Grey(table.apply(grey.values), 0.0, float((1 << table.bits) - 1))
-        centres, widths = numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth")
-        if not centres and not widths:
+            table = _read_table(tables[0], "VOILUTSequence", signed=gray.low < 0)
+            return Gray(table.apply(gray.values), 0.0, float((1 << table.bits) - 1))
+        centers, widths = numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth")
+        if not centers and not widths:
             raise RadiographError("the file has no VOI LUT and no window")
         function = (text(dataset, "VOILUTFunction") or "LINEAR").upper()
-        return replace(grey, values=_window(grey, *centres[:1], *widths[:1], function=function))
+        return replace(gray, values=_window(gray, *centers[:1], *widths[:1], function=function))
     except RadiographError as error:
         warnings.append(f"{error}; the modality values were used instead")
-        return grey
+        return gray
 
 
 def is_inverse(photometric: str, dataset: Dataset, warnings: list[str]) -> bool:
@@ -151,22 +151,22 @@ def _table_entries(item: Dataset, count: int) -> NDArray[np.uint16] | None:
     return data[:count] if len(data) >= count else None
 
 
-def _window(grey: Grey, centre: float = math.nan, width: float = math.nan, *, function: str) -> Values:
-    """Apply a window of `centre` and `width`, spread over `low` to `high` (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+def _window(gray: Gray, center: float = math.nan, width: float = math.nan, *, function: str) -> Values:
+    """Apply a window of `center` and `width`, spread over `low` to `high` (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
     least_width = {"LINEAR": 1.0, "LINEAR_EXACT": 0.0, "SIGMOID": 0.0}.get(function)
     if least_width is None:
         raise RadiographError("VOILUTFunction is not LINEAR, LINEAR_EXACT or SIGMOID")
-    if not math.isfinite(centre) or not math.isfinite(width):
+    if not math.isfinite(center) or not math.isfinite(width):
         raise RadiographError("WindowCenter or WindowWidth is missing or not a number")
     if width < least_width or width == 0:
         raise RadiographError(f"WindowWidth {width:g} is too small for {function}")
     if function == "SIGMOID":
         with np.errstate(over="ignore"):
-            part = 1 / (1 + np.exp(-4 * (grey.values - centre) / width))
+            part = 1 / (1 + np.exp(-4 * (gray.values - center) / width))
     elif function == "LINEAR_EXACT":
-        part = (grey.values - centre) / width + 0.5
+        part = (gray.values - center) / width + 0.5
     elif width == 1:
-        part = (grey.values > centre - 0.5).astype(np.float64)
+        part = (gray.values > center - 0.5).astype(np.float64)
     else:
-        part = (grey.values - (centre - 0.5)) / (width - 1) + 0.5
-    return np.clip(part, 0, 1) * (grey.high - grey.low) + grey.low
+        part = (gray.values - (center - 0.5)) / (width - 1) + 0.5
+    return np.clip(part, 0, 1) * (gray.high - gray.low) + gray.low

@@ -16,7 +16,7 @@ _EXPECTED = 20
 
 
 @dataclass(frozen=True)
-class GreyLevels:
+class GrayLevels:
     """Gray levels of one image, without padding."""
 
     count: int
@@ -33,14 +33,14 @@ class GreyLevels:
     """Share of pixels with the greatest value, inside flat borders."""
 
 
-def measure_grey_levels(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None) -> GreyLevels:
+def measure_gray_levels(pixels: NDArray[np.float32], padding: NDArray[np.bool_] | None) -> GrayLevels:
     """Measure the gray levels of an image `(rows, columns)`; large images are sampled at about a million pixels."""
     step = max(1, int(np.sqrt(pixels.size / _SAMPLES)))
     valid = np.ones_like(pixels, np.bool_) if padding is None else ~padding
     sampled, shown = pixels[::step, ::step], valid[::step, ::step]
     values, counts = np.unique(sampled[shown], return_counts=True)
     if len(values) < 2:
-        return GreyLevels(len(values), 1, 0.0, 0.0, 1.0, 1.0)
+        return GrayLevels(len(values), 1, 0.0, 0.0, 1.0, 1.0)
     low, high = float(pixels[valid].min()), float(pixels[valid].max())
     places = np.rint((values.astype(np.float64) - low) / _find_step(values)).astype(np.int64)
     places -= places[0]
@@ -48,7 +48,7 @@ def measure_grey_levels(pixels: NDArray[np.float32], padding: NDArray[np.bool_] 
     differences = np.abs(np.diff(pixels[::step].astype(np.float64), axis=1))[beside]
     field = find_field(sampled.astype(np.float64), shown)
     inside = sampled[field][shown[field]]
-    return GreyLevels(
+    return GrayLevels(
         count=len(values),
         bits=min(16, max(1, int(places[-1]).bit_length())),
         gaps=_find_gaps(places, counts) if places[-1] < _LEVELS else 0.0,

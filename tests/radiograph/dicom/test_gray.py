@@ -184,7 +184,7 @@ def test_unusable_window_falls_back_to_modality_values_with_a_warning(tmp_path, 
     assert radiograph.warnings[0].endswith("the modality values were used instead")
 
 
-def test_text_in_the_window_centre_falls_back_too(tmp_path):
+def test_text_in_the_window_center_falls_back_too(tmp_path):
     path = write_dicom(tmp_path / "a.dcm", WindowCenter=1500, WindowWidth=100)
     path.write_bytes(path.read_bytes().replace(b"DS\x06\x001500.0", b"DS\x06\x00abcdef"))
     radiograph = read_radiograph(path, presentation="voi")

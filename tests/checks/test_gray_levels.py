@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from medseg.checks.grey_levels import measure_grey_levels
+from medseg.checks.gray_levels import measure_gray_levels
 from medseg.phantom.chest import draw_phantom
 
 
 def measure(pixels, padding=None):
-    return measure_grey_levels(np.asarray(pixels, np.float32), padding)
+    return measure_gray_levels(np.asarray(pixels, np.float32), padding)
 
 
 @pytest.fixture(scope="module")
