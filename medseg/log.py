@@ -3,12 +3,13 @@
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr, flush=True)
+        with suppress(OSError):  # nobody reads on: a training does not end with its terminal, or with `2>&1 | head`
+            print(self.format(record), file=sys.stderr, flush=True)
 
 
 @contextmanager

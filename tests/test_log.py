@@ -1,4 +1,5 @@
 import logging
+import os
 import subprocess
 import sys
 
@@ -39,3 +40,15 @@ def test_a_user_of_the_library_sees_warnings_alone():
     code = "import logging; log = logging.getLogger('medseg.x'); log.info('a line'); log.warning('a warning')"
     done = subprocess.run([sys.executable, "-c", f"import medseg; {code}"], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "a warning\n")
+
+
+def test_work_goes_on_when_nobody_reads_the_log():
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = (
+        "import logging; from medseg.log import show_log\n"
+        "with show_log(): logging.getLogger('medseg.x').info('epoch 1')\nprint('saved')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=writing, text=True, check=False)
+    os.close(writing)
+    assert done.stdout == "saved\n"

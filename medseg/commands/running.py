@@ -2,6 +2,8 @@
 
 import logging
 import os
+import select
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, redirect_stdout
@@ -17,9 +19,10 @@ def run_command(main: Callable[[], int | None], *, together: bool = False) -> No
     do not work `together` refuse several processes.
 
     The code is 0 if `main` returns None; 1 if it failed while it ran; 2 for bad configuration or data; 130 or 143 on a
-    signal. GNU OpenMP lets PyTorch's waiting threads spin for 300000 rounds, which takes the cores from other programs
-    and halved the speed of a training. Here they sleep after 20000 rounds, about a millisecond; 1000 rounds cost a
-    sixth on a quiet machine (docs/speed.md has the figures). Variables that are set stay.
+    signal; 141 if the reader of stdout ended first. GNU OpenMP lets PyTorch's waiting threads spin for 300000 rounds,
+    which takes the cores from other programs and halved the speed of a training. Here they sleep after 20000 rounds,
+    about a millisecond; 1000 rounds cost a sixth on a quiet machine (docs/speed.md has the figures). Variables that are
+    set stay.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
@@ -38,6 +41,7 @@ def run_command(main: Callable[[], int | None], *, together: bool = False) -> No
             if processes.size > 1 and not together:
                 raise ConfigError(_refuse(processes.size))
             code = main() or 0
+            sys.stdout.flush()
     except MedsegError as error:
         if is_first if error.told is None else not error.told:
             print(f"error: {error}", file=sys.stderr)
@@ -46,7 +50,21 @@ def run_command(main: Callable[[], int | None], *, together: bool = False) -> No
         if is_first:
             print(f"stopped by {stopped}", file=sys.stderr)
         code = 128 + stopped.signum
+    except BrokenPipeError:
+        if not _lost_reader():
+            raise
+        code = 128 + signal.SIGPIPE
     sys.exit(code)
+
+
+def _lost_reader() -> bool:
+    """Whether the reader of stdout has ended, as `| head` does. Then what is left to print goes nowhere."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)  # errors alone, such as a pipe that nobody reads
+    if not poll.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _refuse(count: int) -> str:

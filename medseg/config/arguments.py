@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,8 +31,7 @@ def parse_args(config: type[S], argv: Sequence[str] | None = None) -> S:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if {"-h", "--help"} & set(arguments):
         given = _gather(config, [word for word in arguments if word not in ("-h", "--help")], [])
-        with suppress(BrokenPipeError):  # the reader has ended, as `| head` does
-            print(format_help(config, given), flush=True)
+        print(format_help(config, given), flush=True)
         raise SystemExit(0)
     return build_config(config, arguments)
 

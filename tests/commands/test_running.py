@@ -1,5 +1,7 @@
 import logging
 import os
+from contextlib import redirect_stdout
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +49,11 @@ def test_threads_soon_sleep_unless_the_user_says_otherwise(monkeypatch, given, s
     with pytest.raises(SystemExit):
         run_command(lambda: 0)
     assert os.environ.get("GOMP_SPINCOUNT") == spins
+
+
+def test_a_broken_pipe_other_than_stdout_is_an_error():
+    def lose_a_worker():
+        raise BrokenPipeError
+
+    with Path(os.devnull).open("w") as read, redirect_stdout(read), pytest.raises(BrokenPipeError):
+        run_command(lose_a_worker)
