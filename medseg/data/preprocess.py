@@ -178,6 +178,13 @@ def restore_probabilities(probabilities: Tensor, frame: Frame, config: Preproces
     return _lay_back(torch.from_numpy(resize_bilinear(cropped.numpy(), frame.shape)), frame)
 
 
+def clear_padding(masks: Tensor, frame: Frame, config: PreprocessConfig) -> Tensor:
+    """Return masks `(class, *config.size)` at network size, False where the network sees nothing of the frame."""
+    cleared = torch.zeros_like(masks)
+    _crop(cleared, frame.shape, config).copy_(_crop(masks, frame.shape, config))
+    return cleared
+
+
 def locate_pixels(frame: Frame, config: PreprocessConfig) -> Tensor:
     """Return the matrix, float64 `(4, 4)`, from `(row, column)` after `fit` to `(row, column)` before it.
 

@@ -26,7 +26,6 @@ from medseg.evaluation.summary import sum_up
 from medseg.hardware.device import Hardware
 from medseg.inference.backends import build_training_backend
 from medseg.inference.models import digest_networks, load_models
-from medseg.model.checkpoint import ANOTHER_RULE
 from medseg.notice import RESEARCH_USE
 from medseg.output.card import CARD, DataFacts, format_card
 from medseg.output.folder import set_aside
@@ -36,6 +35,7 @@ from medseg.tracking.run import Run
 from medseg.training.receipt import digest_recipe
 from medseg.training.recipe import Recipe, list_deciding
 from medseg.training.record import name_data, record_findings
+from medseg.training.resume import ANOTHER_RULE
 
 STATE = "cross_validation.json"
 """File with the parent run, the split rule and the configuration of the folds in the same folder."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from medseg.data.case import CaseSet
 from medseg.data.config import EvaluateDataConfig
-from medseg.errors import CheckpointError, IncomparableError, MedsegError
+from medseg.errors import CheckpointError, ConfigError, IncomparableError, MedsegError
 from medseg.evaluation.candidate import Candidate, place_model
 from medseg.evaluation.champion import find_champion_address
 from medseg.evaluation.config import EvaluationConfig
@@ -13,7 +13,7 @@ from medseg.evaluation.evaluate import Earlier, evaluate_model
 from medseg.evaluation.files import PER_CASE, read_per_case
 from medseg.evaluation.result import Evaluation
 from medseg.inference.config import ModelPredictConfig
-from medseg.inference.models import LoadedModel, load_models
+from medseg.inference.models import LoadedModel, adjust_model, load_models
 from medseg.tracking.artifacts import download_file, is_run
 from medseg.tracking.config import EvaluateTrackingConfig, StoreConfig
 
@@ -34,7 +34,12 @@ def find_rival(
     """
 
     def place(addresses: tuple[str, ...]) -> Candidate:
-        other = load_models(addresses, tracking, predict)
+        other = load_models(addresses, tracking)
+        known = predict.components and {k: n for k, n in predict.components.items() if k in other.card.classes}
+        try:
+            other = adjust_model(other, predict.model_copy(update={"components": known}))
+        except ConfigError as error:
+            raise ConfigError(f"compare: {addresses[0]}: {error}") from error
         if (other.card.reading.color == "rgb") != (model.card.reading.color == "rgb"):
             raise CheckpointError(
                 f"{addresses[0]}: one of the models reads color images, the other grayscale images. "

@@ -67,9 +67,12 @@ def _measure_levels(candidate: Candidate, read: ReadCase) -> Tensor:
 def _spoil(read: ReadCase, stress: Stress, level: float) -> tuple[MetaTensor, Tensor, Tensor]:
     """The radiograph at one level of a stress, with its reference and its ignored pixels.
 
-    Masks, ignored pixels and padding move with the image.
+    Masks, ignored pixels and padding move with the image. Padding has the median of the image, so that a level means
+    the same as without it: the value of padding in a file may be far from all others.
     """
     pixels, padding = read.shown.image.as_tensor()[0].numpy(), read.shown.image.meta["padding"]
+    if padding is not None:
+        pixels = np.where(padding, np.median(pixels[~padding]), pixels)
     reference = read.reference.numpy()
     ignored = np.zeros_like(reference) if read.ignored is None else read.ignored.numpy()
     masks = np.concatenate([reference, ignored])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from medseg.data.config import PreprocessConfig
 from medseg.data.frame import Frame
-from medseg.data.preprocess import enlarge, restore
+from medseg.data.preprocess import clear_padding, enlarge, restore
 from medseg.inference.config import PredictConfig
 from medseg.inference.postprocess import clean_masks
 from medseg.metrics.shape import find_box, measure_extent
@@ -39,9 +39,13 @@ class Decision:
         """
         return self._clean(restore(predicted, frame, torch.tensor(self.thresholds), self.preprocess))
 
-    def network_masks(self, predicted: Tensor) -> Tensor:
-        """Masks, bool `(class, rows, columns)`, at the network's size. The card's ranges were measured at this size."""
-        return self._clean(predicted >= torch.tensor(self.thresholds).reshape(-1, 1, 1))
+    def network_masks(self, predicted: Tensor, frame: Frame) -> Tensor:
+        """Masks, bool `(class, rows, columns)`, at the network's size. The card's ranges were measured at this size.
+
+        As in `masks`, what the network sees beside the image does not count.
+        """
+        found = predicted >= torch.tensor(self.thresholds).reshape(-1, 1, 1)
+        return self._clean(clear_padding(found, frame, self.preprocess))
 
     def find_zoom(self, predicted: Tensor, frame: Frame) -> Frame | None:
         """The part of the image to predict in place of `frame`, because its masks are smaller than those of training.
@@ -50,7 +54,7 @@ class Decision:
         """
         if self.extent is None:
             return None
-        masks = self.network_masks(predicted).numpy()
+        masks = self.network_masks(predicted, frame).numpy()
         extent, smallest = measure_extent(masks), self.extent.smallest
         if extent is None or not _LEAST * smallest <= extent < smallest:
             return None

@@ -16,6 +16,7 @@ from medseg.model.checkpoint import (
     Range,
     build_network,
     check_components,
+    list_settings,
     load_checkpoint,
     read_quantized,
 )
@@ -49,13 +50,15 @@ def load_models(
     """The model at `addresses`, on the CPU, adjusted by `adjust_model`. Several files are an ensemble.
 
     The order of the addresses does not matter. Raises `CheckpointError` if a file is missing or damaged, or if its
-    classes, preprocessing, reading or inference settings differ from those of the other files.
+    classes, preprocessing, reading or inference settings differ from those of the other files. Settings of `predict`
+    replace those of all files.
     """
     loaded = {_digest(path): (path, *_load(path)) for path in _find(addresses, tracking)}
     digests = sorted(loaded)
     paths, cards, networks, quantized = zip(*(loaded[digest] for digest in digests), strict=True)
+    cards = tuple(_settle(card, predict) for card in cards)
     for path, card in zip(paths, cards, strict=True):
-        _check_alike(path, card, cards[0])
+        _check_alike(path, card, paths[0], cards[0])
     digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     model = LoadedModel(_merge(cards), networks, quantized, digest[:16])
     return model if predict is None else adjust_model(model, predict)
@@ -87,10 +90,16 @@ def adjust_model(model: LoadedModel, predict: ModelPredictConfig) -> LoadedModel
             "predict.zoom: the model file does not state the size of the training masks. Set predict.zoom=false, or "
             "train the model again"
         )
-    given = {name: value for name in InferenceConfig.model_fields if (value := getattr(predict, name)) is not None}
-    inference = model.card.inference.model_copy(update=given)
-    check_components(inference, model.card.classes)
-    return replace(model, card=model.card.model_copy(update={"inference": inference}))
+    card = _settle(model.card, predict)
+    check_components(card.inference, card.classes)
+    return replace(model, card=card)
+
+
+def _settle(card: ModelCard, predict: ModelPredictConfig | None) -> ModelCard:
+    given = {
+        name: value for name in InferenceConfig.model_fields if (value := getattr(predict, name, None)) is not None
+    }
+    return card.model_copy(update={"inference": card.inference.model_copy(update=given)})
 
 
 def is_in_mlflow(address: str) -> bool:
@@ -135,10 +144,14 @@ def _digest(path: Path) -> str:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _check_alike(path: Path, card: ModelCard, first: ModelCard) -> None:
-    for name in ("classes", "preprocess", "reading", "inference"):
-        if getattr(card, name) != getattr(first, name):
-            raise CheckpointError(f"{path}: cannot be part of the ensemble; {name} must be the same in all models")
+def _check_alike(path: Path, card: ModelCard, first_path: Path, first: ModelCard) -> None:
+    here, there = (list_settings(each, ("classes", "preprocess", "reading", "inference")) for each in (card, first))
+    differing = [f"{key} is {here[key]} here, but {there[key]} there" for key in here if here[key] != there[key]]
+    if differing:
+        raise CheckpointError(
+            f"{path}: cannot be in an ensemble with {first_path}: {'; '.join(differing)}. Settings of predict can be "
+            "given for all models, such as predict.zoom=false"
+        )
 
 
 def _merge(cards: Sequence[ModelCard]) -> ModelCard:

@@ -33,16 +33,18 @@ def score_cases(
     data: DataSetConfig,
     masks: Path | None = None,
     processes: Processes = ALONE,
+    chosen: Sequence[int] | None = None,
 ) -> SegmentationScores:
     """The scores of `cases`, in their order. `cached` holds their network inputs in the same order.
 
-    If the folder `masks` is given, each mask is written to `masks/<class>/<case>.png` with values 0 and 255. Each of
-    several `processes` predicts its share; all get the scores of all cases, and the first one writes all masks.
+    Indices `chosen` leave out the other cases. If the folder `masks` is given, each mask is written to
+    `masks/<class>/<case>.png` with values 0 and 255. Each of several `processes` predicts its share; all get the scores
+    of all cases, and the first one writes all masks.
     """
     scores, sent = SegmentationScores(predictor.card.classes), dict[Path, bytes]()
-    own = processes.share(len(cases))
+    indices = range(len(cases)) if chosen is None else chosen
     with processes.together():
-        found_cases = _predictions(predictor, cases[own], cached.select(own), data)
+        found_cases = _predictions(predictor, cases, cached, indices[processes.share(len(indices))], data)
         for case, predicted, frame, reference, ignored, present in found_cases:
             found = predictor.masks(predicted, frame)
             scores.update(((found & ~ignored)[None], reference[None], present[None]))
@@ -70,7 +72,7 @@ def search_thresholds(
     """For each class, the threshold with the best mean Dice over `cases`, which several `processes` share."""
     search, own = ThresholdSearch(predictor.card.classes), processes.share(len(cases))
     with processes.together():
-        found_cases = _predictions(predictor, cases[own], cached.select(own), data)
+        found_cases = _predictions(predictor, cases, cached, range(len(cases))[own], data)
         for _, predicted, frame, reference, ignored, present in found_cases:
             probabilities = predictor.probabilities(predicted, frame).masked_fill(ignored, 0)
             search.update(probabilities, reference, present)
@@ -79,19 +81,18 @@ def search_thresholds(
 
 
 def _predictions(
-    predictor: Predictor, cases: Sequence[Case], cached: CachedCases, data: DataSetConfig
+    predictor: Predictor, cases: Sequence[Case], cached: CachedCases, indices: Sequence[int], data: DataSetConfig
 ) -> Iterator[tuple[Case, Tensor, Frame, Tensor, Tensor, Tensor]]:
-    """Each case with its probabilities at the network's size, the part of its reference that they show, the reference,
-    ignored pixels and known classes.
+    """Each case of `indices` with its probabilities at the network's size, the part of its reference that they show,
+    the reference, ignored pixels and known classes.
     """
-    for first in range(0, len(cases), predictor.batch_size):
-        chosen = cases[first : first + predictor.batch_size]
-        batch = cached[list(range(first, first + len(chosen)))]
+    for first in range(0, len(indices), predictor.batch_size):
+        part = list(indices[first : first + predictor.batch_size])
+        batch = cached[part]
         maps = predictor.predict(batch["image"])
-        facts = cached.facts[first : first + len(chosen)]
-        for case, predicted, known, present in zip(chosen, maps, facts, batch["present"], strict=True):
+        for index, predicted, present in zip(part, maps, batch["present"], strict=True):
+            case, frame = cases[index], cached.facts[index].frame
             reference, ignored = _reference(case, predictor, data)
-            frame = known.frame
             if (zoom := predictor.decision.find_zoom(predicted, frame)) is not None:
                 predicted, frame = _predict_closer(predictor, case, data, zoom), zoom
             own = frame.scale((reference.shape[-2], reference.shape[-1]))

@@ -36,7 +36,7 @@ def segment(
     """
     masks, classes = decision.masks(predicted, frame).numpy(), decision.classes
     warnings = find_empty(masks, classes)
-    warnings += find_implausible(decision.network_masks(predicted).numpy(), classes, ranges)
+    warnings += find_implausible(decision.network_masks(predicted, frame).numpy(), classes, ranges)
     measured: dict[str, Measured] = {}
     for each in choose_measurements(classes):
         own = (masks[classes.index(name)] for name in each.classes)

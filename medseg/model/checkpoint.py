@@ -3,29 +3,26 @@
 A model file contains only numbers, strings and tensors. It is read with `weights_only=True`, so it cannot run code.
 """
 
-import logging
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 from torch import Tensor
 
 from medseg.atomic import open_atomically
-from medseg.config import Section, flatten
+from medseg.config import Section
 from medseg.data.config import ClassName, Color, PreprocessConfig, rename_color
 from medseg.errors import CheckpointError, ConfigError
 from medseg.model.config import InferenceConfig, ModelConfig
 from medseg.model.unet import UNet, build_unet
 from medseg.notice import RESEARCH_USE
 
-_logger = logging.getLogger(__name__)
 FORMAT = "medseg-model-1"
-ANOTHER_RULE = "splits are now consecutive blocks of the patients in hash order, not a threshold on the hash"
 
 NETWORKS: Mapping[str, Callable[[ModelConfig, int, int], UNet]] = {"unet": build_unet}
 """Functions that build a network from its configuration, number of channels and number of classes, by the network name
@@ -42,12 +39,15 @@ class Reading(Section):
     _rename = model_validator(mode="before")(rename_color)
 
 
-class Accepts(Section):
-    """The input that the model accepts. An empty list accepts any value."""
+Term = Annotated[str, StringConstraints(strip_whitespace=True, to_upper=True)]
 
-    modalities: tuple[str, ...] = ("CR", "DX")
-    body_parts: tuple[str, ...] = ()
-    views: tuple[str, ...] = ()
+
+class Accepts(Section):
+    """The input that the model accepts, in capitals as in DICOM. An empty list accepts any value."""
+
+    modalities: tuple[Term, ...] = ("CR", "DX")
+    body_parts: tuple[Term, ...] = ()
+    views: tuple[Term, ...] = ()
 
 
 class Range(Section):
@@ -125,7 +125,9 @@ class ModelCard(Section):
     quantization: QuantizationLoss | None = None
     """Loss of accuracy in int8, if the file contains the int8 network."""
     origin: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    """16 hex digits of the model whose weights the training started from; its cases, if any, are among the digests."""
+    """16 hex digits of the model whose weights the training started from."""
+    origin_digests: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """Of the cases that this model had seen; those that are not validated on are among `train_digests`, too."""
     run_id: str | None = None
     research_use: str = RESEARCH_USE
 
@@ -134,11 +136,27 @@ class ModelCard(Section):
         return NETWORKS[self.network](self.model, 3 if self.reading.color == "rgb" else 1, len(self.classes))
 
 
+def list_settings(given: Section, sections: Sequence[str]) -> dict[str, object]:
+    """Every setting of these sections by the key that users know, as YAML shows it; also those that have their default.
+
+    A card names some sections otherwise: `reading` is a part of `data`, `inference` one of `predict`.
+    """
+    known, listed = {"reading": "data", "inference": "predict"}, dict[str, object]()
+    for name in sections:
+        section = getattr(given, name)
+        items = section if isinstance(section, Section) else [("", section)]
+        shown = known.get(name, name)
+        listed |= {f"{shown}.{k}".rstrip("."): list(v) if isinstance(v, tuple) else v for k, v in items}
+    return listed
+
+
 def check_components(inference: InferenceConfig, classes: Sequence[str]) -> None:
     """Raise `ConfigError` if `inference.components` names a class that is not in `classes`."""
     unknown = sorted(set(inference.components) - set(classes))
     if unknown:
-        raise ConfigError(f"components: {unknown[0]} is not a class of the model. Its classes: {', '.join(classes)}")
+        raise ConfigError(
+            f"predict.components: {', '.join(unknown)}: not a class of the model. Its classes: {', '.join(classes)}"
+        )
 
 
 def save_checkpoint(
@@ -217,64 +235,17 @@ def read_quantized(path: Path, content: Mapping[str, Any]) -> QuantizedNetwork |
     return QuantizedNetwork(*parts)
 
 
-def store_thresholds(path: Path, thresholds: Mapping[str, float]) -> ModelCard:
-    """Write the best validation thresholds into the model file at `path`, and return its new card."""
+def update_card(path: Path, **fields: Any) -> ModelCard:
+    """Write new values of `fields` of the card into the model file at `path`, and return its new card."""
     card, content = load_checkpoint(path)
-    card = card.model_copy(update={"thresholds": dict(thresholds)})
+    card = card.model_copy(update=fields)
     save_checkpoint(path, card, content["weights"])
     return card
-
-
-def load_training(path: Path, card: ModelCard) -> tuple[Path, dict[str, Any]]:
-    """The file to resume from and its content: `path`, or its previous version if `path` is damaged.
-
-    Raises `CheckpointError` if neither can be read, if the file has no training state, or if its architecture, classes,
-    preprocessing or cases differ from those of `card`. The message lists the differences.
-    """
-    try:
-        found, content = load_checkpoint(path)
-    except CheckpointError as error:
-        previous = previous_path(path)
-        if not previous.is_file():
-            raise CheckpointError(f"{error}; there is nothing to resume from") from error
-        _logger.warning("%s; resuming from %s", error, previous)
-        path = previous
-        found, content = load_checkpoint(path)
-    if "training" not in content:
-        raise CheckpointError(f"{path}: contains a model but no training state; resume from last.pt instead")
-    differences = _differences(found, card)
-    if differences:
-        raise CheckpointError(f"{path}: cannot be resumed with this configuration: {'; '.join(differences)}")
-    return path, content
 
 
 def previous_path(path: Path) -> Path:
     """The path that keeps the previous version of the file at `path`."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
-
-
-def _differences(found: ModelCard, wanted: ModelCard) -> list[str]:
-    names = ("classes", "network", "model", "preprocess", "reading")
-    flat = [flatten(card) for card in (found, wanted)]
-    listed = [
-        f"{key} is {flat[0].get(key)} in the checkpoint, but {flat[1].get(key)} now"
-        for key in sorted(flat[0].keys() | flat[1].keys())
-        if key.split(".")[0] in names and flat[0].get(key) != flat[1].get(key)
-    ]
-    alike = len(listed)
-    for name in ("train_digests", "validation_digests"):
-        other = set(getattr(found, name)) ^ set(getattr(wanted, name))
-        if other:
-            kind = "training" if name == "train_digests" else "validation"
-            listed.append(
-                f"{len(other)} {kind} cases are only in the checkpoint or only in the current data set and split"
-            )
-    if len(listed) > alike and wanted.split not in (None, found.split):
-        listed.append(
-            f"the split of the checkpoint was formed with the method of an earlier version of medseg ({ANOTHER_RULE}); "
-            "start again with train.resume=false"
-        )
-    return listed
 
 
 def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

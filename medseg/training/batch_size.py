@@ -1,8 +1,6 @@
 """The batch size of a training, if the settings do not give it."""
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +9,7 @@ from medseg.hardware.cores import count_free_memory
 from medseg.hardware.device import Hardware
 from medseg.model.checkpoint import ModelCard
 from medseg.training.config import TrainingConfig
+from medseg.training.resume import Resumed
 
 _logger = logging.getLogger(__name__)
 _PROCESSOR = 4  # larger batches are hardly faster on a CPU and give an epoch fewer steps
@@ -22,7 +21,7 @@ _PASSES = 3  # activations for the backward pass, their gradients, and the works
 
 
 def settle_batch_size(
-    train: TrainingConfig, card: ModelCard, num_cases: int, hardware: Hardware, resumed: Mapping[str, Any] | None
+    train: TrainingConfig, card: ModelCard, num_cases: int, hardware: Hardware, resumed: Resumed | None
 ) -> TrainingConfig:
     """`train` with its batch size set.
 
@@ -32,7 +31,7 @@ def settle_batch_size(
     if train.batch_size is not None:
         return train
     if resumed is not None:
-        return train.model_copy(update={"batch_size": resumed["training"].get("batch_size", _PROCESSOR)})
+        return train.model_copy(update={"batch_size": resumed.training.get("batch_size", _PROCESSOR)})
     device, processes = hardware.device, hardware.processes
     is_gpu = device.type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] if is_gpu else count_free_memory() / processes.local_size

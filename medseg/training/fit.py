@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -15,12 +15,11 @@ from torch import nn
 
 from medseg.data.augment import Augment
 from medseg.data.loaders import CachedCases, CachedSplits, EpochSampler, build_train_loader, build_validation_loader
-from medseg.errors import CheckpointError
 from medseg.hardware.compiler import can_compile
 from medseg.hardware.cores import read_cpu
 from medseg.hardware.device import AutocastInferer, Hardware
 from medseg.inference.models import LoadedModel
-from medseg.model.checkpoint import ModelCard, load_checkpoint, load_training, save_checkpoint
+from medseg.model.checkpoint import ModelCard, save_checkpoint
 from medseg.model.operations import count_gflop
 from medseg.model.unet import smallest_size
 from medseg.output.drawing import draw_learning_curves
@@ -35,6 +34,7 @@ from medseg.training.parallel import agree_on_signal, attach_processes
 from medseg.training.progress import TrainingProgress
 from medseg.training.recipe import FitRecipe
 from medseg.training.restart import name_launcher
+from medseg.training.resume import Resumed
 from medseg.training.saving import Saving
 from medseg.training.start import copy_weights
 from medseg.training.strips import Strips
@@ -88,15 +88,15 @@ def fit_network(
     hardware: Hardware,
     run: Run,
     folder: Path,
-    resumed: Mapping[str, Any] | None,
+    resumed: Resumed | None,
     hook: ValidationHook | None = None,
     start: LoadedModel | None = None,
 ) -> Fitted:
     """Train the network of `card` and write `best.pt` and `last.pt` into `folder`. The batch size must be set.
 
-    `resumed` is the content of the `last.pt` to resume from, `start` the model to begin with; `hook` may stop the
-    training. After a signal the training is saved and `Interrupted` is raised. A loss that is not finite raises
-    `TrainingError`, a full disk `StorageError`. Of several processes, the first one alone writes and records.
+    `resumed` is the checkpoint to resume from, `start` the model to begin with; `hook` may stop the training. After a
+    signal the training is saved and `Interrupted` is raised. A loss that is not finite raises `TrainingError`, a full
+    disk `StorageError`. Of several processes, the first one alone writes and records.
     """
     train, device = recipe.train, hardware.device
     wired = wire_training(recipe, card, cached.train, hardware, Augment(recipe.augment, recipe.seed, device), start)
@@ -104,7 +104,7 @@ def fit_network(
     card = card.model_copy(update={"run_id": run.id})
     watch = _watch_training(wired, card, cached.validation, hardware, run, folder, hook)
     if resumed is not None:
-        watch.saving.load(trainer, resumed["weights"], resumed["training"])
+        watch.saving.load(trainer, resumed.weights, resumed.training)
     elif name_launcher():  # a restart before the first save finds the MLflow run
         watch.saving.save_now(trainer)
     with signals_deferred() as pending, contextlib.closing(watch.progress or contextlib.ExitStack()):
@@ -203,29 +203,6 @@ def settle_coarse(train: TrainingConfig, card: ModelCard) -> TrainingConfig:
     if min(card.preprocess.size) // 2 < smallest_size(card.model):
         coarse = 0.0
     return train.model_copy(update={"coarse": coarse})
-
-
-def find_resumed(train: TrainingConfig, card: ModelCard, folder: Path) -> dict[str, Any] | None:
-    """The content of the checkpoint to resume from; None to start a new training.
-
-    If the checkpoint is in another folder, the `best.pt` beside it is copied into `folder`. Raises `CheckpointError` if
-    there is no checkpoint or it does not fit.
-    """
-    if train.resume is False:
-        return None
-    path = folder / "last.pt" if train.resume is True else train.resume
-    elsewhere = path.parent.resolve() != folder.resolve()
-    if elsewhere and (folder / "last.pt").exists():
-        raise CheckpointError(f"{folder}: contains results of another run, not of {path}; choose another output.dir")
-    found, content = load_training(path, card)
-    if content["training"]["best"]:
-        best_card, best = load_checkpoint(found.with_name("best.pt"))
-        if best_card.run_id != content["card"]["run_id"]:
-            raise CheckpointError(f"{found.with_name('best.pt')} and {found} belong to different runs")
-        if elsewhere:
-            save_checkpoint(folder / "best.pt", best_card, best["weights"])
-    _logger.info("resuming from %s, iteration %s", found, content["training"]["iteration"])
-    return content
 
 
 def _series(history: list[dict[str, float]]) -> dict[str, list[tuple[int, float]]]:

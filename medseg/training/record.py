@@ -15,6 +15,7 @@ from medseg.output.folder import set_aside
 from medseg.tracking.run import Run
 from medseg.training.recipe import Recipe
 from medseg.training.restart import note_launcher
+from medseg.training.resume import Resumed
 
 MASKS = ("masks/*",)
 """Patterns of the folders with results inside the output folder of a training."""
@@ -35,15 +36,13 @@ _RESULTS = (
 _logger = logging.getLogger(__name__)
 
 
-def describe_run(
-    recipe: Recipe, data: DataConfig, resumed: dict[str, Any] | None, num_processes: int = 1
-) -> dict[str, Any]:
+def describe_run(recipe: Recipe, data: DataConfig, resumed: Resumed | None, num_processes: int = 1) -> dict[str, Any]:
     """Arguments of `start_run` in addition to the tracking section: parameters, tags and the run to resume."""
     tags = {"medseg.data": name_data(recipe, data), "medseg.synthetic": str(recipe.data.root is None).lower()}
     return {
         "parameters": flatten(recipe),
         "tags": tags | ({"medseg.processes": str(num_processes)} if num_processes > 1 else {}),
-        "resume_run_id": None if resumed is None else resumed["card"]["run_id"],
+        "resume_run_id": None if resumed is None else resumed.card.run_id,
     }
 
 

@@ -60,7 +60,7 @@ class Saving:
             "epoch_length": trainer.state.epoch_length,
             "batch_size": self.sampler.batch_size,
             "seconds": self.budget.seconds,
-            "gflop": self.budget.gflop,
+            "gflop": None if self.budget.train.tflop is None else self.budget.gflop,
             "history": self.validation.history,
             "best": self.validation.best,
             "validations": self.validation.validations,
@@ -88,9 +88,13 @@ class Saving:
             group.update(settings)  # settings come from this configuration, not from the file
         trainer.state.iteration = self.sampler.iteration = state["iteration"]
         trainer.state.epoch = state["iteration"] // state["epoch_length"]
-        if self.budget.train.tflop is not None and "gflop" not in state:
-            raise CheckpointError("cannot resume: the checkpoint does not say how many operations its training took")
-        self.budget.seconds_before, self.budget.gflop = state["seconds"], state.get("gflop", 0.0)
+        gflop = state.get("gflop") or 0.0
+        if self.budget.train.tflop is not None and state["iteration"] and not gflop:
+            raise CheckpointError(
+                "cannot resume: the operations of the training so far were not counted; set train.minutes or "
+                "train.epochs in place of train.tflop"
+            )
+        self.budget.seconds_before, self.budget.gflop = state["seconds"], gflop
         self.validation.history = list(state["history"])
         self.validation.best = dict(state["best"])
         self.validation.validations, self.validation.stale = state["validations"], state["stale"]

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import torch
 
-from medseg.config import Section
-from medseg.errors import CheckpointError
+from medseg.data.loaders import CachedCases
+from medseg.errors import CheckpointError, DataError
 from medseg.inference.models import LoadedModel, load_models
-from medseg.model.checkpoint import ModelCard, load_checkpoint, save_checkpoint
+from medseg.model.checkpoint import ModelCard, list_settings, load_checkpoint, save_checkpoint
 from medseg.model.unet import UNet
 from medseg.training.config import AUTO
 from medseg.training.recipe import Recipe
+from medseg.training.resume import Resumed
 
 _logger = logging.getLogger(__name__)
 _ALIKE = ("network", "model", "reading")
@@ -24,39 +25,68 @@ _SHIPPED = Path(__file__).with_name("start.pt")
 def find_start(recipe: Recipe) -> LoadedModel | None:
     """The model that `train.init` names; None without one.
 
-    auto: the start weights of medseg; None if they do not fit the network of the recipe, or if a training is resumed.
-    Raises `CheckpointError` if there is no such model, or if it is an ensemble.
+    auto: the start weights of medseg; None if they do not fit the network of the recipe. Raises `CheckpointError` if
+    there is no such model, or if it is an ensemble.
     """
     address = recipe.train.init
     if address is None:
         return None
     if address == AUTO:
-        return _find_shipped(recipe) if recipe.train.resume is False else None
-    model = load_models((address,), recipe.tracking)
+        return _find_shipped(recipe)
+    try:
+        model = load_models((address,), recipe.tracking)
+    except CheckpointError as error:
+        raise CheckpointError(f"train.init: {error}") from error
     if len(model.networks) > 1:
         raise CheckpointError(f"train.init: {address}: is an ensemble; name one of its models")
+    _check_start(address, _compare(model.card, recipe, ("model",)))
     return model
 
 
-def take_over(recipe: Recipe, start: LoadedModel | None) -> Recipe:
-    """The recipe with the preprocessing of the model that the training starts from."""
-    if start is None or recipe.train.init == AUTO or start.card.preprocess == recipe.preprocess:
+def take_over(recipe: Recipe, start: LoadedModel | Resumed | None) -> Recipe:
+    """The recipe with the preprocessing of the model that the training starts from, or has started from."""
+    if start is None or recipe.train.init in (None, AUTO) or start.card.preprocess == recipe.preprocess:
         return recipe
-    given, taken = (_list_settings(one, ("preprocess",)) for one in (recipe, start.card))
+    given, taken = (list_settings(one, ("preprocess",)) for one in (recipe, start.card))
     for key in (key for key in given if given[key] != taken[key]):
         _logger.info("%s: %s, as in the model of train.init", key, taken[key])
     return recipe.model_copy(update={"preprocess": start.card.preprocess})
 
 
-def join_cards(card: ModelCard, start: LoadedModel | None, address: str | None) -> ModelCard:
+def join_cards(card: ModelCard, start: LoadedModel, address: str | None) -> ModelCard:
     """The card of a training that starts from a model: it names its origin, and counts the origin's cases as seen."""
-    if start is None:
-        return card
-    if address != AUTO and (differences := _compare(start.card, card, _ALIKE)):
-        raise CheckpointError(f"train.init: {address}: cannot be the start of this training: {'; '.join(differences)}")
-    seen = {*card.train_digests, *start.card.train_digests, *start.card.validation_digests}
-    train = tuple(sorted(seen - set(card.validation_digests)))
-    return card.model_copy(update={"origin": start.digest, "train_digests": train})
+    if address != AUTO:
+        _check_start(address, _compare(start.card, card, _ALIKE))
+    before = {*start.card.train_digests, *start.card.validation_digests}
+    train = {*card.train_digests, *before} - set(card.validation_digests)
+    return card.model_copy(
+        update={
+            "origin": start.digest,
+            "origin_digests": tuple(sorted(before)),
+            "train_digests": tuple(sorted(train)),
+        }
+    )
+
+
+def find_unseen(test: CachedCases, card: ModelCard) -> list[int]:
+    """The indices of the test cases that the model of `train.init` has not seen; the others' scores would be too good.
+
+    Raises `DataError` if there are only others.
+    """
+    before = set(card.origin_digests)
+    unseen = [index for index, facts in enumerate(test.facts) if facts.digest not in before]
+    if len(test) and not unseen:
+        raise DataError(
+            "the model of train.init has seen all test cases, so they cannot tell how good the new model is; name "
+            "other test cases in a manifest (column split), or choose another seed"
+        )
+    if seen := len(test) - len(unseen):
+        _logger.warning(
+            "%d of %d test cases are left out of the test scores: the model of train.init has seen them",
+            seen,
+            len(test),
+        )
+    return unseen
 
 
 def _find_shipped(recipe: Recipe) -> LoadedModel | None:
@@ -71,24 +101,19 @@ def _find_shipped(recipe: Recipe) -> LoadedModel | None:
     return None
 
 
+def _check_start(address: str | None, differences: Sequence[str]) -> None:
+    if differences:
+        raise CheckpointError(f"train.init: {address}: cannot be the start of this training: {'; '.join(differences)}")
+
+
 def _compare(start: ModelCard, other: ModelCard | Recipe, sections: Sequence[str]) -> list[str]:
     """The differences between a card and another card, or a recipe, in these sections, as sentences."""
-    there, here = (_list_settings(one, sections) for one in (start, other))
+    there, here = (list_settings(one, sections) for one in (start, other))
     return [
         f"{key} is {there[key]} there, but {here[key]} here"
         for key in sorted(there)
         if there[key] != here[key] and key != _FREE
     ]
-
-
-def _list_settings(given: Section, sections: Sequence[str]) -> dict[str, object]:
-    """Every setting of these sections by its dotted key, as YAML shows it; also those that have their default."""
-    listed: dict[str, object] = {}
-    for name in sections:
-        section = getattr(given, name)
-        items = section if isinstance(section, Section) else [("", section)]
-        listed |= {f"{name}.{k}".rstrip("."): list(v) if isinstance(v, tuple) else v for k, v in items}
-    return listed
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from medseg.inference.backends import build_training_backend
 from medseg.inference.predictor import Predictor
 from medseg.inference.scoring import score_cases, search_thresholds
 from medseg.metrics.overlap import SegmentationScores
-from medseg.model.checkpoint import ModelCard, load_model, store_thresholds
+from medseg.model.checkpoint import ModelCard, load_model, update_card
 from medseg.model.unet import UNet
 from medseg.output.card import CARD, Scored, format_card
 from medseg.receipt.digests import digest_file
@@ -46,13 +46,14 @@ from medseg.training.facts import (
     list_intervals,
     list_patients,
 )
-from medseg.training.fit import Fitted, find_resumed, fit_network
+from medseg.training.fit import Fitted, fit_network
 from medseg.training.handlers import ValidationHook
 from medseg.training.receipt import build_training_receipt
 from medseg.training.recipe import Recipe
 from medseg.training.record import describe_run, record_findings, record_start
 from medseg.training.restart import resume_restarted
-from medseg.training.start import find_start, join_cards, take_over
+from medseg.training.resume import find_resumed, take_up
+from medseg.training.start import find_start, find_unseen, join_cards, take_over
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,19 +99,22 @@ def train(
     The results are written into `folder`, which this process must have claimed. `summary.json` is written last, so it
     marks a finished training. The MLflow run is nested under `parent_run_id`, if given. `hook` decides after each
     validation whether to stop. Raises `DataError` for every error that check_data would report, and the errors of
-    `find_resumed` and `fit_network`.
+    `find_resumed`, `take_up`, `find_start`, `join_cards`, `find_unseen` and `fit_network`.
     """
     processes, is_fold = hardware.processes, parent_run_id is not None
     with seeded(recipe.seed), _tuned(hardware):
         recipe = resume_restarted(recipe, folder, processes)
-        start = processes.lead(partial(find_start, recipe))
-        recipe = take_over(recipe, start)
+        resumed = processes.lead(partial(find_resumed, recipe.train, folder))
+        start = None if resumed is not None else processes.lead(partial(find_start, recipe))
+        recipe = take_over(recipe, start or resumed)
         findings = Findings(data.root)
         cached = _read_checked(recipe, data, splits, folder, findings, processes, is_fold=is_fold)
-        card = join_cards(describe_model(recipe, data, splits, cached), start, recipe.train.init)
-        resumed = processes.lead(partial(find_resumed, recipe.train, card, folder))
+        card = describe_model(recipe, data, splits, cached)
         if resumed is not None:
-            card = card.model_copy(update={"origin": resumed["card"].get("origin")})
+            card = processes.lead(partial(take_up, resumed, card, folder))
+        elif start is not None:
+            card = join_cards(card, start, recipe.train.init)
+        unseen = find_unseen(cached.test, card)
         settle = partial(settle_batch_size, recipe.train, card, len(cached.train), hardware, resumed)
         recipe = recipe.model_copy(update={"train": processes.lead(settle)})
         described = describe_run(recipe, data, resumed, processes.size)
@@ -119,12 +123,10 @@ def train(
             processes.only_first(record_start)(run, recipe, data, cached, folder, fresh=resumed is None)
             if not is_fold:
                 processes.only_first(record_findings)(run, findings)
-            fitted = fit_network(
-                recipe, card, cached, hardware, run, folder, resumed, hook, start if resumed is None else None
-            )
-            scored = _score(recipe, data, splits, cached, hardware, folder)
+            fitted = fit_network(recipe, card, cached, hardware, run, folder, resumed, hook, start)
+            scored = _score(recipe, data, splits, cached, unseen, card, hardware, folder)
             summary = processes.lead(
-                partial(_finish, run, recipe, data, splits, cached, hardware, fitted, scored, folder)
+                partial(_finish, run, recipe, data, splits, cached, unseen, hardware, fitted, scored, folder)
             )
         processes.only_first(write_text)(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
         return Trained(summary, run)
@@ -167,6 +169,7 @@ def _finish(
     data: DataConfig,
     splits: Splits,
     cached: CachedSplits,
+    unseen: Sequence[int],
     hardware: Hardware,
     fitted: Fitted,
     scored: tuple[UNet, ModelCard, dict[str, SegmentationScores]],
@@ -174,13 +177,14 @@ def _finish(
 ) -> dict[str, Any]:
     """Write the card of the best model, record everything, and return the content of `summary.json`."""
     path, (network, card, measured) = folder / "best.pt", scored
-    patients = {name: list_patients(recipe, cases) for name, cases in splits.items()}
+    scored_cases = dict(splits.items()) | {"test": tuple(splits.test[index] for index in unseen)}
+    patients = {name: list_patients(recipe, cases) for name, cases in scored_cases.items()}
     scores = {name: found.compute() for name, found in measured.items()}
     intervals = {name: found.find_intervals(patients[name], recipe.seed) for name, found in measured.items()}
     receipt = build_training_receipt(recipe, splits, cached, hardware, folder)
     parts = [
         Scored(name, len(cases), len(set(patients[name])), join_scores(scores.get(name, {}), intervals.get(name, {})))
-        for name, cases in splits.items()
+        for name, cases in scored_cases.items()
     ]
     facts = describe_data(recipe, data, splits, cached)
     described = describe_training(recipe, facts, parts, receipt, fitted.describe(), describe_split(recipe, card.split))
@@ -190,7 +194,7 @@ def _finish(
         **dataclasses.asdict(fitted),
         "model": str(path),
         "data": SYNTHETIC if recipe.data.root is None else as_text(recipe.data.root),
-        "cases": {name: len(part) for name, part in cached.items()},
+        "cases": {name: len(cases) for name, cases in scored_cases.items()},
         **scores,
         **{f"{name}_ci95": list_intervals(found) for name, found in intervals.items()},
         "thresholds": card.thresholds,
@@ -208,23 +212,34 @@ def _finish(
 
 
 def _score(
-    recipe: Recipe, data: DataConfig, splits: Splits, cached: CachedSplits, hardware: Hardware, folder: Path
+    recipe: Recipe,
+    data: DataConfig,
+    splits: Splits,
+    cached: CachedSplits,
+    unseen: Sequence[int],
+    trained: ModelCard,
+    hardware: Hardware,
+    folder: Path,
 ) -> tuple[UNet, ModelCard, dict[str, SegmentationScores]]:
     """The best network, its card, and its scores on the validation and test cases, if any, at the size of their masks.
 
-    First the best thresholds on the validation set are written into `best.pt`. Several processes share the cases.
+    Of the test cases, the `unseen` count. First the best thresholds on the validation set are written into `best.pt`,
+    with the settings of `trained`, which a resumed training may have changed since its best epoch. Several processes
+    share the cases.
     """
     path, processes = folder / "best.pt", hardware.processes
     backend = build_training_backend(hardware)
     card, network = processes.lead(partial(load_model, path))
+    settings = {"inference": trained.inference, "accepts": trained.accepts}
+    card = card.model_copy(update=settings)
     forwards = [backend.load(network, card.preprocess.size)]
     undecided = Predictor(card, forwards, recipe.predict, hardware.device)
     thresholds = search_thresholds(undecided, splits.validation, cached.validation, data, processes)
-    card = processes.lead(partial(store_thresholds, path, thresholds))
+    card = processes.lead(partial(update_card, path, thresholds=thresholds, **settings))
     predictor = Predictor(card, forwards, recipe.predict, hardware.device)
     masks = folder / "masks" if recipe.output.masks else None
     validation = score_cases(predictor, splits.validation, cached.validation, data, processes=processes)
     scores = {"validation": validation}
     if splits.test:
-        scores["test"] = score_cases(predictor, splits.test, cached.test, data, masks, processes)
+        scores["test"] = score_cases(predictor, splits.test, cached.test, data, masks, processes, unseen)
     return network, card, scores

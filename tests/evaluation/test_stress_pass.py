@@ -1,15 +1,17 @@
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from monai.data import MetaTensor
 from PIL import Image
 
 from medseg.data.config import EvaluateDataConfig
 from medseg.data.stress import STRESSES, apply_stress
 from medseg.evaluation.evaluate import measure_cases
 from medseg.evaluation.result import StressCurve
-from medseg.evaluation.stress_pass import measure_stress
+from medseg.evaluation.stress_pass import _spoil, measure_stress
 from medseg.evaluation.summary import summarize
 from tests.support.evaluated_models import CLASSES, place, write_shapes_model
 from tests.support.shape_images import write_png_folder
@@ -91,3 +93,20 @@ def test_a_hash_chooses_the_cases(model: Path, root: Path) -> None:
     assert {curve.cases for curve in curves} == {2}
     expected = np.mean([case.result.scores["dice_box"] for case in least])
     assert curves[0].dice["box"][0] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", [stress.name for stress in STRESSES])
+def test_padding_does_not_change_what_a_level_means(name: str, model: Path, root: Path) -> None:
+    stress = next(stress for stress in STRESSES if stress.name == name)
+    candidate, found = place(model, EvaluateDataConfig(root=root))
+    plain = candidate.read(found.cases[0])
+    pixels, padding = plain.shown.image.as_tensor().clone(), np.zeros(plain.shown.image.shape[1:], bool)
+    padding[:4, :4] = True
+    pixels[0, padding] = -20000
+    meta = {**plain.shown.image.meta, "padding": padding}
+    padded = replace(plain, shown=replace(plain.shown, image=MetaTensor(pixels, meta=meta)))
+    for level in stress.levels:
+        (image, *_), (expected, *_) = _spoil(padded, stress, level), _spoil(plain, stress, level)
+        same = ~image.meta["padding"]
+        contrast = float(expected.max() - expected.min())
+        assert float((image - expected)[0, same].abs().mean()) < 0.03 * contrast

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from medseg.inference.backends import Backend
 from medseg.inference.config import FolderPredictConfig, PredictConfig
 from medseg.inference.models import load_models
 from medseg.inference.predictor import build_predictor
-from medseg.model.checkpoint import Accepts, Extent, Range
+from medseg.model.checkpoint import Accepts, Extent, Range, Reading
 from medseg.model.config import InferenceConfig
 from medseg.tracking.config import StoreConfig
 from tests.support.model_files import write_model
@@ -66,15 +67,22 @@ def test_a_folder_of_a_training_is_its_best_model(tmp_path):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"classes": ("heart", "spine")}, "classes"),
-        ({"preprocess": PreprocessConfig(size=(64, 32))}, "preprocess"),
-        ({"inference": InferenceConfig(fill_holes=True)}, "inference"),
+        ({"classes": ("heart", "spine")}, "classes is"),
+        ({"preprocess": PreprocessConfig(size=(64, 32))}, "preprocess.size is"),
+        ({"reading": Reading(presentation="voi")}, "data.presentation is"),
+        ({"inference": InferenceConfig(fill_holes=True)}, "predict.fill_holes is"),
     ],
 )
 def test_models_that_differ_are_no_ensemble(change, named, tmp_path):
     first, second = write_model(tmp_path / "a.pt"), write_model(tmp_path / "b.pt", **change)
-    with pytest.raises(CheckpointError, match=f"{named} must be the same in all models"):
+    with pytest.raises(CheckpointError, match=f"cannot be in an ensemble with .*: {re.escape(named)}"):
         load(first, second)
+
+
+def test_settings_of_the_user_make_models_alike(tmp_path):
+    first = write_model(tmp_path / "a.pt")
+    second = write_model(tmp_path / "b.pt", seed=1, inference=InferenceConfig(fill_holes=True))
+    assert load(first, second, fill_holes=True).card.inference.fill_holes
 
 
 def test_an_ensemble_accepts_what_all_its_models_accept(tmp_path):
@@ -120,8 +128,8 @@ def test_the_user_decides_on_augmentation_and_cleaning(tmp_path):
     assert load(path).card.inference == InferenceConfig(tta=("gamma",), components={"heart": 1})
     assert load(path, tta=("mirror",)).card.inference == InferenceConfig(tta=("mirror",), components={"heart": 1})
     assert load(path, tta=(), components={}, fill_holes=True).card.inference == InferenceConfig(fill_holes=True)
-    with pytest.raises(ConfigError, match="hart is not a class"):
-        load(path, components={"hart": 1})
+    with pytest.raises(ConfigError, match=r"predict\.components: hart, rib: not a class"):
+        load(path, components={"hart": 1, "rib": 1})
 
 
 @pytest.mark.parametrize("address", ["nowhere.pt", "."])

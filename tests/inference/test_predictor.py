@@ -147,4 +147,4 @@ def test_components_and_holes_are_the_cards() -> None:
     cleaned = replace(found.decision, components={"a": 1}, fill_holes=True).masks(maps, whole((16, 16)))
     assert cleaned[0].sum() == 49
     assert cleaned[1].sum() == 49 + 4
-    assert torch.equal(replace(found.decision, fill_holes=True).network_masks(maps)[1], cleaned[1])
+    assert torch.equal(replace(found.decision, fill_holes=True).network_masks(maps, whole((16, 16)))[1], cleaned[1])

@@ -57,6 +57,14 @@ def test_a_second_look_that_would_show_the_same_is_left_out() -> None:
     assert decide(extent=large).find_zoom(draw(slice(2, 59), slice(2, 59)), whole((640, 400))) is None
 
 
+def test_what_the_network_draws_beside_the_image_does_not_count() -> None:
+    small, beside = draw(slice(20, 45), slice(20, 45)), draw(slice(20, 45), slice(20, 45))
+    beside[0, :, :8] = 1  # the image takes columns 16 to 47
+    frame = whole((640, 320))
+    assert decide().find_zoom(beside, frame) == decide().find_zoom(small, frame) is not None
+    assert torch.equal(decide().network_masks(beside, frame), small >= 0.5)
+
+
 @pytest.mark.parametrize("side", [20, 30, 38])
 def test_smaller_masks_get_the_usual_size(side: int) -> None:
     zoom = decide().find_zoom(draw(slice(16, 16 + side), slice(12, 12 + side)), whole((640, 640)))

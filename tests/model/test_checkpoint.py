@@ -9,11 +9,10 @@ from medseg.data.config import PreprocessConfig
 from medseg.errors import CheckpointError, StorageError
 from medseg.model.checkpoint import (
     NETWORKS,
+    Accepts,
     ModelCard,
     load_checkpoint,
     load_model,
-    load_training,
-    previous_path,
     save_checkpoint,
 )
 from medseg.model.config import ModelConfig
@@ -44,6 +43,11 @@ def test_round_trip_gives_card_and_outputs(tmp_path: Path) -> None:
     image = torch.rand(1, 1, 32, 48)
     assert torch.equal(loaded(image), network(image))
     assert not loaded.training
+
+
+def test_accepted_terms_are_in_capitals_as_in_dicom() -> None:
+    accepts = Accepts(modalities=("dx",), body_parts=(" chest ",), views=("pa", "AP"))
+    assert accepts == Accepts(modalities=("DX",), body_parts=("CHEST",), views=("PA", "AP"))
 
 
 def test_cards_name_the_networks_that_can_be_built() -> None:
@@ -111,56 +115,6 @@ def test_other_files_of_torch_are_no_models(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match="no such file"):
         load_checkpoint(tmp_path / "none.pt")
-
-
-def test_damaged_last_falls_back_on_the_previous(tmp_path: Path, shown: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "last.pt"
-    for iteration in (1, 2):
-        save(path, training={"iteration": iteration})
-    path.write_bytes(path.read_bytes()[:-50])
-    found, content = load_training(path, CARD)
-    assert found == previous_path(path)
-    assert content["training"]["iteration"] == 1
-    assert f"{path}: damaged" in shown.readouterr().err
-
-
-def test_differences_are_listed(tmp_path: Path) -> None:
-    save(tmp_path / "last.pt", training={})
-    wanted = CARD.model_copy(update={"classes": ("lungs",), "model": ModelConfig(width=8, depth=2), "run_id": "other"})
-    with pytest.raises(CheckpointError) as caught:
-        load_training(tmp_path / "last.pt", wanted)
-    assert "classes is ['lungs', 'heart'] in the checkpoint, but ['lungs'] now" in str(caught.value)
-    assert "model.width is 4 in the checkpoint, but 8 now" in str(caught.value)
-    assert "run_id" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "digest", "said"),
-    [
-        (None, "blocks", "b", True),
-        (None, "blocks", "a", False),  # the same cases
-        (None, None, "b", False),  # a manifest gave other splits
-        ("blocks", "blocks", "b", False),
-    ],
-)
-def test_splits_of_an_earlier_rule_are_told(
-    tmp_path: Path, before: str | None, now: str | None, digest: str, said: bool
-) -> None:
-    begun = CARD.model_copy(update={"split": before, "train_digests": ("a",)})
-    save_checkpoint(tmp_path / "last.pt", begun, CARD.build_network().state_dict(), {})
-    wanted = CARD.model_copy(update={"split": now, "train_digests": (digest,)})
-    if digest == "a":
-        assert load_training(tmp_path / "last.pt", wanted)
-        return
-    with pytest.raises(CheckpointError, match="2 training cases are only in") as caught:
-        load_training(tmp_path / "last.pt", wanted)
-    assert said == ("hash order" in str(caught.value))
-
-
-def test_model_without_training_state_is_not_resumed(tmp_path: Path) -> None:
-    save(tmp_path / "best.pt")
-    with pytest.raises(CheckpointError, match="no training state"):
-        load_training(tmp_path / "best.pt", CARD)
 
 
 def test_full_disk_leaves_the_file_before_whole(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from medseg.evaluation.candidate import Candidate, read_as
 from medseg.evaluation.evaluate import Earlier
 from medseg.evaluation.rival import find_rival
 from medseg.inference.models import load_models
+from medseg.model.checkpoint import Extent
 from medseg.tracking import TrackingConfig, start_run
 from pipelines.evaluate_xray import main
 from tests.support.model_files import write_model
@@ -131,6 +132,10 @@ def test_comparison_with_another_evaluation_and_a_run_in_mlflow(
         (["model={other}", "data.root={data}"], "no class in common"),
         (["model={model}", "data.root={data}", "by=sight"], "by: no column sight"),
         (["model={model}", "data.root={data}", "compare=nowhere"], "nowhere: no such file or folder"),
+        (
+            ["model={sized}", "data.root={data}", "compare={model}", "predict.zoom=true"],
+            "error: compare: {model}: predict",
+        ),
     ],
 )
 def test_bad_requests_end_with_2(arguments: list[str], said: str, tmp_path: Path) -> None:
@@ -138,11 +143,12 @@ def test_bad_requests_end_with_2(arguments: list[str], said: str, tmp_path: Path
         "data": write_png_folder(tmp_path / "data", 2),
         "model": write_model(tmp_path / "model.pt", ("box", "disc")),
         "other": write_model(tmp_path / "other.pt", ("arm",)),
+        "sized": write_model(tmp_path / "sized.pt", ("box", "disc"), extent=Extent(smallest=0.5, usual=0.6)),
     }
     given = [text.format(**paths) for text in arguments]
     done = evaluate(*given, f"output.dir={tmp_path / 'out'}", "tracking.record=false")
     assert done.returncode == 2, done.stderr
-    assert said in done.stderr
+    assert said.format(**paths) in done.stderr
     assert "Traceback" not in done.stderr
 
 

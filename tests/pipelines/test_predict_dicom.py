@@ -200,7 +200,7 @@ def test_the_articles_nearest_neighbor_way(folder: Path, tmp_path: Path) -> None
             ("model={model}", "input.dir={folder}", "output.formats=[png,coco]", "report.paths=hashed"),
             "files of coco name their images",
         ),
-        (("model={model}", "input.dir={folder}", "predict.components={hart: 1}"), "hart is not a class of the model"),
+        (("model={model}", "input.dir={folder}", "predict.components={hart: 1}"), "hart: not a class of the model"),
         (("model={folder}/README.txt", "input.dir={folder}"), "README.txt"),
         (("model=runs:/nowhere/model", "input.dir={folder}"), "runs:/nowhere/model"),
     ],

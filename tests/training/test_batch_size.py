@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from medseg.model.checkpoint import ModelCard
 from medseg.model.config import ModelConfig
 from medseg.training.batch_size import _choose, count_image_bytes, settle_batch_size
 from medseg.training.config import TrainingConfig
+from medseg.training.resume import Resumed
 
 CPU = find_hardware("cpu")
 
@@ -17,13 +20,16 @@ def card(side: int = 64) -> ModelCard:
     )
 
 
+RESUMED = Resumed(Path("last.pt"), card(), {}, {"batch_size": 3})
+
+
 def test_what_is_given_is_taken() -> None:
     given = TrainingConfig(batch_size=7)
-    assert settle_batch_size(given, card(), 1000, CPU, {"training": {"batch_size": 3}}) is given
+    assert settle_batch_size(given, card(), 1000, CPU, RESUMED) is given
 
 
 def test_a_resumed_training_keeps_its_own(shown: pytest.CaptureFixture[str]) -> None:
-    assert settle_batch_size(TrainingConfig(), card(), 1000, CPU, {"training": {"batch_size": 3}}).batch_size == 3
+    assert settle_batch_size(TrainingConfig(), card(), 1000, CPU, RESUMED).batch_size == 3
     assert shown.readouterr().err == ""
 
 

@@ -1,21 +1,23 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import medseg
 from medseg.config import build_config
-from medseg.errors import CheckpointError, ConfigError
+from medseg.data.loaders import CachedCases
+from medseg.errors import CheckpointError, ConfigError, DataError
 from medseg.inference.models import load_models
-from medseg.model.checkpoint import load_checkpoint
+from medseg.model.checkpoint import Reading, load_checkpoint
 from medseg.model.config import ModelConfig
 from medseg.model.unet import build_unet
 from medseg.tracking.config import StoreConfig
 from medseg.training.config import TrainingConfig
 from medseg.training.recipe import Recipe
-from medseg.training.start import copy_weights, find_start, join_cards, ship, take_over
+from medseg.training.start import copy_weights, find_start, find_unseen, join_cards, ship, take_over
 from tests.support.model_files import write_model
 from tests.support.shape_images import write_png_folder
 
@@ -28,6 +30,10 @@ SMALL = {
     "train.epochs": 1,
     "tracking.system_metrics": False,
 }
+
+
+def build_cases(facts) -> CachedCases:
+    return CachedCases(facts, *(torch.empty(len(facts), 0) for _ in range(3)))
 
 
 def load(path: Path):
@@ -57,23 +63,43 @@ def test_the_card_names_its_origin_whose_cases_count_as_seen(tmp_path):
     start = load(write_model(tmp_path / "a.pt", train_digests=("1", "2"), validation_digests=("3", "4")))
     card = start.card.model_copy(update={"train_digests": ("5",), "validation_digests": ("4",)})
     joined = join_cards(card, start, "a.pt")
-    assert joined.origin == start.digest
+    assert (joined.origin, joined.origin_digests) == (start.digest, ("1", "2", "3", "4"))
     assert joined.train_digests == ("1", "2", "3", "5")
     assert joined.validation_digests == ("4",)
     assert "origin" not in card.model_dump(mode="json")
 
 
+def test_test_cases_that_the_start_model_has_seen_are_not_scored(tmp_path, caplog):
+    facts = tuple(SimpleNamespace(digest=digest) for digest in "6217")
+    card = load(write_model(tmp_path / "a.pt")).card.model_copy(update={"origin_digests": ("1", "2", "3")})
+    with caplog.at_level("WARNING", "medseg"):
+        assert find_unseen(build_cases(facts), card) == [0, 3]
+    assert caplog.messages == [
+        "2 of 4 test cases are left out of the test scores: the model of train.init has seen them"
+    ]
+    assert find_unseen(build_cases(facts[::3]), card) == [0, 1]
+    assert find_unseen(build_cases(()), card) == []  # a trial of a sweep
+    with pytest.raises(DataError, match="has seen all test cases"):
+        find_unseen(build_cases(facts[1:3]), card)
+
+
 def test_another_architecture_is_refused_with_the_difference(tmp_path):
     start = load(write_model(tmp_path / "a.pt"))
-    card = start.card.model_copy(update={"model": ModelConfig(width=8, depth=2, dropout=0.3)})
-    with pytest.raises(CheckpointError, match=r"^train\.init: a\.pt: .*: model\.width is 4 there, but 8 here$"):
-        join_cards(card, start, "a.pt")
+    other = ModelConfig(width=8, depth=2, dropout=0.3)
+    said = r"^train\.init: .*a\.pt: .*: model\.width is 4 there, but 8 here$"
+    with pytest.raises(CheckpointError, match=said):  # before any case is read
+        find_start(Recipe(train=TrainingConfig(init=str(tmp_path / "a.pt")), model=other))
+    with pytest.raises(CheckpointError, match=said):
+        join_cards(start.card.model_copy(update={"model": other}), start, "a.pt")
+    voi = start.card.model_copy(update={"reading": Reading(presentation="voi")})
+    with pytest.raises(CheckpointError, match=r"data\.presentation is stored there, but voi here$"):
+        join_cards(voi, start, "a.pt")
 
 
 def test_the_preprocessing_is_taken_over(tmp_path, caplog):
     start = load(write_model(tmp_path / "a.pt"))
     with caplog.at_level("INFO", "medseg"):
-        recipe = take_over(Recipe(), start)
+        recipe = take_over(Recipe(train=TrainingConfig(init="a.pt")), start)
     assert recipe.preprocess == start.card.preprocess
     assert caplog.messages == ["preprocess.size: [32, 32], as in the model of train.init"]
     assert take_over(recipe, start) is recipe
@@ -83,8 +109,11 @@ def test_the_preprocessing_is_taken_over(tmp_path, caplog):
 def test_what_cannot_be_a_start_is_refused(tmp_path):
     for name in ("fold0", "fold1"):
         write_model(tmp_path / name / "best.pt", seed=int(name[-1]))
-    for address, said in ((tmp_path, "is an ensemble"), (tmp_path / "none.pt", "no such file or folder")):
-        with pytest.raises(CheckpointError, match=said):
+    for address, said in (
+        (tmp_path, "is an ensemble"),
+        (tmp_path / "none.pt", "no such file or folder"),
+    ):
+        with pytest.raises(CheckpointError, match=rf"^train\.init: .*{said}"):
             find_start(Recipe(train=TrainingConfig(init=str(address))))
     with pytest.raises(ConfigError, match=r"train\.init: that model may have seen the test cases"):
         medseg.cross_validate({"train.init": str(tmp_path / "fold0" / "best.pt")})
@@ -105,9 +134,15 @@ def test_a_training_goes_on_from_a_model_and_resumes(tmp_path, tracking):
             torch.testing.assert_close(value, before[name], rtol=0, atol=1e-3)
     card, _ = load_checkpoint(second.model)
     assert card.origin == load(first.model).digest
+    known = json.loads((tmp_path / "1" / "summary.json").read_text())["cases"]
+    assert len(card.origin_digests) == known["train"] + known["validation"]
+    assert 0 < second.summary["cases"]["test"] < 4  # two of the four test cases were in the first training
     assert card.preprocess.size == (64, 64)
-    again = {"train.resume": True, "train.epochs": 2, "output.dir": tmp_path / "2"}
-    assert medseg.train(SMALL, store, init, again).summary["epochs"] == 2
+    first.model.unlink()  # to resume needs nothing but the checkpoint
+    again = {"train.resume": True, "train.epochs": 2, "output.dir": tmp_path / "2", "predict.fill_holes": True}
+    resumed = medseg.train(SMALL, store, init, again)
+    assert resumed.summary["epochs"] == 2
+    assert load_checkpoint(resumed.model)[0].inference.fill_holes
     result = {"model": str(second.model), "data.root": data, "output.dir": tmp_path / "r", **store}
     evaluated = medseg.evaluate(result)
     known = json.loads((tmp_path / "1" / "summary.json").read_text())["cases"]
