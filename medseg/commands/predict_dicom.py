@@ -103,10 +103,7 @@ def run(config: PredictDicomConfig, loaded: "LoadedModel | None" = None) -> "Ite
         find_sink(config.output.dir, config.folder.results),
     )
     with claim_folder(config.output.dir, (*RESULTS, FOLDER)) as folder, Journal(folder / JOURNAL_NAME) as journal:
-        if loaded is None:
-            model = load_models(config.model, config.tracking, config.predict)
-        else:
-            model = adjust_model(loaded, config.predict)
+        model = adjust_model(loaded or load_models(config.model, config.tracking, config.predict), config.predict)
         machines = config.folder, config.predict, config.input, config.output.formats
         with open_engine(*machines, model, journal.backend, folder) as engine, signals_deferred() as pending:
             journal.keep_backend(engine.backend)

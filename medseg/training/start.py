@@ -53,8 +53,10 @@ def take_over(recipe: Recipe, start: LoadedModel | Resumed | None) -> Recipe:
     return recipe.model_copy(update={"preprocess": start.card.preprocess})
 
 
-def join_cards(card: ModelCard, start: LoadedModel, address: str | None) -> ModelCard:
+def join_cards(card: ModelCard, start: LoadedModel | None, address: str | None) -> ModelCard:
     """The card of a training that starts from a model: it names its origin, and counts the origin's cases as seen."""
+    if start is None:
+        return card
     if address != AUTO:
         _check_start(address, _compare(start.card, card, _ALIKE))
     before = {*start.card.train_digests, *start.card.validation_digests}

@@ -110,10 +110,8 @@ def train(
         findings = Findings(data.root)
         cached = _read_checked(recipe, data, splits, folder, findings, processes, is_fold=is_fold)
         card = describe_model(recipe, data, splits, cached)
-        if resumed is not None:
-            card = processes.lead(partial(take_up, resumed, card, folder))
-        elif start is not None:
-            card = join_cards(card, start, recipe.train.init)
+        join = partial(join_cards, card, start, recipe.train.init)
+        card = processes.lead(join if resumed is None else partial(take_up, resumed, card, folder))
         unseen = find_unseen(cached.test, card)
         settle = partial(settle_batch_size, recipe.train, card, len(cached.train), hardware, resumed)
         recipe = recipe.model_copy(update={"train": processes.lead(settle)})
@@ -177,14 +175,14 @@ def _finish(
 ) -> dict[str, Any]:
     """Write the card of the best model, record everything, and return the content of `summary.json`."""
     path, (network, card, measured) = folder / "best.pt", scored
-    scored_cases = dict(splits.items()) | {"test": tuple(splits.test[index] for index in unseen)}
-    patients = {name: list_patients(recipe, cases) for name, cases in scored_cases.items()}
+    counted = dataclasses.replace(splits, test=tuple(splits.test[index] for index in unseen))
+    patients = {name: list_patients(recipe, cases) for name, cases in counted.items()}
     scores = {name: found.compute() for name, found in measured.items()}
     intervals = {name: found.find_intervals(patients[name], recipe.seed) for name, found in measured.items()}
     receipt = build_training_receipt(recipe, splits, cached, hardware, folder)
     parts = [
         Scored(name, len(cases), len(set(patients[name])), join_scores(scores.get(name, {}), intervals.get(name, {})))
-        for name, cases in scored_cases.items()
+        for name, cases in counted.items()
     ]
     facts = describe_data(recipe, data, splits, cached)
     described = describe_training(recipe, facts, parts, receipt, fitted.describe(), describe_split(recipe, card.split))
@@ -194,7 +192,7 @@ def _finish(
         **dataclasses.asdict(fitted),
         "model": str(path),
         "data": SYNTHETIC if recipe.data.root is None else as_text(recipe.data.root),
-        "cases": {name: len(cases) for name, cases in scored_cases.items()},
+        "cases": {name: len(cases) for name, cases in counted.items()},
         **scores,
         **{f"{name}_ci95": list_intervals(found) for name, found in intervals.items()},
         "thresholds": card.thresholds,
@@ -204,11 +202,15 @@ def _finish(
     run.log_metrics({f"{s}/{name}": v for s, values in scores.items() for name, v in values.items()}, 0)
     run.log_dict(summary, "summary.json")
     run.log_file(folder / CARD)
+    if splits.test:  # else it is a trial of a sweep, whose network is not kept in MLflow
+        _record_model(run, network, card, path, recipe.tracking.register)
+    return summary
+
+
+def _record_model(run: Run, network: UNet, card: ModelCard, path: Path, register: str | None) -> None:
     example = np.zeros((2, network.in_channels, *card.preprocess.size), np.float32)
     metadata = {"classes": ", ".join(card.classes), "use": card.research_use}
-    if splits.test:  # else it is a trial of a sweep, whose network is not kept in MLflow
-        run.log_model(network, example, path, metadata, recipe.tracking.register)
-    return summary
+    run.log_model(network, example, path, metadata, register)
 
 
 def _score(
