@@ -6,8 +6,9 @@ import select
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
+from typing import TextIO
 
 from medseg.errors import ConfigError, MedsegError
 
@@ -41,30 +42,44 @@ def run_command(main: Callable[[], int | None], *, together: bool = False) -> No
             if processes.size > 1 and not together:
                 raise ConfigError(_refuse(processes.size))
             code = main() or 0
-            sys.stdout.flush()
     except MedsegError as error:
         if is_first if error.told is None else not error.told:
-            print(f"error: {error}", file=sys.stderr)
+            _tell(f"error: {error}")
         code = error.exit_code
     except Interrupted as stopped:
         if is_first:
-            print(f"stopped by {stopped}", file=sys.stderr)
+            _tell(f"stopped by {stopped}")
         code = 128 + stopped.signum
     except BrokenPipeError:
-        if not _lost_reader():
+        if not _is_unread(sys.stdout):
             raise
         code = 128 + signal.SIGPIPE
-    sys.exit(code)
+    sys.exit(_finish_output(code))
 
 
-def _lost_reader() -> bool:
-    """Whether the reader of stdout has ended, as `| head` does. Then what is left to print goes nowhere."""
+def _finish_output(code: int) -> int:
+    """The exit code of a command that would end with `code`, after its last output."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = code or 128 + signal.SIGPIPE
+    for stream in (sys.stdout, sys.stderr):
+        if _is_unread(stream):  # what is left to print goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return code
+
+
+def _tell(text: str) -> None:
+    with suppress(OSError):  # nobody reads on
+        print(text, file=sys.stderr)
+
+
+def _is_unread(stream: TextIO) -> bool:
+    """Whether `stream` is a pipe whose reader has ended, as `| head` does."""
     poll = select.poll()
-    poll.register(sys.stdout, 0)  # errors alone, such as a pipe that nobody reads
-    if not poll.poll(0):
-        return False
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return True
+    with suppress(OSError):  # no file, as in a notebook
+        poll.register(stream, 0)  # errors alone
+    return bool(poll.poll(0))
 
 
 def _refuse(count: int) -> str:

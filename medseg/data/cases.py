@@ -21,7 +21,7 @@ from medseg.errors import DataError, RadiographError
 from medseg.radiograph.dicom.read import read_patient
 
 _logger = logging.getLogger(__name__)
-_SITES = ("site", "hospital", "institution", "center", "center")
+_SITES = ("site", "hospital", "institution", "center", "centre")
 _MEANS_NOBODY = re.compile(
     r"(anon(ym(ous|i[sz]ed?)?)?|de-?identified|unknown|none|null|no|n/?a|test|patient|dummy|default|removed|x+|0+|[\W_]*)"
     r"([ _]?(patient|id))?",

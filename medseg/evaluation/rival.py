@@ -34,9 +34,9 @@ def find_rival(
     """
 
     def place(addresses: tuple[str, ...]) -> Candidate:
-        other = load_models(addresses, tracking)
-        known = predict.components and {k: n for k, n in predict.components.items() if k in other.card.classes}
         try:
+            other = load_models(addresses, tracking, predict.model_copy(update={"components": None}))
+            known = predict.components and {k: n for k, n in predict.components.items() if k in other.card.classes}
             other = adjust_model(other, predict.model_copy(update={"components": known}))
         except ConfigError as error:
             raise ConfigError(f"compare: {addresses[0]}: {error}") from error

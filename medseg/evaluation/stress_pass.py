@@ -68,7 +68,7 @@ def _spoil(read: ReadCase, stress: Stress, level: float) -> tuple[MetaTensor, Te
     """The radiograph at one level of a stress, with its reference and its ignored pixels.
 
     Masks, ignored pixels and padding move with the image. Padding has the median of the image, so that a level means
-    the same as without it: the value of padding in a file may be far from all others.
+    about the same as without it: the value of padding in a file may be far from all others.
     """
     pixels, padding = read.shown.image.as_tensor()[0].numpy(), read.shown.image.meta["padding"]
     if padding is not None:

@@ -146,12 +146,12 @@ def _digest(path: Path) -> str:
 
 def _check_alike(path: Path, card: ModelCard, first_path: Path, first: ModelCard) -> None:
     here, there = (list_settings(each, ("classes", "preprocess", "reading", "inference")) for each in (card, first))
-    differing = [f"{key} is {here[key]} here, but {there[key]} there" for key in here if here[key] != there[key]]
+    differing = [key for key in here if here[key] != there[key]]
     if differing:
-        raise CheckpointError(
-            f"{path}: cannot be in an ensemble with {first_path}: {'; '.join(differing)}. Settings of predict can be "
-            "given for all models, such as predict.zoom=false"
-        )
+        listed = "; ".join(f"{key} is {here[key]}, not {there[key]}" for key in differing)
+        free = all(key.startswith("predict.") for key in differing)
+        remedy = f". Give {' and '.join(differing)} in the command; then it is the same for all models" if free else ""
+        raise CheckpointError(f"{path}: cannot be in an ensemble with {first_path}: {listed}{remedy}")
 
 
 def _merge(cards: Sequence[ModelCard]) -> ModelCard:

@@ -86,12 +86,13 @@ def list_intervals(intervals: Intervals) -> dict[str, list[float | None]]:
     }
 
 
-def describe_split(recipe: Recipe, rule: str | None) -> str:
-    """A sentence on how the cases were split; `rule` as in `Splits`."""
+def describe_split(recipe: Recipe, rule: str | None, left_out: int = 0) -> str:
+    """Sentences on how the cases were split; `rule` as in `Splits`. `left_out` test cases do not count."""
+    seen = f"{left_out} test cases do not count, since the model of train.init has seen them. " if left_out else ""
     if rule is None:
-        return "The data set itself gives the split:"
+        return f"{seen}The data set itself gives the split:"
     split = recipe.split
-    how = f"Patients were ordered by a hash of seed {split.seed} and their ID, and divided into blocks"
+    how = f"{seen}Patients were ordered by a hash of seed {split.seed} and their ID, and divided into blocks"
     if split.folds is None:
         shares = ", ".join(f"{100 * share:g} %" for share in split.fractions)
         return f"{how} ({shares}). No patient is in two sets:"

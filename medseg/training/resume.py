@@ -11,7 +11,7 @@ from torch import Tensor
 from medseg.config import flatten
 from medseg.errors import CheckpointError
 from medseg.model.checkpoint import ModelCard, load_checkpoint, previous_path, save_checkpoint
-from medseg.training.config import TrainingConfig
+from medseg.training.config import AUTO, TrainingConfig
 
 _logger = logging.getLogger(__name__)
 ANOTHER_RULE = "splits are now consecutive blocks of the patients in hash order, not a threshold on the hash"
@@ -54,15 +54,19 @@ def find_resumed(train: TrainingConfig, folder: Path) -> Resumed | None:
     return Resumed(path, card, content["weights"], content["training"])
 
 
-def take_up(resumed: Resumed, card: ModelCard, folder: Path) -> ModelCard:
+def take_up(resumed: Resumed, card: ModelCard, folder: Path, address: str | None = None) -> ModelCard:
     """`card`, of the settings and cases of now, as that of the resumed training, with the model that it started from.
 
-    If the checkpoint is in another folder, the `best.pt` beside it is copied into `folder`. Raises `CheckpointError`
-    that lists the differences if architecture, classes, preprocessing or cases are not those of the checkpoint, or if
-    the `best.pt` is of another training.
+    That model, whose `address` is that of `train.init`, may be gone or changed. If the checkpoint is in another folder,
+    the `best.pt` beside it is copied into `folder`. Raises `CheckpointError` that lists the differences if
+    architecture, classes, preprocessing or cases are not those of the checkpoint, or if the `best.pt` is of another
+    training.
     """
     path, found = resumed.path, resumed.card
-    if differences := _compare(found, card):
+    if address not in (None, AUTO) and found.origin is not None and not found.origin_digests:  # of an earlier version
+        before = set(found.train_digests) - set(card.train_digests)
+        found = found.model_copy(update={"origin_digests": tuple(sorted(before))})
+    if differences := _compare(found, card, address):
         raise CheckpointError(f"{path}: cannot be resumed with this configuration: {'; '.join(differences)}")
     if resumed.training["best"]:
         best_card, best = load_checkpoint(path.with_name("best.pt"))
@@ -79,7 +83,7 @@ def _is_elsewhere(path: Path, folder: Path) -> bool:
     return path.parent.resolve() != folder.resolve()
 
 
-def _compare(found: ModelCard, wanted: ModelCard) -> list[str]:
+def _compare(found: ModelCard, wanted: ModelCard, address: str | None) -> list[str]:
     """The differences that forbid to resume, as sentences."""
     names = ("classes", "network", "model", "preprocess", "reading")
     flat = [flatten(card) for card in (found, wanted)]
@@ -88,6 +92,9 @@ def _compare(found: ModelCard, wanted: ModelCard) -> list[str]:
         for key in sorted(flat[0].keys() | flat[1].keys())
         if key.split(".")[0] in names and flat[0].get(key) != flat[1].get(key)
     ]
+    if address != AUTO and (address is None) != (found.origin is None):
+        begun = "random weights" if found.origin is None else f"the weights of model {found.origin}"
+        listed.append(f"train.init is {address or 'null'} now, but the training in the checkpoint began with {begun}")
     alike = len(listed)
     validated = set(wanted.validation_digests)
     cases = {

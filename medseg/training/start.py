@@ -144,6 +144,6 @@ def ship(path: Path) -> None:
     """
     card, content = load_checkpoint(path)
     weights = {n: v.bfloat16() if v.is_floating_point() else v for n, v in content["weights"].items()}
-    empty = {"train_digests": (), "validation_digests": (), "run_id": None}
+    empty = {"train_digests": (), "validation_digests": (), "origin_digests": (), "run_id": None}
     _SHIPPED.unlink(missing_ok=True)  # a model file that is replaced would stay beside it
     save_checkpoint(_SHIPPED, card.model_copy(update=empty), weights)

@@ -111,8 +111,8 @@ def train(
         cached = _read_checked(recipe, data, splits, folder, findings, processes, is_fold=is_fold)
         card = describe_model(recipe, data, splits, cached)
         join = partial(join_cards, card, start, recipe.train.init)
-        card = processes.lead(join if resumed is None else partial(take_up, resumed, card, folder))
-        unseen = find_unseen(cached.test, card)
+        card = processes.lead(join if resumed is None else partial(take_up, resumed, card, folder, recipe.train.init))
+        unseen = processes.lead(partial(find_unseen, cached.test, card))
         settle = partial(settle_batch_size, recipe.train, card, len(cached.train), hardware, resumed)
         recipe = recipe.model_copy(update={"train": processes.lead(settle)})
         described = describe_run(recipe, data, resumed, processes.size)
@@ -122,9 +122,10 @@ def train(
             if not is_fold:
                 processes.only_first(record_findings)(run, findings)
             fitted = fit_network(recipe, card, cached, hardware, run, folder, resumed, hook, start)
+            counted = dataclasses.replace(splits, test=tuple(splits.test[index] for index in unseen))
             scored = _score(recipe, data, splits, cached, unseen, card, hardware, folder)
             summary = processes.lead(
-                partial(_finish, run, recipe, data, splits, cached, unseen, hardware, fitted, scored, folder)
+                partial(_finish, run, recipe, data, splits, cached, counted, hardware, fitted, scored, folder)
             )
         processes.only_first(write_text)(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
         return Trained(summary, run)
@@ -167,7 +168,7 @@ def _finish(
     data: DataConfig,
     splits: Splits,
     cached: CachedSplits,
-    unseen: Sequence[int],
+    counted: Splits,
     hardware: Hardware,
     fitted: Fitted,
     scored: tuple[UNet, ModelCard, dict[str, SegmentationScores]],
@@ -175,7 +176,6 @@ def _finish(
 ) -> dict[str, Any]:
     """Write the card of the best model, record everything, and return the content of `summary.json`."""
     path, (network, card, measured) = folder / "best.pt", scored
-    counted = dataclasses.replace(splits, test=tuple(splits.test[index] for index in unseen))
     patients = {name: list_patients(recipe, cases) for name, cases in counted.items()}
     scores = {name: found.compute() for name, found in measured.items()}
     intervals = {name: found.find_intervals(patients[name], recipe.seed) for name, found in measured.items()}
@@ -184,8 +184,9 @@ def _finish(
         Scored(name, len(cases), len(set(patients[name])), join_scores(scores.get(name, {}), intervals.get(name, {})))
         for name, cases in counted.items()
     ]
-    facts = describe_data(recipe, data, splits, cached)
-    described = describe_training(recipe, facts, parts, receipt, fitted.describe(), describe_split(recipe, card.split))
+    facts, left_out = describe_data(recipe, data, splits, cached), len(splits.test) - len(counted.test)
+    split = describe_split(recipe, card.split, left_out)
+    described = describe_training(recipe, facts, parts, receipt, fitted.describe(), split)
     write_text(folder / CARD, format_card(card, digest_file(path)[:16], 1, described))
     summary = {
         "run_id": run.id,
@@ -193,6 +194,7 @@ def _finish(
         "model": str(path),
         "data": SYNTHETIC if recipe.data.root is None else as_text(recipe.data.root),
         "cases": {name: len(cases) for name, cases in counted.items()},
+        **({"left_out": left_out} if left_out else {}),
         **scores,
         **{f"{name}_ci95": list_intervals(found) for name, found in intervals.items()},
         "thresholds": card.thresholds,

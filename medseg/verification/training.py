@@ -97,7 +97,7 @@ def _digest_start(recipe: Recipe) -> str:
     try:
         start = find_start(recipe)
     except CheckpointError as error:
-        raise Missing(f"train.init: {error}") from error
+        raise Missing(str(error)) from error
     return "random weights" if start is None else start.digest
 
 

@@ -1,5 +1,8 @@
 import logging
 import os
+import signal
+import subprocess
+import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -57,3 +60,21 @@ def test_a_broken_pipe_other_than_stdout_is_an_error():
 
     with Path(os.devnull).open("w") as read, redirect_stdout(read), pytest.raises(BrokenPipeError):
         run_command(lose_a_worker)
+
+
+@pytest.mark.parametrize("unread", ["stdout", "stderr"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_error_keeps_its_code_when_nobody_reads(unread, unbuffered):
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = (
+        "from medseg.commands.running import run_command; from medseg.errors import ConfigError\n"
+        "def fail():\n    print('begun')\n    raise ConfigError('too few')\nrun_command(fail)"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, unread: writing}
+    env = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run([sys.executable, "-c", code], **pipes, env=env, text=True, check=False)
+    os.close(writing)
+    lost = unread == "stdout" and unbuffered  # the command could not go on
+    assert done.returncode == (128 + signal.SIGPIPE if lost else 2)
+    assert done.stderr in (None, "" if lost else "error: too few\n")

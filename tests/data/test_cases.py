@@ -248,6 +248,6 @@ def test_sites_are_counted_and_a_name_that_occurs_once_is_not_told():
     def case(name, **columns):
         return Case(name, Path(name), {}, metadata=columns)
 
-    cases = [case("a", Site="north"), case("b", Site="north"), case("c", Site="Dr Doe"), case("d", view="PA")]
+    cases = [case("a", Site="north"), case("b", Centre="north"), case("c", Site="Dr Doe"), case("d", view="PA")]
     assert count_sites(cases) == {"north": 2, "others": 1}
     assert count_sites(cases[3:]) == {}

@@ -82,6 +82,8 @@ def test_models_that_differ_are_no_ensemble(change, named, tmp_path):
 def test_settings_of_the_user_make_models_alike(tmp_path):
     first = write_model(tmp_path / "a.pt")
     second = write_model(tmp_path / "b.pt", seed=1, inference=InferenceConfig(fill_holes=True))
+    with pytest.raises(CheckpointError, match=r"Give predict\.fill_holes in the command"):
+        load(first, second)
     assert load(first, second, fill_holes=True).card.inference.fill_holes
 
 

@@ -23,10 +23,10 @@ def save(path: Path, card: ModelCard = CARD, iteration: int = 5, best: dict[str,
     save_checkpoint(path, card, card.build_network().state_dict(), {"iteration": iteration, "best": best or {}})
 
 
-def resume(folder: Path, wanted: ModelCard, train: TrainingConfig = HERE) -> ModelCard:
+def resume(folder: Path, wanted: ModelCard, train: TrainingConfig = HERE, init: str | None = None) -> ModelCard:
     found = find_resumed(train, folder)
     assert found is not None
-    return take_up(found, wanted, folder)
+    return take_up(found, wanted, folder, init)
 
 
 def test_fresh_start_is_asked_for_not_fallen_into(tmp_path: Path) -> None:
@@ -115,7 +115,21 @@ def test_the_cases_of_the_start_model_are_known_without_it(tmp_path: Path) -> No
     begun = {"origin": "0123", "origin_digests": ("x", "v"), "train_digests": ("a", "b", "x"), "run_id": "run"}
     save(tmp_path / "last.pt", CARD.model_copy(update={**begun, "validation_digests": ("v",)}))
     now = CARD.model_copy(update={"validation_digests": ("v",), "run_id": None})
-    found = resume(tmp_path, now)
+    found = resume(tmp_path, now, init="gone.pt")
     assert (found.origin, found.origin_digests, found.train_digests) == ("0123", ("x", "v"), ("a", "b", "x"))
     with pytest.raises(CheckpointError, match="1 training cases are only in"):
-        resume(tmp_path, now.model_copy(update={"train_digests": ("a",)}))
+        resume(tmp_path, now.model_copy(update={"train_digests": ("a",)}), init="gone.pt")
+    with pytest.raises(CheckpointError, match=r"train\.init is null now, but .* began with the weights of model 0123"):
+        resume(tmp_path, now)
+
+
+def test_a_checkpoint_of_an_earlier_version_that_began_from_a_model_is_resumed(tmp_path: Path) -> None:
+    save(tmp_path / "last.pt", CARD.model_copy(update={"origin": "0123", "train_digests": ("a", "b", "x")}))
+    assert resume(tmp_path, CARD, init="a.pt").origin_digests == ("x",)
+
+
+def test_a_training_from_random_weights_does_not_go_on_as_one_from_a_model(tmp_path: Path) -> None:
+    save(tmp_path / "last.pt")
+    assert resume(tmp_path, CARD, init="auto") == CARD
+    with pytest.raises(CheckpointError, match=r"train\.init is a\.pt now, but .* began with random weights"):
+        resume(tmp_path, CARD, init="a.pt")

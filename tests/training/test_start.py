@@ -127,6 +127,7 @@ def test_a_training_goes_on_from_a_model_and_resumes(tmp_path, tracking):
     )
     data = write_png_folder(tmp_path / "b", 16)  # the first dozen are those of before
     init = {"train.init": str(first.model), "data.root": data, "data.classes": ["disc"], "preprocess.size": [32, 32]}
+    init["split.seed"] = 1
     second = medseg.train(SMALL, store, init, {"output.dir": tmp_path / "2", "optim.learning_rate": 1e-9})
     before, after = (load_checkpoint(path)[1]["weights"] for path in (first.model, second.model))
     for name, value in after.items():
@@ -136,7 +137,8 @@ def test_a_training_goes_on_from_a_model_and_resumes(tmp_path, tracking):
     assert card.origin == load(first.model).digest
     known = json.loads((tmp_path / "1" / "summary.json").read_text())["cases"]
     assert len(card.origin_digests) == known["train"] + known["validation"]
-    assert 0 < second.summary["cases"]["test"] < 4  # two of the four test cases were in the first training
+    assert (second.summary["cases"]["test"], second.summary["left_out"]) == (1, 1)  # one was in the first training
+    assert "1 test cases do not count" in (tmp_path / "2" / "card.md").read_text()
     assert card.preprocess.size == (64, 64)
     first.model.unlink()  # to resume needs nothing but the checkpoint
     again = {"train.resume": True, "train.epochs": 2, "output.dir": tmp_path / "2", "predict.fill_holes": True}
@@ -190,12 +192,13 @@ def test_the_own_preprocessing_stays_with_the_start_weights():
 
 def test_a_model_is_shipped_small_and_without_its_cases(tmp_path, monkeypatch):
     monkeypatch.setattr("medseg.training.start._SHIPPED", tmp_path / "start.pt")
-    path = write_model(tmp_path / "a.pt", train_digests=("1",), validation_digests=("2",))
+    path = write_model(tmp_path / "a.pt", train_digests=("1",), validation_digests=("2",), origin_digests=("3",))
     for _ in range(2):
         ship(path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.pt", "start.pt"]
     before, after = load(path), load(tmp_path / "start.pt")
     assert not after.card.train_digests
+    assert not after.card.origin_digests
     assert not after.card.validation_digests
     for name, value in after.networks[0].state_dict().items():
         torch.testing.assert_close(value, before.networks[0].state_dict()[name], rtol=0.01, atol=0.01)
