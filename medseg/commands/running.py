@@ -59,11 +59,12 @@ def run_command(main: Callable[[], int | None], *, together: bool = False) -> No
 
 def _finish_output(code: int) -> int:
     """The exit code of a command that would end with `code`, after its last output."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = code or 128 + signal.SIGPIPE
-    for stream in (sys.stdout, sys.stderr):
+    streams = [stream for stream in (sys.stdout, sys.stderr) if stream is not None]  # None: closed from the start
+    for stream in streams:
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            code = code or 128 + signal.SIGPIPE
         if _is_unread(stream):  # what is left to print goes nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return code

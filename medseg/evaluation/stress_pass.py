@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -56,7 +57,7 @@ def _measure_levels(candidate: Candidate, read: ReadCase) -> Tensor:
         masks = candidate.predictor.masks(maps, own)[candidate.channels] & ~ignored
         return measure_overlap(masks[None], reference[None], read.present[None])[0]
 
-    rows = []
+    rows, read = [], _fill_padding(read)
     for stress in STRESSES:
         images, *references = zip(*map_in_threads(partial(_spoil, read, stress), stress.levels), strict=True)
         predicted = candidate.predict(list(map(candidate.prepare, images)))
@@ -64,15 +65,26 @@ def _measure_levels(candidate: Candidate, read: ReadCase) -> Tensor:
     return torch.stack(rows)
 
 
+def _fill_padding(read: ReadCase) -> ReadCase:
+    """The case with the median of its image in the padding, whose own value may be far from all others.
+
+    So a level of a stress means about the same as without padding.
+    """
+    image = read.shown.image
+    padding = image.meta["padding"]
+    if padding is None:
+        return read
+    pixels, hidden = image.as_tensor().clone(), torch.from_numpy(padding)
+    pixels[:, hidden] = pixels[:, ~hidden].median()
+    return replace(read, shown=replace(read.shown, image=MetaTensor(pixels, meta=image.meta)))
+
+
 def _spoil(read: ReadCase, stress: Stress, level: float) -> tuple[MetaTensor, Tensor, Tensor]:
     """The radiograph at one level of a stress, with its reference and its ignored pixels.
 
-    Masks, ignored pixels and padding move with the image. Padding has the median of the image, so that a level means
-    about the same as without it: the value of padding in a file may be far from all others.
+    Masks, ignored pixels and padding move with the image.
     """
     pixels, padding = read.shown.image.as_tensor()[0].numpy(), read.shown.image.meta["padding"]
-    if padding is not None:
-        pixels = np.where(padding, np.median(pixels[~padding]), pixels)
     reference = read.reference.numpy()
     ignored = np.zeros_like(reference) if read.ignored is None else read.ignored.numpy()
     masks = np.concatenate([reference, ignored])

@@ -1,4 +1,4 @@
-"""The checkpoint that a training goes on from: found before the cases are read, and compared with them after."""
+"""The checkpoint to resume a training from. It is found before the cases are read, and compared with them later."""
 
 import logging
 from collections.abc import Mapping
@@ -55,11 +55,11 @@ def find_resumed(train: TrainingConfig, folder: Path) -> Resumed | None:
 
 
 def take_up(resumed: Resumed, card: ModelCard, folder: Path, address: str | None = None) -> ModelCard:
-    """`card`, of the settings and cases of now, as that of the resumed training, with the model that it started from.
+    """The card of the resumed training: `card`, which describes the settings and cases of now, with its start model.
 
-    That model, whose `address` is that of `train.init`, may be gone or changed. If the checkpoint is in another folder,
-    the `best.pt` beside it is copied into `folder`. Raises `CheckpointError` that lists the differences if
-    architecture, classes, preprocessing or cases are not those of the checkpoint, or if the `best.pt` is of another
+    `address` is `train.init`. The start model itself is not needed; it may be gone or changed. If the checkpoint is in
+    another folder, the `best.pt` beside it is copied into `folder`. Raises `CheckpointError` that lists the differences
+    if architecture, classes, preprocessing or cases are not those of the checkpoint, or if the `best.pt` is of another
     training.
     """
     path, found = resumed.path, resumed.card

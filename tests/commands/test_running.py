@@ -78,3 +78,11 @@ def test_an_error_keeps_its_code_when_nobody_reads(unread, unbuffered):
     lost = unread == "stdout" and unbuffered  # the command could not go on
     assert done.returncode == (128 + signal.SIGPIPE if lost else 2)
     assert done.stderr in (None, "" if lost else "error: too few\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_streams_may_be_closed_from_the_start(closed):
+    code = "from medseg.commands.running import run_command; run_command(lambda: print('done'))"
+    command = ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

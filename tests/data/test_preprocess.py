@@ -207,7 +207,7 @@ def test_mask_comes_back_where_it_was(size, way, fitting):
 
 
 def test_resize_agrees_with_another_library():
-    """SimpleITK's linear interpolation at the pixel centers that `locate_pixels` names, of a smooth picture."""
+    """SimpleITK's linear interpolation at the pixel centers that `locate_pixels` names, of a smooth image."""
     y, x = np.mgrid[:200, :300]
     picture = (np.sin(y / 25) + np.cos(x / 30)).astype(np.float32)
     config = PreprocessConfig(size=(128, 128))

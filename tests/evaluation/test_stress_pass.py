@@ -11,7 +11,7 @@ from medseg.data.config import EvaluateDataConfig
 from medseg.data.stress import STRESSES, apply_stress
 from medseg.evaluation.evaluate import measure_cases
 from medseg.evaluation.result import StressCurve
-from medseg.evaluation.stress_pass import _spoil, measure_stress
+from medseg.evaluation.stress_pass import _fill_padding, _spoil, measure_stress
 from medseg.evaluation.summary import summarize
 from tests.support.evaluated_models import CLASSES, place, write_shapes_model
 from tests.support.shape_images import write_png_folder
@@ -106,7 +106,7 @@ def test_padding_does_not_change_what_a_level_means(name: str, model: Path, root
     meta = {**plain.shown.image.meta, "padding": padding}
     padded = replace(plain, shown=replace(plain.shown, image=MetaTensor(pixels, meta=meta)))
     for level in stress.levels:
-        (image, *_), (expected, *_) = _spoil(padded, stress, level), _spoil(plain, stress, level)
+        (image, *_), (expected, *_) = _spoil(_fill_padding(padded), stress, level), _spoil(plain, stress, level)
         same = ~image.meta["padding"]
         contrast = float(expected.max() - expected.min())
         assert float((image - expected)[0, same].abs().mean()) < 0.03 * contrast

@@ -1,4 +1,4 @@
-"""Pairs of a color picture and its darkened version."""
+"""Pairs of a color image and its darkened version."""
 
 import hashlib
 

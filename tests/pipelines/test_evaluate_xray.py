@@ -19,6 +19,7 @@ from medseg.evaluation.evaluate import Earlier
 from medseg.evaluation.rival import find_rival
 from medseg.inference.models import load_models
 from medseg.model.checkpoint import Extent
+from medseg.model.config import InferenceConfig
 from medseg.tracking import TrackingConfig, start_run
 from pipelines.evaluate_xray import main
 from tests.support.model_files import write_model
@@ -174,6 +175,20 @@ def test_a_folder_with_a_model_is_that_model_not_its_table(name: str, kind: type
     found = find_cases(read_as(loaded.card, config.data))
     rival = find_rival(config.compare, loaded, found, config.data, config.predict, config.tracking)
     assert isinstance(rival, kind)
+
+
+def test_settings_of_the_command_hold_for_a_rival_as_far_as_it_has_the_classes(tmp_path: Path) -> None:
+    root, model = write_png_folder(tmp_path / "data", 2), write_model(tmp_path / "model.pt", ("box", "disc"))
+    inferences = enumerate((InferenceConfig(), InferenceConfig(fill_holes=True)))
+    others = [write_model(tmp_path / f"{n}.pt", ("box",), seed=n, inference=each) for n, each in inferences]
+    given = ["predict.fill_holes=true", "predict.components={box: 1, disc: 2}"]
+    names = ",".join(map(str, others))
+    config = parse_args(EvaluateXrayConfig, [f"model={model}", f"data.root={root}", f"compare=[{names}]", *given])
+    loaded = load_models(config.model, config.tracking, config.predict)
+    found = find_cases(read_as(loaded.card, config.data))
+    rival = find_rival(config.compare, loaded, found, config.data, config.predict, config.tracking)
+    assert isinstance(rival, Candidate)
+    assert rival.card.inference == InferenceConfig(fill_holes=True, components={"box": 1})
 
 
 def test_columns_and_models_are_taken_as_text_or_list(tmp_path: Path) -> None:
