@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from medseg.config.section import Section, leaf_fields
+from medseg.config.text import show_value
 
 
 def format_help(config: type[Section], given: Mapping[str, Any] = MappingProxyType({})) -> str:
@@ -22,7 +23,8 @@ def format_help(config: type[Section], given: Mapping[str, Any] = MappingProxyTy
             heading = section
             title = "" if section is config else key.rpartition(".")[0]
             lines += ["", f"{title or 'Top level'}: {(section.__doc__ or '').strip().splitlines()[0]}"]
-        here = f", here {_show(given[key])}" if key in given and _show(given[key]) != _show(field.default) else ""
+        changed = key in given and show_value(given[key]) != show_value(field.default)
+        here = f", here {show_value(given[key])}" if changed else ""
         lines.append(f"  {key} ({describe_values(field)}{here})")
         lines += textwrap.wrap(field.description or "", 108, initial_indent="      ", subsequent_indent="      ")
     return "\n".join(lines)
@@ -30,16 +32,10 @@ def format_help(config: type[Section], given: Mapping[str, Any] = MappingProxyTy
 
 def describe_values(field: FieldInfo) -> str:
     """The type, the limits and the default of a setting: `int >= 1, default 4`."""
-    shown = "required" if field.is_required() else f"default {_show(field.get_default(call_default_factory=True))}"
-    return f"{_show_type(field.annotation, field.metadata)}, {shown}"
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(_show(item) for item in value)}]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
+    default = "required"
+    if not field.is_required():
+        default = f"default {show_value(field.get_default(call_default_factory=True))}"
+    return f"{_show_type(field.annotation, field.metadata)}, {default}"
 
 
 def _show_type(annotation: Any, metadata: Sequence[Any] = ()) -> str:

@@ -73,3 +73,14 @@ def to_yaml(config: Section) -> str:
     """The whole configuration as YAML; a command that is given this file does the same again."""
     settings = config.model_dump(mode="json")
     return yaml.dump(settings, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
+
+
+def show_value(value: Any) -> str:
+    """The value of a setting in one line, as YAML shows it."""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(show_value, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {show_value(item)}' for key, item in value.items())}}}"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)

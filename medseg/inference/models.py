@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medseg.config import flatten
+from medseg.config.text import show_value
 from medseg.errors import CheckpointError, ConfigError
 from medseg.inference.config import ModelPredictConfig
 from medseg.model.checkpoint import (
@@ -148,7 +149,7 @@ def _check_alike(path: Path, card: ModelCard, first_path: Path, first: ModelCard
     here, there = (list_settings(each, ("classes", "preprocess", "reading", "inference")) for each in (card, first))
     differing = [key for key in here if here[key] != there[key]]
     if differing:
-        listed = "; ".join(f"{key} is {here[key]}, not {there[key]}" for key in differing)
+        listed = "; ".join(f"{key} is {show_value(here[key])}, not {show_value(there[key])}" for key in differing)
         free = all(key.startswith("predict.") for key in differing)
         remedy = f". Give {' and '.join(differing)} in the command; then it is the same for all models" if free else ""
         raise CheckpointError(f"{path}: cannot be in an ensemble with {first_path}: {listed}{remedy}")

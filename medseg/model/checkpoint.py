@@ -137,7 +137,7 @@ class ModelCard(Section):
 
 
 def list_settings(given: Section, sections: Sequence[str]) -> dict[str, object]:
-    """Every setting of these sections by the key that users know, as YAML shows it; also those that have their default.
+    """Every setting of these sections by the key that users know; also those that have their default.
 
     A card names some sections otherwise: `reading` is a part of `data`, `inference` one of `predict`.
     """
@@ -146,7 +146,7 @@ def list_settings(given: Section, sections: Sequence[str]) -> dict[str, object]:
         section = getattr(given, name)
         items = section if isinstance(section, Section) else [("", section)]
         shown = known.get(name, name)
-        listed |= {f"{shown}.{k}".rstrip("."): list(v) if isinstance(v, tuple) else v for k, v in items}
+        listed |= {f"{shown}.{key}".rstrip("."): value for key, value in items}
     return listed
 
 

@@ -88,7 +88,7 @@ def list_intervals(intervals: Intervals) -> dict[str, list[float | None]]:
 
 def describe_split(recipe: Recipe, rule: str | None, left_out: int = 0) -> str:
     """Sentences on how the cases were split; `rule` as in `Splits`. `left_out` test cases do not count."""
-    seen = f"{left_out} test cases do not count, since the model of train.init has seen them. " if left_out else ""
+    seen = f"Test cases that the model of train.init has seen do not count: {left_out}. " if left_out else ""
     if rule is None:
         return f"{seen}The data set itself gives the split:"
     split = recipe.split

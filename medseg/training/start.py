@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from medseg.config.text import show_value
 from medseg.data.loaders import CachedCases
 from medseg.errors import CheckpointError, DataError
 from medseg.inference.models import LoadedModel, load_models
@@ -49,7 +50,7 @@ def take_over(recipe: Recipe, start: LoadedModel | Resumed | None) -> Recipe:
         return recipe
     given, taken = (list_settings(one, ("preprocess",)) for one in (recipe, start.card))
     for key in (key for key in given if given[key] != taken[key]):
-        _logger.info("%s: %s, as in the model of train.init", key, taken[key])
+        _logger.info("%s: %s, as in the model of train.init", key, show_value(taken[key]))
     return recipe.model_copy(update={"preprocess": start.card.preprocess})
 
 
@@ -112,7 +113,7 @@ def _compare(start: ModelCard, other: ModelCard | Recipe, sections: Sequence[str
     """The differences between a card and another card, or a recipe, in these sections, as sentences."""
     there, here = (list_settings(one, sections) for one in (start, other))
     return [
-        f"{key} is {there[key]} there, but {here[key]} here"
+        f"{key} is {show_value(there[key])} there, but {show_value(here[key])} here"
         for key in sorted(there)
         if there[key] != here[key] and key != _FREE
     ]

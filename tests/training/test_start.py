@@ -138,7 +138,7 @@ def test_a_training_goes_on_from_a_model_and_resumes(tmp_path, tracking):
     known = json.loads((tmp_path / "1" / "summary.json").read_text())["cases"]
     assert len(card.origin_digests) == known["train"] + known["validation"]
     assert (second.summary["cases"]["test"], second.summary["left_out"]) == (1, 1)  # one was in the first training
-    assert "1 test cases do not count" in (tmp_path / "2" / "card.md").read_text()
+    assert "train.init has seen do not count: 1." in (tmp_path / "2" / "card.md").read_text()
     assert card.preprocess.size == (64, 64)
     first.model.unlink()  # to resume needs nothing but the checkpoint
     again = {"train.resume": True, "train.epochs": 2, "output.dir": tmp_path / "2", "predict.fill_holes": True}
