@@ -68,7 +68,8 @@ def measure_case(
 ) -> CaseMeasurement:
     """Measure one case, given the network's probabilities `(model's class, *size)`."""
     masks = read.hide(candidate.predictor.masks(predicted, read.frame)[candidate.channels])
-    dice, iou, counts = measure_overlap(masks[None], read.reference[None], read.present[None])
+    uncounted = None if read.ignored is None else read.ignored[None]
+    dice, iou, counts = measure_overlap(masks[None], read.reference[None], read.present[None], uncounted)
     scores = {f"dice_{name}": value for name, value in zip(candidate.classes, dice[0].tolist(), strict=True)}
     scores |= {f"iou_{name}": value for name, value in zip(candidate.classes, iou[0].tolist(), strict=True)}
     prediction, reference = masks.numpy(), read.reference.numpy()

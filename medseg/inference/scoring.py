@@ -47,7 +47,7 @@ def score_cases(
         found_cases = _predictions(predictor, cases, cached, indices[processes.share(len(indices))], data)
         for case, predicted, frame, reference, ignored, present in found_cases:
             found = predictor.masks(predicted, frame)
-            scores.update(((found & ~ignored)[None], reference[None], present[None]))
+            scores.update((found[None], reference[None], present[None], ignored[None]))
             if masks is None:
                 continue
             for name, mask in zip(predictor.card.classes, found.numpy(), strict=True):

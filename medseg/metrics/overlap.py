@@ -13,20 +13,24 @@ from medseg.hardware.processes import Processes
 from medseg.metrics.statistics import Interval, Values, bootstrap, bootstrap_mean, divide
 
 
-def measure_overlap(prediction: Tensor, reference: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def measure_overlap(
+    prediction: Tensor, reference: Tensor, present: Tensor, ignored: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Dice and IoU, both float32 `(batch, class)`, and the pixel counts for `mean_iou`. All are on the CPU.
 
     The masks are bool `(batch, class, rows, columns)`. `present`, bool `(batch, class)`, tells which classes are known.
-    Dice and IoU are 1 if both masks are empty, 0 if one is empty, and NaN for an unknown class. The pixel counts,
-    float64 `(batch, class, 3)`, are those in both masks, in either mask and in the image; 0 for an unknown class.
+    Pixels that are `ignored`, bool with the shape of the masks, do not count. Dice and IoU are 1 if both masks are
+    empty, 0 if one is empty, and NaN for an unknown class. The pixel counts, float64 `(batch, class, 3)`, are those in
+    both masks, in either mask and in the image; 0 for an unknown class.
     """
+    known = present[:, :, None, None].expand_as(prediction)
+    if ignored is not None:
+        prediction, reference, known = prediction & ~ignored, reference & ~ignored, known & ~ignored
     unknown = torch.where(present, 0.0, torch.nan).cpu()
     dice = compute_dice(prediction.float(), reference.float(), include_background=True, ignore_empty=False)
     iou = compute_iou(prediction.float(), reference.float(), include_background=True, ignore_empty=False)
-    known = present[:, :, None, None]
-    both, either = prediction & reference & known, (prediction | reference) & known
-    pixels = present * (prediction.shape[-2] * prediction.shape[-1])
-    counts = torch.stack([both.sum(dim=(2, 3)), either.sum(dim=(2, 3)), pixels], dim=2).double().cpu()
+    counted = (prediction & reference & known, (prediction | reference) & known, known)
+    counts = torch.stack([pixels.sum(dim=(2, 3)) for pixels in counted], dim=2).double().cpu()
     return dice.reshape(unknown.shape).cpu() + unknown, iou.reshape(unknown.shape).cpu() + unknown, counts
 
 
@@ -75,8 +79,8 @@ class SegmentationScores(Metric):
         self._iou: list[Tensor] = []
         self._counts: list[Tensor] = []
 
-    def update(self, output: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Add cases: prediction and reference, bool `(batch, class, rows, columns)`; present, bool `(batch, class)`."""
+    def update(self, output: tuple[Tensor, ...]) -> None:
+        """Add cases: the arguments of `measure_overlap`."""
         dice, iou, counts = measure_overlap(*(tensor.detach() for tensor in output))
         self._dice.append(dice)
         self._iou.append(iou)

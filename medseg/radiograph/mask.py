@@ -66,13 +66,15 @@ def read_label_image(
 def binarize(label: LabelImage) -> NDArray[np.bool_]:
     """Return the foreground (True) of the mask of one class with undeclared levels.
 
-    Of two levels, the lesser is background and the greater is foreground. A single level is background if it is 0, else
-    foreground. More levels (JPEG, soft edges) are cut half-way between the least and the greatest.
+    Of two levels, the lesser is background and the greater is foreground; if a palette shows one of them black, that is
+    background. A single level is background if it is 0 or black, else foreground. More levels (JPEG, soft edges) are
+    cut half-way between the least and the greatest.
     """
     values = label.values
     low, high = values.min(), values.max()
+    is_black = label.colors.get(high) == (0, 0, 0)  # programs that reduce colors sort them in any way
     if low == high:
-        return np.full(values.shape, bool(low != 0))
+        return np.full(values.shape, bool(low != 0) and not is_black)
     if ((values == low) | (values == high)).all():
-        return np.asarray(values == high)
+        return np.asarray(values == (low if is_black else high))
     return np.asarray(values > (float(low) + float(high)) / 2)

@@ -103,12 +103,10 @@ def build_evaluator(
     )
     evaluator.logger.disabled = True
 
-    def compared(output: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        present = evaluator.state.batch["present"].to(device)
-        predicted = output[CommonKeys.PRED] >= 0  # logit 0 is probability 0.5
-        if (ignored := evaluator.state.batch.get("ignored")) is not None:
-            predicted &= ~ignored.to(device).bool()
-        return predicted, output[CommonKeys.LABEL] >= 0.5, present
+    def compared(output: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        batch = evaluator.state.batch
+        known = [batch[key].to(device).bool() for key in ("present", "ignored") if key in batch]
+        return output[CommonKeys.PRED] >= 0, output[CommonKeys.LABEL] >= 0.5, *known  # logit 0 is probability 0.5
 
     scores = SegmentationScores(classes, compared)
     evaluator.add_event_handler(Events.EPOCH_COMPLETED, lambda: scores.gather(hardware.processes))

@@ -79,6 +79,19 @@ def test_what_the_case_does_not_know_is_missing(chest: tuple[Candidate, ReadCase
     assert measured.result.scores["dice_heart"] == 1
 
 
+def test_ignored_pixels_count_as_nothing(chest: tuple[Candidate, ReadCase]) -> None:
+    candidate, read = chest
+    ignored = torch.zeros(2, 32, 32, dtype=torch.bool)
+    ignored[:, 26:] = True
+    masks = draw_chest()
+    masks[0][20:] = True
+    measured = measure(candidate, replace(read, ignored=ignored, reference=read.reference & ~ignored), masks)
+    own, true = masks[:, :26], read.reference[:, :26]
+    counts = [[each.sum().item() for each in (a & b, a | b, a | ~a)] for a, b in zip(own, true, strict=True)]
+    assert measured.counts.tolist() == counts
+    assert measured.result.scores["iou_heart"] == pytest.approx(counts[0][0] / counts[0][1])
+
+
 def test_an_empty_prediction_has_no_distances_and_lacks_the_whole_area(chest: tuple[Candidate, ReadCase]) -> None:
     scores = measure(*chest, torch.zeros(2, 32, 32)).result.scores
     assert (scores["dice_heart"], scores["area_error_heart"]) == (0, -1)

@@ -63,3 +63,19 @@ def test_scores_are_those_at_the_references_own_size(tmp_path: Path) -> None:
         for t in range(1, 40)
     )
     assert thresholds["disc"] == pytest.approx(best[1], abs=0.03)
+
+
+def test_ignored_pixels_do_not_count(tmp_path: Path) -> None:
+    root = write_png_folder(tmp_path, 2)
+    for path in (root / "masks").rglob("*.png"):
+        values = np.array(Image.open(path))
+        values[:, 20:] = 9
+        Image.fromarray(values).save(path)
+    data, preprocess = DataConfig(root=root, ignore_value=9), PreprocessConfig(size=(48, 40), fit="stretch")
+    found = find_cases(data)
+    cached = cache_cases(found.cases, found.classes, data, preprocess, tmp_path, Findings())[0]
+    card = ModelCard(classes=found.classes, model=ModelConfig(), preprocess=preprocess)
+    predictor = Predictor(card, [Brightness()], PredictConfig(threshold=1e-5))  # all foreground
+    scores = score_cases(predictor, found.cases, cached, data).compute()
+    shares = [np.mean([draw_case(index)[1][name][:, :20].mean() for index in range(2)]) for name in found.classes]
+    assert scores["miou"] == pytest.approx(np.mean(shares) / 2)

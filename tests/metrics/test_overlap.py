@@ -67,6 +67,16 @@ def test_unknown_class_of_a_case_is_left_out() -> None:
     assert nobody["dice"] == nobody["dice_a"] == 1
 
 
+def test_ignored_pixels_count_as_nothing() -> None:
+    generator = torch.Generator().manual_seed(1)
+    prediction, reference = (torch.rand(2, 2, 6, 8, generator=generator) < 0.4 for _ in range(2))
+    ignored = torch.zeros_like(reference)
+    ignored[..., 5:] = True
+    metric = SegmentationScores(["a", "b"])
+    metric.update((prediction, reference, torch.ones(2, 2, dtype=torch.bool), ignored))
+    assert metric.compute() == score(prediction[..., :5], reference[..., :5])
+
+
 @pytest.mark.parametrize("parts", [1, 3])
 def test_agrees_with_scikit_learn(parts: int) -> None:
     rng = np.random.default_rng(3)

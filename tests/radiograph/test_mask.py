@@ -144,6 +144,23 @@ def test_two_levels_are_background_and_foreground_whatever_they_are(tmp_path, lo
     np.testing.assert_array_equal(binarize(read_label_image(path)), MASK)
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.gif", "a.tif", "a.bmp"])
+@pytest.mark.parametrize("colors", [2, 4, 8, 256])
+@pytest.mark.parametrize("method", [Image.Quantize.MEDIANCUT, Image.Quantize.MAXCOVERAGE, Image.Quantize.FASTOCTREE])
+def test_black_of_a_palette_is_background(tmp_path, name, colors, method):
+    for mask in (MASK, ~MASK):
+        drawn = Image.fromarray(np.where(mask[:, :, None], (0, 128, 0), 0).astype(np.uint8))
+        drawn.quantize(colors, method).save(tmp_path / name)
+        np.testing.assert_array_equal(binarize(read_label_image(tmp_path / name)), mask)
+
+
+def test_one_black_level_is_background(tmp_path):
+    image = Image.fromarray(np.ones((9, 9), np.uint8))
+    image.putpalette([255, 255, 255, 0, 0, 0, 7, 7, 7])
+    image.save(tmp_path / "a.png")
+    assert not binarize(read_label_image(tmp_path / "a.png")).any()
+
+
 @pytest.mark.parametrize(("level", "expected"), [(0, False), (1, True), (255, True)])
 def test_one_level_is_all_background_or_all_foreground(tmp_path, level, expected):
     path = save(tmp_path / "a.png", np.full((9, 9), level, np.uint8))

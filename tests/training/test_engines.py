@@ -179,7 +179,7 @@ def test_what_ignored_pixels_are_labelled_changes_nothing(settings: dict[str, fl
     assert torch.equal(*results)
 
 
-def test_ignored_pixels_are_background_in_validation() -> None:
+def test_ignored_pixels_do_not_count_in_validation() -> None:
     cached = cases(2)
     right = torch.zeros_like(cached.labels)
     right[..., 8:] = 1
@@ -191,3 +191,9 @@ def test_ignored_pixels_are_background_in_validation() -> None:
     evaluator = build_evaluator(network, build_validation_loader(cached, 2), ("a",), CPU)
     evaluator.run()
     assert evaluator.state.metrics["scores"]["dice"] == 1
+    with torch.no_grad():
+        network.weight.fill_(0.0)  # all foreground
+        network.bias.fill_(1.0)  # type: ignore[union-attr]
+    evaluator.run()
+    counted = cached.labels[..., :8].double().mean().item()
+    assert evaluator.state.metrics["scores"]["miou"] == pytest.approx(counted / 2)

@@ -42,7 +42,7 @@ class Segmentation:
     """Masks of one DICOM SEG."""
 
     source_uids: frozenset[str]
-    """SOP Instance UIDs of the referenced images."""
+    """SOP Instance UIDs of the images that the masks belong to."""
     masks: dict[str, NDArray[np.bool_]]
     """Segment label -> `(rows, columns)`; a segment without a frame is empty."""
 
@@ -77,7 +77,7 @@ def read_segmentation(path: str | os.PathLike[str]) -> Segmentation:
             raise RadiographError(f"has frames of segment {unknown[0]}, but SegmentSequence does not describe it")
         empty = np.zeros(frames.shape[1:], dtype=np.bool_)
         masks = {label: by_number.get(number, empty) for number, label in labels.items()}
-        return Segmentation(frozenset(_source_uids(dataset)), masks)
+        return Segmentation(_source_uids(dataset), masks)
 
 
 def _frames(dataset: Dataset) -> NDArray[Any]:
@@ -89,9 +89,11 @@ def _frames(dataset: Dataset) -> NDArray[Any]:
 
 
 def _labels(dataset: Dataset) -> dict[int, str]:
-    """Segment number -> segment label."""
+    """Segment number -> segment label; number 0 of a label map is the background (PS3.3 C.8.20.2), and no segment."""
     labels: dict[int, str] = {}
     for segment in items(dataset, "SegmentSequence"):
+        if _kind(dataset) == "LABELMAP" and integer(segment, "SegmentNumber") == 0:
+            continue
         number, label = integer(segment, "SegmentNumber"), text(segment, "SegmentLabel")
         if number is None or not label or number in labels or label in labels.values():
             raise RadiographError("SegmentSequence has a missing or duplicate SegmentNumber or SegmentLabel")
@@ -103,7 +105,7 @@ def _labels(dataset: Dataset) -> dict[int, str]:
 
 def _segment_masks(dataset: Dataset, frames: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
     """Yield number and mask of each segment that has pixels."""
-    kind = (text(dataset, "SegmentationType") or "").upper()
+    kind = _kind(dataset)
     if kind == "LABELMAP":
         if len(frames) > 1:
             raise RadiographError(f"has {len(frames)} frames, but the segmentation of a single image is needed")
@@ -131,12 +133,28 @@ def _frame_segments(dataset: Dataset, count: int) -> list[int]:
     return found
 
 
-def _source_uids(dataset: Dataset) -> Iterator[str]:
-    references = list(items(dataset, "SourceImageSequence"))
-    for series in items(dataset, "ReferencedSeriesSequence"):
-        references += items(series, "ReferencedInstanceSequence")
-    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        for group in items(dataset, keyword):
-            for derivation in items(group, "DerivationImageSequence"):
-                references += items(derivation, "SourceImageSequence")
-    return (found for item in references if (found := uid(item, "ReferencedSOPInstanceUID")))
+def _kind(dataset: Dataset) -> str:
+    return (text(dataset, "SegmentationType") or "").upper()
+
+
+def _source_uids(dataset: Dataset) -> frozenset[str]:
+    """The images that the frames were drawn on; else those that the whole object names; else those of its series.
+
+    A series may hold other images, such as the lateral view.
+    """
+    groups = [
+        group
+        for keyword in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
+        for group in items(dataset, keyword)
+    ]
+    derivations = [derivation for group in groups for derivation in items(group, "DerivationImageSequence")]
+    series = items(dataset, "ReferencedSeriesSequence")
+    for parents, keyword in (
+        (derivations, "SourceImageSequence"),
+        ([dataset], "SourceImageSequence"),
+        (series, "ReferencedInstanceSequence"),
+    ):
+        references = [reference for parent in parents for reference in items(parent, keyword)]
+        if found := {name for reference in references if (name := uid(reference, "ReferencedSOPInstanceUID"))}:
+            return frozenset(found)
+    return frozenset()

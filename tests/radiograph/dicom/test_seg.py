@@ -72,6 +72,7 @@ def test_label_map(tmp_path):
     apart = MASKS.copy()
     apart[:, :, 0] &= ~apart[:, :, 1]
     segmentation = read_segmentation(write_seg(tmp_path, apart, "LABELMAP"))
+    assert list(segmentation.masks) == LABELS  # highdicom describes the background as segment 0
     np.testing.assert_array_equal(np.stack([segmentation.masks[label] for label in LABELS], axis=2), apart)
 
 
@@ -116,6 +117,26 @@ def spoil(seg, table, split):
     pieces = [fragment[at : at + 50] for fragment in fragments for at in range(0, len(fragment), 50)]
     parts = [table, *(pieces if split else fragments)]
     seg.PixelData = b"".join(b"\xfe\xff\x00\xe0" + struct.pack("<I", len(part)) + part for part in parts)
+
+
+def name_series(seg):
+    """The series as some programs name it: all of its images, also those that no frame was drawn on."""
+    lateral = pydicom.Dataset()
+    lateral.ReferencedSOPInstanceUID = "1.2.3.9"
+    seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence.append(lateral)
+
+
+def forget_sources(seg):
+    del seg.SourceImageSequence
+    for group in seg.PerFrameFunctionalGroupsSequence:
+        del group.DerivationImageSequence
+
+
+def test_masks_belong_to_the_images_that_frames_name(tmp_path):
+    path = change(write_seg(tmp_path), name_series)
+    drawn_on = {"1.2.826.0.1.3680043.8.498.1"}
+    assert read_segmentation(path).source_uids == drawn_on
+    assert read_segmentation(change(path, forget_sources)).source_uids == drawn_on | {"1.2.3.9"}
 
 
 @pytest.mark.slow
