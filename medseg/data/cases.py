@@ -16,7 +16,7 @@ from medseg.data.layouts.case_folders import find_case_folders, read_case_folder
 from medseg.data.layouts.dataset_json import Found, read_dataset_json
 from medseg.data.layouts.drawn import read_drawn_file, read_drawn_folder
 from medseg.data.layouts.folders import find_parts, read_folder
-from medseg.data.layouts.manifest import is_manifest, read_manifest
+from medseg.data.layouts.manifest import GIVEN, is_manifest, read_manifest
 from medseg.errors import DataError, RadiographError
 from medseg.radiograph.dicom.read import read_patient
 
@@ -166,14 +166,28 @@ def _check_masks(cases: Iterable[Case], classes: Sequence[str], findings: Findin
 
 
 def _with_patients(cases: Sequence[Case], missing: Collection[str]) -> Iterable[Case]:
-    """Yield the cases with a patient: the given patient, else the DICOM PatientID and its issuer, else the case id."""
+    """Yield the cases with a patient: the given patient, else the DICOM PatientID and its issuer, else the case id.
+
+    If only some cases have a given patient, a DICOM PatientID of another case may name the same person: one whose image
+    has the same PatientID, or whose given name it is.
+    """
+    given = {case.patient for case in cases}
+    files = [case for case in cases if case.id not in missing] if "" in given else []
+    known = {case.id: found for case in files if (found := _find_patient(case.image)) is not None}
+    same = {known[case.id]: case.patient for case in cases if case.patient and case.id in known}
     for case in cases:
-        if case.patient:
-            yield case
-            continue
-        try:
-            known = None if case.id in missing else read_patient(case.image)
-        except RadiographError:
-            known = None  # the error is reported when the image is read
-        patient = f"\0{case.id}" if known is None else f"{known[1]}\0{known[0]}"
+        patient = case.patient or f"\0{case.id}"
+        if not case.patient and case.id in known:
+            identifier, issuer = known[case.id]
+            patient = f"{issuer}\0{identifier}"
+            if not _MEANS_NOBODY.fullmatch(identifier):
+                named = f"{GIVEN}\0{identifier}"
+                patient = same.get(known[case.id]) or (named if named in given else patient)
         yield replace(case, patient=patient)
+
+
+def _find_patient(image: Path) -> tuple[str, str] | None:
+    try:
+        return read_patient(image)
+    except RadiographError:
+        return None  # the error is reported when the image is read

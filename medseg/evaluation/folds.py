@@ -133,9 +133,12 @@ def _check_finished(fold: Fold, digests: dict[str, str]) -> None:
     if not fold.is_finished:
         return
     card, _ = load_checkpoint(fold.folder / "best.pt")
-    known = {"train": card.train_digests, "validation": card.validation_digests}
-    for name, cases in fold.splits.items():
-        if name in known and {digests[case.id] for case in cases} != set(known[name]):
+    known = {"train": set(card.train_digests), "validation": set(card.validation_digests)}
+    now = {name: {digests[case.id] for case in cases} for name, cases in fold.splits.items()}
+    for each in (known, now):  # an image in both splits counts as one of validation
+        each["train"] -= each["validation"]
+    for name in known:
+        if known[name] != now[name]:
             raise CheckpointError(
                 f"{fold.folder}: the data or the split changed: this fold was trained with other {name} cases. "
                 "Start a new cross-validation with train.resume=false"

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medseg.config import flatten
-from medseg.config.text import show_value
 from medseg.errors import CheckpointError, ConfigError
 from medseg.inference.config import ModelPredictConfig
 from medseg.model.checkpoint import (
@@ -17,7 +16,7 @@ from medseg.model.checkpoint import (
     Range,
     build_network,
     check_components,
-    list_settings,
+    list_differences,
     load_checkpoint,
     read_quantized,
 )
@@ -146,10 +145,8 @@ def _digest(path: Path) -> str:
 
 
 def _check_alike(path: Path, card: ModelCard, first_path: Path, first: ModelCard) -> None:
-    here, there = (list_settings(each, ("classes", "preprocess", "reading", "inference")) for each in (card, first))
-    differing = [key for key in here if here[key] != there[key]]
-    if differing:
-        listed = "; ".join(f"{key} is {show_value(here[key])}, not {show_value(there[key])}" for key in differing)
+    if differing := list_differences(card, first, ("classes", "preprocess", "reading", "inference")):
+        listed = "; ".join(f"{key} is {here}, not {there}" for key, (here, there) in differing.items())
         free = all(key.startswith("predict.") for key in differing)
         remedy = f". Give {' and '.join(differing)} in the command; then it is the same for all models" if free else ""
         raise CheckpointError(f"{path}: cannot be in an ensemble with {first_path}: {listed}{remedy}")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from medseg.atomic import open_atomically
 from medseg.config import Section
+from medseg.config.text import show_value
 from medseg.data.config import ClassName, Color, PreprocessConfig, rename_color
 from medseg.errors import CheckpointError, ConfigError
 from medseg.model.config import InferenceConfig, ModelConfig
@@ -148,6 +149,16 @@ def list_settings(given: Section, sections: Sequence[str]) -> dict[str, object]:
         shown = known.get(name, name)
         listed |= {f"{shown}.{key}".rstrip("."): value for key, value in items}
     return listed
+
+
+def list_differences(one: Section, other: Section, sections: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """The settings of these sections that are not equal, by key, with both values as text."""
+    first, second = (list_settings(each, sections) for each in (one, other))
+    return {
+        key: (show_value(value), show_value(second[key]))
+        for key, value in sorted(first.items())
+        if value != second[key]
+    }
 
 
 def check_components(inference: InferenceConfig, classes: Sequence[str]) -> None:

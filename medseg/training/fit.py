@@ -109,7 +109,7 @@ def fit_network(
         watch.saving.save_now(trainer)
     with signals_deferred() as pending, contextlib.closing(watch.progress or contextlib.ExitStack()):
         end_on_signal(trainer, pending, train.accumulate, hardware)
-        if budget.spent(trainer, trainer.state.iteration) < 1:
+        if budget.spent(trainer, trainer.state.iteration) < 1 and not watch.validation.ends_early:
             trainer.run()
         if agree_on_signal(pending, hardware) is None:
             watch.validation.validate(trainer)

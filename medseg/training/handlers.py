@@ -152,6 +152,11 @@ class Validation:
         self.validated_at = -1
         """The iteration of the last validation."""
 
+    @property
+    def ends_early(self) -> bool:
+        """Whether the training ends before its budget is spent: it no longer improves, or the hook has stopped it."""
+        return self.is_stopped or 0 < self.train.early_stopping <= self.stale
+
     def attach(self, trainer: SupervisedTrainer) -> None:
         """Collect the loss of each step, and validate after every `train.validate_every` epochs."""
         trainer.add_event_handler(Events.EPOCH_STARTED, self._begin)
@@ -209,7 +214,7 @@ class Validation:
             self.validate(trainer)
         else:
             self._record(trainer, self.figures(trainer))
-        if self.is_stopped or 0 < self.train.early_stopping <= self.stale:
+        if self.ends_early:
             trainer.terminate()
 
     def figures(self, trainer: SupervisedTrainer) -> dict[str, float]:

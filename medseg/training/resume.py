@@ -8,9 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from medseg.config import flatten
 from medseg.errors import CheckpointError
-from medseg.model.checkpoint import ModelCard, load_checkpoint, previous_path, save_checkpoint
+from medseg.model.checkpoint import ModelCard, list_differences, load_checkpoint, previous_path, save_checkpoint
 from medseg.training.config import AUTO, TrainingConfig
 
 _logger = logging.getLogger(__name__)
@@ -85,24 +84,19 @@ def _is_elsewhere(path: Path, folder: Path) -> bool:
 
 def _compare(found: ModelCard, wanted: ModelCard, address: str | None) -> list[str]:
     """The differences that forbid to resume, as sentences."""
-    names = ("classes", "network", "model", "preprocess", "reading")
-    flat = [flatten(card) for card in (found, wanted)]
-    listed = [
-        f"{key} is {flat[0].get(key)} in the checkpoint, but {flat[1].get(key)} now"
-        for key in sorted(flat[0].keys() | flat[1].keys())
-        if key.split(".")[0] in names and flat[0].get(key) != flat[1].get(key)
-    ]
+    differing = list_differences(found, wanted, ("classes", "network", "model", "preprocess", "reading"))
+    listed = [f"{key} is {before} in the checkpoint, but {now} now" for key, (before, now) in differing.items()]
     if address != AUTO and (address is None) != (found.origin is None):
         begun = "random weights" if found.origin is None else f"the weights of model {found.origin}"
         listed.append(f"train.init is {address or 'null'} now, but the training in the checkpoint began with {begun}")
     alike = len(listed)
-    validated = set(wanted.validation_digests)
+    validated, now = set(found.validation_digests), set(wanted.validation_digests)
     cases = {
-        "training": (set(found.train_digests), {*wanted.train_digests, *found.origin_digests} - validated),
-        "validation": (set(found.validation_digests), validated),
+        "training": (set(found.train_digests) - validated, {*wanted.train_digests, *found.origin_digests} - now),
+        "validation": (validated, now),
     }
-    for kind, (before, now) in cases.items():
-        if other := before ^ now:
+    for kind, (before, after) in cases.items():
+        if other := before ^ after:
             listed.append(
                 f"{len(other)} {kind} cases are only in the checkpoint or only in the current data set and split"
             )

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import torch
 
-from medseg.config.text import show_value
 from medseg.data.loaders import CachedCases
 from medseg.errors import CheckpointError, DataError
 from medseg.inference.models import LoadedModel, load_models
-from medseg.model.checkpoint import ModelCard, list_settings, load_checkpoint, save_checkpoint
+from medseg.model.checkpoint import ModelCard, list_differences, load_checkpoint, save_checkpoint
 from medseg.model.unet import UNet
 from medseg.training.config import AUTO
 from medseg.training.recipe import Recipe
@@ -48,9 +47,8 @@ def take_over(recipe: Recipe, start: LoadedModel | Resumed | None) -> Recipe:
     """The recipe with the preprocessing of the model that the training starts from, or has started from."""
     if start is None or recipe.train.init in (None, AUTO) or start.card.preprocess == recipe.preprocess:
         return recipe
-    given, taken = (list_settings(one, ("preprocess",)) for one in (recipe, start.card))
-    for key in (key for key in given if given[key] != taken[key]):
-        _logger.info("%s: %s, as in the model of train.init", key, show_value(taken[key]))
+    for key, (_, taken) in list_differences(recipe, start.card, ("preprocess",)).items():
+        _logger.info("%s: %s, as in the model of train.init", key, taken)
     return recipe.model_copy(update={"preprocess": start.card.preprocess})
 
 
@@ -111,12 +109,8 @@ def _check_start(address: str | None, differences: Sequence[str]) -> None:
 
 def _compare(start: ModelCard, other: ModelCard | Recipe, sections: Sequence[str]) -> list[str]:
     """The differences between a card and another card, or a recipe, in these sections, as sentences."""
-    there, here = (list_settings(one, sections) for one in (start, other))
-    return [
-        f"{key} is {show_value(there[key])} there, but {show_value(here[key])} here"
-        for key in sorted(there)
-        if there[key] != here[key] and key != _FREE
-    ]
+    differing = list_differences(start, other, sections)
+    return [f"{key} is {there} there, but {here} here" for key, (there, here) in differing.items() if key != _FREE]
 
 
 @torch.no_grad()

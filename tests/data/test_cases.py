@@ -196,6 +196,20 @@ def test_patient_is_the_dicom_id_with_its_issuer(tmp_path):
     assert first == third != second
 
 
+def test_patients_are_the_same_whether_the_manifest_or_the_file_names_them(tmp_path):
+    for name, identifier in {"a": "7", "b": "7", "c": "9", "d": "8", "e": "ANON", "f": "ANON"}.items():
+        write_dicom(tmp_path / f"{name}.dcm", PatientID=identifier)
+        write_png(tmp_path / f"{name}_mask.png")
+    write_png(tmp_path / "g.png")
+    write_png(tmp_path / "g_mask.png")
+    given = {"a": "Anna", "e": "Emil", "g": "8"}  # b is Anna by its PatientID, d is g's patient
+    lines = [f"{n}.{'png' if n == 'g' else 'dcm'},{n}_mask.png,{given.get(n, '')}\n" for n in "abcdefg"]
+    (tmp_path / "set.csv").write_text("image,mask_lungs,patient\n" + "".join(lines))
+    a, b, c, d, e, f, g = (case.patient for case in find_cases(DataConfig(root=tmp_path / "set.csv")).cases)
+    assert (a, d) == (b, g)
+    assert len({a, c, d, e, f}) == 5
+
+
 def test_picture_of_a_nameless_patient_is_its_own(tmp_path):
     first, second = find_cases(DataConfig(root=write_set(tmp_path, "ab"))).cases
     assert first.patient != second.patient

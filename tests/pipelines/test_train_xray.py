@@ -215,7 +215,7 @@ def test_minutes_are_kept_and_the_last_weights_validated(tmp_path: Path, png_fol
 
 
 def test_early_stopping_ends_when_nothing_improves(tmp_path: Path, png_folder: Path, store: str) -> None:
-    done = train(
+    arguments = (
         f"data.root={png_folder}",
         f"output.dir={tmp_path}",
         "train.epochs=50",
@@ -224,7 +224,14 @@ def test_early_stopping_ends_when_nothing_improves(tmp_path: Path, png_folder: P
         "optim.ema_decay=0",
         f"tracking.uri={store}",
     )
+    done = train(*arguments)
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["epochs"] < 50
     assert summary["epochs"] - summary["best_epoch"] == 2
+    (tmp_path / "summary.json").unlink()  # as after a kill while the test cases are scored
+    assert train(*arguments, "train.resume=true").returncode == 0
+    again = json.loads((tmp_path / "summary.json").read_text())
+    assert [again[key] for key in ("epochs", "best_epoch", "test")] == [
+        summary[key] for key in ("epochs", "best_epoch", "test")
+    ]

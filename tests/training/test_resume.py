@@ -81,11 +81,13 @@ def test_a_checkpoint_elsewhere_brings_its_best_model(tmp_path: Path) -> None:
 
 def test_differences_are_listed(tmp_path: Path) -> None:
     save(tmp_path / "last.pt")
-    wanted = CARD.model_copy(update={"classes": ("lungs",), "model": ModelConfig(width=8, depth=1), "run_id": "other"})
+    changes = {"classes": ("lungs",), "model": ModelConfig(width=8, depth=1, patch=2), "run_id": "other"}
+    wanted = CARD.model_copy(update=changes)
     with pytest.raises(CheckpointError) as caught:
         resume(tmp_path, wanted)
-    assert "classes is ['lungs', 'heart'] in the checkpoint, but ['lungs'] now" in str(caught.value)
+    assert "classes is [lungs, heart] in the checkpoint, but [lungs] now" in str(caught.value)
     assert "model.width is 2 in the checkpoint, but 8 now" in str(caught.value)
+    assert "model.patch is 1 in the checkpoint, but 2 now" in str(caught.value)
     assert "run_id" not in str(caught.value)
 
 
@@ -121,6 +123,12 @@ def test_the_cases_of_the_start_model_are_known_without_it(tmp_path: Path) -> No
         resume(tmp_path, now.model_copy(update={"train_digests": ("a",)}), init="gone.pt")
     with pytest.raises(CheckpointError, match=r"train\.init is null now, but .* began with the weights of model 0123"):
         resume(tmp_path, now)
+
+
+def test_an_image_of_both_splits_does_not_forbid_to_resume(tmp_path: Path) -> None:
+    card = CARD.model_copy(update={"validation_digests": ("b", "c")})  # split.allow_duplicates
+    save(tmp_path / "last.pt", card)
+    assert resume(tmp_path, card).train_digests == ("a", "b")
 
 
 def test_a_checkpoint_of_an_earlier_version_that_began_from_a_model_is_resumed(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from medseg.data.layouts.dataset_json import COLORS, Found, note_unknown
 from medseg.data.layouts.label_maps import find_label_maps, find_own_mask
 from medseg.errors import DataError
 
+GIVEN = "manifest"
+"""What stands for the issuer in the key of a patient whom the manifest names."""
 _COLUMNS = ("image", "mask", "target", "patient", "split")
 _NOTHING = re.compile(r"<?(nan|nat|none|null|na|#?n/a)>?", re.IGNORECASE)
 """Cell texts that mean "no value"."""
@@ -60,7 +62,7 @@ def read_manifest(path: Path, config: DataSetConfig, findings: Findings) -> Foun
             findings.add("manifest", name, f"{name}: {split or '(empty)'}", what=what)
         target = _existing(path, row["target"], "targets", name, findings) if config.color == "rgb" else None
         metadata = {key: value for key, value in row.items() if key not in (*_COLUMNS, *mask_columns.values())}
-        patient = f"manifest\0{row['patient']}" if row.get("patient") else ""
+        patient = f"{GIVEN}\0{row['patient']}" if row.get("patient") else ""
         cases.append(Case(name, image, masks, patient, SPLITS.get(split, split) or None, target, metadata=metadata))
     return cases, COLORS if config.color == "rgb" else classes
 
