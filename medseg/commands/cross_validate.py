@@ -16,9 +16,9 @@ Exit code 0: done; 1: failed while training; 2: bad configuration or data; 130, 
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from medseg.atomic import write_text
 from medseg.config import parse_args
@@ -43,6 +43,12 @@ class CrossSplitConfig(SplitConfig):
     """Fold used as the test set. Leave this at 0. The command goes through all folds itself, and each fold is the test
     set once."""
 
+    @field_validator("folds", mode="before")
+    @classmethod
+    def _fill(cls, given: Any) -> Any:
+        """null, as in the recipe of a single training, is the default."""
+        return cls.model_fields["folds"].default if given is None else given
+
 
 class CrossTrainingConfig(TrainingConfig):
     """Length of the training of each fold, hardware, validation and checkpoints."""
@@ -64,6 +70,12 @@ class CrossTrainingConfig(TrainingConfig):
     resume: bool = True
     """Resume the cross-validation in output.dir if it has the same settings. false: start a new one and move the old
     results to earlier/."""
+
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _fill(cls, given: Any) -> Any:
+        """null, as in the recipe of a single training, is the default."""
+        return cls.model_fields["batch_size"].default if given is None else given
 
 
 class CrossOutputConfig(TrainOutputConfig):

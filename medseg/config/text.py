@@ -1,6 +1,7 @@
 """Values as YAML text, and back."""
 
 import re
+from collections.abc import Mapping
 from itertools import chain, islice
 from typing import Any
 
@@ -69,9 +70,12 @@ Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: str(n
 Loader.add_constructor("tag:yaml.org,2002:set", _refuse_set)
 
 
-def to_yaml(config: Section) -> str:
-    """The whole configuration as YAML; a command that is given this file does the same again."""
-    settings = config.model_dump(mode="json")
+def to_yaml(config: Section, without: Mapping[str, set[str]] | None = None) -> str:
+    """The configuration as YAML; a command that is given this file does the same again.
+
+    `without` lists keys to leave out, by section.
+    """
+    settings = config.model_dump(mode="json", exclude=without)
     return yaml.dump(settings, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
 
 

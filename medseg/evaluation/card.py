@@ -24,7 +24,7 @@ from medseg.output.card import (
 from medseg.receipt.receipt import Receipt
 from medseg.tracking.artifacts import download_file
 from medseg.tracking.config import StoreConfig
-from medseg.training.facts import describe_training
+from medseg.training.facts import describe_order, describe_training
 from medseg.training.recipe import Recipe
 
 
@@ -44,15 +44,15 @@ def describe_folds(
     """The facts of a cross-validation. `folds` are the contents of `summary.json` of its folds."""
     epochs = [int(fold["epochs"]) for fold in folds]
     scores = gather_scores(evaluation.summaries)
+    order, told = describe_order(recipe.split)
     return describe_training(
         recipe,
         data,
         [Scored("pooled test", len(evaluation.cases), _count_patients(evaluation), scores)],
         receipt,
         f"Epochs of each fold: {', '.join(map(str, epochs))}",
-        f"Patients were ordered by a hash of seed {recipe.split.seed} and their ID, and divided into {len(folds)} "
-        "folds. Each fold is the test set of one network, which has not seen its patients. The scores below are of "
-        "these networks, not of the ensemble:",
+        f"{order}, and divided into {len(folds)} folds. Each fold is the test set of one network. {told}. The scores "
+        "below are of these networks, not of the ensemble:",
     )
 
 

@@ -1,9 +1,11 @@
 """All settings of a sweep, and the check of its search space by the rules of a training."""
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any, Self
 
 from pydantic import ValidationError, field_validator, model_validator
+from pydantic_core import to_jsonable_python
 
 from medseg.config import describe_errors, join_problems, leaf_fields, suggest_key
 from medseg.sweep.config import SweepConfig, SweepTrainingConfig
@@ -73,6 +75,13 @@ class SweepRecipe(Recipe):
         if problems:
             raise join_problems(list(dict.fromkeys(problems)))
         return self
+
+    def list_own(self) -> dict[str, Any]:
+        """The values that the recipe itself has for the searched settings, as JSON has them.
+
+        A dump of the recipe leaves out some settings that have their default.
+        """
+        return {key: to_jsonable_python(reduce(getattr, key.split("."), self)) for key in self.sweep.space}
 
     def list_seeds(self) -> tuple[int, ...]:
         """The seeds of the retraining."""

@@ -22,7 +22,7 @@ from medseg.sweep.chart import draw_front, draw_history
 from medseg.sweep.recipe import SweepRecipe
 from medseg.sweep.study import DATABASE, Study, Trial
 from medseg.tracking.run import Run
-from medseg.training.recipe import Recipe, list_deciding
+from medseg.training.recipe import Recipe, list_deciding, write_recipe
 from medseg.training.record import name_data
 
 STATE = "sweep.json"
@@ -101,7 +101,7 @@ def write_table(folder: Path, study: Study) -> None:
 def write_best(recipe: Recipe, trial: Trial, folder: Path) -> None:
     """Write the recipe of the best trial for the train command, with the output folder of that command."""
     own = recipe.model_copy(update={"output": recipe.output.model_copy(update={"dir": TrainOutputConfig().dir})})
-    write_text(folder / BEST, f"# Trial {trial.number} of a sweep: {trial.describe()}\n{to_yaml(own)}")
+    write_text(folder / BEST, f"# Trial {trial.number} of a sweep: {trial.describe()}\n{write_recipe(own)}")
 
 
 def record_end(

@@ -12,7 +12,7 @@ from typing import Any
 from medseg.atomic import write_text
 from medseg.checks.items import summarize_item
 from medseg.checks.run import check_training
-from medseg.config import flatten, list_problems
+from medseg.config import list_problems
 from medseg.data.cases import find_cases
 from medseg.data.config import DataConfig
 from medseg.data.findings import Findings
@@ -118,7 +118,7 @@ def lead(config: SweepRecipe, given: DataConfig, hardware: Hardware, folder: Pat
         start_run(**describe_parent(config, data, begun)) as run,
         open_study(folder, config.sweep, config.seed) as study,
     ):
-        study.enqueue(flatten(config))
+        study.enqueue(config.list_own())
         record_findings(run, findings)
         record_begin(run, config, digests, folder)
         sweep = Sweep(config, data, splits, hardware, folder, study, run.id, run.name)

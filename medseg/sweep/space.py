@@ -39,8 +39,12 @@ class Range:
 
     def holds(self, value: Any) -> bool:
         """Whether `value` is a number of this range."""
-        kinds = int if self.is_whole else (int, float)
-        return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and self.low <= value <= self.high and (not self.is_whole or float(value).is_integer())
+
+    def encode(self, value: float) -> int | float:
+        """The number, as Optuna keeps it."""
+        return int(value) if self.is_whole else value
 
 
 @dataclass(frozen=True)

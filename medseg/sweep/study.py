@@ -112,7 +112,7 @@ class Study:
         """Try these settings first, if they are in the space and no trial has begun."""
         inside = all(values.holds(settings[key]) for key, values in self._space.items())
         if inside and not self._study.get_trials(deepcopy=False):
-            self._study.enqueue_trial({key: _encode(self._space[key], settings[key]) for key in self._space})
+            self._study.enqueue_trial({key: self._space[key].encode(settings[key]) for key in self._space})
 
     def _find(self, number: int) -> "optuna.Trial":
         import optuna
@@ -139,7 +139,7 @@ class Study:
 def open_study(folder: Path, config: SweepConfig, seed: int) -> Iterator[Study]:
     """The study in `folder`, which is created if it is new. Raises `ConfigError` without Optuna."""
     optuna = import_optuna()
-    pruner = optuna.pruners.MedianPruner(config.startup_trials, config.startup_epochs)
+    pruner = optuna.pruners.MedianPruner(config.startup_trials, config.startup_epochs + 1)  # epochs start at 1
     with _quiet(optuna):
         storage = optuna.storages.RDBStorage(
             build_address(folder.absolute() / DATABASE), {"connect_args": {"timeout": _SECONDS}}
@@ -191,10 +191,6 @@ def _choose(trial: "optuna.Trial", key: str, values: Values) -> None:
         trial.suggest_int(key, int(values.low), int(values.high), log=values.is_log)
     else:
         trial.suggest_float(key, values.low, values.high, log=values.is_log)
-
-
-def _encode(values: Values, value: Any) -> Any:
-    return value if isinstance(values, Range) else values.encode(value)
 
 
 def _decode(values: Values, stored: Any) -> Any:

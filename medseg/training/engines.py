@@ -72,6 +72,8 @@ def build_trainer(
     trainer.logger.disabled = True  # errors are raised, so they need not be logged too
     if device.type == "cpu":
         trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, _check_loss)
+    if train.accumulate > 1:
+        trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, _average, train.accumulate)
     if optim.gradient_clip:
         trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, _clip, train.accumulate, optim.gradient_clip)
     return trainer
@@ -205,6 +207,17 @@ def _halve(label: Tensor) -> Tensor:
 def _send(tensor: Tensor, device: torch.device, non_blocking: bool) -> Tensor:
     """`tensor` on `device`. Copies to a GPU use pinned memory; otherwise they would wait for its running work."""
     return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=non_blocking)
+
+
+def _average(trainer: SupervisedTrainer, accumulate: int) -> None:
+    """Divide the gradients of a smaller group at the end of an epoch by its number of batches; MONAI divides all by
+    `accumulate`.
+    """
+    state = trainer.state
+    if (batches := state.epoch_length % accumulate) and state.iteration % state.epoch_length == 0:
+        for weights in trainer.network.parameters():
+            if weights.grad is not None:
+                weights.grad *= accumulate / batches
 
 
 def _clip(trainer: SupervisedTrainer, accumulate: int, norm: float) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medseg.data.case import Case
 from medseg.data.cases import count_sites, name_layout
-from medseg.data.config import DataConfig
+from medseg.data.config import DataConfig, SplitConfig
 from medseg.data.loaders import CachedSplits, CaseFacts
 from medseg.data.splits import Splits, name_patients
 from medseg.metrics.statistics import Interval
@@ -92,11 +92,20 @@ def describe_split(recipe: Recipe, rule: str | None, left_out: int = 0) -> str:
     if rule is None:
         return f"{seen}The data set itself gives the split:"
     split = recipe.split
-    how = f"{seen}Patients were ordered by a hash of seed {split.seed} and their ID, and divided into blocks"
+    order, told = describe_order(split)
+    how = f"{seen}{order}, and divided into blocks"
     if split.folds is None:
         shares = ", ".join(f"{100 * share:g} %" for share in split.fractions)
-        return f"{how} ({shares}). No patient is in two sets:"
-    return f"{how}: fold {split.fold} (counted from 0) of {split.folds} is the test set. No patient is in two sets:"
+        return f"{how} ({shares}). {told}:"
+    return f"{how}: fold {split.fold} (counted from 0) of {split.folds} is the test set. {told}:"
+
+
+def describe_order(split: SplitConfig) -> tuple[str, str]:
+    """How the cases were ordered before they were divided, and what this means for patients; without full stops."""
+    how = f"were ordered by a hash of seed {split.seed} and their"
+    if split.patients == "image":
+        return f"Images {how} name", "Images of one patient may be in two sets, and the intervals may be too narrow"
+    return f"Patients {how} ID", "No patient is in two sets"
 
 
 def _describe_start(recipe: Recipe, origin: str | None) -> str:

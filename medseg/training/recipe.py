@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import NonNegativeInt, model_validator
 
-from medseg.config import Section, flatten
+from medseg.config import Section, flatten, to_yaml
 from medseg.data.config import AugmentConfig, DataConfig, PreprocessConfig, SplitConfig, share_seed
 from medseg.inference.config import TrainPredictConfig
 from medseg.model.config import ModelConfig
@@ -68,6 +68,14 @@ class Recipe(FitRecipe):
         if self.data.color == "rgb" and self.preprocess.intensity != "fixed":
             raise ValueError("data.color=rgb needs preprocess.intensity=fixed")
         return self
+
+
+def write_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML, for any command that trains.
+
+    It is without `train.resume`: to resume is the default of some of these commands, and not of others.
+    """
+    return to_yaml(recipe, without={"train": {"resume"}})
 
 
 def list_deciding(recipe: Recipe) -> dict[str, Any]:

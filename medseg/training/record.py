@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from medseg.atomic import write_text
-from medseg.config import flatten, to_yaml
+from medseg.config import flatten
 from medseg.data.case import as_text
 from medseg.data.config import DataConfig
 from medseg.data.findings import Findings, list_findings
 from medseg.data.loaders import CachedCases, CachedSplits
 from medseg.output.folder import set_aside
 from medseg.tracking.run import Run
-from medseg.training.recipe import Recipe
+from medseg.training.recipe import Recipe, write_recipe
 from medseg.training.restart import note_launcher
 from medseg.training.resume import Resumed
 
@@ -49,11 +49,16 @@ def describe_run(recipe: Recipe, data: DataConfig, resumed: Resumed | None, num_
 def record_start(
     run: Run, recipe: Recipe, data: DataConfig, cached: CachedSplits, folder: Path, *, fresh: bool
 ) -> None:
-    """Write and record the configuration and the data sets. Earlier results are moved aside first if `fresh`."""
+    """Write and record the configuration and the data sets.
+
+    Earlier results are moved aside first if `fresh`; else only what marks the training as finished is removed.
+    """
     earlier = set_aside(folder, _RESULTS) if fresh else None
     if earlier is not None:
         _logger.info("moved the results of an earlier run to %s", earlier)
-    rerun = to_yaml(recipe.model_copy(update={"train": recipe.train.model_copy(update={"resume": False})}))
+    for name in ("summary.json", "card.md"):
+        (folder / name).unlink(missing_ok=True)
+    rerun = write_recipe(recipe)
     write_text(folder / "config.yaml", rerun)
     note_launcher(folder)
     run.log_text(rerun, "config.yaml")

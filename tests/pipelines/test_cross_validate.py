@@ -24,6 +24,7 @@ from medseg.evaluation.config import EvaluationConfig
 from medseg.evaluation.folds import build_folds, measure_folds
 from medseg.evaluation.summary import sum_up
 from medseg.hardware.device import find_hardware
+from medseg.training.recipe import Recipe, write_recipe
 from pipelines import cross_validate, train_xray, verify
 from tests.support.prediction_command import predict, rows
 from tests.support.processes import ROOT
@@ -377,6 +378,12 @@ def test_what_means_nothing_here_is_refused() -> None:
         parse_args(CrossValidateConfig, ["split.fold=1"])
     with pytest.raises(ConfigError, match="cannot register a model"):
         parse_args(CrossValidateConfig, ["tracking.register=chest"])
+
+
+def test_the_recipe_of_a_training_is_one_of_a_cross_validation(tmp_path: Path) -> None:
+    (tmp_path / "best.yaml").write_text(write_recipe(Recipe()))
+    config = parse_args(CrossValidateConfig, [str(tmp_path / "best.yaml")])
+    assert (config.split.folds, config.train.batch_size, config.train.resume) == (5, 4, True)
 
 
 def test_help_says_that_budgets_are_those_of_a_fold(capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,7 +87,7 @@ def test_other_architecture_or_classes_are_refused_with_the_difference(
     done = train(*arguments, "model.width=8", "data.classes=[disc]", f"output.dir={out.parent / 'other'}")
     assert done.returncode == 2
     assert "model.width is 4 in the checkpoint, but 8 now" in done.stderr
-    assert "classes is ['box', 'disc'] in the checkpoint, but ['disc'] now" in done.stderr
+    assert "classes is [box, disc] in the checkpoint, but [disc] now" in done.stderr
 
 
 def test_fresh_start_sets_earlier_results_aside(
@@ -128,7 +128,7 @@ def test_resume_from_another_folder_brings_its_best_model_along(trained: Trained
     assert done.returncode == 0, done.stderr
     summaries = [json.loads((folder / "summary.json").read_text()) for folder in (out, tmp_path)]
     assert summaries[0]["test"] == pytest.approx(summaries[1]["test"], abs=1e-6)
-    assert "resume: false" in (tmp_path / "config.yaml").read_text()
+    assert "resume:" not in (tmp_path / "config.yaml").read_text()
 
 
 def test_other_cases_are_not_resumed_with(trained: Trained, tmp_path: Path, store: str) -> None:

@@ -32,6 +32,14 @@ def write(path: Path, text: str) -> str:
     return str(path)
 
 
+def test_own_values_of_the_searched_settings() -> None:
+    own = {"preprocess.equalize": False, "model.patch": 1, "preprocess.size": [64, 96], "optim.decay": "constant"}
+    others = (True, 2, [96, 96], "cosine")
+    space = {key: [value, other] for (key, value), other in zip(own.items(), others, strict=True)}
+    recipe = build_config(SweepRecipe, [{"sweep": space}, "preprocess.size=[64,96]", "optim.decay=constant"])
+    assert recipe.list_own() == own
+
+
 def test_the_space_is_every_dotted_key_of_the_section(tmp_path: Path) -> None:
     words = [
         write(tmp_path / "r.yaml", ISSUE),

@@ -65,6 +65,8 @@ def test_samples_are_the_ends_and_a_number_between_them() -> None:
 def test_a_value_is_in_the_space_or_not() -> None:
     assert parse_values("2..6").holds(6)
     assert not parse_values("2..6").holds(2.5)
+    assert parse_values("5..20").holds(15.0)
+    assert repr(parse_values("5..20").encode(15.0)) == "15"
     assert not parse_values("0..1").holds(True)
     assert parse_values("0.0..1.0").holds(1)
     assert not parse_values("0.0..1.0").holds(1.1)

@@ -62,7 +62,7 @@ def test_a_trial_is_pruned_below_the_median_of_the_others(tmp_path: Path) -> Non
             assert [study.report(trial.number, epoch, dice) for epoch in (1, 2)] == [False, False]
             study.end_trial(trial.number, "complete", [dice])
         trial = study.resume_trial(study.begin_trial())
-        assert not study.report(trial.number, 0, 0.1)  # one of the first epochs
+        assert not study.report(trial.number, 1, 0.1)  # one of the first epochs
         assert study.report(trial.number, 2, 0.1)
         assert not study.report(trial.number, 1, 0.1)  # the resumed trial repeats an epoch
         assert study.report(trial.number, 2, 0.9)  # the first score of an epoch stays

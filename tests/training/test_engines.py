@@ -72,7 +72,7 @@ def test_gradient_is_clipped() -> None:
 
 def test_accumulated_batches_step_as_one_large_batch() -> None:
     results = []
-    for size, accumulate in ((4, 1), (2, 2)):
+    for size, accumulate in ((4, 1), (2, 2), (2, 3)):  # at the end of an epoch, a group may be smaller
         torch.manual_seed(0)
         network = nn.Conv2d(1, 1, 3, padding=1)
         optim = OptimConfig(name="sgd", momentum=0, weight_decay=0, learning_rate=0.1, gradient_clip=0)
@@ -81,7 +81,8 @@ def test_accumulated_batches_step_as_one_large_batch() -> None:
         loader = build_train_loader(cases(4), size, 0)
         build_trainer(network, loader, MaskedLoss(LossConfig()), augment, Budget(config, optim), CPU).run()
         results.append(network.weight.detach())
-    torch.testing.assert_close(*results)
+    for result in results[1:]:
+        torch.testing.assert_close(result, results[0])
 
 
 def test_moving_average_follows_by_hand() -> None:

@@ -60,7 +60,10 @@ def test_a_card_tells_how_the_cases_were_split() -> None:
     drawn = Recipe(seed=7)
     assert describe_split(drawn, None) == "The data set itself gives the split:"
     assert "seed 7" in describe_split(drawn, "blocks")
-    assert "(70 %, 15 %, 15 %)" in describe_split(drawn, "blocks")
+    assert "(70 %, 15 %, 15 %). No patient is in two sets:" in describe_split(drawn, "blocks")
+    by_image = describe_split(Recipe(split=SplitConfig(patients="image")), "blocks")
+    assert by_image.startswith("Images were ordered")
+    assert "Images of one patient may be in two sets" in by_image
     folds = Recipe(split=SplitConfig(folds=5, fold=2, seed=1))
     assert "fold 2 (counted from 0) of 5 is the test set" in describe_split(folds, "blocks")
 

@@ -23,7 +23,11 @@ from medseg.training.train import Trained, train
 
 @pytest.mark.slow
 def test_a_hook_ends_a_training_which_is_finished_and_recorded(
-    png_folder: Path, tmp_path: Path, tracking: TrackingConfig, capsys: pytest.CaptureFixture[str]
+    png_folder: Path,
+    tmp_path: Path,
+    tracking: TrackingConfig,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     recipe = Recipe(
         data=DataConfig(root=png_folder),
@@ -50,6 +54,17 @@ def test_a_hook_ends_a_training_which_is_finished_and_recorded(
     assert trained.describe().startswith("test Dice: ")
     assert signal.getsignal(signal.SIGTERM) is handler
     assert capsys.readouterr() == ("", "")  # the library logs; only commands print
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("medseg.training.train._score", fail)
+    longer = recipe.model_copy(update={"train": recipe.train.model_copy(update={"resume": True})})
+    with pytest.raises(MemoryError):
+        train(longer, recipe.data, splits, find_hardware("cpu", "fp32"), folder)
+    assert (folder / "best.pt").exists()
+    assert not (folder / "summary.json").exists()  # its scores are those of another network
+    assert not (folder / "card.md").exists()
 
 
 @pytest.mark.parametrize(
