@@ -11,6 +11,8 @@ from medseg.data.frame import find_field
 _SAMPLES = 1_000_000
 _LEVELS = 1 << 16
 """More levels than this occur only in images with fractional values, where gaps have no meaning."""
+_EXACT = 2.0**53
+"""From this number on, float64 has not all whole numbers."""
 _EXPECTED = 20
 """Least expected pixels of a level, from its neighbors; an empty level then has a chance of 2 in 10^9 (Poisson)."""
 
@@ -42,8 +44,7 @@ def measure_gray_levels(pixels: NDArray[np.float32], padding: NDArray[np.bool_] 
     if len(values) < 2:
         return GrayLevels(len(values), 1, 0.0, 0.0, 1.0, 1.0)
     low, high = float(pixels[valid].min()), float(pixels[valid].max())
-    places = np.rint((values.astype(np.float64) - low) / _find_step(values)).astype(np.int64)
-    places -= places[0]
+    places = np.rint(np.minimum((values.astype(np.float64) - values[0]) / _find_step(values), _LEVELS)).astype(np.int64)
     beside = valid[::step, 1:] & valid[::step, :-1]
     differences = np.abs(np.diff(pixels[::step].astype(np.float64), axis=1))[beside]
     field = find_field(sampled.astype(np.float64), shown)
@@ -61,7 +62,7 @@ def measure_gray_levels(pixels: NDArray[np.float32], padding: NDArray[np.bool_] 
 def _find_step(values: NDArray[np.float32]) -> float:
     """Return the greatest common divisor of the differences of whole numbers; for fractions the least difference."""
     differences = np.diff(values.astype(np.float64))
-    if (differences == np.rint(differences)).all():
+    if (differences == np.rint(differences)).all() and differences.max() < _EXACT:
         return float(np.gcd.reduce(differences.astype(np.int64)))
     return float(differences.min())
 

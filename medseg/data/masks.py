@@ -78,6 +78,12 @@ def read_mask_files(sources: Mapping[str, MaskSource], config: CasesConfig, warn
     return masks
 
 
+def resize_masks(masks: NDArray[np.bool_], size: Sequence[int]) -> NDArray[np.bool_]:
+    """Masks `(class, rows, columns)` resampled to another size `(rows, columns)` by nearest neighbor."""
+    rows, columns = (np.arange(n) * m // n for n, m in zip(size, masks.shape[1:], strict=True))
+    return masks[:, rows[:, None], columns]
+
+
 def check_sizes(image: Path, image_size: Sequence[int], mask: Path, mask_size: Sequence[int]) -> None:
     """Raise `RadiographError` unless the mask or target has the size of its image times one factor."""
     if not has_one_ratio(image_size, mask_size):

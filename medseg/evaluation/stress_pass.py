@@ -9,11 +9,11 @@ from functools import partial
 import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from medseg.data.case import Case
+from medseg.data.masks import resize_masks
 from medseg.data.stress import STRESSES, Stress, apply_stress
 from medseg.data.threads import map_in_threads
 from medseg.evaluation.candidate import Candidate, ReadCase, Shown
@@ -90,7 +90,7 @@ def _spoil(read: ReadCase, stress: Stress, level: float) -> tuple[MetaTensor, Te
     masks = np.concatenate([reference, ignored])
     moves = stress.name in ("rotation", "shift")
     if moves:
-        masks = _sample(masks, (pixels.shape[0], pixels.shape[1]))
+        masks = resize_masks(masks, pixels.shape)
         masks = masks if padding is None else np.concatenate([masks, padding[None]])
     seed = hashlib.sha256(f"{read.digest} {stress.name}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(seed[:8]))
@@ -100,9 +100,3 @@ def _spoil(read: ReadCase, stress: Stress, level: float) -> tuple[MetaTensor, Te
     image = MetaTensor(torch.from_numpy(changed)[None], meta={**read.shown.image.meta, "padding": padding})
     own, hidden = torch.from_numpy(moved).chunk(2)
     return image, own & ~hidden, hidden
-
-
-def _sample(masks: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Masks `(class, rows, columns)` resampled to another size by nearest neighbor."""
-    rows, columns = (np.arange(n) * m // n for n, m in zip(size, masks.shape[1:], strict=True))
-    return masks[:, rows[:, None], columns]

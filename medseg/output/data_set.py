@@ -17,7 +17,7 @@ from medseg.checks.levels import FileLevels, check_levels
 from medseg.data.case import Case, CaseSet
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
-from medseg.data.masks import ReadMask
+from medseg.data.masks import ReadMask, resize_masks
 from medseg.data.threads import map_in_threads
 from medseg.data.transforms import apply_transforms, as_item, build_loading
 from medseg.errors import RadiographError
@@ -36,6 +36,8 @@ MAY_SHOW_TEXT = (
 ROUNDED = "pixel values are not whole numbers from 0 to 65535, so they were scaled to 16 bits"
 IGNORED = "ignored pixels have become background"
 UNKNOWN = "some classes have no mask. Annotation files cannot say 'unknown', so these classes now count as absent"
+RESIZED = "masks were resized to the size of their images"
+PADDED = "padding has become black, which may change a little what a network sees"
 SPLIT = "their splits are not written in this format; output.format=folder has them"
 
 
@@ -51,20 +53,20 @@ class Written:
 def write_data_set(folder: Path, found: CaseSet, data: DataSetConfig, format: str, findings: Findings) -> list[Written]:
     """Write the images of all cases into images/ and their masks in `format`: `FOLDER`, or a key of `FORMATS`.
 
-    The files have the ids of the cases as names, and hold no tags of DICOM files. If a case cannot be read, or the
-    values of masks have no clear meaning, this is noted in `findings`, and nothing is left of what was written. Raises
-    `StorageError`.
+    The files have the ids of the cases as names, with `_` for a backslash, and hold no tags of DICOM files. If a case
+    cannot be read, or the values of masks have no clear meaning, this is noted in `findings`, and nothing is left of
+    what was written. Raises `StorageError`.
     """
     written: list[Written] = []
     levels: list[FileLevels] = []
-    loading = build_loading(data, found.classes)
+    loading, names = build_loading(data, found.classes), _name_files(found.cases, format)
 
     def convert(case: Case) -> tuple[Written, dict[str, ReadMask]] | RadiographError:
         try:
             item = apply_transforms(loading, as_item(case))
         except RadiographError as error:
             return error
-        return _write_case(folder, case, item, found.classes, format), item["mask_files"]
+        return _write_case(folder, case, names[case.id], item, found.classes, format), item["mask_files"]
 
     for case, done in zip(found.cases, map_in_threads(convert, found.cases), strict=True):
         if isinstance(done, RadiographError):
@@ -100,10 +102,28 @@ def encode_image(pixels: NDArray[np.float32]) -> tuple[NDArray[np.uint8 | np.uin
     return np.rint(scaled).astype(np.uint16), True
 
 
-def _write_case(folder: Path, case: Case, item: Mapping[str, Any], classes: Sequence[str], format: str) -> Written:
+def _name_files(cases: Sequence[Case], format: str) -> dict[str, str]:
+    """The file name of each case's image; readers of annotation files take a backslash for a folder."""
+    names: dict[str, str] = {}
+    for case in cases:
+        name = case.id if format == FOLDER else case.id.replace("\\", "_")
+        while name in names.values():
+            name += "_"
+        names[case.id] = name
+    return {case: f"{name}.png" for case, name in names.items()}
+
+
+def _write_case(
+    folder: Path, case: Case, name: str, item: Mapping[str, Any], classes: Sequence[str], format: str
+) -> Written:
     image, masks, present = item["image"], item["mask"].numpy().astype(np.bool_), item["present"].tolist()
-    name, is_folder = f"{case.id}.png", format == FOLDER
-    encoded, is_rounded = encode_image(image.as_tensor().numpy()[0])
+    pixels, padding, is_folder = image.as_tensor().numpy()[0], image.meta["padding"], format == FOLDER
+    is_resized = masks.shape[1:] != pixels.shape and not is_folder
+    if is_resized:
+        masks = resize_masks(masks, pixels.shape)
+    if padding is not None:
+        pixels = np.where(padding, pixels[~padding].min(), pixels)
+    encoded, is_rounded = encode_image(pixels)
     write_png(folder / "images" / name, encoded)
     shapes: list[Shape] = []
     for label, mask, is_known in zip(classes, masks, present, strict=True):
@@ -116,6 +136,8 @@ def _write_case(folder: Path, case: Case, item: Mapping[str, Any], classes: Sequ
         ROUNDED: is_rounded,
         IGNORED: "ignored" in item,
         UNKNOWN: not all(present) and not is_folder,
+        RESIZED: is_resized,
+        PADDED: padding is not None,
         SPLIT: case.split and not is_folder,
     }
     drawn = AnnotatedImage(name, masks.shape[1:], tuple(shapes), made_by=case.made_by)

@@ -75,3 +75,12 @@ def test_large_picture_takes_a_sample():
     levels = measure(pixels)
     assert levels.bits == 10
     assert levels.count > 200
+
+
+@pytest.mark.parametrize("least", [1e-40, 4.7e-36, 1e-3])
+@pytest.mark.parametrize("greatest", [4095.0, 3e38])
+def test_values_of_very_different_size_have_no_gaps(least, greatest):
+    pixels = np.linspace(0, greatest, 64 * 64).reshape(64, 64)
+    pixels[0, 1] = least
+    levels = measure(pixels)
+    assert (levels.count, levels.bits, levels.gaps) == (64 * 64, 16, 0)

@@ -12,9 +12,10 @@ from medseg.data.config import DataConfig, PreprocessConfig
 from medseg.data.findings import Findings
 from medseg.data.masks import read_mask_files
 from medseg.data.preprocess import build_input, scale_intensity
-from medseg.output.data_set import IGNORED, MAY_SHOW_TEXT, UNKNOWN, encode_image, write_data_set
+from medseg.output.data_set import IGNORED, MAY_SHOW_TEXT, PADDED, RESIZED, UNKNOWN, encode_image, write_data_set
 from medseg.phantom.dicom import write_phantoms
 from medseg.radiograph import read_radiograph
+from tests.support.dicom_files import write_dicom
 from tests.support.shape_images import write_png_folder
 
 WRITTEN = ["folder", *(name for name, format in FORMATS.items() if format.dump)]
@@ -139,3 +140,43 @@ def test_ignored_pixels_are_named(tmp_path):
     Image.fromarray(mask).save(path)
     written = convert(root, tmp_path / "out", "coco", ignore_value=77)
     assert [each.image.stem for each in written if IGNORED in each.remarks] == ["case01"]
+
+
+@pytest.mark.parametrize("format", WRITTEN)
+def test_outlines_are_drawn_in_pixels_of_the_image(tmp_path, format):
+    root = write_png_folder(tmp_path / "data", 2)
+    for path in (root / "masks").rglob("*.png"):
+        with Image.open(path) as image:
+            half = image.resize((image.width // 2, image.height // 2), Image.Resampling.NEAREST)
+        half.save(path)
+    written = convert(root, tmp_path / "out", format)
+    assert [RESIZED in each.remarks for each in written] == [format != "folder"] * 2
+    for old, new in zip(*(find_cases(DataConfig(root=each)).cases for each in (root, tmp_path / "out")), strict=True):
+        for label, mask in masks(old).items():
+            wanted = mask if format == "folder" else mask.repeat(2, axis=0).repeat(2, axis=1)
+            np.testing.assert_array_equal(masks(new)[label], wanted)
+
+
+def test_padding_stays_black_to_the_network(tmp_path):
+    pixels = np.random.default_rng(0).integers(1000, 2000, (64, 64)).astype(np.uint16)
+    pixels[:, :12] = 4095
+    for folder in ("images", "masks/box"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    for number in range(2):
+        write_dicom(tmp_path / "data" / "images" / f"{number}.dcm", pixels, PixelPaddingValue=4095, BitsStored=12)
+        Image.fromarray((pixels > 1900).astype(np.uint8)).save(tmp_path / "data" / "masks" / "box" / f"{number}.png")
+    written = convert(tmp_path / "data", tmp_path / "out", "folder")
+    assert all(PADDED in each.remarks for each in written)
+    before = network_input(tmp_path / "data" / "images" / "0.dcm")
+    after = network_input(tmp_path / "out" / "images" / "0.png")
+    np.testing.assert_allclose(after, before, atol=0.05)
+
+
+def test_names_with_a_backslash_are_found_again(tmp_path):
+    root = write_png_folder(tmp_path / "data", 3)
+    for number, name in enumerate(("a\\b", "a_b")):
+        for folder in ("images", "masks/box", "masks/disc"):
+            (root / folder / f"case{number:02d}.png").rename(root / folder / f"{name}.png")
+    for format in ("folder", "coco", "labelme"):
+        convert(root, tmp_path / format, format)
+        assert len(find_cases(DataConfig(root=tmp_path / format)).cases) == 3
