@@ -74,11 +74,18 @@ def _labels_of(images: Path) -> Path:
 def _pairs(folder: Path) -> Iterator[tuple[Path, Path | None]]:
     """Yield image and label file; an image that is not there has no extension."""
     labels = _labels_of(folder)
-    files = {clean_path(path.relative_to(labels))[: -len(".txt")]: path for path in sorted(labels.rglob("*.txt"))}
-    for path in sorted(folder.rglob("*")):
+    files = {clean_path(path.relative_to(labels))[: -len(".txt")]: path for path in _list_files(labels, "*.txt")}
+    for path in _list_files(folder, "*"):
         if path.name.lower().endswith(EXTENSIONS) and path.is_file():
             yield path, files.pop(strip_extension(clean_path(path.relative_to(folder))), None)
     yield from ((folder / name, path) for name, path in files.items() if name != "classes")
+
+
+def _list_files(folder: Path, pattern: str) -> Iterator[Path]:
+    """Yield the files in a folder and its subfolders, without hidden ones, such as `._a.png` of macOS."""
+    for path in sorted(folder.rglob(pattern)):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
 
 
 def _read_labels(path: Path, image: str, classes: Mapping[int, str], draft: Draft) -> Iterator[Shape]:

@@ -161,6 +161,10 @@ def _decode(image: "Image", file: BinaryIO, mask: bool, as_colors: bool) -> NDAr
         pixels = _label_values(indices, palette, arbitrary=True) if labels else palette[indices]
     elif image.format == "PNG" and bits == 16 and image.mode in ("LA", "RGB", "RGBA"):
         pixels = _read_deep_png(file)  # Pillow keeps only 8 bits
+    elif image.format == "TIFF" and bits == 16 and image.mode in ("RGB", "RGBA"):
+        if read_exif_orientation(image) is not None:
+            raise RadiographError("has 16 bits per color channel and an EXIF orientation. Save the image as PNG")
+        pixels = _read_deep(file, "TIFF")
     elif image.mode in ("P", "PA"):
         pixels = _palette_pixels(image, labels)
     elif mask and bits == 8 and image.mode in ("L", "RGB") and image.has_transparency_data:
@@ -235,9 +239,14 @@ def _read_deep_png(file: BinaryIO) -> NDArray[Any]:
     file.seek(25)  # the color type in IHDR
     if file.read(1) == b"\x04":
         return _read_deep_gray_alpha(file)
+    return _read_deep(file, "PNG")
+
+
+def _read_deep(file: BinaryIO, kind: str) -> NDArray[Any]:
+    """Read a color image of 16 bits per channel with SimpleITK, as it is stored."""
     sitk: Any = import_module("SimpleITK")
-    with copy_of(file, ".png") as path:
-        return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(path, imageIO="PNGImageIO")))
+    with copy_of(file, f".{kind.lower()}") as path:
+        return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(path, imageIO=f"{kind}ImageIO")))
 
 
 def _read_deep_gray_alpha(file: BinaryIO) -> NDArray[Any]:

@@ -39,6 +39,13 @@ def test_polygons_and_boxes(tmp_path, names):
     np.testing.assert_array_equal(masks["lung"], box(6, 16, 14, 24, (20, 40)))
 
 
+def test_hidden_files_are_no_images(tmp_path):
+    path = write(tmp_path, {"a": SQUARE})
+    for name in ("images/train/._a.png", "labels/train/._a.txt"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7")
+    assert [image.name for image in read_annotations(path).images] == ["images/train/a.png"]
+
+
 def test_an_image_without_label_file_is_background(tmp_path):
     path = write(tmp_path, {"a": SQUARE})
     (tmp_path / "labels" / "train" / "a.txt").unlink()

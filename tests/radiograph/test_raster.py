@@ -147,6 +147,20 @@ def test_tiff_of_many_kinds(tmp_path, order, bits, sample_format):
     np.testing.assert_array_equal(read(path).pixels, pixels)
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_tiff_of_16_bits_per_channel(tmp_path, channels):
+    levels = phantom().astype(np.uint16) * 13
+    pixels = np.stack([levels] * 3 + [np.full_like(levels, 65535)] * (channels - 3), axis=2)
+    sitk.WriteImage(sitk.GetImageFromArray(pixels, isVector=True), tmp_path / "a.tif")
+    np.testing.assert_array_equal(read(tmp_path / "a.tif").pixels, levels)
+    content = (tmp_path / "a.tif").read_bytes()
+    tag = struct.pack("<HHIHH", 274, 3, 1, 1, 0)  # the orientation
+    assert content.count(tag) == 1
+    (tmp_path / "a.tif").write_bytes(content.replace(tag, struct.pack("<HHIHH", 274, 3, 1, 6, 0)))
+    with pytest.raises(RadiographError, match=r"16 bits per color channel and an EXIF orientation\. Save .* as PNG"):
+        read(tmp_path / "a.tif")
+
+
 def test_large_unsigned_tiff(tmp_path):
     pixels = phantom().astype(np.uint32) << 20
     np.testing.assert_array_equal(read(write_tiff(tmp_path / "a.tif", pixels, 32)).pixels, pixels.astype(np.float32))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medseg.annotations.shape import name_class
+from medseg.annotations.shape import name_class, strip_extension
 from medseg.data.case import Case, as_text, case_id, find_file, list_files
 from medseg.data.config import DataSetConfig
 from medseg.data.findings import Findings
@@ -72,7 +72,12 @@ def _decathlon_pair(path: Path, item: Mapping[str, str]) -> tuple[str, Path, Pat
         image, mask = find_file(path.parent, item["image"]), find_file(path.parent, item["label"])
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{as_text(path)}: an entry of 'training' lacks 'image' or 'label'") from error
-    return case_id(image), image, mask
+    name = case_id(image)
+    if not image.is_file():  # nnU-Net 1 lists the image without the number of its channel
+        stem = strip_extension(image.name)
+        numbered = find_file(image.parent, f"{stem}_0000{image.name[len(stem) :]}")
+        image = numbered if numbered.is_file() else image
+    return name, image, mask
 
 
 def _nnunet_pairs(folder: Path, ending: str, findings: Findings) -> list[tuple[str, Path, Path]]:

@@ -1,6 +1,7 @@
 """Cases from annotation files, whose shapes are drawn on images; `medseg.annotations` has the formats."""
 
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -137,7 +138,8 @@ class _Images:
                 name = f"{image.source.name}: SOP Instance UID {image.uid}"
                 findings.add("missing_file", image.uid, name, what=_LOST)
             return self.by_uid.get(image.uid, self.root / image.uid)
-        places = [folder / image.name for folder in (image.source.parent, self.root, self.root / "images")]
+        folders = (image.source.parent, self.root, self.root / "images")
+        places = [Path(os.path.normpath(folder / image.name)) for folder in folders]  # as the files were listed
         for place in places if image.name else []:
             if (named := find_file(place.parent, place.name)).is_file():
                 return named
@@ -162,10 +164,15 @@ def _compose(name: str) -> str:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    yield from list_files(root)
-    for folder in list_folders(root):
-        if not folder.is_symlink():
-            yield from _walk(folder)
+    """The files in a folder and its subfolders. A link to another folder is followed, if that is not listed anyway."""
+    waiting, seen = [root], set(root.resolve().parents)
+    while waiting:
+        folder = next((each for each in waiting if not each.is_symlink()), waiting[0])
+        waiting.remove(folder)
+        if (place := folder.resolve()) not in seen:
+            seen.add(place)
+            yield from list_files(folder)
+            waiting[:0] = list_folders(folder)
 
 
 def _is_mask(path: Path, root: Path) -> bool:

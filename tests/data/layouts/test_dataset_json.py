@@ -196,6 +196,13 @@ def test_decathlon(tmp_path):
     assert [case.id for case in found.cases] == ["a_0000"]
 
 
+def test_nnunet_1_lists_images_without_their_channel(tmp_path):
+    listed = [{"image": "./imagesTr/a.png", "label": "./labelsTr/a.png"}]
+    write_nnunet(tmp_path, {"0": "background", "1": "lung"}, training=listed, modality={"0": "X-ray"})
+    (case,) = find(tmp_path / "dataset.json").cases
+    assert (case.id, case.image) == ("a", tmp_path / "imagesTr" / "a_0000.png")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -177,10 +177,30 @@ def test_label_maps_beside_a_stray_file_are_still_the_masks(tmp_path, stray):
     assert find_cases(DataConfig(root=tmp_path)).cases[0].masks["foreground"].path == tmp_path / "labels" / "a.png"
 
 
-def test_links_to_folders_are_not_followed(tmp_path):
-    write_set(tmp_path, "coco")
-    (tmp_path / "images" / "again").symlink_to(tmp_path)
-    assert len(find_cases(DataConfig(root=tmp_path)).cases) == 2
+def test_links_to_folders_are_followed_but_no_folder_is_listed_twice(tmp_path):
+    root = write_set(tmp_path / "set", "coco")
+    (root / "images" / "again").symlink_to(root)
+    (root / "images" / "above").symlink_to(tmp_path)
+    (root / "a copy").symlink_to(root / "images")
+    assert len(find_cases(DataConfig(root=root)).cases) == 2
+    (root / "images").rename(tmp_path / "elsewhere")
+    (root / "images").symlink_to(tmp_path / "elsewhere")
+    (root / "a copy").unlink()
+    assert len(find_cases(DataConfig(root=root)).cases) == 2
+
+
+def test_an_image_named_by_a_path_upwards_is_the_one_of_that_folder(tmp_path, caplog):
+    write_image(tmp_path / "images" / "a.png")
+    drawn = replace(make_images(True)[0], name="a.png")
+    FORMATS["labelme"].write(tmp_path / "annotations", [drawn], LABELS)
+    path = tmp_path / "annotations" / "a.json"
+    path.write_text(path.read_text().replace('"a.png"', json.dumps("..\\images\\a.png")))
+    findings = Findings(tmp_path)
+    (case,) = list_cases(DataConfig(root=tmp_path), findings).cases
+    assert (case.id, case.image, findings.listed()) == ("a", tmp_path / "images" / "a.png", [])
+    FORMATS["labelme"].write(tmp_path / "images", [drawn], LABELS)
+    with pytest.raises(DataError, match=r"several annotation files; name one file as data\.root"):
+        find_cases(DataConfig(root=tmp_path))
 
 
 def test_masks_beside_a_stray_file_are_still_the_masks(tmp_path):
