@@ -17,13 +17,20 @@ from medseg.radiograph.source import copy_of, refusing
 
 _MAX_HEADER = 1 << 16
 _GZIP = ("gzip", "gz")
+_MM_PER_UNIT = {
+    **dict.fromkeys(("mm", "millimeter", "millimeters"), 1.0),
+    **dict.fromkeys(("cm", "centimeter", "centimeters"), 10.0),
+    **dict.fromkeys(("m", "meter", "meters"), 1000.0),
+    **dict.fromkeys(("um", "\u00b5m", "\u03bcm", "micron", "microns", "micrometer", "micrometers"), 0.001),
+}
 _SPACING_FIELDS = ("elementspacing", "elementsize", "spacings", "spacedirections")
 
 
 def read_itk(file: BinaryIO, kind: str, warnings: list[str]) -> tuple[NDArray[Any], tuple[float, float] | None]:
     """Read stored values `(rows, columns)` and spacing `(row, column)` in mm of an `mha` or `nrrd` with one slice.
 
-    Direction cosines define the axes. Without a spacing field in the header the spacing is unknown, not ITK's 1 mm.
+    Direction cosines define the axes. If the header has no spacing, or none in a unit of length, it is unknown, not
+    ITK's 1 mm.
     Raises `RadiographError`, also if the header names another file for its data.
     """
     header = read_itk_header(file, kind)
@@ -32,7 +39,30 @@ def read_itk(file: BinaryIO, kind: str, warnings: list[str]) -> tuple[NDArray[An
     if len(volume.values) != 1:
         raise RadiographError("has several values per pixel, but a single value is needed")
     picture, spacing = turn_to_picture(volume.values.reshape(sizes), volume.steps[:, :2], warnings)
-    return picture, spacing if any(header.get(field) for field in _SPACING_FIELDS) else None
+    factor = _find_factor(header)
+    if factor is None and any(header.get(field) for field in _SPACING_FIELDS):
+        warnings.append(f"the {kind.upper()} header has no usable spacing")
+    return picture, None if factor is None or spacing is None else (factor * spacing[0], factor * spacing[1])
+
+
+def _find_factor(header: dict[str, str]) -> float | None:
+    """Millimeters per unit of the spacing; None if fewer than two axes have one, or the unit is not of length."""
+    field = next((name for name in _SPACING_FIELDS if header.get(name)), "")
+    text = header.get(field, "")
+    vectors = re.findall(r"\(([^)]*)\)", text)  # space directions
+    lengths = [math.hypot(*map(_number, vector.split(","))) for vector in vectors] or list(map(_number, text.split()))
+    written = header.get("spaceunits" if vectors else "units", "").encode("latin-1").decode(errors="replace")
+    named = re.findall(r'"\s*([^"]*?)\s*"', written)
+    units = {unit.lower() for unit in named if unit} or {"mm"}
+    usable = sum(0 < length < math.inf for length in lengths) >= 2
+    return _MM_PER_UNIT.get(units.pop()) if usable and len(units) == 1 else None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 @dataclass(frozen=True, eq=False)

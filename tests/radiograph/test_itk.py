@@ -71,6 +71,42 @@ SMALL = f"{START}DimSize = 9 9\nElementType = MET_UCHAR\n"
 NRRD = "NRRD0004\ntype: uint8\ndimension: 2\nencoding: raw\n"
 
 
+MM = (0.35, 0.2)
+"""Of rows and of columns."""
+
+
+@pytest.mark.parametrize(
+    ("fields", "spacing"),
+    [
+        ("spacings: 0.2 0.35", MM),
+        ('spacings: 0.2 0.35\nunits: "mm" "mm"', MM),
+        ('spacings: 0.02 0.035\nunits: "cm" "cm"', MM),
+        ('space dimension: 2\nspace directions: (200,0) (0,350)\nspace units: "um" "\u00b5m"', None),
+        ('space dimension: 2\nspace directions: (200,0) (0,350)\nspace units: "\u00b5m" "\u00b5m"', MM),
+        ('spacings: 0.2 0.35\nunits: "pixel" "pixel"', None),
+        ("spacings: nan nan", None),
+        ("spacings: NaN 0.35", None),
+        ("space dimension: 2\nspace directions: none none", None),
+    ],
+)
+def test_spacing_of_a_nrrd_is_in_mm_or_unknown(tmp_path, fields, spacing):
+    head = f"NRRD0004\ntype: uint8\ndimension: 2\nsizes: 8 6\nencoding: raw\n{fields}\n\n"
+    (tmp_path / "a.nrrd").write_bytes(head.encode() + bytes(range(48)))
+    radiograph = read_radiograph(tmp_path / "a.nrrd")
+    np.testing.assert_array_equal(radiograph.pixels, np.arange(48).reshape(6, 8))
+    assert radiograph.spacing_mm == (None if spacing is None else pytest.approx(spacing))
+    assert radiograph.warnings == (("the NRRD header has no usable spacing",) if spacing is None else ())
+
+
+def test_negative_spacing_of_an_mha_is_none(tmp_path):
+    head = "NDims = 2\nDimSize = 8 6\nElementType = MET_UCHAR\nElementSpacing = -0.2 0.35\nElementDataFile = LOCAL\n"
+    (tmp_path / "a.mha").write_bytes(head.encode() + bytes(range(48)))
+    radiograph = read_radiograph(tmp_path / "a.mha")
+    np.testing.assert_array_equal(radiograph.pixels, np.arange(48).reshape(6, 8)[:, ::-1])  # as ITK shows it
+    assert radiograph.spacing_mm is None
+    assert radiograph.warnings == ("the MHA header has no usable spacing",)
+
+
 @pytest.mark.parametrize(("name", "header", "reason"), [
     ("a.mha", f"{SMALL}ElementDataFile = /etc/passwd\n", "another file"),
     ("a.mha", f"{SMALL}ElementDataFile = LIST\n", "another file"),
