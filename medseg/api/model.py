@@ -13,7 +13,7 @@ from medseg.api.result import Origin, Result
 from medseg.config import Given, Section, build_config
 from medseg.data.preprocess import build_input
 from medseg.errors import ConfigError, RadiographError
-from medseg.folder.screen import list_doubts, name_terms, screen
+from medseg.folder.screen import list_doubts, name_terms, screen, screen_terms
 from medseg.inference.choice import build_backend
 from medseg.inference.config import Addresses, ModelPredictConfig, ReadingInputConfig
 from medseg.inference.configuration import digest_settings
@@ -105,7 +105,8 @@ class Model:
             found, frame = build_input(radiograph.pixels, radiograph.padding, card.preprocess, frame=zoom)
             predicted = predictor.predict(found[None])[0]
         segmented = segment(predictor.decision, card.ranges, predicted, frame, radiograph.view)
-        doubts = list_doubts(radiograph, name_terms(radiograph, card.accepts), card.orientations)
+        known = replace(radiograph, kind=image.kind) if isinstance(image, Radiograph) else radiograph
+        doubts = list_doubts(known, name_terms(known, card.accepts), card.orientations)
         return Result(
             segmented,
             replace(origin, radiograph=radiograph, model=self._loaded.digest, configuration=self._configuration),
@@ -160,7 +161,9 @@ class Model:
             file = InMemory(image, _CONTENT)
         else:
             radiograph = image if isinstance(image, Radiograph) else build_radiograph(image)
-            return Origin(_as_channels(radiograph, reading["color"]), InMemory(name=NAME), reading), []
+            reason = screen_terms(radiograph, self.card.accepts)
+            origin = Origin(_as_channels(radiograph, reading["color"]), InMemory(name=NAME), reading)
+            return origin, [reason] if reason else []
         with open_source(file):
             is_dicom = identify(file, file.name) == "dicom"
             reason = screen(describe_dicom(file), self.card.accepts) if is_dicom else None

@@ -17,6 +17,15 @@ def screen(found: Description, accepts: Accepts) -> str | None:
     """
     if not found.is_image:
         return f"object: {found.sop_class_name or 'an object of an unknown class'} is not an image"
+    if reason := screen_terms(found, accepts):
+        return reason
+    if found.enhanced:
+        return "enhanced: the attributes are in functional groups, which are not supported"
+    return None
+
+
+def screen_terms(found: Description | Radiograph, accepts: Accepts) -> str | None:
+    """The reason why an image with these terms is not for the model, as `code: text`; None if it is."""
     shown = name_terms(found, accepts)
     for name, value, accepted in (
         ("modality", found.modality, accepts.modalities),
@@ -26,8 +35,6 @@ def screen(found: Description, accepts: Accepts) -> str | None:
         if value is not None and accepted and value not in accepted:
             term = shown[name] or "another term"
             return f"{name.replace('_', '-')}: {term} is not accepted ({', '.join(accepted)})"
-    if found.enhanced:
-        return "enhanced: the attributes are in functional groups, which are not supported"
     return None
 
 

@@ -74,6 +74,14 @@ def test_a_dataset_an_array_and_a_radiograph_give_the_masks_of_the_file(model, t
     assert same(model.predict(radiograph.pixels.astype(np.float64).tolist()), expected)
 
 
+def test_a_radiograph_has_the_warnings_of_its_file(model, tmp_path):
+    doubtful = {"Modality": "MG", "PatientOrientation": ["R", "F"], "BurnedInAnnotation": "YES", "ViewPosition": None}
+    image = write_dicom(tmp_path / "image.dcm", **doubtful)
+    expected = model.predict(image).warnings
+    assert len(expected) >= 4
+    assert model.predict(medseg.read_radiograph(image)).warnings == expected
+
+
 def test_a_dataset_made_in_memory_needs_no_transfer_syntax_and_is_left_alone(model, image):
     dataset = make_dataset()
     dataset.PixelData = phantom().tobytes()

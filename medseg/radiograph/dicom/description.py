@@ -7,9 +7,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from medseg.errors import RadiographError
-from medseg.radiograph.dicom.header import integer, items, read_dataset, text, texts, uid
-from medseg.radiograph.dicom.read import read_orientation
-from medseg.radiograph.dicom.terms import name_code
+from medseg.radiograph.dicom.header import integer, items, read_dataset, texts, uid
+from medseg.radiograph.dicom.read import find_coded, read_orientation
 
 _KEYWORDS = (
     "SOPClassUID",
@@ -69,8 +68,8 @@ def describe_dicom(file: BinaryIO) -> Description:
         sop_class=sop_class,
         sop_class_name=name if name and name != sop_class else None,
         modality=_stated(dataset, "Modality"),
-        body_part=_stated(dataset, "BodyPartExamined") or _coded(dataset, "BodyPartExamined", "AnatomicRegionSequence"),
-        view=_stated(dataset, "ViewPosition") or _coded(dataset, "ViewPosition", "ViewCodeSequence"),
+        body_part=_stated(dataset, "BodyPartExamined") or find_coded(dataset, "BodyPartExamined"),
+        view=_stated(dataset, "ViewPosition") or find_coded(dataset, "ViewPosition"),
         orientation=read_orientation(dataset),
         rows=_count(dataset, "Rows"),
         columns=_count(dataset, "Columns"),
@@ -84,15 +83,6 @@ def describe_dicom(file: BinaryIO) -> Description:
 
 def _stated(dataset: Dataset, keyword: str) -> str | None:
     return next((value.upper() for value in texts(dataset, keyword) if value), None)
-
-
-def _coded(dataset: Dataset, keyword: str, sequence: str) -> str | None:
-    """Return the term for the code in `sequence`; a DX image may have only the code (PS3.3 C.8.11.2, C.8.11.5)."""
-    for item in items(dataset, sequence):
-        scheme, value = text(item, "CodingSchemeDesignator"), text(item, "CodeValue")
-        if scheme and value:
-            return name_code(keyword, scheme, value)
-    return None
 
 
 def _count(dataset: Dataset, keyword: str) -> int | None:

@@ -30,11 +30,14 @@ from medseg.radiograph.dicom.header import (
 from medseg.radiograph.dicom.resolution import find_reduction
 from medseg.radiograph.dicom.spacing import read_spacing
 from medseg.radiograph.dicom.stored import OVERLAY_TAGS
+from medseg.radiograph.dicom.terms import name_code
 from medseg.radiograph.image import Radiograph, check_content, clean_term
 from medseg.radiograph.kind import identify
 from medseg.radiograph.source import open_source
 
+_CODED = {"BodyPartExamined": "AnatomicRegionSequence", "ViewPosition": "ViewCodeSequence"}
 _KEYWORDS = (
+    *_CODED.values(),
     "SOPClassUID",
     "SOPInstanceUID",
     "Modality",
@@ -107,8 +110,8 @@ def read_dicom(
         spacing_source=spacing_source,
         kind="dicom",
         modality=clean_term(text(dataset, "Modality"), "Modality", warnings),
-        body_part=clean_term(text(dataset, "BodyPartExamined"), "BodyPartExamined", warnings),
-        view=clean_term(text(dataset, "ViewPosition"), "ViewPosition", warnings),
+        body_part=_read_term(dataset, "BodyPartExamined", warnings),
+        view=_read_term(dataset, "ViewPosition", warnings),
         orientation=read_orientation(dataset),
         lossy=form.transfer_syntax in LOSSY or text(dataset, "LossyImageCompression") == "01",
         warnings=tuple(warnings),
@@ -144,6 +147,19 @@ def read_patient(path: str | os.PathLike[str]) -> tuple[str, str] | None:
         dataset = read_dataset(file, ("PatientID", "IssuerOfPatientID"), pixels=False)
         patient, issuer = ("\\".join(texts(dataset, keyword)) for keyword in ("PatientID", "IssuerOfPatientID"))
         return patient, issuer
+
+
+def _read_term(dataset: Dataset, keyword: str, warnings: list[str]) -> str | None:
+    return clean_term(text(dataset, keyword), keyword, warnings) or find_coded(dataset, keyword)
+
+
+def find_coded(dataset: Dataset, keyword: str) -> str | None:
+    """Return BodyPartExamined or ViewPosition by its code: a DX image may have only that (PS3.3 C.8.11.2, C.8.11.5)."""
+    for item in items(dataset, _CODED[keyword]):
+        scheme, value = text(item, "CodingSchemeDesignator"), text(item, "CodeValue")
+        if scheme and value:
+            return name_code(keyword, scheme, value)
+    return None
 
 
 def read_orientation(dataset: Dataset) -> str | None:

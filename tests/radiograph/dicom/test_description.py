@@ -2,6 +2,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from medseg.errors import RadiographError
+from medseg.radiograph import read_radiograph
 from medseg.radiograph.dicom.description import describe_dicom
 from medseg.radiograph.source import open_source
 from tests.support.dicom_files import write_dicom
@@ -61,7 +62,7 @@ def coded(scheme, value):
 )
 def test_a_code_stands_in_for_an_absent_term(region, body_part, tmp_path):
     path = write_dicom(tmp_path / "x", BodyPartExamined=None, AnatomicRegionSequence=coded(*region))
-    assert describe(path).body_part == body_part
+    assert describe(path).body_part == read_radiograph(path).body_part == body_part
     stated = write_dicom(tmp_path / "y", BodyPartExamined="HIP", AnatomicRegionSequence=coded(*region))
     assert describe(stated).body_part == "HIP"
 
@@ -69,7 +70,7 @@ def test_a_code_stands_in_for_an_absent_term(region, body_part, tmp_path):
 @pytest.mark.parametrize(("code", "view"), [("272479007", "PA"), ("399348003", "AP"), ("399173006", "LL")])
 def test_a_code_stands_in_for_an_absent_view(code, view, tmp_path):
     path = write_dicom(tmp_path / "x", ViewPosition=None, ViewCodeSequence=coded("SCT", code))
-    assert describe(path).view == view
+    assert describe(path).view == read_radiograph(path).view == view
 
 
 def test_an_empty_first_value_does_not_hide_the_term(tmp_path):
