@@ -5,13 +5,14 @@ usage: medseg demo [demo.minutes=2] [output.dir=OUT]
 The command draws synthetic chest radiographs (phantoms), trains a network on them, segments a folder of new phantoms
 (DICOM files), and evaluates the masks. It needs no data, no internet and no GPU. The model works on phantoms only. No
 model that was trained on patients comes with medseg.
-Exit code 0: done; 1: failed; 130, 143: stopped by a signal.
+Exit code 0: done; 1: failed; 2: bad configuration; 130, 143: stopped by a signal.
 """
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from medseg.config import Section, build_config, parse_args
 from medseg.output.config import OutputConfig
@@ -31,13 +32,13 @@ class DemonstrationConfig(Section):
     minutes: PositiveFloat = 2.0
     """Length of the training in minutes."""
 
-    num_cases: PositiveInt = 60
+    num_cases: Annotated[int, Field(ge=3)] = 60
     """Number of phantoms to train on."""
 
     num_new: PositiveInt = 12
     """Number of new phantoms that are segmented and used for the evaluation."""
 
-    size: PositiveInt = 256
+    size: Annotated[int, Field(ge=64, le=4096)] = 256
     """Rows and columns of a phantom."""
 
     seed: NonNegativeInt = 0

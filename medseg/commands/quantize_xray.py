@@ -78,10 +78,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         refuse_drawn(found.cases, data.root)
         candidate = place_float32(model, found, data)
         with claim_folder(config.output.dir) as folder:
-            set_aside(folder, RESULTS)
             images = gather_images(candidate, found.cases, config.quantize)
             quantized = quantize(model.networks[0], images)
             loss = measure_loss(candidate, place_int8(model, quantized), found.cases, len(images))
+            set_aside(folder, RESULTS)
             write_loss(loss, model, config.quantize, folder)
             print(describe_loss(loss))
             check_loss(loss, config.quantize)

@@ -204,6 +204,7 @@ def _repeat_evaluation(proof: "Proof", recorded: "Recorded", config: VerifyConfi
 def _repeat_prediction(proof: "Proof", recorded: "Recorded", config: VerifyConfig, folder: Path) -> "Item":
     from medseg.commands import predict_dicom
     from medseg.errors import ConfigError
+    from medseg.objects.places import find_source
     from medseg.verification.prediction import copy_journal, list_results
     from medseg.verification.proof import read_proof
     from medseg.verification.rerun import compare_files, judge, list_departures, list_unequal
@@ -214,7 +215,10 @@ def _repeat_prediction(proof: "Proof", recorded: "Recorded", config: VerifyConfi
     changes |= {"model": list(config.model)} if config.model else {}
     changes |= _on_hardware(proof, "predict", library="backend")
     own = recorded.build(predict_dicom.PredictDicomConfig, changes)
-    copy_journal(proof.folder, folder)
+    with TemporaryDirectory(prefix="medseg-verify-") as scratch:
+        copy_journal(
+            proof.folder, folder, find_source(own.input.dir, folder, own.input, Path(scratch), own.predict.shard)
+        )
     for _ in predict_dicom.run(own):
         pass
     formats = own.output.formats

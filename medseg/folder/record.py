@@ -8,6 +8,7 @@ from typing import Any, Self
 from medseg.folder.examine import Examined, identify_file
 from medseg.folder.job import Job
 from medseg.folder.journal import Journal
+from medseg.folder.source import Source
 from medseg.folder.walk import Entry
 from medseg.output.writers import choose_date, name_outputs
 
@@ -85,7 +86,7 @@ class Records:
 
     def find(self, entry: Entry) -> File:
         """The entry with its latest record."""
-        line = self._journal.find(self._name(entry)) if not entry.status else None
+        line = self._journal.find(name_entry(self._job.source, entry)) if not entry.status else None
         if line is None:
             return File(entry)
         earlier = Record.from_json(line)
@@ -135,12 +136,8 @@ class Records:
         return record if code in _PASSING else self._append(file, record)
 
     def _append(self, file: File, record: Record) -> Record:
-        self._journal.append(self._name(file.entry), record.as_json())
+        self._journal.append(name_entry(self._job.source, file.entry), record.as_json())
         return record
-
-    def _name(self, entry: Entry) -> bytes:
-        """The name of a file in the journal. It includes the source, since two sources may have the same file names."""
-        return self._job.source.identity + b"\0" + entry.path
 
     def _stands(self, record: Record) -> bool:
         if record.key != self._key or record.limits not in (None, self._limits):
@@ -172,3 +169,8 @@ class Records:
             for name in names:
                 sink.sweep(name)
         return standing
+
+
+def name_entry(source: Source, entry: Entry) -> bytes:
+    """The name of a file in the journal. It includes the source, since two sources may have the same file names."""
+    return source.identity + b"\0" + entry.path

@@ -82,7 +82,7 @@ class FolderSource:
     @property
     def identity(self) -> bytes:
         """The name of this source. Other sources may have files with the same names."""
-        return os.fsencode(self.root)
+        return os.fsencode(os.path.normpath(self.root))
 
     def __iter__(self) -> Iterator[Entry]:
         if self.root.is_file():

@@ -51,7 +51,7 @@ class ManifestSource:
     @property
     def identity(self) -> bytes:
         """The path of the manifest."""
-        return os.fsencode(self.manifest)
+        return os.fsencode(os.path.normpath(self.manifest))
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries. Raises `DataError` for a damaged manifest, `StorageError` if a store cannot be reached."""

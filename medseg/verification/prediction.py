@@ -1,16 +1,20 @@
 """The items of a prediction of a folder."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from medseg.errors import RadiographError
 from medseg.folder.examine import digest_input, identify_file
-from medseg.folder.journal import JOURNAL_NAME
+from medseg.folder.index import Place
+from medseg.folder.journal import JOURNAL_NAME, Journal, read_latest
 from medseg.folder.receipt import digest_prediction, name_result
+from medseg.folder.record import name_entry
 from medseg.folder.sink import FolderSink, Sink
 from medseg.folder.source import Source
+from medseg.folder.walk import Entry
 from medseg.inference.config import FolderPredictConfig, InputConfig
 from medseg.inference.models import digest_networks
 from medseg.objects.places import find_sink, find_source
@@ -44,7 +48,8 @@ def check_prediction(
         root = recorded.find_place()
         assert root is not None  # a prediction has no synthetic data
         with TemporaryDirectory(prefix="medseg-verify-") as scratch:
-            return Fold(_list_ids(find_source(root, folder, limits, Path(scratch), predict.shard))).digest()
+            source = find_source(root, folder, limits, Path(scratch), predict.shard)
+            return Fold(id for _, id in _list_ids(source)).digest()
 
     return [
         *check_digest("configuration", receipt.configuration, lambda: digest_prediction(recorded.settings)),
@@ -81,29 +86,39 @@ def _find_url(recorded: Recorded) -> str | None:
     return url
 
 
-def _list_ids(source: Source) -> Iterator[str]:
-    """The id of every file, as the report has it."""
+def _list_ids(source: Source) -> Iterator[tuple[Entry, str]]:
+    """Every file with its id, as the report has it."""
     for entry in source:
         if entry.status:
-            yield identify_file(entry.path)
+            yield entry, identify_file(entry.path)
             continue
         try:
             with source.open(entry.path) as file:
-                yield digest_input(file, entry.path)[0]
+                yield entry, digest_input(file, entry.path)[0]
         except (OSError, RadiographError):
-            yield identify_file(entry.path)
+            yield entry, identify_file(entry.path)
 
 
-def copy_journal(source: Path, target: Path) -> None:
-    """Write the journal of a prediction into the new folder `target`, without files that have no results.
+def copy_journal(earlier: Path, target: Path, source: Source) -> None:
+    """Write the journal of the prediction in `earlier` into the new folder `target`, for the files in `source`.
 
-    A prediction that finds it makes each result again, with the date of the first time, so that its bytes are the same.
+    They are recognized by their content, since they may have been moved. A prediction that finds the journal makes each
+    result again, with the date of the first time, so that its bytes are the same.
     """
-    lines = (source / JOURNAL_NAME).read_bytes().splitlines(keepends=True) if (source / JOURNAL_NAME).is_file() else []
-    kept = [line for line in lines if line.endswith(b"\n") and _is_needed(json.loads(line))]
     target.mkdir(parents=True)
-    (target / JOURNAL_NAME).write_bytes(b"".join(kept))
-
-
-def _is_needed(record: Mapping[str, object]) -> bool:
-    return "status" not in record or bool(record.get("outputs"))
+    path = earlier / JOURNAL_NAME
+    if not path.is_file():
+        return
+    with Journal(target / JOURNAL_NAME) as journal, path.open("rb") as file:
+        places: dict[str, Place] = {}
+        for place, record in read_latest(path):
+            if record.get("outputs"):
+                places[str(record["id"])] = place
+            elif "backend" in record:
+                journal.keep_backend(str(record["backend"]))
+        for entry, id in _list_ids(source):
+            if id in places:
+                start, length = places[id]
+                record = json.loads(os.pread(file.fileno(), length, start))
+                del record["path"]
+                journal.append(name_entry(source, entry), record)

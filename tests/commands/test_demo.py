@@ -6,6 +6,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from medseg.commands.demo import DemoConfig
+from medseg.config import parse_args
+from medseg.errors import ConfigError
+
 
 @pytest.mark.slow
 def test_the_demonstration_ends_with_the_report(tmp_path, tracking):
@@ -25,3 +29,9 @@ def test_the_demonstration_ends_with_the_report(tmp_path, tracking):
         "4. Measuring",
     ):
         assert step in done.stdout
+
+
+@pytest.mark.parametrize("setting", ["demo.size=32", "demo.size=5000", "demo.num_cases=2"])
+def test_phantoms_that_cannot_be_drawn_or_split_are_refused(setting):
+    with pytest.raises(ConfigError, match=setting.partition("=")[0]):
+        parse_args(DemoConfig, [setting])

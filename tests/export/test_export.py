@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,11 @@ def test_a_bundle_runs_without_medseg(tmp_path, model_file, image_file, expected
     Draft202012Validator(SCHEMA).validate(metadata)
     broken = image_file.with_name("broken.dcm")
     broken.write_bytes(image_file.read_bytes()[:-2000])
+    bare = image_file.with_name("no preamble")
+    bare.write_bytes(image_file.read_bytes()[132:])
+    named = [image_file.with_name(name) for name in ("1.2.3.7", "1.2.3.8")]  # as PACS name files
+    for other in named:
+        shutil.copy(image_file, other)
     words = ["run", "--config_file", "configs/inference.json", "--dataset_dir", str(image_file.parent)]
     finished = subprocess.run(
         [sys.executable, "-m", "monai.bundle", *words, "--output_dir", str(tmp_path / "masks")],
@@ -128,9 +134,11 @@ def test_a_bundle_runs_without_medseg(tmp_path, model_file, image_file, expected
     )
     assert finished.returncode == 0, finished.stderr
     assert f"{broken}: skipped" in finished.stderr
+    assert f"{bare}: skipped: not a DICOM file with a preamble" in finished.stderr
     assert "Secret" not in finished.stdout + finished.stderr
-    (path,) = (tmp_path / "masks").rglob("*.nii.gz")
-    masks = np.asarray(nibabel.load(path).dataobj).squeeze()
+    written = {path.name: path for path in (tmp_path / "masks").rglob("*.nii.gz")}
+    assert set(written) == {f"{name}_masks.nii.gz" for name in (image_file.stem, "1.2.3.7", "1.2.3.8")}
+    masks = np.asarray(nibabel.load(written[f"{image_file.stem}_masks.nii.gz"]).dataobj).squeeze()
     for index, name in enumerate(metadata["medseg"]["classes"]):
         assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"][str(index)] == name
         assert (masks[..., index].T.astype(bool) != expected[name]).mean() < 1e-3

@@ -64,6 +64,9 @@ def test_a_loss_above_the_limit_leaves_no_model(scene: tuple[Path, Path], tmp_pa
 def test_it_wants_the_data_of_the_training(scene: tuple[Path, Path], tmp_path: Path) -> None:
     root, _ = scene
     stranger = write_shapes_model(tmp_path / "stranger.pt")
+    (tmp_path / "q").mkdir()
+    (tmp_path / "q" / "int8.pt").write_text("of an earlier run")
     done = quantize(f"model={stranger}", f"data.root={root}", f"output.dir={tmp_path / 'q'}")
     assert done.returncode == 2
+    assert (tmp_path / "q" / "int8.pt").exists()
     assert "holds none of the radiographs that the model was trained on" in done.stderr

@@ -28,8 +28,12 @@ def read_facts(bundle_root: str) -> dict[str, Any]:
 
 
 def list_dicom(folder: str) -> list[dict[str, str]]:
-    """The DICOM files in a folder and its subfolders, as items for a dataset."""
-    return [{"image": str(path)} for path in sorted(Path(folder).rglob("*")) if path.is_file() and is_dicom(path)]
+    """The DICOM files in a folder and its subfolders, as items for a dataset. Other files are named on stderr."""
+    files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+    found = [path for path in files if is_dicom(path)]
+    for path in sorted(set(files) - set(found)):
+        print(f"{path}: skipped: not a DICOM file with a preamble", file=sys.stderr)
+    return [{"image": str(path)} for path in found]
 
 
 class Readable(IterableDataset[Any]):
@@ -88,6 +92,9 @@ class ModalityValuesd(MapTransform):
             image.set_array(make_input(values, dataset, self.presentation)[None])
             for tag in tags:  # the tags may name a patient, and are needed no longer
                 del image.meta[tag]
+            name = str(image.meta["filename_or_obj"])
+            if not name.lower().endswith(".dcm"):  # SaveImaged takes the last number of a UID for an extension
+                image.meta["filename_or_obj"] = f"{name}.dcm"
         return changed
 
 
