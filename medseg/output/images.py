@@ -3,7 +3,7 @@
 import zlib
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from medseg.atomic import open_atomically
 from medseg.errors import StorageError
 from medseg.notice import RESEARCH_USE
 from medseg.output.png import encode_mask
+
+if TYPE_CHECKING:
+    from medseg.radiograph.orientation import Place
 
 OWN_SOFTWARE = "medseg"
 """Value of the PNG keyword Software in masks and overlays. No other program uses it."""
@@ -44,15 +47,17 @@ def write_png(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def write_mask_nifti(path: Path, mask: NDArray[np.bool_], spacing_mm: tuple[float, float] | None) -> None:
+def write_mask_nifti(
+    path: Path, mask: NDArray[np.bool_], spacing_mm: tuple[float, float] | None, place: "Place | None" = None
+) -> None:
     """Write a mask `(rows, columns)` as `.nii.gz` with the values 0 and 1 and the pixel spacing `(row, column)` in mm.
 
-    The same mask gives the same bytes. The file is read back for verification, and removed if it differs. Raises
-    `StorageError`.
+    With `place`, it lies there in space. The same mask gives the same bytes. The file is read back for verification,
+    and removed if it differs. Raises `StorageError`.
     """
     from medseg.radiograph.nifti import build_nifti
 
-    image = build_nifti(mask, spacing_mm)
+    image = build_nifti(mask, spacing_mm, place)
     image.header["descrip"] = OWN_DESCRIPTION.encode()
     packer = zlib.compressobj(1, wbits=31, strategy=zlib.Z_RLE)  # gzip without file name and time
     with open_atomically(path) as file:

@@ -25,6 +25,7 @@ from medseg.output.overlay import shrink_preview, write_overlay
 if TYPE_CHECKING:
     from medseg.output.dicom_seg import Reference
     from medseg.radiograph import Radiograph
+    from medseg.radiograph.orientation import Place
 
 _MAX_NIFTI = 32767
 
@@ -148,7 +149,21 @@ def _write_png(path: Path, results: Results) -> None:
 
 
 def _write_nifti(path: Path, results: Results) -> None:
-    write_mask_nifti(path, results.masks[0], results.spacing_mm)
+    write_mask_nifti(path, results.masks[0], results.spacing_mm, results.taken or None)
+
+
+def _take_place(source: Source, warnings: list[str]) -> "Place | tuple[()]":
+    """Where the source lies in space; empty if it lies nowhere."""
+    kind = source.radiograph.kind
+    if kind == "nifti":
+        from medseg.radiograph.nifti import find_nifti_place
+
+        return find_nifti_place(source.file) or ()
+    if kind in ("mha", "nrrd"):
+        from medseg.radiograph.itk import find_itk_place
+
+        return find_itk_place(source.file, kind) or ()
+    return ()
 
 
 def _check_size(size: tuple[int, int]) -> str | None:
@@ -221,7 +236,16 @@ WRITERS: Mapping[str, Writer] = {
     for writer in (
         Writer("seg", ".dcm", _write_seg, take=_take_reference, takes_content=True, module="medseg.output.dicom_seg"),
         Writer("png", ".png", _write_png, per_class=True, kind="png", is_own=is_own_png),
-        Writer("nifti", ".nii.gz", _write_nifti, per_class=True, kind="nifti", is_own=is_own_nifti, refuse=_check_size),
+        Writer(
+            "nifti",
+            ".nii.gz",
+            _write_nifti,
+            per_class=True,
+            take=_take_place,
+            refuse=_check_size,
+            kind="nifti",
+            is_own=is_own_nifti,
+        ),
         Writer("overlay", ".png", _write_overlay, take=_take_preview, takes_pixels=True, kind="png", is_own=is_own_png),
         *(
             Writer(name, extension, partial(_write_drawn, name), take=_take_name, module="medseg.annotations")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import RadiographError
 from medseg.radiograph.image import MAX_PIXELS, check_image_size
-from medseg.radiograph.orientation import turn_to_picture
+from medseg.radiograph.orientation import Place, find_place, turn_to_picture
 from medseg.radiograph.source import copy_of, refusing
 
 _MAX_HEADER = 1 << 16
@@ -109,6 +109,14 @@ def read_itk_geometry(file: BinaryIO, kind: str) -> tuple[tuple[int, int], NDArr
         reader.SetFileName(path)
         reader.ReadImageInformation()
     return sizes, *_geometry(reader)
+
+
+def find_itk_place(file: BinaryIO, kind: str) -> Place | None:
+    """Where the picture of `read_itk` lies; None if the header has no spacing in mm."""
+    if _find_factor(read_itk_header(file, kind)) != 1:
+        return None
+    size, origin, steps = read_itk_geometry(file, kind)
+    return find_place(size, origin, steps, steps[:, :2])
 
 
 def _geometry(image: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

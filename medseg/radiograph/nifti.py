@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from medseg.errors import RadiographError
 from medseg.radiograph.dcm2niix import find_rows
 from medseg.radiograph.image import check_image_size
-from medseg.radiograph.orientation import turn_to_picture
+from medseg.radiograph.orientation import Place, find_place, turn_to_picture
 from medseg.radiograph.source import refusing
 
 if TYPE_CHECKING:
@@ -64,6 +64,14 @@ def read_nifti(
         return picture, None if found and spacing == (1, 1) else spacing  # dcm2niix writes 1 mm if DICOM has no spacing
 
 
+def find_nifti_place(file: BinaryIO) -> Place | None:
+    """Where the picture of `read_nifti` lies; None if the header has no orientation code."""
+    _, image = _open(file)
+    if not _has_orientation(image.header):
+        return None
+    return find_place(*read_nifti_geometry(file), image.header.get_xyzt_units()[0])
+
+
 def read_nifti_geometry(
     file: BinaryIO,
 ) -> tuple[tuple[int, int], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -79,20 +87,22 @@ def read_nifti_geometry(
     return (image.shape[0], image.shape[1]), affine[:3, 3], affine[:3, :3], axes
 
 
-def build_nifti(pixels: NDArray[Any], spacing_mm: tuple[float, float] | None) -> "Nifti1Image":
+def build_nifti(
+    pixels: NDArray[Any], spacing_mm: tuple[float, float] | None, place: Place | None = None
+) -> "Nifti1Image":
     """Build a NIfTI image of `pixels` `(rows, columns)` that `read_radiograph` reads back unchanged.
 
-    `spacing_mm` is `(row, column)`; None writes unknown units and zooms of 1.
+    `spacing_mm` is `(row, column)`; None writes unknown units and zooms of 1. With `place`, that counts instead.
     """
     nibabel: Any = import_module("nibabel")
     stand_in = {"bool": "uint8", "int64": "int32", "float16": "float32"}  # few or no programs read these types
     array = pixels.astype(stand_in.get(pixels.dtype.name, pixels.dtype))
     row_mm, column_mm = spacing_mm or (1.0, 1.0)
-    affine = np.diag([-column_mm, -row_mm, 1.0, 1.0])
-    image: Any = nibabel.Nifti1Image(np.ascontiguousarray(array.T), affine)
-    image.header.set_xyzt_units("mm" if spacing_mm else "unknown")
-    image.set_qform(affine, code=1)
-    image.set_sform(affine, code=1)
+    place = place or Place(np.diag([-column_mm, -row_mm, 1.0, 1.0]), "mm" if spacing_mm else "unknown")
+    image: Any = nibabel.Nifti1Image(np.ascontiguousarray(array.T), place.affine)
+    image.header.set_xyzt_units(place.unit)
+    image.set_qform(place.affine, code=1)
+    image.set_sform(place.affine, code=1)
     built: Nifti1Image = image
     return built
 

@@ -1,5 +1,6 @@
 """Orientation of NIfTI, MHA and NRRD arrays."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,3 +39,36 @@ def turn_to_picture(
         array, lengths = array.swapaxes(0, 1), lengths[::-1]
     row_mm, column_mm = float(lengths[0]), float(lengths[1])
     return array, (row_mm, column_mm) if is_length(row_mm) and is_length(column_mm) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a picture lies in the space of its file."""
+
+    affine: NDArray[np.float64]
+    """`(4, 4)`: from column, row and slice of the picture to NIfTI coordinates."""
+    unit: str = "mm"
+    """Unit of the affine, as in NIfTI."""
+
+
+def find_place(
+    size: tuple[int, int],
+    origin: NDArray[np.float64],
+    steps: NDArray[np.float64],
+    axes: NDArray[np.float64],
+    unit: str = "mm",
+) -> Place | None:
+    """Where the picture lies that `turn_to_picture` makes of a stored array; None if a number is not finite.
+
+    `size`, `origin` and `steps` are those of the array, in DICOM and ITK coordinates; see `itk.Volume`.
+    """
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = steps, origin
+    nearest = np.abs(axes).argmax(axis=0)
+    for axis in (0, 1):
+        if axes[nearest[axis], axis] < 0:
+            affine[:, 3] += affine[:, axis] * (size[axis] - 1)
+            affine[:, axis] *= -1
+    if nearest[0] != 0:
+        affine[:, [0, 1]] = affine[:, [1, 0]]
+    return Place(np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine, unit) if np.isfinite(affine).all() else None
