@@ -72,10 +72,7 @@ def build_trainer(
     trainer.logger.disabled = True  # errors are raised, so they need not be logged too
     if device.type == "cpu":
         trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, _check_loss)
-    if train.accumulate > 1:
-        trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, _average, train.accumulate)
-    if optim.gradient_clip:
-        trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, _clip, train.accumulate, optim.gradient_clip)
+    trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, _end_group, train.accumulate, optim.gradient_clip)
     return trainer
 
 
@@ -209,20 +206,20 @@ def _send(tensor: Tensor, device: torch.device, non_blocking: bool) -> Tensor:
     return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=non_blocking)
 
 
-def _average(trainer: SupervisedTrainer, accumulate: int) -> None:
-    """Divide the gradients of a smaller group at the end of an epoch by its number of batches; MONAI divides all by
-    `accumulate`.
+def _end_group(trainer: SupervisedTrainer, accumulate: int, norm: float) -> None:
+    """Before an update, make the gradients an average over the batches of the group, and clip them.
+
+    MONAI divides the loss by `accumulate`, but the last group of an epoch may have fewer batches.
     """
-    state = trainer.state
+    state, weights = trainer.state, list(trainer.network.parameters())
+    if not ends_group(trainer, accumulate):
+        return
     if (batches := state.epoch_length % accumulate) and state.iteration % state.epoch_length == 0:
-        for weights in trainer.network.parameters():
-            if weights.grad is not None:
-                weights.grad *= accumulate / batches
-
-
-def _clip(trainer: SupervisedTrainer, accumulate: int, norm: float) -> None:
-    if ends_group(trainer, accumulate):
-        nn.utils.clip_grad_norm_(trainer.network.parameters(), norm)
+        for each in weights:
+            if each.grad is not None:
+                each.grad *= accumulate / batches
+    if norm:
+        nn.utils.clip_grad_norm_(weights, norm)
 
 
 def _check_loss(trainer: SupervisedTrainer) -> None:
