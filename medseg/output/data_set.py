@@ -104,13 +104,13 @@ def encode_image(pixels: NDArray[np.float32]) -> tuple[NDArray[np.uint8 | np.uin
 
 def _name_files(cases: Sequence[Case], format: str) -> dict[str, str]:
     """The file name of each case's image; readers of annotation files take a backslash for a folder."""
-    names: dict[str, str] = {}
+    names: dict[str, str] = {}  # name -> case
     for case in cases:
         name = case.id if format == FOLDER else case.id.replace("\\", "_")
-        while name in names.values():
+        while name in names:
             name += "_"
-        names[case.id] = name
-    return {case: f"{name}.png" for case, name in names.items()}
+        names[name] = case.id
+    return {case: f"{name}.png" for name, case in names.items()}
 
 
 def _write_case(

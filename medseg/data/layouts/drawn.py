@@ -165,14 +165,17 @@ def _compose(name: str) -> str:
 
 def _walk(root: Path) -> Iterator[Path]:
     """The files in a folder and its subfolders. A link to another folder is followed, if that is not listed anyway."""
-    waiting, seen = [root], set(root.resolve().parents)
-    while waiting:
-        folder = next((each for each in waiting if not each.is_symlink()), waiting[0])
-        waiting.remove(folder)
-        if (place := folder.resolve()) not in seen:
+    links, seen = [root], set(root.resolve().parents)
+    for link in links:  # grows
+        waiting = [link]
+        while waiting:
+            folder = waiting.pop()
+            if (place := folder.resolve()) in seen:
+                continue
             seen.add(place)
             yield from list_files(folder)
-            waiting[:0] = list_folders(folder)
+            for inner in reversed(list_folders(folder)):
+                (links if inner.is_symlink() else waiting).append(inner)
 
 
 def _is_mask(path: Path, root: Path) -> bool:
