@@ -5,7 +5,7 @@ usage: medseg convert data.root=FROM output.dir=TO output.format=FORMAT [section
 
 The command reads a data set in any layout that the train command reads. It writes the images as PNG files to TO/images,
 and their masks in the format that you name: a folder per class, or files of an annotation program. Drawn again, the
-outlines give the same masks, pixel for pixel. Masks that are smaller or larger than their images are resized first.
+outlines give the same masks, pixel for pixel. For outlines, masks of another size than their image are resized first.
 The tags of DICOM files are not carried over. With output.format=folder, the file TO/cases.csv has the splits, and
 patients as numbers.
 Exit code 0: done; 1: failed; 2: bad configuration or data; 130, 143: stopped by a signal.

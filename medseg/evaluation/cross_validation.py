@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.atomic import write_text
-from medseg.config import flatten, to_yaml
+from medseg.config import flatten
 from medseg.data.case import CaseSet
 from medseg.data.config import DataConfig
 from medseg.data.findings import Findings
@@ -33,7 +33,7 @@ from medseg.receipt import digests
 from medseg.receipt.receipt import RECEIPT, Receipt, build_receipt
 from medseg.tracking.run import Run
 from medseg.training.receipt import digest_recipe
-from medseg.training.recipe import Recipe, list_deciding
+from medseg.training.recipe import Recipe, list_deciding, write_recipe
 from medseg.training.record import name_data, record_findings
 from medseg.training.resume import ANOTHER_RULE
 
@@ -83,8 +83,8 @@ def record_begin(run: Run, recipe: Recipe, findings: Findings, folder: Path, *, 
             _logger.info("moved the results of an earlier cross-validation to %s", earlier)
     state = {"run_id": run.id, "split": RULE, "config": _describe_settings(recipe)}
     write_text(folder / STATE, json.dumps(state, indent=2) + "\n")
-    write_text(folder / "config.yaml", to_yaml(recipe))
-    run.log_text(to_yaml(recipe), "config.yaml")
+    write_text(folder / "config.yaml", write_recipe(recipe))
+    run.log_text(write_recipe(recipe), "config.yaml")
     record_findings(run, findings)
 
 

@@ -65,9 +65,10 @@ def read_nifti(
 
 
 def find_nifti_place(file: BinaryIO) -> Place | None:
-    """Where the picture of `read_nifti` lies; None if the header has no orientation code."""
+    """Where the picture of `read_nifti` lies; None without orientation code, or if the affine lacks the spacing."""
     _, image = _open(file)
-    if not _has_orientation(image.header):
+    is_apart = _lies_as_stored(image) and image.header.get_zooms()[:2] != (1, 1)
+    if is_apart or not _has_orientation(image.header):
         return None
     return find_place(*read_nifti_geometry(file), image.header.get_xyzt_units()[0])
 

@@ -58,7 +58,7 @@ def find_place(
     axes: NDArray[np.float64],
     unit: str = "mm",
 ) -> Place | None:
-    """Where the picture lies that `turn_to_picture` makes of a stored array; None if a number is not finite.
+    """Where the picture lies that `turn_to_picture` makes of a stored array; None if NIfTI cannot say it.
 
     `size`, `origin` and `steps` are those of the array, in DICOM and ITK coordinates; see `itk.Volume`.
     """
@@ -71,4 +71,5 @@ def find_place(
             affine[:, axis] *= -1
     if nearest[0] != 0:
         affine[:, [0, 1]] = affine[:, [1, 0]]
-    return Place(np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine, unit) if np.isfinite(affine).all() else None
+    can_be_written = np.abs(affine).max() <= np.finfo(np.float32).max and affine.any(axis=0).all()
+    return Place(np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine, unit) if can_be_written else None

@@ -165,6 +165,8 @@ def _decode(image: "Image", file: BinaryIO, mask: bool, as_colors: bool) -> NDAr
         if read_exif_orientation(image) is not None:
             raise RadiographError("has 16 bits per color channel and an EXIF orientation. Save the image as PNG")
         pixels = _read_deep(file, "TIFF")
+        if pixels.dtype.itemsize == 1:  # tiles, or planes one after the other
+            raise RadiographError("has 16 bits per color channel in an unusual order. Save the image as PNG")
     elif image.mode in ("P", "PA"):
         pixels = _palette_pixels(image, labels)
     elif mask and bits == 8 and image.mode in ("L", "RGB") and image.has_transparency_data:
@@ -245,6 +247,7 @@ def _read_deep_png(file: BinaryIO) -> NDArray[Any]:
 def _read_deep(file: BinaryIO, kind: str) -> NDArray[Any]:
     """Read a color image of 16 bits per channel with SimpleITK, as it is stored."""
     sitk: Any = import_module("SimpleITK")
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     with copy_of(file, f".{kind.lower()}") as path:
         return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(path, imageIO=f"{kind}ImageIO")))
 

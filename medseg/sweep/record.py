@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.atomic import open_atomically, write_text
-from medseg.config import flatten, to_yaml
+from medseg.config import flatten
 from medseg.data.case import as_text
 from medseg.data.config import DataConfig
 from medseg.data.synthetic import SYNTHETIC
@@ -78,8 +78,8 @@ def describe_parent(config: SweepRecipe, data: DataConfig, begun: Mapping[str, A
 
 def record_begin(run: Run, config: SweepRecipe, digests: Mapping[str, str], folder: Path) -> None:
     """Write the configuration and, last, the state, after which other processes may join."""
-    write_text(folder / "config.yaml", to_yaml(config))
-    run.log_text(to_yaml(config), "config.yaml")
+    write_text(folder / "config.yaml", write_recipe(config))
+    run.log_text(write_recipe(config), "config.yaml")
     state = {"run_id": run.id, "run_name": run.name, **digests, "config": list_settings(config)}
     write_text(folder / STATE, json.dumps(state, indent=2) + "\n")
 

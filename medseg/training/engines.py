@@ -211,13 +211,12 @@ def _end_group(trainer: SupervisedTrainer, accumulate: int, norm: float) -> None
 
     MONAI divides the loss by `accumulate`, but the last group of an epoch may have fewer batches.
     """
-    state, weights = trainer.state, list(trainer.network.parameters())
     if not ends_group(trainer, accumulate):
         return
+    state, weights = trainer.state, list(trainer.network.parameters())
     if (batches := state.epoch_length % accumulate) and state.iteration % state.epoch_length == 0:
-        for each in weights:
-            if each.grad is not None:
-                each.grad *= accumulate / batches
+        for gradient in (each.grad for each in weights if each.grad is not None):
+            gradient *= accumulate / batches
     if norm:
         nn.utils.clip_grad_norm_(weights, norm)
 

@@ -109,7 +109,12 @@ def fit_network(
         watch.saving.save_now(trainer)
     with signals_deferred() as pending, contextlib.closing(watch.progress or contextlib.ExitStack()):
         end_on_signal(trainer, pending, train.accumulate, hardware)
-        if budget.spent(trainer, trainer.state.iteration) < 1 and not watch.validation.ends_early:
+        if watch.validation.ends_early:
+            _logger.info(
+                "the training had ended by train.early_stopping=%d; to go on, resume with a greater number or 0",
+                train.early_stopping,
+            )
+        elif budget.spent(trainer, trainer.state.iteration) < 1:
             trainer.run()
         if agree_on_signal(pending, hardware) is None:
             watch.validation.validate(trainer)

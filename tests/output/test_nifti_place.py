@@ -76,6 +76,29 @@ def test_a_mask_of_an_mha_or_nrrd_covers_it(tmp_path, name, direction):
     assert_covers(write_mask(tmp_path / name), affine, ARRAY[:, :, 0])
 
 
+@pytest.mark.parametrize(
+    "affine",
+    [
+        rotate((-0.35, 0, 0), (0, -0.2, 0), (0, 0, 0)),
+        rotate((-0.35, 0, 0), (0, -0.2, 0), (0, 0, 1), origin=(1e39, 0, 0)),
+    ],
+)
+def test_a_place_that_nifti_cannot_hold_is_left_out(tmp_path, affine):
+    image = nibabel.Nifti2Image(ARRAY, np.eye(4))
+    image.set_sform(affine, code=1)
+    image.header.set_xyzt_units("mm")
+    image.to_filename(tmp_path / "a.nii")
+    np.testing.assert_allclose(write_mask(tmp_path / "a.nii").affine, np.diag([-0.35, -0.2, 1, 1]), rtol=1e-6)
+
+
+def test_a_mask_keeps_the_spacing_that_the_affine_does_not_have(tmp_path):
+    image = nibabel.Nifti1Image(ARRAY, np.eye(4))
+    image.header.set_zooms((0.2, 0.35, 1))
+    image.to_filename(tmp_path / "a.nii.gz")
+    assert read_radiograph(tmp_path / "a.nii.gz").spacing_mm == pytest.approx((0.35, 0.2))
+    assert write_mask(tmp_path / "a.nii.gz").header.get_zooms()[:2] == pytest.approx((0.2, 0.35))
+
+
 def test_a_mask_of_an_image_without_a_place_has_the_usual_axes(tmp_path):
     image = nibabel.Nifti1Image(ARRAY, None)
     image.header["dim_info"] = 0

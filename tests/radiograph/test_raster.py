@@ -161,6 +161,19 @@ def test_tiff_of_16_bits_per_channel(tmp_path, channels):
         read(tmp_path / "a.tif")
 
 
+def test_tiff_of_planes_of_16_bits_is_refused(tmp_path):
+    """SimpleITK would read 8 bits of them."""
+    plane, start = np.arange(48, dtype="<u2") * 1000, 176
+    size = {256: (3, 1, 8), 257: (3, 1, 6), 258: (3, 3, 146), 259: (3, 1, 1), 262: (3, 1, 2), 273: (4, 3, 152)}
+    more = {277: (3, 1, 3), 278: (3, 1, 6), 279: (4, 3, 164), 284: (3, 1, 2), 339: (3, 1, 1)}
+    tags = b"".join(struct.pack("<HHII", tag, *value) for tag, value in (size | more).items())
+    places = struct.pack("<3H6I", 16, 16, 16, *(start + 96 * n for n in range(3)), 96, 96, 96)
+    head = b"II*\0" + struct.pack("<IH", 8, 11) + tags + bytes(4)
+    (tmp_path / "a.tif").write_bytes(head + places + plane.tobytes() * 3)
+    with pytest.raises(RadiographError, match=r"unusual order\. Save the image as PNG"):
+        read(tmp_path / "a.tif")
+
+
 def test_large_unsigned_tiff(tmp_path):
     pixels = phantom().astype(np.uint32) << 20
     np.testing.assert_array_equal(read(write_tiff(tmp_path / "a.tif", pixels, 32)).pixels, pixels.astype(np.float32))
