@@ -109,13 +109,7 @@ def fit_network(
         watch.saving.save_now(trainer)
     with signals_deferred() as pending, contextlib.closing(watch.progress or contextlib.ExitStack()):
         end_on_signal(trainer, pending, train.accumulate, hardware)
-        if watch.validation.ends_early:
-            _logger.info(
-                "the training had ended by train.early_stopping=%d; to go on, resume with a greater number or 0",
-                train.early_stopping,
-            )
-        elif budget.spent(trainer, trainer.state.iteration) < 1:
-            trainer.run()
+        _run(trainer, budget, watch.validation)
         if agree_on_signal(pending, hardware) is None:
             watch.validation.validate(trainer)
             watch.show(trainer.state.epoch)
@@ -128,6 +122,17 @@ def fit_network(
     seconds = max(budget.seconds, 1e-9)
     rate = trainer.state.iteration * wired.sampler.batch_size / seconds
     return Fitted(trainer.state.epoch, seconds, rate, int(watch.validation.best["epoch"]))
+
+
+def _run(trainer: SupervisedTrainer, budget: Budget, validation: Validation) -> None:
+    """Train, unless the training that is resumed had already ended."""
+    if validation.ends_early:
+        _logger.info(
+            "the training had ended by train.early_stopping=%d; to go on, resume with a greater number, or 0",
+            validation.train.early_stopping,
+        )
+    elif budget.spent(trainer, trainer.state.iteration) < 1:
+        trainer.run()
 
 
 def _record_end(run: Run, validation: Validation) -> None:
