@@ -18,10 +18,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from medseg.atomic import write_text
-from medseg.config import parse_args
+from medseg.config import Section, parse_args
 from medseg.data.config import SplitConfig
 from medseg.output.config import TrainOutputConfig
 from medseg.sweep.recipe import SweepRecipe
@@ -30,6 +30,11 @@ from medseg.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from medseg.report.evaluation import CrossValidated
+
+
+def _use_default(cls: type[Section], given: Any, info: ValidationInfo) -> Any:
+    """The default in place of null, which the recipe of a single training may have."""
+    return cls.model_fields[str(info.field_name)].default if given is None else given
 
 
 class CrossSplitConfig(SplitConfig):
@@ -43,11 +48,7 @@ class CrossSplitConfig(SplitConfig):
     """Fold used as the test set. Leave this at 0. The command goes through all folds itself, and each fold is the test
     set once."""
 
-    @field_validator("folds", mode="before")
-    @classmethod
-    def _fill(cls, given: Any) -> Any:
-        """null, as in the recipe of a single training, is the default."""
-        return cls.model_fields["folds"].default if given is None else given
+    _fill = field_validator("folds", mode="before")(_use_default)
 
 
 class CrossTrainingConfig(TrainingConfig):
@@ -71,11 +72,7 @@ class CrossTrainingConfig(TrainingConfig):
     """Resume the cross-validation in output.dir if it has the same settings. false: start a new one and move the old
     results to earlier/."""
 
-    @field_validator("batch_size", mode="before")
-    @classmethod
-    def _fill(cls, given: Any) -> Any:
-        """null, as in the recipe of a single training, is the default."""
-        return cls.model_fields["batch_size"].default if given is None else given
+    _fill = field_validator("batch_size", mode="before")(_use_default)
 
 
 class CrossOutputConfig(TrainOutputConfig):

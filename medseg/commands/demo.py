@@ -16,6 +16,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from medseg.config import Section, build_config, parse_args
 from medseg.output.config import OutputConfig
+from medseg.phantom.config import Side
 from medseg.tracking.config import StoreConfig
 
 
@@ -38,7 +39,7 @@ class DemonstrationConfig(Section):
     num_new: PositiveInt = 12
     """Number of new phantoms that are segmented and used for the evaluation."""
 
-    size: Annotated[int, Field(ge=64, le=4096)] = 256
+    size: Side = 256
     """Rows and columns of a phantom."""
 
     seed: NonNegativeInt = 0

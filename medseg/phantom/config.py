@@ -6,6 +6,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from medseg.config import Section
 
+Side = Annotated[int, Field(ge=64, le=4096)]
+"""Rows of a phantom."""
+
 
 class PhantomConfig(Section):
     """The synthetic data set for data.root=null; not clinical."""
@@ -17,7 +20,7 @@ class PhantomConfig(Section):
     num_cases: PositiveInt = 60
     """Number of patients, each with one radiograph."""
 
-    size: Annotated[int, Field(ge=64, le=4096)] = 320
+    size: Side = 320
     """Number of rows of each image, in pixels."""
 
     seed: NonNegativeInt = 0

@@ -112,7 +112,7 @@ def read_itk_geometry(file: BinaryIO, kind: str) -> tuple[tuple[int, int], NDArr
 
 
 def find_itk_place(file: BinaryIO, kind: str) -> Place | None:
-    """Where the picture of `read_itk` lies; None if the header has no spacing in mm."""
+    """The position of the image that `read_itk` returns; None if the header has no spacing in mm."""
     if _find_factor(read_itk_header(file, kind)) != 1:
         return None
     size, origin, steps = read_itk_geometry(file, kind)

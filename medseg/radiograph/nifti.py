@@ -65,7 +65,10 @@ def read_nifti(
 
 
 def find_nifti_place(file: BinaryIO) -> Place | None:
-    """Where the picture of `read_nifti` lies; None without orientation code, or if the affine lacks the spacing."""
+    """The position of the image that `read_nifti` returns.
+
+    None if the header has no orientation code, or if its affine does not contain the spacing.
+    """
     _, image = _open(file)
     is_apart = _lies_as_stored(image) and image.header.get_zooms()[:2] != (1, 1)
     if is_apart or not _has_orientation(image.header):

@@ -24,31 +24,34 @@ def turn_to_picture(
     lengths = np.linalg.norm(axes, axis=0)
     if not np.isfinite(axes).all() or (lengths == 0).any():
         raise RadiographError("the orientation has a zero axis or a number that is not finite")
-    nearest = np.abs(axes).argmax(axis=0)
+    nearest, is_backward = _find_turn(axes)
     if 2 in nearest:
         raise RadiographError("the image does not lie in the plane of the first two world axes")
     if nearest[0] == nearest[1]:
         raise RadiographError("both axes of the image have the same direction")
-    directions = axes / lengths
-    leading = directions[nearest, [0, 1]]
-    if (np.abs(leading) < 1 - _OBLIQUE).any():
+    if (np.abs(axes).max(axis=0) / lengths < 1 - _OBLIQUE).any():
         warnings.append("the orientation is oblique; the nearest axes were used")
-    for axis in (0, 1):
-        array = np.flip(array, axis) if leading[axis] < 0 else array
+    array = np.flip(array, tuple(np.flatnonzero(is_backward).tolist()))
     if nearest[0] == 0:  # (column, row)
         array, lengths = array.swapaxes(0, 1), lengths[::-1]
     row_mm, column_mm = float(lengths[0]), float(lengths[1])
     return array, (row_mm, column_mm) if is_length(row_mm) and is_length(column_mm) else None
 
 
+def _find_turn(axes: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """For both axes of an array: the world axis that is nearest, and whether the array runs against it."""
+    nearest = np.abs(axes).argmax(axis=0)
+    return nearest, axes[nearest, [0, 1]] < 0
+
+
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where a picture lies in the space of its file."""
+    """The position of an image, as it is read and shown, in the coordinate system of its file."""
 
     affine: NDArray[np.float64]
-    """`(4, 4)`: from column, row and slice of the picture to NIfTI coordinates."""
+    """The matrix `(4, 4)` from (column, row, slice) of the shown image to NIfTI coordinates."""
     unit: str = "mm"
-    """Unit of the affine, as in NIfTI."""
+    """Unit of these coordinates, by its name in NIfTI."""
 
 
 def find_place(
@@ -58,17 +61,16 @@ def find_place(
     axes: NDArray[np.float64],
     unit: str = "mm",
 ) -> Place | None:
-    """Where the picture lies that `turn_to_picture` makes of a stored array; None if NIfTI cannot say it.
+    """The position of the image that `turn_to_picture` makes of a stored array; None if a NIfTI header cannot hold it.
 
     `size`, `origin` and `steps` are those of the array, in DICOM and ITK coordinates; see `itk.Volume`.
     """
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = steps, origin
-    nearest = np.abs(axes).argmax(axis=0)
-    for axis in (0, 1):
-        if axes[nearest[axis], axis] < 0:
-            affine[:, 3] += affine[:, axis] * (size[axis] - 1)
-            affine[:, axis] *= -1
+    nearest, is_backward = _find_turn(axes)
+    for axis in np.flatnonzero(is_backward):
+        affine[:, 3] += affine[:, axis] * (size[axis] - 1)
+        affine[:, axis] *= -1
     if nearest[0] != 0:
         affine[:, [0, 1]] = affine[:, [1, 0]]
     can_be_written = np.abs(affine).max() <= np.finfo(np.float32).max and affine.any(axis=0).all()

@@ -247,9 +247,13 @@ def _read_deep_png(file: BinaryIO) -> NDArray[Any]:
 def _read_deep(file: BinaryIO, kind: str) -> NDArray[Any]:
     """Read a color image of 16 bits per channel with SimpleITK, as it is stored."""
     sitk: Any = import_module("SimpleITK")
+    is_shown = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    with copy_of(file, f".{kind.lower()}") as path:
-        return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(path, imageIO=f"{kind}ImageIO")))
+    try:
+        with copy_of(file, f".{kind.lower()}") as path:
+            return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(path, imageIO=f"{kind}ImageIO")))
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(is_shown)
 
 
 def _read_deep_gray_alpha(file: BinaryIO) -> NDArray[Any]:

@@ -29,11 +29,13 @@ def read_facts(bundle_root: str) -> dict[str, Any]:
 
 def list_dicom(folder: str) -> list[dict[str, str]]:
     """The DICOM files in a folder and its subfolders, as items for a dataset. Other files are named on stderr."""
-    files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
-    found = [path for path in files if is_dicom(path)]
-    for path in sorted(set(files) - set(found)):
-        print(f"{path}: skipped: not a DICOM file with a preamble", file=sys.stderr)
-    return [{"image": str(path)} for path in found]
+    found = []
+    for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
+        if is_dicom(path):
+            found.append({"image": str(path)})
+        else:
+            print(f"{path}: skipped: not a DICOM file with a preamble", file=sys.stderr)
+    return found
 
 
 class Readable(IterableDataset[Any]):

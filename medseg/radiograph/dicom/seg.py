@@ -92,9 +92,9 @@ def _labels(dataset: Dataset) -> dict[int, str]:
     """Segment number -> segment label; number 0 of a label map is the background (PS3.3 C.8.20.2), and no segment."""
     labels: dict[int, str] = {}
     for segment in items(dataset, "SegmentSequence"):
-        if _kind(dataset) == "LABELMAP" and integer(segment, "SegmentNumber") == 0:
-            continue
         number, label = integer(segment, "SegmentNumber"), text(segment, "SegmentLabel")
+        if number == 0 and _kind(dataset) == "LABELMAP":
+            continue
         if number is None or not label or number in labels or label in labels.values():
             raise RadiographError("SegmentSequence has a missing or duplicate SegmentNumber or SegmentLabel")
         labels[number] = label
