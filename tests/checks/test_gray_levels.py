@@ -84,3 +84,7 @@ def test_values_of_very_different_size_have_no_gaps(least, greatest):
     pixels[0, 1] = least
     levels = measure(pixels)
     assert (levels.count, levels.bits, levels.gaps) == (64 * 64, 16, 0)
+
+
+def test_whole_numbers_beyond_int64_are_measured():
+    assert measure(np.arange(64.0).reshape(8, 8) * 2.0**100).count == 64

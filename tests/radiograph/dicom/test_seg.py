@@ -124,6 +124,7 @@ def name_series(seg):
     lateral = pydicom.Dataset()
     lateral.ReferencedSOPInstanceUID = "1.2.3.9"
     seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence.append(lateral)
+    seg.SourceImageSequence.append(lateral)
 
 
 def forget_sources(seg):
